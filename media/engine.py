@@ -1,0 +1,317 @@
+"""The port to the media plane: commands, events, units. `media/worker/src/protocol.rs` states the same messages.
+
+Both sides speak over a Unix stream socket. A frame is a big-endian u32 length and that many octets of msgpack: a map
+with the key `t` (the message's name, snake_case) and the fields below under their own names. Unknown keys are ignored,
+absent keys take the default: so either side may be a little older. At most 1 MiB a frame.
+
+Identifiers are ours (strings of 1-64 printable ASCII octets): a *stream* is one RTP/RTCP socket pair and what is known
+of its peer; a *bridge* joins two streams; a *play* and a *recording* are acts on a stream or bridge. Every command may be
+sent twice: the second does no harm. What cannot be done is answered by `Failed`; what was done is silent unless an
+event is named. Events of one stream arrive in order.
+
+Durations are milliseconds (`_ms`), audio levels dBm0, counters since the opening of the stream.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+
+
+class _Message(msgspec.Struct, frozen=True, tag_field="t", kw_only=True):
+    """Base of all messages; the tag of each is given with the class."""
+
+
+# --- commands -----------------------------------------------------------------------------------------------------
+
+
+class Hello(_Message, tag="hello", frozen=True, kw_only=True):
+    """First frame of a controller. Answered by Welcome, or Failed(code="version") and a closed socket."""
+
+    version: int = PROTOCOL_VERSION
+    controller: str = ""  # its instance id, for logs
+
+
+class Open(_Message, tag="open", frozen=True, kw_only=True):
+    """Open a stream's sockets. Answered by Opened. Opening an open stream repeats its Opened.
+
+    address: local IP literal to bind. expires_ms: 0, or how long the stream lives when no controller is connected
+    (the dead man's rule).
+    """
+
+    stream: str
+    call: str = ""
+    address: str
+    expires_ms: int = 0
+
+
+class Codec(msgspec.Struct, frozen=True, kw_only=True):
+    """One RTP payload format, by its SDP names. `fmtp` as in the SDP, verbatim."""
+
+    payload_type: int
+    name: str  # "PCMU", "PCMA", "telephone-event", ... upper case but for telephone-event
+    clock_rate_hz: int = 8000
+    channels: int = 1
+    fmtp: str = ""
+
+
+class Connect(_Message, tag="connect", frozen=True, kw_only=True):
+    """Where the peer is and what was agreed. May be sent again whenever the session changes.
+
+    codecs: those both sides agreed on, ours to send being the first that is not telephone-event or CN.
+    direction: ours: sendrecv, sendonly, recvonly, inactive. `recvonly`/`inactive`: we send no audio.
+    latch: accept the first plausible source as the peer when it differs from the SDP's (symmetric RTP), then lock to it.
+    media_timeout_ms: 0 = off; else MediaTimeout after so much silence while direction lets the peer send.
+    """
+
+    stream: str
+    remote_address: str
+    remote_port: int
+    remote_rtcp_port: int = 0  # 0 = remote_port + 1
+    codecs: list[Codec]
+    direction: str = "sendrecv"
+    rtcp_mux: bool = False
+    latch: bool = True
+    ptime_ms: int = 20
+    media_timeout_ms: int = 0
+
+
+class Bridge(_Message, tag="bridge", frozen=True, kw_only=True):
+    """Join the media of two streams both ways. Bridging again with other streams replaces."""
+
+    bridge: str
+    first: str
+    second: str
+
+
+class Unbridge(_Message, tag="unbridge", frozen=True, kw_only=True):
+    bridge: str
+
+
+class Play(_Message, tag="play", frozen=True, kw_only=True):
+    """Play audio to the stream's peer, instead of bridged audio; replaces a running play (which ends as "replaced").
+
+    Exactly one of `files`, `tone`. files: canonical WAV (PCM s16le, mono, 8000 Hz; further rates later) played one after
+    another. tone: "ringback", "busy", "congestion", "beep", "silence", with `tone_country` as in ITU-T E.180 ("us", "eu").
+    loop: times to play the whole, 0 = for ever. duration_ms: 0 = unlimited; else it ends as "finished" after so long.
+    """
+
+    stream: str
+    play: str
+    files: list[str] = []
+    tone: str = ""
+    tone_country: str = "us"
+    loop: int = 1
+    duration_ms: int = 0
+
+
+class StopPlay(_Message, tag="stop_play", frozen=True, kw_only=True):
+    """Stop; an unknown or ended play is ignored."""
+
+    stream: str
+    play: str
+
+
+class Record(_Message, tag="record", frozen=True, kw_only=True):
+    """Record to a WAV (PCM s16le, 8000 Hz). Exactly one of bridge/stream. Ends with its bridge or stream at the latest.
+
+    channels 1: both directions mixed; 2: first (or the stream's peer) left, second (or what we send) right.
+    RecordingStarted at the first sample; RecordingEnded at the end (always, exactly once).
+    """
+
+    recording: str
+    path: str
+    bridge: str = ""
+    stream: str = ""
+    channels: int = 1
+    max_ms: int = 14_400_000
+
+
+class StopRecord(_Message, tag="stop_record", frozen=True, kw_only=True):
+    recording: str
+
+
+class SendDigits(_Message, tag="send_digits", frozen=True, kw_only=True):
+    """Send RFC 4733 events to the peer. Digits 0-9*#A-D; `w` waits 500 ms, `W` 1000 ms."""
+
+    stream: str
+    digits: str
+    tone_ms: int = 100
+    gap_ms: int = 100
+
+
+class Stats(_Message, tag="stats", frozen=True, kw_only=True):
+    """Ask for StreamStats."""
+
+    stream: str
+
+
+class Close(_Message, tag="close", frozen=True, kw_only=True):
+    """Close a stream: its plays, recordings and bridges end with it. Answered by Closed, also when it is unknown."""
+
+    stream: str
+
+
+class List(_Message, tag="list", frozen=True, kw_only=True):
+    """Ask for Listing: what lives here."""
+
+
+class Shutdown(_Message, tag="shutdown", frozen=True, kw_only=True):
+    """End politely: recordings are finished, then the process exits."""
+
+
+Command = (
+    Hello | Open | Connect | Bridge | Unbridge | Play | StopPlay | Record | StopRecord | SendDigits | Stats | Close | List | Shutdown
+)
+
+# --- events -------------------------------------------------------------------------------------------------------
+
+
+class Welcome(_Message, tag="welcome", frozen=True, kw_only=True):
+    version: int
+    pid: int
+    worker: str = ""  # its program version
+    threads: int = 1
+
+
+class Failed(_Message, tag="failed", frozen=True, kw_only=True):
+    """A command that could not be done. `subject` is the id it named (stream, bridge, play or recording).
+
+    code: "version", "frame", "unknown_stream", "no_ports", "bind", "address", "codec", "file", "busy", "limit", "internal".
+    """
+
+    op: str
+    subject: str = ""
+    code: str
+    reason: str = ""
+
+
+class Opened(_Message, tag="opened", frozen=True, kw_only=True):
+    stream: str
+    address: str
+    port: int  # RTP; even
+    rtcp_port: int
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    packets_in: int = 0
+    bytes_in: int = 0
+    packets_out: int = 0
+    bytes_out: int = 0
+    lost_in: int = 0  # by sequence numbers
+    strangers: int = 0  # packets from other sources, dropped
+    malformed: int = 0
+    jitter_ms: float = 0.0  # RFC 3550 6.4.1
+    round_trip_ms: float = -1.0  # -1 = not known
+    remote_lost: int = -1  # from the peer's last report, -1 = none
+
+
+class StreamStats(_Message, tag="stream_stats", frozen=True, kw_only=True):
+    stream: str
+    counters: Counters
+
+
+class Closed(_Message, tag="closed", frozen=True, kw_only=True):
+    stream: str
+    counters: Counters = Counters()
+
+
+class Latched(_Message, tag="latched", frozen=True, kw_only=True):
+    """The peer's real address, when it differs from the SDP's. Once a latch."""
+
+    stream: str
+    address: str
+    port: int
+
+
+class Stranger(_Message, tag="stranger", frozen=True, kw_only=True):
+    """The first packet from an address that is not the peer's (one event a stream; the counter goes on)."""
+
+    stream: str
+    address: str
+    port: int
+
+
+class MediaTimeout(_Message, tag="media_timeout", frozen=True, kw_only=True):
+    """Nothing was heard for `silent_ms`. Once, until something is heard again."""
+
+    stream: str
+    silent_ms: int
+
+
+class Digit(_Message, tag="digit", frozen=True, kw_only=True):
+    """A telephone-event key, once per press."""
+
+    stream: str
+    digit: str
+    duration_ms: int
+
+
+class PlayEnded(_Message, tag="play_ended", frozen=True, kw_only=True):
+    """reason: "finished", "stopped", "replaced", "closed", "failed"."""
+
+    stream: str
+    play: str
+    reason: str
+    position_ms: int = 0
+    detail: str = ""
+
+
+class RecordingStarted(_Message, tag="recording_started", frozen=True, kw_only=True):
+    recording: str
+
+
+class RecordingEnded(_Message, tag="recording_ended", frozen=True, kw_only=True):
+    """reason: "stopped", "ended" (its bridge or stream went), "max", "disk" (detail says what; what was written stays)."""
+
+    recording: str
+    path: str
+    duration_ms: int
+    size_bytes: int
+    reason: str
+    detail: str = ""
+
+
+class ListedStream(msgspec.Struct, frozen=True, kw_only=True):
+    stream: str
+    call: str = ""
+    port: int = 0
+
+
+class Listing(_Message, tag="listing", frozen=True, kw_only=True):
+    streams: list[ListedStream] = []
+    bridges: list[str] = []
+    recordings: list[str] = []
+
+
+Event = (
+    Welcome
+    | Failed
+    | Opened
+    | StreamStats
+    | Closed
+    | Latched
+    | Stranger
+    | MediaTimeout
+    | Digit
+    | PlayEnded
+    | RecordingStarted
+    | RecordingEnded
+    | Listing
+)
+
+
+class EngineLost(msgspec.Struct, frozen=True):
+    """The worker is gone, and all streams with it. Made by the client, never on the wire."""
+
+    reason: str = ""
+
+
+class Engine(Protocol):
+    """What call control needs of the media plane. `worker_client.WorkerClient` is the real one, tests have a fake."""
+
+    def send(self, command: Command) -> None:
+        """Queue a command. Never blocks, never raises; without a worker the commands are answered by Failed."""

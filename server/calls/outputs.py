@@ -1,0 +1,186 @@
+"""What call control asks of its shell, and what the shell tells it: HTTP, prompts, the timeline, notifications, records.
+
+Call control (`server.calls`) is sans-I/O; SIP goes through `sip.core.outputs` and media through `media.engine`. The
+values here are the rest. `at` is monotonic seconds; whoever writes it down maps it to wall time.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+Parameters = tuple[tuple[str, str], ...]
+
+# --- HTTP ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One request to the application; answered by exactly one Fetched with the same number.
+
+    purpose: "voice", "fallback", "redirect", "action", "status" ("status" answers are read and thrown away).
+    """
+
+    request: int
+    call_sid: str
+    purpose: str
+    url: str
+    method: str  # GET or POST
+    parameters: Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came back. status 0: nothing did; `error` says why, one of the constants below, and `detail` in words."""
+
+    request: int
+    status: int
+    url: str = ""  # after redirects
+    content_type: str = ""
+    body: bytes = b""
+    error: str = ""  # "", timeout, connect, blocked, too_large, redirects, tls, url, protocol
+    detail: str = ""
+    elapsed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Fetch and decode an audio file to canonical PCM; answered by exactly one Prepared."""
+
+    prompt: int
+    call_sid: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesize:
+    """Speak a text into canonical PCM; answered by exactly one Prepared."""
+
+    prompt: int
+    call_sid: str
+    text: str
+    voice: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    prompt: int
+    path: str  # "" on failure
+    duration_ms: int = 0
+    error: str = ""  # "", fetch, format, too_large, blocked, engine
+    detail: str = ""
+
+
+# --- the record ---------------------------------------------------------------------------------------------------
+
+
+class Kind(enum.Enum):
+    SIP = "sip"
+    HTTP = "http"
+    VERB = "verb"
+    MEDIA = "media"
+    STATE = "state"
+    NOTICE = "notice"
+    OUTCOME = "outcome"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One entry of a call's timeline.
+
+    leg: sid of the leg that it belongs to, "" for the call. data, by kind:
+      SIP      direction in|out, peer "host:port", transport, summary, raw (text, secrets removed), repeated
+      HTTP     purpose, method, url, parameters, status, content_type, elapsed_ms, error, body (start of it)
+      VERB     verb, line, and its attributes that matter
+      MEDIA    event and its fields
+      STATE    what changed: status, reason
+      NOTICE   code, level, message, line, url
+      OUTCOME  cause, by, sip_status, duration_s ...
+    """
+
+    call_sid: str
+    at: float
+    kind: Kind
+    data: Mapping[str, Json] = field(default_factory=dict)
+    leg: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A problem that the application's author should see. level: "error" or "warning". line 0: none."""
+
+    call_sid: str
+    at: float
+    code: int
+    level: str
+    message: str
+    url: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A finished recording (behaviour: only when it is longer than nothing)."""
+
+    sid: str
+    call_sid: str
+    account_sid: str
+    path: str
+    duration_ms: int
+    at: float
+
+
+class Cause(enum.Enum):
+    """How a leg or call ended; the one outcome value of the API, the callbacks, the CDR and the metrics."""
+
+    COMPLETED = "completed"
+    BUSY = "busy"
+    NO_ANSWER = "no-answer"
+    CANCELED = "canceled"
+    FAILED = "failed"
+
+
+class By(enum.Enum):
+    """Who ended it."""
+
+    CALLER = "caller"
+    CALLEE = "callee"
+    APPLICATION = "application"  # the document said so, or ran out
+    OPERATOR = "operator"  # REST, shutdown
+    TIMER = "timer"  # timeout, timeLimit
+    SERVER = "server"  # refusal, failure of ours, media gone
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """Exactly one for each leg. sip_status: of the last response that decided it, 0 for none. text: for people."""
+
+    cause: Cause
+    by: By
+    sip_status: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """The CDR of one leg, written when it ends. Durations are whole seconds, truncated; times monotonic."""
+
+    sid: str
+    parent_sid: str  # "" for an inbound call
+    account_sid: str
+    direction: str  # inbound, outbound-dial, outbound-api
+    from_user: str
+    to_user: str
+    created_at: float
+    answered_at: float | None
+    ended_at: float
+    duration_s: int
+    ring_duration_s: int
+    ended: CallEnded
+    sip_call_id: str = ""
+
+
+Output = Fetch | Prepare | Synthesize | Note | Notification | Recording | CallRecord
