@@ -1,0 +1,63 @@
+"""SIP syntax: octets and text to values and back. Pure, and knows no transaction."""
+
+from sip.errors import ParseError, SipError, UsageError
+from sip.message.build import build_message, reason_phrase
+from sip.message.fields import (
+    REASON_PHRASES,
+    CSeq,
+    NameAddr,
+    Via,
+    build_auth,
+    build_params,
+    parse_auth,
+    parse_cseq,
+    parse_list,
+    parse_name_addr,
+    parse_params,
+    parse_uint,
+    parse_via,
+)
+from sip.message.grammar import is_token, quote, quote_unless_token, unquote
+from sip.message.headers import COMPACT_NAMES, Headers
+from sip.message.model import Message, Request, Response
+from sip.message.parse import parse_message
+from sip.message.stream import KeepAlive, StreamParser
+from sip.message.uri import Uri, escape_user, parse_uri, unescape_user, uri_equal
+
+__all__ = [
+    "COMPACT_NAMES",
+    "REASON_PHRASES",
+    "CSeq",
+    "Headers",
+    "KeepAlive",
+    "Message",
+    "NameAddr",
+    "ParseError",
+    "Request",
+    "Response",
+    "SipError",
+    "StreamParser",
+    "Uri",
+    "UsageError",
+    "Via",
+    "build_auth",
+    "build_message",
+    "build_params",
+    "escape_user",
+    "is_token",
+    "parse_auth",
+    "parse_cseq",
+    "parse_list",
+    "parse_message",
+    "parse_name_addr",
+    "parse_params",
+    "parse_uint",
+    "parse_uri",
+    "parse_via",
+    "quote",
+    "quote_unless_token",
+    "reason_phrase",
+    "unescape_user",
+    "unquote",
+    "uri_equal",
+]

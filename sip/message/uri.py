@@ -1,0 +1,167 @@
+"""SIP, SIPS and tel URIs (RFC 3261 19.1, RFC 3966).
+
+Parts keep their escapes: `%41` and `A` name the same user, yet a Request-URI that passes through must leave as it came.
+`unescape_user` is for those who want to read the user part, `uri_equal` for those who compare.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from urllib.parse import unquote_to_bytes
+
+from sip.errors import ParseError
+from sip.message.fields import Params, build_host_port, build_params, parse_host, parse_port
+from sip.message.grammar import HOST
+
+# SIP-URI = "sip:" [ userinfo ] hostport uri-parameters [ headers ];  userinfo = ( user / telephone-subscriber ) [ ":" password ] "@"
+# The user part is wider than the grammar: phones dial "#31#123" and names beyond ASCII without escaping them.
+_SIP_RE = re.compile(
+    rf"(sips?):(?:([^@:<>\"\s]*+)(?::([^@<>\"\s]*+))?+@)?({HOST})(?::([0-9]{{1,5}}))?+((?:;[^;?@<>\"\s]*+)*+)(?:\?([^@<>\"\s?]++))?+",
+    re.IGNORECASE,
+)
+# uri-parameter = pname [ "=" pvalue ];  a repeated ";" is not one
+_URI_PARAM_RE = re.compile(r";([^;=?@]++)(?:=([^;?@]*+))?+")
+# telephone-uri = "tel:" ( global-number / local-number ) *par
+_TEL_RE = re.compile(r"(tel):([0-9A-Fa-f*#+\-.()]++)((?:;[^;?@<>\"\s]*+)*+)", re.IGNORECASE)
+# absoluteURI = scheme ":" ( hier-part / opaque-part )
+_SCHEME_RE = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+):[^<>\"\s]++")
+_VISUAL_SEPARATORS = str.maketrans("", "", "-.()")
+# user, ttl, method and maddr in one URI only never match (19.1.4)
+_BINDING_PARAMS = ("user", "ttl", "method", "maddr")
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """`host` is an IPv6 address without brackets, or empty for tel (whose number is `user`). Parameter names are lower case."""
+
+    scheme: str
+    user: str | None
+    password: str | None
+    host: str
+    port: int | None = None
+    params: Params = field(default_factory=dict)
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def lr(self) -> bool:
+        """A loose router (RFC 3261 19.1.1)."""
+        return "lr" in self.params
+
+    def __str__(self) -> str:
+        if self.scheme == "tel":
+            return f"tel:{self.user or ''}{build_params(self.params)}"
+        user = ""
+        if self.user is not None:
+            user = f"{self.user}@" if self.password is None else f"{self.user}:{self.password}@"
+        headers = "?" + "&".join([f"{name}={value}" for name, value in self.headers]) if self.headers else ""
+        return f"{self.scheme}:{user}{build_host_port(self.host, self.port)}{build_params(self.params)}{headers}"
+
+
+def parse_uri(text: str) -> Uri:
+    """Take a URI apart.
+
+    Raises:
+        ParseError: status 416 when the scheme is none of sip, sips and tel; else 400.
+    """
+    match = _SIP_RE.fullmatch(text)
+    if match is not None:
+        scheme, user, password, host, port, params, headers = match.groups()
+        return Uri(
+            scheme.lower(),
+            user,
+            password,
+            parse_host(host, "uri", match.start(4)) if host[0] == "[" else host,
+            parse_port(port, "uri", match.start(5)),
+            _parse_uri_params(params, match.start(6)) if params else {},
+            _parse_uri_headers(headers, match.start(7)) if headers else (),
+        )
+    match = _TEL_RE.fullmatch(text)
+    if match is not None:
+        return Uri("tel", match[2], None, "", params=_parse_uri_params(match[3], match.start(3)))
+    match = _SCHEME_RE.fullmatch(text)
+    if match is not None and match[1].lower() not in ("sip", "sips", "tel"):
+        raise ParseError("unsupported URI scheme", status=416, field="uri")
+    raise ParseError("malformed URI", field="uri")
+
+
+def _parse_uri_params(text: str, offset: int) -> Params:
+    params: Params = {}
+    at, end = 0, len(text)
+    while at < end:
+        match = _URI_PARAM_RE.match(text, at)
+        if match is None:
+            raise ParseError("malformed URI parameters", field="uri", offset=offset + at)
+        key, value = match[1].lower(), match[2]
+        if params.setdefault(key, value) != value:
+            raise ParseError("URI parameter given twice", field="uri", offset=offset + at)
+        at = match.end()
+    return params
+
+
+def _parse_uri_headers(text: str, offset: int) -> tuple[tuple[str, str], ...]:
+    headers = []
+    for part in text.split("&"):
+        name, equals, value = part.partition("=")
+        if not name or not equals:
+            raise ParseError("malformed URI headers", field="uri", offset=offset)
+        headers.append((name, value))
+    return tuple(headers)
+
+
+def unescape_user(text: str) -> str:
+    """The user part as people know it: escapes undone, octets that are no UTF-8 replaced. `%23` is `#`."""
+    return unquote_to_bytes(text).decode("utf-8", "replace") if "%" in text else text
+
+
+def escape_user(text: str) -> str:
+    """A user part that says `text`: everything but unreserved and user-unreserved characters escaped (RFC 3261 25.1)."""
+    return "".join([chr(octet) if octet in _USER_OCTETS else f"%{octet:02X}" for octet in text.encode("utf-8", "replace")])
+
+
+_USER_OCTETS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,;?/")
+
+
+def uri_equal(a: Uri, b: Uri) -> bool:
+    """Whether two URIs are equivalent (RFC 3261 19.1.4; tel: RFC 3966 4). Stricter than DNS: an absent port is not 5060."""
+    if a.scheme != b.scheme:
+        return False
+    if a.scheme == "tel":
+        return _digits(a) == _digits(b) and _folded(a.params) == _folded(b.params)
+    return (
+        _unescaped(a.user) == _unescaped(b.user)
+        and _unescaped(a.password) == _unescaped(b.password)
+        and _comparable_host(a.host) == _comparable_host(b.host)
+        and a.port == b.port
+        and _params_equal(_folded(a.params), _folded(b.params))
+        and _headers_folded(a) == _headers_folded(b)
+    )
+
+
+def _params_equal(a: Params, b: Params) -> bool:
+    if any((name in a) != (name in b) for name in _BINDING_PARAMS):
+        return False
+    return all(b[name] == value for name, value in a.items() if name in b)
+
+
+def _folded(params: Params) -> Params:
+    return {name: None if value is None else unescape_user(value).lower() for name, value in params.items()}
+
+
+def _headers_folded(uri: Uri) -> list[tuple[str, str]]:
+    return sorted((unescape_user(name).lower(), unescape_user(value)) for name, value in uri.headers)
+
+
+def _unescaped(text: str | None) -> bytes | None:
+    return None if text is None else unquote_to_bytes(text)
+
+
+def _comparable_host(host: str) -> str:
+    if ":" not in host:
+        return host.lower()
+    return IPv6Address(host).compressed
+
+
+def _digits(uri: Uri) -> str:
+    return (uri.user or "").translate(_VISUAL_SEPARATORS).lower()
