@@ -1,0 +1,476 @@
+"""Offer and answer of one leg (RFC 3264). Sans-I/O, and without a clock: text in, text and an agreement out.
+
+One `OfferAnswer` lives as long as its dialog. Whoever owns the dialog decides when descriptions travel; this machine
+decides what they say:
+
+    offer()          ─▶ to the peer ─▶ receive_answer() ─▶ Agreed            we ask (also late: the offer goes in a 2xx)
+    receive_offer()  ─▶ answer()    ─▶ to the peer, and Agreed               the peer asks
+    withdraw()                                                               our offer was refused: all is as before
+
+What it holds to:
+- A media line never vanishes: every description has the lines of the one before, in their places; the ones that we do
+  not take have port 0 (RFC 3264 6, 8).
+- The version in o= rises by one when a description differs from the last one that was sent, and not otherwise (8).
+- A payload number keeps its meaning: an answer uses the offer's numbers, a later offer of ours those that were agreed (8.3.2).
+- Refusing (SdpRefused) changes nothing; the session goes on as it was.
+
+An answer may come several times to one offer (183, then 200; or from several forks): the last one counts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from media.engine import Codec, Connect
+from media.errors import SdpError, SdpRefused, UsageError
+from media.sdp.codecs import DESCRIPTORS, FIRST_DYNAMIC, LAST_DYNAMIC, Descriptor
+from media.sdp.description import Description, Media, Origin, build_description, connection_to, parse_description
+from media.settings import MediaSettings
+
+__all__ = ["Agreed", "LocalMedia", "OfferAnswer", "SdpRefused", "offered_family"]
+
+# What we can speak. AVPF is AVP with earlier RTCP allowed: taken, and named so in the answer (RFC 4585 3.1).
+_PROTOCOLS = ("RTP/AVP", "RTP/AVPF")
+
+_SENDS, _RECEIVES = ("sendrecv", "sendonly"), ("sendrecv", "recvonly")
+_DIRECTION = {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly", (False, False): "inactive"}
+
+
+@dataclass(frozen=True)
+class LocalMedia:
+    """What we advertise for the stream."""
+
+    address: str
+    port: int
+    rtcp_port: int
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What both sides agreed on.
+
+    remote_address, remote_port: where to send. While the peer has no address (hold by 0.0.0.0, port 0) the last known one
+    stays, and direction forbids sending. codecs: never empty; ours to send is the first that is not telephone-event. A
+    format that the peer numbers otherwise than we do comes twice: first as it is sent, then as it is received. direction:
+    ours. remote_hold: the peer does not want to hear us. ptime_ms: what we should send.
+    """
+
+    remote_address: str
+    remote_port: int
+    remote_rtcp_port: int
+    codecs: tuple[Codec, ...]
+    direction: str
+    remote_hold: bool
+    rtcp_mux: bool
+    ptime_ms: int
+
+    def connect_command(self, stream: str, *, latch: bool, media_timeout_ms: int) -> Connect:
+        """The engine's command that puts this into force on a stream."""
+        return Connect(
+            stream=stream,
+            remote_address=self.remote_address,
+            remote_port=self.remote_port,
+            remote_rtcp_port=self.remote_rtcp_port,
+            codecs=list(self.codecs),
+            direction=self.direction,
+            rtcp_mux=self.rtcp_mux,
+            latch=latch,
+            ptime_ms=self.ptime_ms,
+            media_timeout_ms=media_timeout_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A payload format of the peer's that we know."""
+
+    descriptor: Descriptor
+    payload_type: int
+    fmtp: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The media line of a remote description that we take, and what is common in it. index -1: the peer turned audio off."""
+
+    description: Description
+    index: int
+    matches: tuple[_Match, ...] = ()
+
+    @property
+    def media(self) -> Media:
+        return self.description.media[self.index]
+
+
+class OfferAnswer:
+    """The offer/answer state of one dialog's audio.
+
+    local: what we advertise; set it when the stream's ports become known, or when the stream was replaced.
+    agreed: what is in force, None before the first agreement. local_description: what we said last and was not refused.
+    """
+
+    def __init__(self, settings: MediaSettings, local: LocalMedia, session_id: int) -> None:
+        self.local = local
+        self.agreed: Agreed | None = None
+        self.local_description = b""
+        self._settings = settings
+        self._session_id = session_id
+        self._descriptors = tuple(DESCRIPTORS[name] for name in settings.codecs)
+        self._version = 0
+        self._sent: Description | None = None  # the last one that left us, whatever became of it
+        self._lines: tuple[Media, ...] = ()  # ours, in force
+        self._index = 0  # the audio line that is in use
+        self._wish = "sendrecv"
+        self._numbers: dict[str, int] = {}  # codec name → payload type that we receive it with
+        self._taken: dict[int, str] = {}  # dynamic payload type → lower-case name, whoever used it so
+        self._remote_offer: _Choice | None = None
+        self._before_offer: tuple[tuple[Media, ...], int, bytes, str] | None = None
+
+    # --- we offer -------------------------------------------------------------------------------------------------
+
+    def offer(self, prefer: Sequence[str] = (), *, direction: str | None = None) -> bytes:
+        """Make an offer: all our codecs, those named in `prefer` first.
+
+        direction: what we want from now on (sendonly or inactive: hold); None keeps the wish.
+        """
+        self._remember()
+        if direction is not None:
+            self._wish = direction
+        current = self._lines[self._index] if self._lines else None
+        audio = self._audio_line(
+            protocol=current.protocol if current else _PROTOCOLS[0],
+            formats=[(descriptor, self._number(descriptor), descriptor.fmtp) for descriptor in _ordered(self._descriptors, prefer)],
+            direction=self._wish,
+            ptime_ms=self._settings.ptime_ms,
+            rtcp_mux=self._settings.offer_rtcp_mux,
+        )
+        lines = [_refused_line(line) for line in self._lines] or [audio]
+        lines[self._index] = audio
+        return self._publish(lines)
+
+    def refresh(self) -> bytes:
+        """Offer what is in force once more, unchanged: the body of a session refresh (RFC 4028 7.4)."""
+        if not self._lines:
+            return self.offer()
+        self._remember()
+        return self._publish(self._lines)
+
+    def withdraw(self) -> None:
+        """Our offer was refused or failed: what was agreed before stays in force (RFC 3261 14.1)."""
+        if self._before_offer is not None:
+            self._lines, self._index, self.local_description, self._wish = self._before_offer
+            self._before_offer = None
+
+    def receive_answer(self, body: bytes) -> Agreed:
+        """Take the answer to our last offer.
+
+        Raises:
+            SdpRefused: 400 broken, 488 nothing in common or audio refused. What was in force stays.
+            UsageError: there was no offer.
+        """
+        if not self._lines:
+            raise UsageError("an answer, but there was no offer")
+        description = _parse(body)
+        if self._index >= len(description.media):
+            raise SdpRefused(488, "The answer lacks the audio line", 304, "The answer lacks the offered audio line")
+        media = description.media[self._index]
+        if media.kind != "audio" or media.port == 0:
+            raise SdpRefused(488, "Audio was refused", 304, "The answer refuses audio")
+        matches = self._matches(description, media, answer=True)
+        agreed = self._agree(_Choice(description, self._index, matches), offered=self._numbers)
+        self._note_numbers(media)
+        self._before_offer = None
+        return agreed
+
+    # --- the peer offers ------------------------------------------------------------------------------------------
+
+    def receive_offer(self, body: bytes) -> None:
+        """Keep the peer's offer, to be answered by `answer`.
+
+        Raises:
+            SdpRefused: 400 broken, 488 nothing that we can do. What was in force stays.
+        """
+        self._remote_offer = self._choose(_parse(body))
+
+    def offered_codecs(self) -> tuple[str, ...]:
+        """Names of the voice codecs common with the last remote offer, in its order; () when there was none."""
+        if self._remote_offer is None:
+            return ()
+        return tuple(match.descriptor.name for match in self._remote_offer.matches if match.descriptor.voice)
+
+    def answer(self, prefer: Sequence[str] = ()) -> tuple[bytes, Agreed]:
+        """Answer the last remote offer: the first of `prefer` that is in it, else the offerer's order.
+
+        May be called again for the same offer; with the same arguments it says the same.
+
+        Raises:
+            UsageError: there was no offer.
+        """
+        choice = self._remote_offer
+        if choice is None:
+            raise UsageError("no offer to answer")
+        self._before_offer = None  # a local offer that was open has lost
+        lines = [_refused_line(line) for line in choice.description.media]
+        if choice.index < 0:  # a re-offer with audio turned off
+            agreed = self._turned_off()
+            self._index = next(index for index, media in enumerate(choice.description.media) if media.kind == "audio")
+        else:
+            choice = replace(choice, matches=self._select(choice.matches, prefer))
+            agreed = self._agree(choice, offered={})
+            self._index = choice.index
+            self._note_numbers(choice.media)
+            self._numbers = {match.descriptor.name: match.payload_type for match in choice.matches}
+            lines[choice.index] = self._audio_line(
+                protocol=choice.media.protocol,
+                formats=[(match.descriptor, match.payload_type, match.descriptor.answer_fmtp(match.fmtp)) for match in choice.matches],
+                direction=agreed.direction,
+                ptime_ms=agreed.ptime_ms,
+                rtcp_mux=agreed.rtcp_mux,
+            )
+        return self._publish(lines), agreed
+
+    # --- reading the peer -----------------------------------------------------------------------------------------
+
+    def _choose(self, description: Description) -> _Choice:
+        """The audio line to take: the one in use if it still serves, else the first that does. Raises the first refusal."""
+        order = sorted(range(len(description.media)), key=lambda index: (index != self._index, index))
+        refusals: list[SdpRefused] = []
+        for index in order if self.agreed else range(len(description.media)):
+            media = description.media[index]
+            if media.kind != "audio" or media.port == 0:
+                continue
+            try:
+                return _Choice(description, index, self._matches(description, media, answer=False))
+            except SdpRefused as refused:
+                refusals.append(refused)
+        if refusals:
+            raise refusals[0]
+        if self.agreed and any(media.kind == "audio" for media in description.media):
+            return _Choice(description, -1)
+        raise SdpRefused(488, "No audio", 304, "No audio media line that is in use")
+
+    def _matches(self, description: Description, media: Media, *, answer: bool) -> tuple[_Match, ...]:
+        """The payload formats common with one audio line, in its order. Raises SdpRefused when there is no voice among them."""
+        if media.protocol not in _PROTOCOLS:
+            raise SdpRefused(488, f"Transport {_safe(media.protocol)}", 302, f"{_safe(media.protocol)} is not supported, RTP/AVP is")
+        self._require_address(description, media)
+        numbered = {number: name for name, number in self._numbers.items()} if answer else {}
+        matches: list[_Match] = []
+        for text in media.formats:
+            if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= LAST_DYNAMIC):
+                continue
+            number = int(text)
+            encoding, fmtp = media.encoding(number), media.fmtp(number)
+            for descriptor in self._descriptors:
+                # an answer may leave out the rtpmap of a dynamic number that was ours: devices do
+                known = descriptor.matches(encoding) if encoding else numbered.get(number) == descriptor.name
+                if known and descriptor.accepts(fmtp) and all(match.descriptor is not descriptor for match in matches):
+                    matches.append(_Match(descriptor, number, fmtp))
+        voices = [match.descriptor for match in matches if match.descriptor.voice]
+        if not voices:
+            ours = ", ".join(descriptor.name for descriptor in self._descriptors if descriptor.voice)
+            theirs = ", ".join(_names(media)) or "none"
+            raise SdpRefused(488, "No common codec", 305, f"No common codec: offered {theirs}; supported {ours}")
+        clocks = {voice.clock_rate_hz for voice in voices}
+        return tuple(match for match in matches if match.descriptor.voice or match.descriptor.clock_rate_hz in clocks)
+
+    def _require_address(self, description: Description, media: Media) -> None:
+        connection = description.connection_of(media)
+        if connection is None:
+            raise SdpRefused(400, "No c= line for the audio")
+        if connection.unspecified:
+            return
+        if not connection.family:
+            raise SdpRefused(488, "Address is no IP literal", 301, f"Address {_safe(connection.address)} is no IP address")
+        if connection.multicast:
+            raise SdpRefused(488, "Multicast", 330, "Multicast is not available")
+        ours = ipaddress.ip_address(self.local.address).version
+        if connection.family != ours:
+            raise SdpRefused(488, f"IPv{connection.family} against IPv{ours}", 300, f"Media is available over IPv{ours} here")
+
+    def _select(self, matches: tuple[_Match, ...], prefer: Sequence[str]) -> tuple[_Match, ...]:
+        """What of the common formats is answered: voice first, and only one unless the settings say otherwise."""
+        by_wish = {name.lower(): rank for rank, name in reversed(list(enumerate(prefer)))}
+        voices = sorted(
+            (match for match in matches if match.descriptor.voice),
+            key=lambda match: by_wish.get(match.descriptor.name.lower(), len(prefer)),
+        )
+        if self._settings.answer_single_codec:
+            voices = voices[:1]
+        clocks = {match.descriptor.clock_rate_hz for match in voices}
+        beside = [match for match in matches if not match.descriptor.voice and match.descriptor.clock_rate_hz in clocks]
+        return (*voices, *beside)
+
+    def _agree(self, choice: _Choice, offered: dict[str, int]) -> Agreed:
+        """What a remote description and ours come to. `offered`: our own payload numbers, when the peer answered us."""
+        description, media = choice.description, choice.media
+        connection = description.connection_of(media)
+        assert connection is not None  # _require_address
+        theirs = description.direction_of(media)
+        they_send, they_receive = theirs in _SENDS, theirs in _RECEIVES and not connection.unspecified
+        address, port = connection.address, media.port
+        if connection.unspecified and self.agreed:
+            address, port = self.agreed.remote_address, self.agreed.remote_port
+        elif connection.unspecified:
+            address = "::" if ipaddress.ip_address(self.local.address).version == 6 else "0.0.0.0"
+        voice_first = sorted(choice.matches, key=lambda match: not match.descriptor.voice)
+        codecs = [_codec(match.descriptor, match.payload_type, match.fmtp) for match in voice_first]
+        for match in voice_first:
+            if (number := offered.get(match.descriptor.name, match.payload_type)) != match.payload_type:
+                codecs.append(_codec(match.descriptor, number, match.fmtp))
+        rtcp_mux = media.attribute("rtcp-mux") is not None and (not offered or self._offered_mux())
+        self.agreed = Agreed(
+            remote_address=address,
+            remote_port=port,
+            remote_rtcp_port=port if rtcp_mux else _rtcp_port(media, port),
+            codecs=tuple(codecs),
+            direction=_DIRECTION[they_receive and self._wish in _SENDS, they_send and self._wish in _RECEIVES],
+            remote_hold=not they_receive,
+            rtcp_mux=rtcp_mux,
+            ptime_ms=self._ptime(media),
+        )
+        return self.agreed
+
+    def _turned_off(self) -> Agreed:
+        assert self.agreed is not None  # _choose gives -1 only in a session
+        self.agreed = replace(self.agreed, direction="inactive", remote_hold=True)
+        return self.agreed
+
+    def _ptime(self, media: Media) -> int:
+        """The packet length that the peer asks for, within what it and we can do: 10 to 60 ms in steps of 10."""
+        wanted = media.number("ptime") or self._settings.ptime_ms
+        limit = media.number("maxptime") or 60
+        return max(10, min(wanted, limit, 60) // 10 * 10)
+
+    def _offered_mux(self) -> bool:
+        return self._lines[self._index].attribute("rtcp-mux") is not None
+
+    # --- writing ours ---------------------------------------------------------------------------------------------
+
+    def _audio_line(
+        self, *, protocol: str, formats: Iterable[tuple[Descriptor, int, str]], direction: str, ptime_ms: int, rtcp_mux: bool
+    ) -> Media:
+        numbers: list[str] = []
+        attributes: list[tuple[str, str]] = []
+        for descriptor, number, fmtp in formats:
+            numbers.append(str(number))
+            channels = f"/{descriptor.channels}" if descriptor.channels > 1 else ""
+            attributes.append(("rtpmap", f"{number} {descriptor.name}/{descriptor.clock_rate_hz}{channels}"))
+            if fmtp:
+                attributes.append(("fmtp", f"{number} {fmtp}"))
+        attributes.append(("ptime", str(ptime_ms)))
+        attributes.append((direction, ""))
+        if self.local.rtcp_port != self.local.port + 1:  # RFC 3605 2.1: only when it is not the next one
+            attributes.append(("rtcp", str(self.local.rtcp_port)))
+        if rtcp_mux:
+            attributes.append(("rtcp-mux", ""))
+        return Media("audio", self.local.port, protocol, tuple(numbers), None, tuple(attributes))
+
+    def _number(self, descriptor: Descriptor) -> int:
+        """The payload type for a codec in our offers: as before in this session, else its usual one, else a free one."""
+        name = descriptor.name
+        if name not in self._numbers:
+            number = descriptor.payload_type
+            if number >= FIRST_DYNAMIC:
+                candidates = [number, *range(FIRST_DYNAMIC, LAST_DYNAMIC + 1)]
+                used = set(self._numbers.values())
+                number = next((n for n in candidates if n not in used and self._taken.get(n, name.lower()) == name.lower()), number)
+            self._numbers[name] = number
+        return self._numbers[name]
+
+    def _note_numbers(self, media: Media) -> None:
+        """Remember what the peer uses dynamic payload types for, so that we never give one another meaning."""
+        for text in media.formats:
+            if (
+                text.isascii()
+                and text.isdigit()
+                and FIRST_DYNAMIC <= int(text[:4]) <= LAST_DYNAMIC
+                and (encoding := media.encoding(int(text)))
+            ):
+                self._taken[int(text)] = encoding.name.lower()
+
+    def _remember(self) -> None:
+        """Keep what `withdraw` goes back to; several offers in a row go back to before the first."""
+        if self._before_offer is None:
+            self._before_offer = (self._lines, self._index, self.local_description, self._wish)
+
+    def _publish(self, lines: Sequence[Media]) -> bytes:
+        """Number and write a description of ours."""
+        unnumbered = Description(
+            origin=Origin("-", str(self._session_id), "", self.local.address),
+            connection=connection_to(self.local.address),
+            media=tuple(lines),
+        )
+        if unnumbered != self._sent:
+            self._sent = unnumbered
+            self._version += 1
+        self._lines = tuple(lines)
+        self.local_description = build_description(replace(unnumbered, origin=replace(unnumbered.origin, version=str(self._version))))
+        return self.local_description
+
+
+def offered_family(body: bytes) -> int:
+    """4 or 6: the IP version of the first usable audio line of an offer, so that a stream of that kind can be opened; 0 unknown.
+
+    Never raises: what is broken is refused by `OfferAnswer.receive_offer`.
+    """
+    try:
+        description = parse_description(body)
+    except SdpError:
+        return 0
+    for media in description.media:
+        connection = description.connection_of(media)
+        if media.kind == "audio" and media.port and media.protocol in _PROTOCOLS and connection and connection.family:
+            return connection.family
+    return 0
+
+
+def _parse(body: bytes) -> Description:
+    try:
+        return parse_description(body)
+    except SdpError as broken:
+        raise SdpRefused(400, f"Broken session description: {broken}") from broken
+
+
+def _ordered(descriptors: Sequence[Descriptor], prefer: Sequence[str]) -> list[Descriptor]:
+    """Voice codecs, the preferred first, then what travels beside them."""
+    wishes = [name.lower() for name in prefer]
+    return sorted(
+        descriptors,
+        key=lambda descriptor: (
+            not descriptor.voice,
+            wishes.index(descriptor.name.lower()) if descriptor.name.lower() in wishes else len(wishes),
+        ),
+    )
+
+
+def _codec(descriptor: Descriptor, number: int, fmtp: str) -> Codec:
+    return Codec(payload_type=number, name=descriptor.name, clock_rate_hz=descriptor.clock_rate_hz, channels=descriptor.channels, fmtp=fmtp)
+
+
+def _refused_line(line: Media) -> Media:
+    """The same media line, turned off: kind, protocol and formats stay (RFC 3264 6)."""
+    return Media(line.kind, 0, line.protocol, line.formats)
+
+
+def _rtcp_port(media: Media, port: int) -> int:
+    """RFC 3605 2.1; the address that may follow is not used, latching finds it."""
+    announced = media.number("rtcp")
+    return announced if announced and announced <= 65535 else min(port + 1, 65535)
+
+
+def _names(media: Media) -> list[str]:
+    """What a media line offers, in words for a Warning; at most eight."""
+    names = []
+    for text in media.formats[:8]:
+        encoding = media.encoding(int(text)) if text.isascii() and text.isdigit() and len(text) <= 3 else None
+        names.append(_safe(encoding.name if encoding else text))
+    return names
+
+
+def _safe(text: str) -> str:
+    """A peer's word, fit for a quoted string in a header."""
+    return re.sub(r"[^A-Za-z0-9.:/_+-]", "?", text)[:40]

@@ -1,0 +1,143 @@
+"""Knobs of the media package. Paths left empty are derived from the server's state directory by whoever loads this."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+CODECS = ("PCMU", "PCMA", "telephone-event")  # what media.sdp.codecs describes
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PromptSettings(_Settings):
+    """Audio files that the application names: fetched, decoded once, and cached."""
+
+    cache_dir: str = Field(default="", description="Directory of decoded prompts; empty means `prompts` in the state directory.")
+    cache_max_bytes: int = Field(
+        default=512 * 1024 * 1024, ge=0, description="Octets that cached prompts may fill; the least recently used go first."
+    )
+    cache_max_age_s: float = Field(default=7 * 86400.0, ge=0, description="Seconds after its last use that a cached prompt is deleted.")
+    fresh_s: float = Field(default=60.0, ge=0, description="Seconds that a fetched prompt is played without asking its server again.")
+    negative_s: float = Field(
+        default=5.0, ge=0, description="Seconds that a failed fetch or decode is remembered, so that a busy call does not hammer it."
+    )
+    max_download_bytes: int = Field(default=32 * 1024 * 1024, gt=0, description="Octets that one audio file may have on the wire.")
+    max_duration_s: float = Field(default=1800.0, gt=0, description="Seconds of audio that one file may hold; longer files are refused.")
+    decode_timeout_s: float = Field(default=30.0, gt=0, description="Seconds that the decoding of one file may take.")
+    decoders: int = Field(default=2, ge=1, le=64, description="Files that are decoded at the same time.")
+
+
+class SpeechSettings(_Settings):
+    """Text to speech for `<Say>`."""
+
+    command: tuple[str, ...] = Field(
+        default=(),
+        description="External engine as an argument list with {language} {voice} {output}; the text comes on its standard input, "
+        "and it writes a WAV to {output}; empty means the built-in engine.",
+    )
+    cache_dir: str = Field(default="", description="Directory of spoken texts; empty means `speech` in the state directory.")
+    cache_max_bytes: int = Field(
+        default=256 * 1024 * 1024, ge=0, description="Octets that spoken texts may fill; the least recently used go first."
+    )
+    cache_max_age_s: float = Field(default=30 * 86400.0, ge=0, description="Seconds after its last use that a spoken text is deleted.")
+    max_characters: int = Field(default=4096, gt=0, description="Characters that one text may have.")
+    max_duration_s: float = Field(default=600.0, gt=0, description="Seconds of speech that one text may give.")
+    timeout_s: float = Field(default=20.0, gt=0, description="Seconds that speaking one text may take.")
+    processes: int = Field(default=2, ge=1, le=16, description="Texts that are spoken at the same time.")
+    words_per_minute: int = Field(default=165, ge=80, le=450, description="Speaking rate of the built-in engine, in words per minute.")
+
+
+class MediaSettings(_Settings):
+    """The media worker, what is offered in SDP, recordings, prompts and speech."""
+
+    # the worker
+    socket_path: str = Field(default="", description="Unix socket of the media worker; empty means `media.sock` in the state directory.")
+    worker_binary: str = Field(
+        default="",
+        description="Path of the media worker's program; empty means: look beside the Python interpreter, on PATH, and in a source tree.",
+    )
+    worker_threads: int = Field(default=1, ge=1, le=256, description="Threads of the worker that carry RTP.")
+    worker_start_timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a started worker may take to listen on its socket.")
+    worker_stop_timeout_s: float = Field(default=5.0, gt=0, description="Seconds that a worker may take to finish its recordings and exit.")
+    worker_restart_max_s: float = Field(
+        default=10.0, gt=0, description="Longest pause, in seconds, between attempts to restart a dead worker."
+    )
+    send_buffer_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=65536,
+        description="Octets of commands that may wait for a worker that does not read; more is treated as a dead worker.",
+    )
+
+    # addresses and ports
+    port_min: int = Field(default=20000, ge=1024, le=65534, description="First UDP port for RTP and RTCP.")
+    port_max: int = Field(default=29999, ge=1025, le=65535, description="Last UDP port for RTP and RTCP.")
+    bind_address: str = Field(
+        default="", description="IPv4 address that RTP sockets bind; empty means the address on which the call's SIP arrived or leaves."
+    )
+    bind_address_v6: str = Field(
+        default="", description="IPv6 address that RTP sockets bind; empty means the address on which the call's SIP arrived or leaves."
+    )
+    advertised_address: str = Field(default="", description="IPv4 address written into SDP, as behind NAT; empty means the bound address.")
+    advertised_address_v6: str = Field(default="", description="IPv6 address written into SDP; empty means the bound address.")
+
+    # what is agreed
+    codecs: tuple[str, ...] = Field(
+        default=CODECS, description="Codecs offered and accepted, the most wanted first: PCMU, PCMA, telephone-event."
+    )
+    answer_single_codec: bool = Field(
+        default=True,
+        description="Answer an offer with one voice codec (and telephone-event), so that the peer cannot change it in mid-call.",
+    )
+    ptime_ms: Literal[10, 20, 30, 40, 60] = Field(
+        default=20, description="Milliseconds of audio per packet that we ask for and send by default."
+    )
+    offer_rtcp_mux: bool = Field(
+        default=False, description="Offer RTCP on the RTP port (RFC 5761); it is always accepted when the peer offers it."
+    )
+    latch: bool = Field(
+        default=True,
+        description="Send RTP to where the peer's RTP really comes from when that differs from its SDP (symmetric RTP behind NAT).",
+    )
+    media_timeout_s: float = Field(
+        default=60.0, ge=0, description="Seconds of silence on the wire after which media counts as lost; 0 turns it off."
+    )
+    orphan_s: float = Field(
+        default=14400.0, ge=0, description="Seconds that streams live in the worker when no control process is connected; 0 means for ever."
+    )
+
+    # recordings
+    recordings_dir: str = Field(default="", description="Directory of recordings; empty means `recordings` in the state directory.")
+    recording_channels: Literal["mono", "stereo"] = Field(
+        default="mono", description="`mono` mixes both parties into one channel, `stereo` puts the caller left and the callee right."
+    )
+
+    prompts: PromptSettings = Field(default=PromptSettings(), description="Audio files for `<Play>` and dialMusic.")
+    speech: SpeechSettings = Field(default=SpeechSettings(), description="Text to speech for `<Say>`.")
+
+    @field_validator("codecs")
+    @classmethod
+    def _known_codecs(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = {name.lower(): name for name in CODECS}
+        unknown = [name for name in names if name.lower() not in known]
+        if unknown:
+            raise ValueError(f"unknown codec {', '.join(unknown)}; known are {', '.join(CODECS)}")
+        spelled = tuple(dict.fromkeys(known[name.lower()] for name in names))
+        if not any(name != "telephone-event" for name in spelled):
+            raise ValueError("at least one voice codec is needed")
+        return spelled
+
+    @model_validator(mode="after")
+    def _port_range(self) -> MediaSettings:
+        first_even = self.port_min + self.port_min % 2
+        if first_even + 1 > self.port_max:
+            raise ValueError("port_min to port_max must hold an even port and the odd one after it")
+        return self
+
+    @property
+    def media_timeout_ms(self) -> int:
+        """`media_timeout_s` as the port to the worker wants it."""
+        return round(self.media_timeout_s * 1000)
