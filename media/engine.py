@@ -163,9 +163,7 @@ class Shutdown(_Message, tag="shutdown", frozen=True, kw_only=True):
     """End politely: recordings are finished, then the process exits."""
 
 
-Command = (
-    Hello | Open | Connect | Bridge | Unbridge | Play | StopPlay | Record | StopRecord | SendDigits | Stats | Close | List | Shutdown
-)
+Command = Hello | Open | Connect | Bridge | Unbridge | Play | StopPlay | Record | StopRecord | SendDigits | Stats | Close | List | Shutdown
 
 # --- events -------------------------------------------------------------------------------------------------------
 
