@@ -1,0 +1,51 @@
+"""The verbs: one file each, with the value that a document is made of and how it is read from its element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rcml.reader import Element, Reader
+from rcml.verbs import dial, hangup, pause, play, redirect, reject, say, unsupported
+from rcml.verbs.dial import Dial
+from rcml.verbs.hangup import Hangup
+from rcml.verbs.invalid import Invalid
+from rcml.verbs.nouns import Client, Conference, Noun, Number, Sip
+from rcml.verbs.pause import Pause
+from rcml.verbs.play import Play
+from rcml.verbs.redirect import Redirect
+from rcml.verbs.reject import Reject
+from rcml.verbs.say import Say
+from rcml.verbs.unsupported import Unsupported
+
+Verb = Dial | Say | Play | Pause | Redirect | Reject | Hangup | Invalid | Unsupported
+
+# None: the element asks for nothing, and a notice says so.
+PARSERS: dict[str, Callable[[Element, Reader], Verb | None]] = {
+    "Dial": dial.parse,
+    "Say": say.parse,
+    "Play": play.parse,
+    "Pause": pause.parse,
+    "Redirect": redirect.parse,
+    "Reject": reject.parse,
+    "Hangup": hangup.parse,
+    **dict.fromkeys(sorted(unsupported.NAMES), unsupported.parse),
+}
+
+__all__ = [
+    "PARSERS",
+    "Client",
+    "Conference",
+    "Dial",
+    "Hangup",
+    "Invalid",
+    "Noun",
+    "Number",
+    "Pause",
+    "Play",
+    "Redirect",
+    "Reject",
+    "Say",
+    "Sip",
+    "Unsupported",
+    "Verb",
+]

@@ -1,0 +1,152 @@
+"""An application's answer as a document: verbs to run, and notices for its author (behaviour 1.7)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lxml import etree
+
+from rcml import outputs
+from rcml.errors import CONTENT_TYPE, DocumentError
+from rcml.outputs import Notice
+from rcml.reader import Element, Reader
+from rcml.settings import RcmlSettings
+from rcml.source import decode, prepare
+from rcml.urls import resolve
+from rcml.verbs import PARSERS, Play, Say, Verb
+
+ROOT = "Response"
+
+_CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]+)""", re.IGNORECASE)
+_MARKUP = re.compile(r"(?:text|application)/(?:[a-z0-9.-]+\+)?xml|text/html")
+_AUDIO = re.compile(r"audio/[a-z0-9.+-]+")
+_POSITION = re.compile(r",? line \d+, column \d+.*\Z", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """url: where it came from, the base of its relative URLs. verbs: in order, without those that ask for nothing."""
+
+    url: str
+    verbs: tuple[Verb, ...]
+    notices: tuple[Notice, ...] = ()
+
+
+def parse_document(body: bytes, *, content_type: str, url: str, settings: RcmlSettings) -> Document:
+    """Read the body of a 200 answer.
+
+    Args:
+        body: as received.
+        content_type: the header's value, "" when there was none; decides what the body is.
+        url: of the answer, after redirects.
+    Returns:
+        The document. It has no verbs when there was no body or no type.
+    Raises:
+        DocumentError: it cannot be run; names the line (the application's fault).
+    """
+    read = Reader(url, settings)
+    media_type = content_type.partition(";")[0].strip().lower()
+    charset = _CHARSET.search(content_type)
+    if len(body) > settings.max_document_bytes and not _AUDIO.fullmatch(media_type):
+        line = body.count(b"\n", 0, settings.max_document_bytes) + 1
+        raise DocumentError(f"a document may have {settings.max_document_bytes} bytes, this one has {len(body)}", line)
+    if not media_type or not body.strip():
+        if body.strip():
+            read.warning(outputs.NOT_CARRIED_OUT, 1, f"the answer has no Content-Type; its {len(body)} bytes are not read")
+        return Document(url, (), read.notices)
+    verbs: tuple[Verb, ...]
+    if _MARKUP.search(media_type):
+        verbs = tuple(_verbs(_parse(decode(body, charset[1] if charset else None), settings), read))
+    elif _AUDIO.fullmatch(media_type):
+        verbs = (Play(1, _own_url(url)),)
+    elif media_type == "text/plain":
+        text = " ".join(_plain(body, charset[1] if charset else None).split())
+        verbs = (Say(1, text),) if text else ()
+    else:
+        raise DocumentError(f"the answer is {media_type[:80]}, neither RCML (text/xml) nor audio nor plain text", 1, CONTENT_TYPE)
+    return Document(url, verbs, read.notices)
+
+
+def _own_url(url: str) -> str:
+    try:
+        return resolve(url, url)
+    except ValueError as why:
+        raise DocumentError(f"the audio cannot be fetched from where it came: {why}", 1, outputs.BAD_URL) from None
+
+
+def _plain(body: bytes, charset: str | None) -> str:
+    """Text for speech: without a declared character set it is UTF-8, or what everything else used to be."""
+    try:
+        return decode(body, charset)
+    except DocumentError:
+        if charset is not None:
+            raise
+        return body.decode("cp1252", "replace")
+
+
+def _parse(text: str, settings: RcmlSettings) -> Element:
+    source = prepare(text)
+    # One parser for each document: it refuses what the lexer has not, and never opens a file or a connection.
+    parser = etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(source.xml, parser)
+    except etree.XMLSyntaxError as error:
+        why = _POSITION.sub("", error.msg or "it does not parse").strip()
+        raise DocumentError(f"not well-formed XML: {why}", max(error.lineno or 1, 1)) from None
+    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]  # the stubs lack it; unreachable past the lexer; a second lock on that door
+        raise DocumentError("document types and entities are not accepted")
+    return _element(root, iter(source.tag_lines), settings.max_depth)
+
+
+def _element(node: etree._Element, lines: Iterator[int], depth: int) -> Element:
+    """Plain data from the parser's tree; in document order, so that `lines` keeps step."""
+    line = next(lines, 1)
+    if not isinstance(node.tag, str):
+        raise DocumentError("entities are not accepted", line)
+    if depth == 0:
+        raise DocumentError(f"<{_local(node.tag)}> stands too deep inside other elements", line)
+    children = tuple(_element(child, lines, depth - 1) for child in node)
+    direct = "".join((node.text or "", *(child.tail or "" for child in node)))
+    return Element(
+        name=_local(node.tag),
+        line=line,
+        attributes={str(name): str(value) for name, value in node.attrib.items()},
+        text=direct.strip(),
+        spoken="".join(str(piece) for piece in node.itertext()),
+        children=children,
+    )
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def _verbs(root: Element, read: Reader) -> Iterator[Verb]:
+    if root.name == ROOT:
+        elements = root.children
+    elif root.name in PARSERS:
+        elements = (root,)
+    else:
+        hint = ": this looks like a web page" if root.name.lower() == "html" else ""
+        raise DocumentError(f"the root element is <{root.name}>, not <{ROOT}>{hint}", root.line)
+    most = read.settings.max_verbs
+    if len(elements) > most:
+        raise DocumentError(f"a document may hold {most} verbs, this one has {len(elements)}", elements[most].line)
+    for element in elements:
+        parse = PARSERS.get(element.name)
+        if parse is None:
+            meant = next((name for name in PARSERS if name.lower() == element.name.lower()), None)
+            hint = f"; the verb is written <{meant}>" if meant else ""
+            read.warning(outputs.NOT_CARRIED_OUT, element.line, f"<{element.name[:40]}> is not a verb and is skipped{hint}")
+        elif (verb := parse(element, read)) is not None:
+            yield verb

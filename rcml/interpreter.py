@@ -1,0 +1,249 @@
+"""Decides what a call does next.
+
+One interpreter belongs to one call. It holds a document and the place in it, and it never waits: each input that ends
+something (`start`, `done`, `dial_done`, `document_failed`) returns the one `Step` that follows, and call control carries it
+out. Inputs that only change what is true (`answered`, `party_answered`, `caller_gone`) return nothing.
+
+    start(document) ─▶ Run(verb) ─▶ done() / dial_done(answered) ─▶ Run(verb) ─▶ … ─▶ End(DOCUMENT_DONE)
+                          │                        └────────────▶ Fetch(action) ──┐
+                          └────▶ Fetch(redirect) ─▶ start(document) ◀─────────────┘
+                                        └─────────▶ document_failed() ─▶ End(FAILED)
+
+What the rules are (behaviour 1.8, 2.8, 4.4 and the decisions 3, 6, 11):
+- An unanswered call is answered for Say and Play, never for Pause, Redirect, Reject, Hangup; for a Dial by its
+  answerOnBridge, else by the setting; for a conference always.
+- A Dial with an action ends the document: the action's answer is the next one. Without, the next verb runs; after an
+  answered Dial by the setting `after_answer`.
+- Once the caller has gone, no verb runs that needs a call; the action of the Dial that was running is still asked.
+- Work without waiting is bounded: see `_allowed`.
+
+`start` may come at any time and abandons what runs, for a call can be sent to another document from outside.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from rcml import outputs
+from rcml.document import Document
+from rcml.errors import UsageError
+from rcml.outputs import Notice
+from rcml.settings import RcmlSettings
+from rcml.verbs import Conference, Dial, Hangup, Invalid, Pause, Play, Redirect, Reject, Say, Unsupported, Verb
+
+Runnable = Dial | Say | Play | Pause
+
+
+class EndReason(enum.Enum):
+    """Why nothing follows."""
+
+    DOCUMENT_DONE = "document-done"
+    HANGUP = "hangup"
+    REJECT_ANSWERED = "reject-answered"  # a Reject came too late: the call is up
+    CALLER_GONE = "caller-gone"
+    FAILED = "failed"  # a document that could not be had or run, or a loop
+    ACTION_INVALID = "action-invalid"  # the Dial's action was no URL (decision 11)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Carry out a verb; then `dial_done` for a Dial, `done` for the others. needs_answer: answer the call first."""
+
+    verb: Runnable
+    needs_answer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Ask the application; then `start` or `document_failed`. purpose: "redirect" or "action". line: of the verb."""
+
+    url: str
+    method: str
+    purpose: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Refuse the unanswered call. reason: the phrase of the SIP response."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """End the call as its state demands."""
+
+    why: EndReason
+
+
+Step = Run | Fetch | Refuse | End
+
+
+class Interpreter:
+    """The place of one call in its documents."""
+
+    def __init__(self, *, settings: RcmlSettings, answered: bool = False, answer_delay: bool = True) -> None:
+        self._settings = settings
+        self._answered = answered
+        self._answer_delay = answer_delay
+        self._caller_gone = False
+        self._document = Document("", ())
+        self._next = 0  # index of the verb after the current one
+        self._current: Runnable | None = None
+        self._party_answered = False  # in this document
+        self._told_of_skipped_dial = False
+        self._documents = 0
+        self._idle_documents = 0  # in a row, without anything heard, waited for or answered
+        self._verbs = 0
+        self._notices: list[Notice] = []
+
+    # --- what is true ---------------------------------------------------------------------------------------------
+
+    def answered(self) -> None:
+        """The call was answered."""
+        self._answered = True
+
+    def party_answered(self) -> None:
+        """The current Dial reached somebody."""
+        self._party_answered = True
+
+    def caller_gone(self) -> None:
+        """The caller hung up or gave up: nothing more can be heard or said."""
+        self._caller_gone = True
+
+    def take_notices(self) -> list[Notice]:
+        """What was noticed on the way since the last time; the documents' own notices are in the documents."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    # --- what is over ---------------------------------------------------------------------------------------------
+
+    def start(self, document: Document) -> Step:
+        """Run a document: the first one, a redirect's, an action's, or one from outside."""
+        self._document, self._next, self._current = document, 0, None
+        self._party_answered = self._told_of_skipped_dial = False
+        self._documents += 1
+        self._idle_documents += 1
+        return self._proceed()
+
+    def done(self) -> Step:
+        """The current Say, Play or Pause is over."""
+        if self._current is None or isinstance(self._current, Dial):
+            raise UsageError("done() without a running Say, Play or Pause")
+        self._current = None
+        self._idle_documents = 0
+        return self._proceed()
+
+    def dial_done(self, answered: bool) -> Step:
+        """The current Dial is over; `answered`: somebody was connected."""
+        dial = self._current
+        if not isinstance(dial, Dial):
+            raise UsageError("dial_done() without a running Dial")
+        self._current = None
+        if answered:
+            self._party_answered = True
+            self._idle_documents = 0
+        if dial.action is not None:
+            return Fetch(dial.action, dial.method, "action", dial.line)
+        if self._caller_gone:
+            return End(EndReason.CALLER_GONE)
+        if dial.action_invalid:
+            return End(EndReason.ACTION_INVALID)
+        if self._party_answered and self._settings.after_answer == "hangup":
+            return End(EndReason.DOCUMENT_DONE)
+        return self._proceed()
+
+    def document_failed(self) -> Step:
+        """The document that was asked for, or its fallback, could not be had or read."""
+        self._current = None
+        return End(EndReason.CALLER_GONE if self._caller_gone else EndReason.FAILED)
+
+    # --- what follows ---------------------------------------------------------------------------------------------
+
+    def _proceed(self) -> Step:
+        while self._next < len(self._document.verbs):
+            verb = self._document.verbs[self._next]
+            self._next += 1
+            if self._caller_gone and not _needs_no_call(verb):
+                continue
+            if self._is_skipped(verb):
+                continue
+            if not self._allowed(verb):
+                return End(EndReason.FAILED)
+            match verb:
+                case Dial() | Say() | Play() | Pause():
+                    self._current = verb
+                    return Run(verb, not self._answered and self._answers(verb))
+                case Redirect():
+                    return Fetch(verb.url, verb.method, "redirect", verb.line)
+                case Reject():
+                    return End(EndReason.REJECT_ANSWERED) if self._answered else Refuse(verb.status, verb.reason_phrase)
+                case Hangup():
+                    return End(EndReason.HANGUP)
+                case Invalid():
+                    return End(EndReason.FAILED)
+                case Unsupported():
+                    pass  # the document has its notice
+        return End(EndReason.CALLER_GONE if self._caller_gone else EndReason.DOCUMENT_DONE)
+
+    def _answers(self, verb: Runnable) -> bool:
+        """Whether a verb makes us answer a call that still rings (behaviour 1.8, 4.1, 4.4)."""
+        match verb:
+            case Say() | Play():
+                return True
+            case Pause():
+                return False
+            case Dial(nouns=nouns, answer_on_bridge=on_bridge):
+                if any(isinstance(noun, Conference) for noun in nouns):
+                    return True
+                return not (self._answer_delay if on_bridge is None else on_bridge)
+
+    def _is_skipped(self, verb: Verb) -> bool:
+        match verb:
+            case Dial(nouns=()):
+                self._notice("warning", outputs.NOT_CARRIED_OUT, verb.line, "<Dial> names nobody: it does nothing, and no action is asked")
+                return True
+            case Dial() if self._dials_are_over():
+                if not self._told_of_skipped_dial:
+                    self._told_of_skipped_dial = True
+                    why = "<Dial> is skipped, and so are all that follow it: a Dial before it in this document was answered"
+                    self._notice("warning", outputs.NOT_CARRIED_OUT, verb.line, why)
+                return True
+            case Pause() if self._dials_are_over():
+                return self._leads_to_dial()
+        return False
+
+    def _dials_are_over(self) -> bool:
+        return self._party_answered and self._settings.after_answer == "skip-dials"
+
+    def _leads_to_dial(self) -> bool:
+        """The Pauses from here on are there for a Dial that is skipped (decision 3)."""
+        rest = self._document.verbs[self._next :]
+        return isinstance(next((verb for verb in rest if not isinstance(verb, Pause | Unsupported)), None), Dial)
+
+    def _allowed(self, verb: Verb) -> bool:
+        """Bound what a call may do: in all, and in documents that follow each other without anything between them."""
+        self._verbs += 1
+        limits = self._settings
+        for count, most, what in (
+            (self._verbs, limits.max_verbs_per_call, "verbs were run in this call"),
+            (self._documents, limits.max_documents_per_call, "documents were run in this call"),
+            (self._idle_documents, limits.max_idle_documents, "documents followed each other in which nothing was heard or answered"),
+        ):
+            if count > most:
+                self._notice("error", outputs.LOOP, verb.line, f"more than {most} {what}: it is ended")
+                return False
+        return True
+
+    def _notice(self, level: outputs.Level, code: int, line: int, message: str) -> None:
+        self._notices.append(Notice(code, level, message, line, self._document.url))
+
+
+def _needs_no_call(verb: Verb) -> bool:
+    """Verbs that run on after the caller has gone (decision 6): Sms, Message and Email will, none of today's does."""
+    match verb:
+        case Dial() | Say() | Play() | Pause() | Redirect() | Reject() | Hangup() | Invalid() | Unsupported():
+            return False

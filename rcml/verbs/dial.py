@@ -1,0 +1,139 @@
+"""Dial: connect the caller to someone else (reference page; behaviour 2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rcml import outputs
+from rcml.errors import DocumentError
+from rcml.reader import Element, Reader, shown
+from rcml.verbs.nouns import (
+    Client,
+    Conference,
+    Noun,
+    Number,
+    Sip,
+    parse_client,
+    parse_conference,
+    parse_number,
+    parse_sip,
+)
+
+__all__ = ["Client", "Conference", "Dial", "Noun", "Number", "Sip", "parse"]
+
+TIMEOUT_S = 30
+TIME_LIMIT_S = 14_400
+
+_ATTRIBUTES = (
+    "action", "method", "timeout", "timeLimit", "callerId", "record", "dialMusic", "answerOnBridge",
+)  # fmt: skip
+_NOUNS: dict[str, Callable[[Element, Reader, str], Noun | None]] = {
+    "Number": parse_number,
+    "Client": parse_client,
+    "Sip": parse_sip,
+    "Uri": parse_sip,  # its name of old
+    "Conference": parse_conference,
+}
+_NOT_IN_A_CALLER_ID = re.compile(r'[\x00-\x20\x7f-\x9f<>"\\]')
+_SPACED_NUMBER = re.compile(r"\+?[0-9(][-.()\s0-9]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Whom to call, and how.
+
+    action: absolute URL, asked once when the Dial is over; None without one. action_invalid: one was given, and it is no
+    URL, so that the call ends with the Dial (decision 11). dial_music: absolute URL of a WAV; dial_music_disabled: no
+    sound at all. answer_on_bridge: None leaves it to the server's setting. nouns: all called at once, in the order of the
+    document; a Conference stands alone; none at all makes the Dial a no-op.
+    """
+
+    line: int
+    action: str | None = None
+    method: str = "POST"
+    timeout_s: int = TIMEOUT_S
+    time_limit_s: int = TIME_LIMIT_S
+    caller_id: str | None = None
+    record: bool = False
+    dial_music: str | None = None
+    dial_music_disabled: bool = False
+    answer_on_bridge: bool | None = None
+    nouns: tuple[Noun, ...] = ()
+    action_invalid: bool = False
+
+
+def parse(element: Element, read: Reader) -> Dial:
+    """Read a Dial; whatever is wrong with an attribute, it can be run."""
+    read.names(element, *_ATTRIBUTES)
+    action = read.url_of(element, "action", "error")
+    limit = "timelimit" if "timeLimit" not in element.attributes else "timeLimit"  # the reference page spells it both ways
+    music = element.get("dialMusic") or ""
+    disabled = music.lower() == "disabled"
+    nouns = _nouns(element, read)
+    record = bool(read.truth(element, "record", False, False))
+    if record and any(isinstance(noun, Conference) for noun in nouns):
+        read.warning(outputs.NOT_CARRIED_OUT, element.line, "record of <Dial>: a conference cannot be recorded in this release")
+        record = False
+    return Dial(
+        line=element.line,
+        action=action,
+        method=read.method(element, "method", outputs.DIAL_METHOD),
+        timeout_s=read.whole(element, "timeout", TIMEOUT_S, outputs.DIAL_TIMEOUT),
+        time_limit_s=read.whole(element, limit, TIME_LIMIT_S, outputs.DIAL_TIME_LIMIT),
+        caller_id=_caller_id(element, read),
+        record=record,
+        dial_music=None if disabled else read.url_of(element, "dialMusic"),
+        dial_music_disabled=disabled,
+        answer_on_bridge=read.truth(element, "answerOnBridge", None, None),
+        nouns=nouns,
+        action_invalid=action is None and element.get("action") is not None,
+    )
+
+
+def _caller_id(element: Element, read: Reader) -> str | None:
+    """A number, `client:name` or `user@host`, as written; what could not stand in a From is refused."""
+    value = element.get("callerId")
+    if value is not None and _SPACED_NUMBER.fullmatch(value):
+        value = "".join(value.split())  # "+1 555 000": blanks separate, as dashes do
+    if value is not None and _NOT_IN_A_CALLER_ID.search(value):
+        read.warning(outputs.DIAL_CALLER_ID, element.line, f"callerId of <Dial> cannot be {shown(value)}; the caller's own is used")
+        return None
+    return value
+
+
+def _nouns(element: Element, read: Reader) -> tuple[Noun, ...]:
+    """Whom the content of a Dial means (behaviour 2.1, 2.11)."""
+    if element.text:
+        if element.children:
+            read.warning(
+                outputs.NOT_CARRIED_OUT, element.line, "<Dial> holds text and elements: the text is dialled, the elements are ignored"
+            )
+        noun = _from_text(Element(element.name, element.line, text=element.text), read)
+        return () if noun is None else (noun,)
+    if len(element.children) > read.settings.max_nouns:
+        line = element.children[read.settings.max_nouns].line
+        raise DocumentError(f"a <Dial> may hold {read.settings.max_nouns} nouns, this one has {len(element.children)}", line)
+    nouns: list[Noun] = []
+    for child in element.children:
+        parse_noun = _NOUNS.get(child.name)
+        if parse_noun is None:
+            read.warning(outputs.NOT_CARRIED_OUT, child.line, f"<{child.name}> is nothing that can be dialled and is ignored")
+        elif (noun := parse_noun(child, read, child.text)) is not None:
+            nouns.append(noun)
+    rooms = [noun for noun in nouns if isinstance(noun, Conference)]
+    if rooms and len(nouns) > 1:
+        read.warning(outputs.NOT_CARRIED_OUT, element.line, f"<Dial> holds a <Conference>: only {shown(rooms[0].room)} is dialled")
+        return (rooms[0],)
+    return tuple(nouns)
+
+
+def _from_text(element: Element, read: Reader) -> Noun | None:
+    """Text alone: a client by its prefix, a SIP URI by its scheme or its @, else a number. Headers after `?` do not count."""
+    who = element.text.partition("?")[0].strip().lower()
+    if who.startswith("client:"):
+        return parse_client(element, read, element.text)
+    if "@" in who or who.startswith(("sip:", "sips:")):
+        return parse_sip(element, read, element.text)
+    return parse_number(element, read, element.text)

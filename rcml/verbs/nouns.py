@@ -1,0 +1,226 @@
+"""The nouns of a Dial: whom to call (behaviour 2.4, 2.10)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TypedDict
+from urllib.parse import unquote
+
+from rcml import outputs
+from rcml.reader import Element, Reader, shown
+
+Headers = tuple[tuple[str, str], ...]
+
+EVENTS = ("initiated", "ringing", "answered", "completed")
+MAX_URI = 255  # characters, the documented limits of a Sip
+MAX_HEADERS = 1024
+MAX_PARTICIPANTS = 40
+
+# RFC 3261 §25.1: token, as a header's name must be
+_TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
+# A value never holds a line end or another control character: it would become a header of its own on the wire.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SEPARATORS = re.compile(r"[-.()\s]")
+_LINE_BREAK = re.compile(r"\s*\n\s*")
+_SIP_URI = re.compile(r"sips?:(?:[^@\s<>\"]+@)?[^@\s<>\"]+", re.IGNORECASE)
+_NOT_DIGITS = re.compile(r"[^0-9*#A-DwW]")
+
+
+@dataclass(frozen=True, slots=True)
+class CallNoun:
+    """What Number, Client and Sip have in common.
+
+    headers: for the INVITE, names start with X-. url: screening document, run on the called side before the bridge.
+    screening_timeout_s: how long that may take.
+    """
+
+    line: int
+    headers: Headers = field(default=(), kw_only=True)
+    url: str | None = field(default=None, kw_only=True)
+    method: str = field(default="POST", kw_only=True)
+    status_callback: str | None = field(default=None, kw_only=True)
+    status_callback_method: str = field(default="POST", kw_only=True)
+    status_callback_events: tuple[str, ...] = field(default=EVENTS, kw_only=True)
+    screening_timeout_s: int = field(default=60, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Number(CallNoun):
+    """A telephone number. text: without visual separators. send_digits: keys to press after the answer, w and W are pauses."""
+
+    text: str
+    send_digits: str | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Client(CallNoun):
+    """A registered phone. name: its login."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sip(CallNoun):
+    """A SIP URI with its scheme, without headers. username, password: answer to a challenge."""
+
+    uri: str
+    username: str | None = field(default=None, kw_only=True)
+    password: str | None = field(default=None, kw_only=True, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Conference:
+    """A room. wait_url: None for the built-in music, "" for silence. beep_url: None for the built-in tone."""
+
+    line: int
+    room: str
+    muted: bool = field(default=False, kw_only=True)
+    beep: bool = field(default=True, kw_only=True)
+    beep_url: str | None = field(default=None, kw_only=True)
+    start_conference_on_enter: bool = field(default=True, kw_only=True)
+    end_conference_on_exit: bool = field(default=False, kw_only=True)
+    wait_url: str | None = field(default=None, kw_only=True)
+    wait_method: str = field(default="POST", kw_only=True)
+    max_participants: int = field(default=MAX_PARTICIPANTS, kw_only=True)
+
+
+Noun = Number | Client | Sip | Conference
+
+_COMMON = ("url", "method", "timeout", "statusCallback", "statusCallbackMethod", "statusCallbackEvent")
+
+
+def parse_number(element: Element, read: Reader, text: str) -> Number | None:
+    read.names(element, *_COMMON, "sendDigits")
+    number, headers = _split(element, read, text)
+    number = _SEPARATORS.sub("", number)
+    if not number:
+        _nobody(element, read)
+        return None
+    common = _common(element, read)
+    return Number(element.line, number, headers=headers, send_digits=_send_digits(element, read), **common)
+
+
+def parse_client(element: Element, read: Reader, text: str) -> Client | None:
+    read.names(element, *_COMMON, "name")
+    name, headers = _split(element, read, text or element.get("name") or "")
+    name = name[len("client:") :].strip() if name.lower().startswith("client:") else name
+    if not name:
+        _nobody(element, read)
+        return None
+    return Client(element.line, name, headers=headers, **_common(element, read))
+
+
+def parse_sip(element: Element, read: Reader, text: str) -> Sip | None:
+    """Sip and its old name Uri. A URI that cannot be called is kept: its branch fails, and the action is told (3.1)."""
+    read.names(element, *_COMMON, "username", "password")
+    uri, headers = _split(element, read, _LINE_BREAK.sub("", text))
+    if not uri:
+        _nobody(element, read)
+        return None
+    if not uri.lower().startswith(("sip:", "sips:")):
+        uri = f"sip:{uri}"
+    if not _SIP_URI.fullmatch(uri):
+        read.warning(outputs.BAD_URL, element.line, f"{shown(uri)} is no SIP URI")
+    elif len(uri) > MAX_URI:
+        read.error(outputs.BAD_URL, element.line, f"a SIP URI may have {MAX_URI} characters, this one has {len(uri)} and is not called")
+        return None
+    username, password = element.get("username"), element.get("password")
+    return Sip(element.line, uri, headers=headers, username=username, password=password, **_common(element, read))
+
+
+def parse_conference(element: Element, read: Reader, text: str) -> Conference | None:
+    read.names(
+        element, "muted", "beep", "beepUrl", "startConferenceOnEnter", "endConferenceOnExit", "waitUrl", "waitMethod", "maxParticipants"
+    )
+    if not text:
+        _nobody(element, read)
+        return None
+    silent = "waitUrl" in element.attributes and element.get("waitUrl") is None
+    return Conference(
+        element.line,
+        text,
+        muted=bool(read.truth(element, "muted", False, False)),
+        beep=bool(read.truth(element, "beep", True, True)),
+        beep_url=read.url_of(element, "beepUrl"),
+        start_conference_on_enter=bool(read.truth(element, "startConferenceOnEnter", True, True)),
+        end_conference_on_exit=bool(read.truth(element, "endConferenceOnExit", False, False)),
+        wait_url="" if silent else read.url_of(element, "waitUrl"),
+        wait_method=read.method(element, "waitMethod", outputs.CONFERENCE_WAIT_METHOD),
+        max_participants=read.whole(element, "maxParticipants", MAX_PARTICIPANTS, outputs.NOT_CARRIED_OUT, most=MAX_PARTICIPANTS),
+    )
+
+
+def _nobody(element: Element, read: Reader) -> None:
+    read.warning(outputs.NOT_CARRIED_OUT, element.line, f"<{element.name}> names nobody and is ignored")
+
+
+def _split(element: Element, read: Reader, text: str) -> tuple[str, Headers]:
+    """Divide `who?name=value&name=value` (behaviour 2.4, custom headers)."""
+    who, mark, rest = text.partition("?")
+    return who.strip(), _headers(element, read, rest) if mark else ()
+
+
+def _headers(element: Element, read: Reader, text: str) -> Headers:
+    headers: list[tuple[str, str]] = []
+    size = 0
+    for pair in text.replace("&amp;", "&").split("&"):
+        raw_name, equals, raw_value = pair.strip().partition("=")
+        # percent escapes only: a plus is far more often the start of a number than a space (RFC 3261 §19.1.1)
+        name, value = unquote(raw_name.strip()), unquote(raw_value).strip()
+        if not pair.strip():
+            continue
+        if not equals or not _TOKEN.fullmatch(name) or _UNSAFE.search(value):
+            read.warning(outputs.NOT_CARRIED_OUT, element.line, f"{shown(pair)} is no header of the form name=value and is dropped")
+            continue
+        name = name if name.lower().startswith("x-") else f"X-{name}"
+        size += len(name) + len(value)
+        if size > MAX_HEADERS:
+            read.warning(outputs.NOT_CARRIED_OUT, element.line, f"headers past {MAX_HEADERS} characters are dropped, from {shown(name)} on")
+            break
+        headers.append((name, value))
+    return tuple(headers)
+
+
+def _send_digits(element: Element, read: Reader) -> str | None:
+    value = element.get("sendDigits")
+    if value is None:
+        return None
+    keys = _NOT_DIGITS.sub("", value)
+    if keys != value:
+        read.warning(
+            outputs.NOT_CARRIED_OUT, element.line, f"sendDigits of <Number> knows 0-9 * # A-D w W; the rest of {shown(value)} is left out"
+        )
+    return keys or None
+
+
+def _events(element: Element, read: Reader) -> tuple[str, ...]:
+    """Commas, white space or both divide the names (behaviour 2.6); none that is known means all."""
+    asked = {name.lower() for name in re.split(r"[,\s]+", element.get("statusCallbackEvent") or "") if name}
+    if unknown := asked - set(EVENTS):
+        read.warning(
+            outputs.NOT_CARRIED_OUT,
+            element.line,
+            f"statusCallbackEvent of <{element.name}> does not know {shown(', '.join(sorted(unknown)))}",
+        )
+    return tuple(event for event in EVENTS if event in asked) or EVENTS
+
+
+class _Common(TypedDict):
+    url: str | None
+    method: str
+    status_callback: str | None
+    status_callback_method: str
+    status_callback_events: tuple[str, ...]
+    screening_timeout_s: int
+
+
+def _common(element: Element, read: Reader) -> _Common:
+    return {
+        "url": read.url_of(element, "url"),
+        "method": read.method(element, "method", outputs.DIAL_METHOD),
+        "status_callback": read.url_of(element, "statusCallback"),
+        "status_callback_method": read.method(element, "statusCallbackMethod", outputs.DIAL_METHOD),
+        "status_callback_events": _events(element, read),
+        "screening_timeout_s": read.whole(element, "timeout", 60, outputs.DIAL_TIMEOUT),
+    }

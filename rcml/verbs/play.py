@@ -1,0 +1,28 @@
+"""Play: play an audio file to the caller (behaviour 9; sibling pages, Play)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rcml import outputs
+from rcml.reader import Element, Reader
+from rcml.verbs.invalid import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """url: absolute. loop: 0 is for ever."""
+
+    line: int
+    url: str
+    loop: int = 1
+
+
+def parse(element: Element, read: Reader) -> Play | Invalid | None:
+    read.names(element, "loop")
+    if not element.text:
+        read.warning(outputs.NOT_CARRIED_OUT, element.line, "<Play> holds no URL and is skipped")
+        return None
+    url = read.address(element, element.text, "the text of <Play>", "error")
+    loop = read.whole(element, "loop", 1, outputs.PLAY_LOOP, least=0)
+    return Invalid(element.line, "Play") if url is None else Play(element.line, url, loop)

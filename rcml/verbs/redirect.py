@@ -1,0 +1,28 @@
+"""Redirect: go on with another document (behaviour 9)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rcml import outputs
+from rcml.reader import Element, Reader
+from rcml.verbs.invalid import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """url: absolute."""
+
+    line: int
+    url: str
+    method: str = "POST"
+
+
+def parse(element: Element, read: Reader) -> Redirect | Invalid | None:
+    read.names(element, "method")
+    if not element.text:
+        read.warning(outputs.REDIRECT, element.line, "<Redirect> holds no URL and is skipped")
+        return None
+    url = read.address(element, element.text, "the text of <Redirect>", "error")
+    method = read.method(element, "method", outputs.REDIRECT)
+    return Invalid(element.line, "Redirect") if url is None else Redirect(element.line, url, method)

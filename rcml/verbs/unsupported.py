@@ -1,0 +1,25 @@
+"""Verbs of RCML that this release knows by name only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rcml import outputs
+from rcml.reader import Element, Reader
+
+NAMES = frozenset({"Gather", "Record", "Sms", "Message", "Email", "Fax", "Refer", "Hold", "Resume", "Video", "UssdMessage", "UssdCollect"})
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """Skipped. why: the sentence of its notice."""
+
+    line: int
+    name: str
+    why: str
+
+
+def parse(element: Element, read: Reader) -> Unsupported:
+    why = f"<{element.name}> is not supported yet and is skipped"
+    read.warning(outputs.NOT_CARRIED_OUT, element.line, why)
+    return Unsupported(element.line, element.name, why)
