@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeVar
 
 from sip.errors import ParseError
 from sip.message.grammar import HOST, QUOTED, TOKEN, quote, quoted_re, token_re, unquote
 
-Params = dict[str, str | None]
+Params = Mapping[str, str | None]  # read-only by type: a parsed value may be shared, see `memo`
+
+_T = TypeVar("_T")
 
 MAX_PORT = 65535
 MAX_CSEQ = 2**32 - 1  # RFC 3261 20.16 ("expressible as a 32-bit unsigned integer"); 8.1.1.5 wants 31 bits of who starts one
@@ -47,6 +52,21 @@ _AUTH_SCHEME_RE = re.compile(rf"({TOKEN})(?:[ \t]++|$)")
 _AUTH_PARAM_RE = re.compile(rf'[ \t]*+({TOKEN})[ \t]*+=[ \t]*+({QUOTED}|[^\s,"]*+)[ \t]*+(?:,[ \t,]*+|$)', re.DOTALL)
 # Written without quotes (RFC 7616 3.3, 3.4); `qop` is quoted in a challenge only.
 _UNQUOTED_AUTH_PARAMS = frozenset({"algorithm", "stale", "nc", "userhash"})
+
+
+# One message asks for its Via, From, To and CSeq several times (checks, transaction, dialog, response), a dialog for the same
+# Contact and Route in every request. The values are frozen, so they may be remembered; long texts are not, to keep the memory small.
+MEMO_ENTRIES = 4096
+MEMO_CHARACTERS = 512
+
+
+def memo(parser: Callable[[str, str], _T]) -> Callable[[str, str], _T]:
+    remembering = lru_cache(MEMO_ENTRIES)(parser)
+
+    def parse(text: str, name: str) -> _T:
+        return remembering(text, name) if len(text) <= MEMO_CHARACTERS else parser(text, name)
+
+    return parse
 
 
 def parse_uint(text: str, name: str = "", *, maximum: int = 2**32 - 1) -> int:
@@ -84,7 +104,7 @@ def parse_params(text: str, name: str = "", at: int = 0) -> Params:
 
     A parameter that is repeated with the same value counts once; with another value it is refused (7.3.1).
     """
-    params: Params = {}
+    params: dict[str, str | None] = {}
     end = len(text)
     while at < end:
         match = _PARAM_RE.match(text, at)
@@ -113,9 +133,7 @@ def parse_host(text: str, name: str, offset: int) -> str:
     return text[1:-1]
 
 
-def parse_port(text: str | None, name: str, offset: int) -> int | None:
-    if text is None:
-        return None
+def parse_port(text: str, name: str, offset: int) -> int:
     port = int(text)
     if not 0 < port <= MAX_PORT:
         raise ParseError("port out of range", field=name, offset=offset)
@@ -162,15 +180,20 @@ class Via:
 
 def parse_via(text: str) -> Via:
     """One Via value (not a list). Source: RFC 3261 20.42, 25.1."""
+    return _parse_via(text, "Via")
+
+
+@memo
+def _parse_via(text: str, name: str) -> Via:
     match = _VIA_RE.match(text)
     if match is None:
-        raise ParseError("malformed", field="Via")
+        raise ParseError("malformed", field=name)
     transport, host, port = match.groups()
     return Via(
         transport.upper(),
-        parse_host(host, "Via", match.start(2)) if host[0] == "[" else host,
-        parse_port(port, "Via", match.start(3)),
-        parse_params(text, "Via", match.end()),
+        parse_host(host, name, match.start(2)) if host[0] == "[" else host,
+        None if port is None else parse_port(port, name, match.start(3)),
+        parse_params(text, name, match.end()),
     )
 
 
@@ -199,6 +222,11 @@ def parse_name_addr(text: str, name: str = "name-addr") -> NameAddr:
     Args:
         name: the header field, for the error.
     """
+    return _parse_name_addr(text, name)
+
+
+@memo
+def _parse_name_addr(text: str, name: str) -> NameAddr:
     text = text.strip(" \t")
     match = _NAME_ADDR_RE.match(text)
     if match is not None:
@@ -225,10 +253,15 @@ class CSeq:
 
 def parse_cseq(text: str) -> CSeq:
     """Source: RFC 3261 20.16."""
+    return _parse_cseq(text, "CSeq")
+
+
+@memo
+def _parse_cseq(text: str, name: str) -> CSeq:
     match = _CSEQ_RE.fullmatch(text.strip(" \t"))
     if match is None:
-        raise ParseError("malformed", field="CSeq")
-    return CSeq(parse_uint(match[1], "CSeq", maximum=MAX_CSEQ), match[2])
+        raise ParseError("malformed", field=name)
+    return CSeq(parse_uint(match[1], name, maximum=MAX_CSEQ), match[2])
 
 
 def parse_auth(text: str, name: str = "Authorization") -> tuple[str, dict[str, str]]:

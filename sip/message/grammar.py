@@ -18,8 +18,9 @@ HOST = r"(?:[A-Za-z0-9._\-]++|\[[0-9A-Fa-f:.]++\])"
 token_re = re.compile(TOKEN)
 quoted_re = re.compile(QUOTED, re.DOTALL)
 host_re = re.compile(HOST)
-# A control character that no grammar rule allows: only HTAB, and what a backslash quotes inside a quoted-string, may stand in a field.
-forbidden_control_re = re.compile(r"(?<!\\)[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# Control characters: only HTAB, and what a backslash quotes inside a quoted-string, may stand in a field.
+CONTROL_OCTETS = bytes({*range(0x20), 0x7F} - {0x09, 0x0A, 0x0D})
+unquoted_control_re = re.compile(rb"(?<!\\)[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _quoted_pair_re = re.compile(r"\\(.)", re.DOTALL)
 _needs_quoted_pair_re = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 

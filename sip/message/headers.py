@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sip.message.fields import parse_list
+from sip.message.grammar import token_re
 
 # Compact forms: RFC 3261 (c e f i k l m s t v), 6665 (o u), 3515 (r), 3892 (b), 4028 (x), 3841 (a d j), 8224 (y).
 COMPACT_NAMES: dict[str, str] = {
@@ -74,6 +75,35 @@ class Headers:
         self._index: dict[str, list[str]] | None = {}  # key -> values in order; None when it must be made anew
         for name, value in items:
             self.add(name, value)
+
+    @classmethod
+    def from_lines(cls, lines: list[str]) -> tuple[Headers, int | None]:
+        """Header fields out of unfolded lines; also the index of the first line that is none (it is left out).
+
+        This is `add` for each line, written out: a busy server passes here for every field of every message.
+        """
+        headers = cls()
+        items = headers._items
+        index: dict[str, list[str]] = {}
+        headers._index = index
+        bad: int | None = None
+        for number, line in enumerate(lines):
+            name, colon, value = line.partition(":")
+            known = _KNOWN.get(name)
+            if known is None:
+                name = name.rstrip(" \t")  # header-name HCOLON: white space may stand before the colon
+                if not colon or token_re.fullmatch(name) is None:
+                    bad = number if bad is None else bad
+                    continue
+                known = name_of(name)
+            key, name = known
+            value = value.strip(" \t")
+            items.append((key, name, value))
+            if key in index:
+                index[key].append(value)
+            else:
+                index[key] = [value]
+        return headers, bad
 
     def add(self, name: str, value: str) -> None:
         """Append a field after all others."""
@@ -147,9 +177,12 @@ class Headers:
                 return elements[0]
         return None
 
-    def count(self, name: str) -> int:
-        """How many fields of that name there are."""
-        return len(self._values_by_key().get(name_of(name)[0], ()))
+    def repeated(self, names: tuple[str, ...]) -> list[str]:
+        """Which of these names have more than one field."""
+        index = self._values_by_key()
+        if len(index) == len(self._items):
+            return []
+        return [name for name in names if len(index.get(name_of(name)[0], ())) > 1]
 
     def copy(self) -> Headers:
         clone = Headers()

@@ -15,12 +15,13 @@ is the one that is told.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sip.errors import ParseError
 from sip.message.fields import parse_cseq, parse_name_addr, parse_uint, parse_via
-from sip.message.grammar import TOKEN, forbidden_control_re, is_token
-from sip.message.headers import Headers, is_known_name
+from sip.message.grammar import CONTROL_OCTETS, TOKEN, unquoted_control_re
+from sip.message.headers import Headers
 from sip.message.model import Message, Request, Response
 from sip.message.uri import parse_uri
 
@@ -40,7 +41,6 @@ _BLANK_LINE_RE = re.compile(rb"\r?\n\r?\n")
 
 # No message may have two of these (RFC 3261 7.3.1 allows it for lists only; RFC 4475 3.3.8 multi01, 3.3.9 mcl01).
 _SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type")
-_REQUIRED = ("Via", "From", "To", "Call-ID", "CSeq")
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ def read_head(data: bytes, offset: int = 0, *, stream: bool = False) -> Head:
     defects: list[tuple[int, str, str]] = []  # (line number, field, reason)
     if "\n" in text or "\r" in text:
         text = _undo_line_ends(text, defects, stream)
-    if forbidden_control_re.search(text) is not None:
+    if _has_forbidden_control(data):
         defects.append((0, "head", "control character"))
     lines = text.split("\r\n")
     headers = _read_fields(lines, defects)
@@ -160,19 +160,17 @@ def _undo_line_ends(text: str, defects: list[tuple[int, str, str]], stream: bool
     return text
 
 
+def _has_forbidden_control(data: bytes) -> bool:
+    # Deleting octets is ten times faster than a search with a look-behind, and nearly all messages have none of them.
+    return len(data.translate(None, CONTROL_OCTETS)) != len(data) and unquoted_control_re.search(data) is not None
+
+
 def _read_fields(lines: list[str], defects: list[tuple[int, str, str]]) -> Headers:
-    headers = Headers()
-    add = headers.add
     if len(lines) > MAX_FIELDS + 1:
         defects.append((MAX_FIELDS + 1, "head", "too many header fields"))
-    for number in range(1, min(len(lines), MAX_FIELDS + 1)):
-        name, colon, value = lines[number].partition(":")
-        if not is_known_name(name):
-            name = name.rstrip(" \t")  # header-name HCOLON: white space may stand before the colon
-            if not colon or not is_token(name):
-                defects.append((number, "head", "not a header field"))
-                continue
-        add(name, value.strip(" \t"))
+    headers, bad = Headers.from_lines(lines[1 : MAX_FIELDS + 1])
+    if bad is not None:
+        defects.append((bad + 1, "head", "not a header field"))
     return headers
 
 
@@ -208,36 +206,42 @@ def _uri_defect(uri: str) -> str | None:
 
 
 def _check_fields(message: Message | None, headers: Headers, defects: list[tuple[int, str, str]]) -> None:
-    for name in _SINGLE:
-        if headers.count(name) > 1:
-            defects.append((0, name, f"more than one {name}"))
-    for name in _REQUIRED:
-        value = headers.get(name)
+    for name in headers.repeated(_SINGLE):
+        defects.append((0, name, f"more than one {name}"))
+    for name, check in _REQUIRED.items():
+        value = headers.first_value(name)
         if value is None:
             defects.append((0, name, f"missing {name}"))
             continue
         try:
-            match name:
-                case "Via":
-                    top = headers.first_value("Via")
-                    parse_via(top if top is not None else "")
-                case "From" | "To":
-                    parse_name_addr(value, name)
-                case "CSeq":
-                    cseq = parse_cseq(value)
-                    if isinstance(message, Request) and cseq.method != message.method:
-                        defects.append((0, name, "CSeq method does not match"))
-                case _:
-                    if not value or " " in value or "\t" in value:
-                        defects.append((0, name, f"malformed {name}"))
+            check(value)
         except ParseError as error:
             defects.append((0, name, f"{name} {error.reason}"))
+        else:
+            if name == "CSeq" and isinstance(message, Request) and parse_cseq(value).method != message.method:
+                defects.append((0, name, "CSeq method does not match"))
     max_forwards = headers.get("Max-Forwards")
     if max_forwards is not None:
         try:
             parse_uint(max_forwards, maximum=MAX_FORWARDS)
         except ParseError as error:
             defects.append((0, "Max-Forwards", f"Max-Forwards {error.reason}"))
+
+
+def _check_call_id(value: str) -> None:
+    # callid = word [ "@" word ]: what a word may hold is nearly everything but white space
+    if not value or " " in value or "\t" in value:
+        raise ParseError("malformed", field="Call-ID")
+
+
+# A message without these, or with one that does not parse, belongs to no transaction or dialog (RFC 3261 8.1.1, 8.2.6.2).
+_REQUIRED: dict[str, Callable[[str], object]] = {
+    "Via": parse_via,
+    "From": lambda value: parse_name_addr(value, "From"),
+    "To": lambda value: parse_name_addr(value, "To"),
+    "Call-ID": _check_call_id,
+    "CSeq": parse_cseq,
+}
 
 
 def _content_length(headers: Headers, stream: bool) -> tuple[int | None, str | None]:

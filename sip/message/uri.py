@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from urllib.parse import unquote_to_bytes
 
 from sip.errors import ParseError
-from sip.message.fields import Params, build_host_port, build_params, parse_host, parse_port
+from sip.message.fields import Params, build_host_port, build_params, memo, parse_host, parse_port
 from sip.message.grammar import HOST
 
 # SIP-URI = "sip:" [ userinfo ] hostport uri-parameters [ headers ];  userinfo = ( user / telephone-subscriber ) [ ":" password ] "@"
@@ -65,6 +65,11 @@ def parse_uri(text: str) -> Uri:
     Raises:
         ParseError: status 416 when the scheme is none of sip, sips and tel; else 400.
     """
+    return _parse_uri(text, "uri")
+
+
+@memo
+def _parse_uri(text: str, name: str) -> Uri:
     match = _SIP_RE.fullmatch(text)
     if match is not None:
         scheme, user, password, host, port, params, headers = match.groups()
@@ -72,8 +77,8 @@ def parse_uri(text: str) -> Uri:
             scheme.lower(),
             user,
             password,
-            parse_host(host, "uri", match.start(4)) if host[0] == "[" else host,
-            parse_port(port, "uri", match.start(5)),
+            parse_host(host, name, match.start(4)) if host[0] == "[" else host,
+            None if port is None else parse_port(port, name, match.start(5)),
             _parse_uri_params(params, match.start(6)) if params else {},
             _parse_uri_headers(headers, match.start(7)) if headers else (),
         )
@@ -82,12 +87,12 @@ def parse_uri(text: str) -> Uri:
         return Uri("tel", match[2], None, "", params=_parse_uri_params(match[3], match.start(3)))
     match = _SCHEME_RE.fullmatch(text)
     if match is not None and match[1].lower() not in ("sip", "sips", "tel"):
-        raise ParseError("unsupported URI scheme", status=416, field="uri")
-    raise ParseError("malformed URI", field="uri")
+        raise ParseError("unsupported URI scheme", status=416, field=name)
+    raise ParseError("malformed URI", field=name)
 
 
 def _parse_uri_params(text: str, offset: int) -> Params:
-    params: Params = {}
+    params: dict[str, str | None] = {}
     at, end = 0, len(text)
     while at < end:
         match = _URI_PARAM_RE.match(text, at)
