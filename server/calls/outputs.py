@@ -183,4 +183,13 @@ class CallRecord:
     sip_call_id: str = ""
 
 
-Output = Fetch | Prepare | Synthesize | Note | Notification | Recording | CallRecord
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A line for the server's log. event: a constant name; level: "info", "warning" or "error"."""
+
+    level: str
+    event: str
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+
+Output = Log | Fetch | Prepare | Synthesize | Note | Notification | Recording | CallRecord

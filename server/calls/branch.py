@@ -1,0 +1,296 @@
+"""One dialled leg: a noun of a Dial, its INVITE, its stream, and how it ended.
+
+```
+  OPENING --Opened--> CALLING --18x--> RINGING --2xx--> ANSWERED --BYE/bye()--> OVER
+     |                   |                |                |
+     +---fail------------+----final/cancel+----------------+---> OVER
+```
+OVER is the logical end: `ended` is set, once, and the CDR is out. The SIP session and the stream may need longer
+(`gone` tells): a CANCEL waits for its 487, a BYE for its 200, the stream for Closed.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from media import engine
+from media.sdp.description import extract_sdp
+from media.sdp.offer_answer import SdpRefused
+from server.calls.desk import Desk, sip_reason
+from server.calls.legmedia import LegMedia
+from server.calls.outcome import STATUS_OF_SILENCE, status_of_response
+from server.calls.outputs import By, CallEnded, CallRecord, Cause, Kind
+from sip.core import outputs as sip
+from sip.message import Response
+
+ELSEWHERE = sip_reason(200, "Call completed elsewhere")  # RFC 3326, behaviour.md decision 4
+
+
+class BranchState(enum.Enum):
+    OPENING = "opening"
+    CALLING = "calling"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One place to send the INVITE of a branch to; the next one is tried when this one cannot be reached."""
+
+    request_uri: str
+    host: str  # of the next hop, for the address family of our media
+    from_uri: str
+    next_hop: str | None = None
+    from_display: str | None = None
+    headers: sip.HeaderList = ()
+    credentials: sip.Credentials | None = None
+
+
+class Branch:
+    def __init__(self, desk: Desk, destinations: list[Destination], from_user: str, to_user: str, codecs: tuple[str, ...]) -> None:
+        self._desk = desk
+        self.sid = desk.sid("CA")
+        self.state = BranchState.OPENING
+        self.ended: CallEnded | None = None
+        self.failure_reason: str | None = None
+        self.created_at = desk.now
+        self.invited_at: float | None = None
+        self.rang_at: float | None = None
+        self.answered_at: float | None = None
+        self.ended_at: float | None = None
+        self.last_response: Response | None = None  # final to the INVITE, then the answer to our BYE
+        self.sip_call_id: str | None = None
+        self.canceled_by_us = False
+        self.early_sdp = False
+        self.media = LegMedia(desk, self.sid, destinations[0].host)
+        self.session = sip.SessionId(self.sid)
+        self.session_open = False
+        self.bye_pending = False
+        self.from_user, self.to_user = from_user, to_user
+        self._destinations = destinations
+        self._attempt = 0
+        self._codecs = codecs
+
+    @property
+    def gone(self) -> bool:
+        """Nothing of this leg lives any more."""
+        return self.state is BranchState.OVER and not self.session_open and not self.media.live
+
+    @property
+    def ringing_or_calling(self) -> bool:
+        return self.state in (BranchState.OPENING, BranchState.CALLING, BranchState.RINGING)
+
+    @property
+    def rang(self) -> bool:
+        return self.rang_at is not None
+
+    @property
+    def duration_s(self) -> int:
+        """Seconds of talk, truncated (behaviour.md 3.2)."""
+        if self.answered_at is None:
+            return 0
+        return int((self.ended_at if self.ended_at is not None else self._desk.now) - self.answered_at + 1e-6)
+
+    @property
+    def ring_duration_s(self) -> int:
+        """Seconds from the INVITE to the answer, the final failure or the cancel, truncated."""
+        if self.invited_at is None:
+            return 0
+        until = self.answered_at if self.answered_at is not None else self.ended_at if self.ended_at is not None else self._desk.now
+        return int(until - self.invited_at + 1e-6)
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.media.open()
+
+    def media_opened(self, event: engine.Opened) -> None:
+        if not self.media.opened(event) or self.state is not BranchState.OPENING:
+            return
+        self.invited_at = self._desk.now
+        self._invite(self.media.offer_answer.offer(self._codecs))
+
+    def _invite(self, offer: bytes) -> None:
+        to = self._destinations[self._attempt]
+        self.state = BranchState.CALLING
+        self.session_open = True
+        self._desk.emit(
+            sip.SendInvite(
+                session=self.session,
+                request_uri=to.request_uri,
+                from_uri=to.from_uri,
+                from_display=to.from_display,
+                body=offer,
+                next_hop=to.next_hop,
+                headers=to.headers,
+                session_headers=self._desk.session_headers(self.sid),
+                credentials=to.credentials,
+            )
+        )
+        self._desk.note(Kind.STATE, {"status": "initiated", "to": to.request_uri}, self.sid)
+
+    def cancel(self, cause: Cause, by: By, *, reason: str | None = None, text: str = "") -> None:
+        """Give up before the answer: CANCEL goes out as soon as it may."""
+        if not self.ringing_or_calling:
+            return
+        self.canceled_by_us = True
+        if self.session_open:
+            self._desk.emit(sip.SendCancel(self.session, reason))
+        self._over(CallEnded(cause, by, 0, text))
+
+    def bye(self, cause: Cause, by: By, *, reason: str | None = None, text: str = "") -> None:
+        """Hang up an answered leg."""
+        if self.state is not BranchState.ANSWERED:
+            return
+        if self.session_open:
+            self.bye_pending = True
+            self._desk.emit(sip.SendBye(self.session, reason))
+        self._over(CallEnded(cause, by, 200, text))
+
+    def end(self, cause: Cause, by: By, *, reason: str | None = None, text: str = "") -> None:
+        """CANCEL or BYE, as the state demands."""
+        self.cancel(cause, by, reason=reason, text=text)
+        self.bye(cause, by, reason=reason, text=text)
+
+    # --- SIP events -----------------------------------------------------------------------------------------------
+
+    def progressed(self, event: sip.InviteProgressed) -> bool:
+        """True when the leg brings early media that could be passed on now."""
+        if not self.ringing_or_calling:
+            return False
+        self.sip_call_id = event.response.headers.get("Call-ID")
+        if self.rang_at is None:
+            self.rang_at = self._desk.now
+            self._desk.note(Kind.STATE, {"status": "ringing"}, self.sid)
+        self.state = BranchState.RINGING
+        return self._take_answer(event.response, early=True) is None and self.early_sdp
+
+    def answered(self, event: sip.InviteAnswered) -> bool:
+        """The callee took the call (the ACK is out). False: its 200 was of no use, the leg is being hung up."""
+        if not self.ringing_or_calling:
+            # our CANCEL crossed it: the endpoint does ACK and BYE; a leg that failed meanwhile is hung up here
+            return False
+        self._final(event.response)
+        self.answered_at = self._desk.now
+        self.state = BranchState.ANSWERED
+        self._desk.note(Kind.STATE, {"status": "answered"}, self.sid)
+        refused = self._take_answer(event.response, early=False)
+        if refused is None:
+            return True
+        self.answered_at = None  # nobody was connected
+        self.failure_reason = refused
+        self.bye_pending = True
+        self._desk.emit(sip.SendBye(self.session, sip_reason(488, refused)))
+        self._over(CallEnded(Cause.FAILED, By.SERVER, 200, refused))
+        return False
+
+    def _take_answer(self, response: Response, *, early: bool) -> str | None:
+        """Hand the session description to the engine; returns what is wrong with it, None when all is well."""
+        try:
+            body = extract_sdp(response.body, response.headers.get("Content-Type") or "")
+            if body is None:
+                return None if early or self.early_sdp else "Callee answered without a session description"
+            agreed = self.media.offer_answer.receive_answer(body)
+        except SdpRefused as refused:
+            return None if early else f"Callee's session description: {refused.reason}"
+        self.early_sdp = self.early_sdp or early
+        self.media.connect(agreed)
+        return None
+
+    def failed(self, event: sip.InviteFailed) -> None:
+        """The session is over and was never answered."""
+        self.session_open = False
+        if event.response is not None and not self.canceled_by_us:
+            self._final(event.response)
+        if not self.ringing_or_calling:
+            return
+        if self._try_next(event):
+            return
+        response = event.response
+        match event.cause:
+            case sip.FailureCause.RESPONSE if response is not None:
+                cause = status_of_response(response.status)
+                text = f"{response.status} {response.reason}".strip()
+                self._fail(cause, By.CALLEE, response.status, text)
+            case sip.FailureCause.NO_RESPONSE:
+                self._fail(STATUS_OF_SILENCE, By.TIMER, 0, "No response from the called party")
+            case sip.FailureCause.UNRESOLVED:
+                self._fail(Cause.FAILED, By.SERVER, 0, f"No address found for the destination {event.detail}".strip())
+            case sip.FailureCause.CANCELED:
+                self._fail(Cause.CANCELED, By.SERVER, 487, "Canceled")
+            case _:
+                self._fail(Cause.FAILED, By.SERVER, 0, f"Could not be sent: {event.detail}".rstrip(": "))
+
+    def _try_next(self, event: sip.InviteFailed) -> bool:
+        """The fallback proxy, when this one is out of reach (RFC 3263 4.3: 503, silence, transport)."""
+        unreachable = event.cause is not sip.FailureCause.RESPONSE or (event.response is not None and event.response.status == 503)
+        if not unreachable or self._attempt + 1 >= len(self._destinations):
+            return False
+        self._attempt += 1
+        self._desk.note(Kind.STATE, {"status": "fallback", "to": self._destinations[self._attempt].request_uri}, self.sid)
+        self.session = sip.SessionId(f"{self.sid}/{self._attempt + 1}")
+        self._invite(self.media.offer_answer.offer(self._codecs))
+        return True
+
+    def session_ended(self, event: sip.SessionEnded) -> None:
+        """An answered session is over, by whom `event.cause` says. Our own BYE's answer arrives here too."""
+        self.session_open = False
+        self.bye_pending = False
+        if event.response is not None:
+            self._final(event.response)
+        match event.cause:
+            case sip.EndCause.BYE_RECEIVED:
+                self._over(CallEnded(Cause.COMPLETED, By.CALLEE, 200))
+            case sip.EndCause.DIALOG_GONE | sip.EndCause.ACK_TIMEOUT:
+                self._over(CallEnded(Cause.COMPLETED, By.CALLEE, 481, "The called party's dialog is gone"))
+            case _:
+                self._over(CallEnded(Cause.COMPLETED, By.SERVER, 200))
+
+    def _final(self, response: Response) -> None:
+        self.last_response = response
+        self.sip_call_id = response.headers.get("Call-ID") or self.sip_call_id
+
+    def media_failed(self, text: str) -> None:
+        """The engine cannot serve this leg."""
+        if self.state is BranchState.OVER:
+            return
+        self.failure_reason = "Media failure"
+        reason = sip_reason(503, "Media failure")
+        self.end(Cause.FAILED, By.SERVER, reason=reason, text=text or "Media failure")
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _fail(self, cause: Cause, by: By, status: int, text: str) -> None:
+        if cause is Cause.FAILED:
+            self.failure_reason = text
+        self._over(CallEnded(cause, by, status, text))
+
+    def _over(self, ended: CallEnded) -> None:
+        if self.ended is not None:
+            return
+        self.state = BranchState.OVER
+        self.ended = ended
+        self.ended_at = self._desk.now
+        self.media.close()
+        duration = self.duration_s
+        facts = {"cause": ended.cause.value, "by": ended.by.value, "sip_status": ended.sip_status, "text": ended.text}
+        self._desk.note(Kind.OUTCOME, facts | {"duration_s": duration, "ring_duration_s": self.ring_duration_s}, self.sid)
+        self._desk.emit(
+            CallRecord(
+                sid=self.sid,
+                parent_sid=self._desk.call_sid,
+                account_sid=self._desk.policy.account_sid,
+                direction="outbound-dial",
+                from_user=self.from_user,
+                to_user=self.to_user,
+                created_at=self.created_at,
+                answered_at=self.answered_at,
+                ended_at=self.ended_at,
+                duration_s=duration,
+                ring_duration_s=self.ring_duration_s,
+                ended=ended,
+                sip_call_id=self.sip_call_id or "",
+            )
+        )

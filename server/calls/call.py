@@ -1,0 +1,688 @@
+"""One call: the caller's leg, the documents of its application, and the Dials that they ask for. The one owner of it all.
+
+Sans-I/O. Every input returns the actions that it leads to, in the order in which they must be carried out. The call ends
+logically once (`ended` is set, its record is out); it is `finished` when nothing of it lives any more: no session, stream,
+request or branch. Then the registry forgets it.
+
+```
+  stream opens -> document is fetched -> interpreter's Step: run a verb | fetch | refuse | end -> ... -> ended -> finished
+```
+The caller may leave at any point (`_depart`); so may the engine, or the operator may end it. Then a running Dial reports
+its result and its action is requested, whose answer is not run (behaviour.md 2.8); without one the call just ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from media import engine
+from media.sdp.offer_answer import SdpRefused
+from rcml.document import parse_document
+from rcml.errors import DocumentError
+from rcml.interpreter import End, EndReason, Interpreter, Refuse, Run, Step
+from rcml.interpreter import Fetch as FetchStep
+from rcml.outputs import Notice
+from rcml.parameters import DialFacts, VoiceFacts, action_parameters, voice_parameters
+from rcml.verbs.dial import Dial as DialVerb
+from rcml.verbs.pause import Pause
+from rcml.verbs.play import Play
+from rcml.verbs.say import Say
+from server.calls import indialog
+from server.calls.branch import Branch
+from server.calls.caller import Caller
+from server.calls.desk import Action, Desk, sip_reason
+from server.calls.dial import Dial
+from server.calls.legmedia import LegMedia
+from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE, CODE_WITHOUT_DIAL, DialResult, inbound_status
+from server.calls.outputs import By, CallEnded, CallRecord, Cause, Fetch, Fetched, Json, Kind, Parameters, Prepare, Prepared, Synthesize
+from server.calls.party import InboundParty
+from server.calls.policy import Application, Policy, Refusal
+from server.calls.targets import CallerIdentity, Targets
+from sip.core import outputs as sip
+
+NOTIFICATION_OF_ERROR: dict[str, int] = {"url": 11100, "protocol": 11206, "too_large": 11206, "redirects": 11206}
+NOTIFICATION_OTHERWISE = 11205  # nothing came back: timeout, connect, blocked, tls
+NOTIFICATION_OF_STATUS = 11206
+NOTIFICATION_OF_404 = 21402
+
+
+class Call:
+    def __init__(
+        self, policy: Policy, targets: Targets, invite: sip.InviteReceived, number: Callable[[], int], sid: str, now: float
+    ) -> None:
+        self.sid = sid
+        self.policy = policy
+        self._desk = Desk(policy, sid, number, now)
+        self._targets = targets
+        self.party = InboundParty.of(invite.request, policy.use_to)
+        self.caller = Caller(self._desk, invite.session, invite.request, invite.flow)
+        self.created_at = now
+        self.ended: CallEnded | None = None
+        self.ended_at: float | None = None
+        self.dial: Dial | None = None
+        self.application: Application | None = None
+        self._owner: dict[str, Dial] = {}  # branch sid -> its Dial, until the branch is gone
+        self._branches: dict[str, Branch] = {}
+        self._interpreter: Interpreter | None = None
+        self._verb: Say | Play | Pause | DialVerb | None = None
+        self._held: Run | None = None  # waits for the ACK of a late offer
+        self._fetch: tuple[int, str, Parameters] | None = None
+        self._fetch_url = ""
+        self._fetch_method = ""
+        self._passed_reason: str | None = None
+        self._fallback_tried = False
+        self._prompt: int | None = None
+        self._pause_until: float | None = None
+        self._open_until: float | None = None
+        self._last_result: DialResult | None = None
+        self._departed = False
+        self._departed_status: Cause = Cause.COMPLETED
+        self._statuses: set[str] = set()
+        self._status_requests: dict[int, str] = {}
+        self._wrapped_up = False
+        self._final_status_until: float | None = None
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def admit(self, application: Application) -> list[Action]:
+        """Take the call: 180 at once, then the stream, then the document (behaviour.md 1.1)."""
+        self.application = application
+        delay = application.answer_delay
+        self._interpreter = Interpreter(settings=self.policy.rcml, answer_delay=self.policy.answer_delay if delay is None else delay)
+        self._desk.emit(sip.SetSessionHeaders(self.caller.session, self._desk.session_headers(self.sid)))
+        try:
+            self.caller.receive_offer()
+        except SdpRefused as refused:
+            warning = (("Warning", f'{refused.warning_code} dialplane "{refused.warning_text}"'),) if refused.warning_code else ()
+            self._end_unanswered(refused.status, By.SERVER, refused.reason, headers=warning)
+            return self._finish_input()
+        self._desk.note(Kind.STATE, {"status": "ringing", "from": self.party.from_user, "to": self.party.to_user})
+        self.caller.ring()
+        self.caller.media.open()
+        self._open_until = self._desk.now + self.policy.media_open_s
+        self._tell_status("ringing")
+        return self._finish_input()
+
+    def refuse(self, refusal: Refusal) -> list[Action]:
+        """No application will hear of this call; it keeps a timeline all the same."""
+        self._desk.emit(sip.SetSessionHeaders(self.caller.session, self._desk.session_headers(self.sid)))
+        if refusal.notification:
+            self._desk.notify(refusal.notification, "error", refusal.explain)
+        self._desk.note(Kind.STATE, {"status": "refused", "reason": refusal.explain})
+        headers = (("Retry-After", "10"),) if refusal.status == 503 else ()
+        self._end_unanswered(refusal.status, By.SERVER, refusal.explain, phrase=refusal.reason, headers=headers)
+        return self._finish_input()
+
+    @property
+    def finished(self) -> bool:
+        return (
+            self.ended is not None
+            and self.caller.gone
+            and self._fetch is None
+            and self.dial is None
+            and self._wrapped_up
+            and not self._status_requests
+            and not self._branches
+        )
+
+    def next_deadline(self) -> float | None:
+        dial = self.dial.deadline if self.dial is not None else None
+        times = (dial, self._pause_until, self._open_until, self.caller.repeat_at(), self._final_status_until)
+        return min((at for at in times if at is not None), default=None)
+
+    # --- inputs ---------------------------------------------------------------------------------------------------
+
+    def sip_event(self, event: sip.Event, now: float) -> list[Action]:
+        self._desk.now = now
+        if event.session == self.caller.session:
+            self._caller_event(event)
+        else:
+            branch = self._branches.get(event.session.split("/", 1)[0])
+            if branch is not None:
+                self._branch_event(branch, self._owner[branch.sid], event)
+        return self._finish_input()
+
+    def media_event(self, event: engine.Event, now: float) -> list[Action]:
+        self._desk.now = now
+        self._media_event(event)
+        return self._finish_input()
+
+    def engine_lost(self, reason: str, now: float) -> list[Action]:
+        """The worker is gone, and with it every stream of this call (behaviour.md 3.1, media failure)."""
+        self._desk.now = now
+        self._desk.note(Kind.MEDIA, {"event": "worker-lost", "reason": reason})
+        self.caller.media.lost()
+        for branch in self._branches.values():
+            branch.media.lost()
+        self._open_until = None
+        if self.ended is None:
+            if self.dial is not None:
+                self.dial.engine_lost()
+            self._depart(By.SERVER, CODE_OF_UNREACHABLE, "Media failure", Cause.FAILED, reason=sip_reason(503, "Media failure"))
+        return self._finish_input()
+
+    def fetched(self, event: Fetched, now: float) -> list[Action]:
+        self._desk.now = now
+        if event.request in self._status_requests:
+            self._note_http(event, self._status_requests.pop(event.request))
+        elif self._fetch is not None and event.request == self._fetch[0]:
+            self._document_came(event)
+        return self._finish_input()
+
+    def prepared(self, event: Prepared, now: float) -> list[Action]:
+        self._desk.now = now
+        if event.prompt == self._prompt:
+            self._prompt = None
+            self._prompt_came(event)
+        elif self.dial is not None:
+            self.dial.prepared(event)
+        return self._finish_input()
+
+    def timeout(self, now: float) -> list[Action]:
+        self._desk.now = now
+        if self.dial is not None:
+            self.dial.timeout()
+        if self._pause_until is not None and now >= self._pause_until:
+            self._pause_until = None
+            self._verb_done()
+        if self._open_until is not None and now >= self._open_until:
+            self._open_until = None
+            self._depart(By.SERVER, CODE_OF_UNREACHABLE, "The media worker did not open a stream in time", Cause.FAILED)
+        repeat = self.caller.repeat_at()
+        if repeat is not None and now >= repeat:
+            self.caller.ring()
+        if self._final_status_until is not None and now >= self._final_status_until:
+            self._final_status_until = None
+            self._status_requests.clear()
+        return self._finish_input()
+
+    def operator_end(self, now: float, code: int = CODE_OF_CANCELED, text: str = "Ended by the operator") -> list[Action]:
+        """REST `completed` or `canceled` on the caller, or the server goes down (`code` 503)."""
+        self._desk.now = now
+        if self.dial is not None:
+            self.dial.operator_end()
+        self._depart(By.OPERATOR, code, text, Cause.COMPLETED)
+        return self._finish_input()
+
+    def operator_cancel_branch(self, sid: str, now: float) -> list[Action]:
+        """REST on a dialled leg."""
+        self._desk.now = now
+        branch = self._branches.get(sid)
+        if branch is not None:
+            self._owner[sid].operator_cancel_branch(branch)
+        return self._finish_input()
+
+    # --- SIP ------------------------------------------------------------------------------------------------------
+
+    def _caller_event(self, event: sip.Event) -> None:
+        match event:
+            case sip.CancelReceived():
+                self.caller.canceled()
+                reason = event.request.headers.get("Reason")
+                if self.dial is not None:
+                    self.dial.caller_gone(reason)
+                self._depart(By.CALLER, CODE_OF_CANCELED, "Canceled by the caller", Cause.CANCELED)
+            case sip.AnswerAcked():
+                wrong = self.caller.acked(event)
+                if wrong is not None:
+                    if self.dial is not None:
+                        self.dial.caller_gone(None)
+                    self._depart(By.SERVER, 488, wrong, Cause.FAILED, reason=sip_reason(488, wrong))
+                elif self.caller.late_offer:
+                    self._late_answer_came()
+            case sip.SessionEnded():
+                self.caller.session_ended()
+                if not self.caller.over:
+                    self._caller_left(event)
+            case sip.ReinviteReceived() | sip.ReinviteAcked() | sip.RequestReceived():
+                indialog.handle(self._desk, self.caller.media, self._peer_of_caller(), event)
+            case _:
+                pass  # answers to requests that this leg never sends
+
+    def _caller_left(self, event: sip.SessionEnded) -> None:
+        reason = event.request.headers.get("Reason") if event.request is not None else None
+        match event.cause:
+            case sip.EndCause.BYE_RECEIVED:
+                by, text = By.CALLER, ""
+            case sip.EndCause.ACK_TIMEOUT:
+                by, text = By.SERVER, "The caller never acknowledged our 200"
+            case _:
+                by, text = By.SERVER, "The caller's dialog is gone"
+        self.caller.left()
+        if self.dial is not None:
+            self.dial.caller_gone(reason)
+        self._depart(by, 200, text, Cause.COMPLETED)
+
+    def _late_answer_came(self) -> None:
+        if self.dial is not None:
+            self.dial.caller_connected()
+        held, self._held = self._held, None
+        if held is not None:
+            self._begin(held.verb)
+
+    def _branch_event(self, branch: Branch, dial: Dial, event: sip.Event) -> None:
+        match event:
+            case sip.InviteProgressed():
+                dial.branch_progressed(branch, event)
+            case sip.InviteAnswered():
+                dial.branch_answered(branch, event)
+            case sip.InviteFailed():
+                dial.branch_failed(branch, event)
+            case sip.SessionEnded():
+                dial.branch_ended(branch, event)
+            case sip.ReinviteReceived() | sip.ReinviteAcked() | sip.RequestReceived():
+                peer = self.caller.media if branch is dial.winner else None
+                indialog.handle(self._desk, branch.media, peer, event)
+            case _:
+                pass
+
+    def _peer_of_caller(self) -> LegMedia | None:
+        return self.dial.winner.media if self.dial is not None and self.dial.winner is not None else None
+
+    # --- media ----------------------------------------------------------------------------------------------------
+
+    def _media_event(self, event: engine.Event) -> None:
+        match event:
+            case engine.Opened():
+                self._opened(event)
+            case engine.Closed():
+                leg = self._leg_media(event.stream)
+                if leg is not None:
+                    leg.closed()
+                    counters = event.counters
+                    facts: dict[str, Json] = {"event": "closed", "packets_in": counters.packets_in, "packets_out": counters.packets_out}
+                    facts |= {"lost_in": counters.lost_in, "jitter_ms": round(counters.jitter_ms, 2), "strangers": counters.strangers}
+                    self._desk.note(Kind.MEDIA, facts, event.stream)
+            case engine.PlayEnded():
+                self._play_ended(event)
+            case engine.RecordingEnded():
+                facts = {"event": "recorded", "recording": event.recording, "duration_ms": event.duration_ms, "reason": event.reason}
+                self._desk.note(Kind.MEDIA, facts | {"detail": event.detail})
+                for dial in {*self._owner.values(), *([self.dial] if self.dial else [])}:
+                    dial.recording_ended(event)
+            case engine.MediaTimeout():
+                self._silence(event)
+            case engine.StreamStats():
+                self._stats(event)
+            case engine.Failed():
+                self._command_failed(event)
+            case engine.Latched() | engine.Stranger():
+                kind = "latched" if isinstance(event, engine.Latched) else "stranger"
+                self._desk.note(Kind.MEDIA, {"event": kind, "address": f"{event.address}:{event.port}"}, event.stream)
+            case engine.Digit():
+                self._desk.note(Kind.MEDIA, {"event": "digit", "duration_ms": event.duration_ms}, event.stream)
+            case engine.RecordingStarted() | engine.Welcome() | engine.Listing():
+                pass
+
+    def _leg_media(self, stream: str) -> LegMedia | None:
+        if stream == self.sid:
+            return self.caller.media
+        branch = self._branches.get(stream)
+        return branch.media if branch is not None else None
+
+    def _opened(self, event: engine.Opened) -> None:
+        if event.stream != self.sid:
+            branch = self._branches.get(event.stream)
+            if branch is not None:
+                self._owner[branch.sid].media_opened(branch, event)
+        elif self.caller.media.opened(event):
+            self._open_until = None
+            assert self.application is not None
+            self._request(self.application.voice_url, self.application.voice_method, "voice", voice_parameters(self._voice_facts()))
+
+    def _command_failed(self, event: engine.Failed) -> None:
+        self._desk.note(Kind.MEDIA, {"event": "failed", "op": event.op, "code": event.code, "reason": event.reason}, event.subject)
+        sid = event.subject.split("-", 1)[0]
+        match event.op:
+            case "open" if sid == self.sid:
+                self._open_until = None
+                self.caller.media.closed()
+                self._depart(By.SERVER, CODE_OF_UNREACHABLE, f"No media: {event.reason}", Cause.FAILED)
+            case "open":
+                branch = self._branches.get(sid)
+                if branch is not None:
+                    branch.media.closed()
+                    self._owner[sid].media_failed(branch, event.reason)
+            case "close":
+                leg = self._leg_media(sid)
+                if leg is not None:
+                    leg.closed()
+            case "play":
+                self._play_ended(engine.PlayEnded(stream=sid, play=event.subject, reason="failed", detail=event.reason))
+            case "record":
+                ended = engine.RecordingEnded(
+                    recording=event.subject, path="", duration_ms=0, size_bytes=0, reason="disk", detail=event.reason
+                )
+                for dial in {*self._owner.values(), *([self.dial] if self.dial else [])}:
+                    dial.recording_ended(ended)
+            case _:
+                pass
+
+    def _play_ended(self, event: engine.PlayEnded) -> None:
+        leg = self._leg_media(event.stream)
+        if leg is None or not leg.play_ended(event) or not isinstance(self._verb, Say | Play):
+            return
+        if event.reason == "failed":
+            self._desk.notify(13233, "error", f"Cannot be played: {event.detail}", line=self._verb.line)
+        if event.reason == "failed" and isinstance(self._verb, Play):
+            self._script_failed("The file of a Play cannot be played")
+        else:
+            self._verb_done()
+
+    def _silence(self, event: engine.MediaTimeout) -> None:
+        """One side is silent. The call is ended when both are; the counters tell whether the other still is."""
+        leg = self._leg_media(event.stream)
+        self._desk.note(Kind.MEDIA, {"event": "media-timeout", "silent_ms": event.silent_ms}, event.stream)
+        if leg is None or not self.policy.media_timeout_ends_call or self.dial is None or self.dial.winner is None:
+            return
+        other = self.dial.winner.media if leg is self.caller.media else self.caller.media
+        leg.silent, leg.silent_packets = True, None
+        if other.silent:
+            self._desk.emit(engine.Stats(stream=other.stream))
+        self._desk.emit(engine.Stats(stream=leg.stream))
+
+    def _stats(self, event: engine.StreamStats) -> None:
+        leg = self._leg_media(event.stream)
+        if leg is None or not leg.silent:
+            return
+        if leg.silent_packets is None:
+            leg.silent_packets = event.counters.packets_in
+        elif leg.silent_packets != event.counters.packets_in:
+            leg.silent = False
+        winner = self.dial.winner if self.dial is not None else None
+        if self.dial is not None and winner is not None:
+            both = (self.caller.media, winner.media)
+            if all(side.silent and side.silent_packets is not None for side in both):
+                self.dial.media_timeout()
+
+    # --- HTTP and documents ---------------------------------------------------------------------------------------
+
+    def _request(self, url: str, method: str, purpose: str, parameters: Parameters) -> None:
+        """The request that the call waits for; there is never more than one."""
+        number = self._desk.number()
+        self._fetch = (number, purpose, parameters)
+        self._fetch_url, self._fetch_method = url, method
+        if purpose != "fallback":
+            self._fallback_tried = False
+        self._desk.emit(Fetch(number, self.sid, purpose, url, method, parameters))
+
+    def _voice_facts(self, status: str | None = None) -> VoiceFacts:
+        party = self.party
+        return VoiceFacts(
+            call_sid=self.sid,
+            instance_id=self.policy.instance_id,
+            account_sid=self.policy.account_sid,
+            from_user=party.from_user,
+            to_user=party.to_user,
+            call_status=status or self._call_status(),
+            direction="inbound",
+            caller_name=party.caller_name,
+            forwarded_from=party.forwarded_from,
+            timestamp_iso=self.policy.wall_iso(self.created_at),
+            sip_headers=tuple(self.caller.invite.headers),
+        )
+
+    def _call_status(self) -> str:
+        if self._departed:
+            return self._departed_status.value
+        return "ringing" if self.caller.unanswered else "in-progress"
+
+    def _note_http(self, event: Fetched, purpose: str) -> None:
+        facts: dict[str, Json] = {"purpose": purpose, "url": event.url, "status": event.status, "elapsed_ms": event.elapsed_ms}
+        facts |= {"content_type": event.content_type, "error": event.error, "detail": event.detail}
+        self._desk.note(Kind.HTTP, facts | {"body": event.body[:2048].decode("utf-8", "replace")})
+
+    def _document_came(self, event: Fetched) -> None:
+        assert self._fetch is not None and self._interpreter is not None
+        _, purpose, _ = self._fetch
+        self._note_http(event, purpose)
+        if self._departed or self.ended is not None:
+            self._fetch = None
+            return  # the answer to an action whose call is over is not run (behaviour.md 2.8)
+        if event.error or event.status != 200:
+            what = f"{event.error}: {event.detail}".rstrip(": ") if event.error else f"status {event.status}"
+            code = NOTIFICATION_OF_ERROR.get(event.error, NOTIFICATION_OTHERWISE) if event.error else NOTIFICATION_OF_STATUS
+            if event.status == 404:
+                code = NOTIFICATION_OF_404
+            url = event.url or self._fetch_url
+            self._desk.notify(code, "error", f"{self._fetch_method} {url} failed with {what}", url=url)
+            self._fetch_failed(404 if event.status == 404 else 500, "Problem to setup the call")
+            return
+        try:
+            document = parse_document(
+                event.body, content_type=event.content_type, url=event.url or self._fetch_url, settings=self.policy.rcml
+            )
+        except DocumentError as error:
+            self._desk.notify(error.code, "error", error.message, url=event.url, line=error.line)
+            self._fetch_failed(500, "Problem_to_parse_downloaded_RCML")
+            return
+        self._fetch = None
+        self._tell(document.notices)
+        self._run(self._interpreter.start(document))
+
+    def _fetch_failed(self, code: int, text: str) -> None:
+        """The fallback URL once, with the same parameters; then the end (behaviour.md 1.9)."""
+        assert self._fetch is not None and self.application is not None
+        _, _, parameters = self._fetch
+        self._fetch = None
+        if self.application.fallback_url and not self._fallback_tried:
+            self._fallback_tried = True
+            self._request(self.application.fallback_url, self.application.fallback_method, "fallback", parameters)
+            return
+        self._script_failed(text, code)
+
+    def _script_failed(self, text: str, code: int = 500) -> None:
+        if self._interpreter is not None:
+            self._interpreter.document_failed()
+            self._tell(self._interpreter.take_notices())
+        headers = (("Reason", sip_reason(code, text)),)
+        self._end_here(code, By.APPLICATION, text, headers=headers)
+
+    def _tell(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            self._desk.notify(notice.code, notice.level, notice.message, url=notice.url, line=notice.line)
+
+    # --- steps ----------------------------------------------------------------------------------------------------
+
+    def _run(self, step: Step, result: DialResult | None = None) -> None:
+        assert self._interpreter is not None
+        self._tell(self._interpreter.take_notices())
+        match step:
+            case Run(verb, needs_answer):
+                if needs_answer and self.caller.unanswered:
+                    self.caller.answer()
+                    if self.caller.late_offer:
+                        self._held = step
+                        return
+                self._begin(verb)
+            case FetchStep(url, method, purpose):
+                facts = self._voice_facts()
+                parameters = action_parameters(facts, _dial_facts(result)) if result and purpose == "action" else voice_parameters(facts)
+                self._request(url, method, purpose, parameters)
+            case Refuse(status, reason):
+                self._desk.note(Kind.VERB, {"verb": "Reject", "status": status})
+                self._end_here(status, By.APPLICATION, "Rejected by the application", phrase=reason)
+            case End(why=EndReason.FAILED):
+                self._end_here(500, By.APPLICATION, "The document cannot be run on")
+            case End(why):
+                last = self._last_result
+                code, phrase = (last.caller_code, last.caller_text) if last is not None else (CODE_WITHOUT_DIAL, "")
+                self._end_here(code, By.APPLICATION, why.value, phrase=phrase, reason=self._passed_reason)
+
+    def _begin(self, verb: Say | Play | Pause | DialVerb) -> None:
+        self._verb = verb
+        self._passed_reason = None
+        match verb:
+            case Pause():
+                self._desk.note(Kind.VERB, {"verb": "Pause", "line": verb.line, "length_s": verb.length_s})
+                self._pause_until = self._desk.now + verb.length_s
+            case Play():
+                self._desk.note(Kind.VERB, {"verb": "Play", "line": verb.line, "url": verb.url, "loop": verb.loop})
+                self._prompt = self._desk.number()
+                self._desk.emit(Prepare(self._prompt, self.sid, verb.url))
+            case Say():
+                self._desk.note(Kind.VERB, {"verb": "Say", "line": verb.line, "language": verb.language, "loop": verb.loop})
+                self._prompt = self._desk.number()
+                self._desk.emit(Synthesize(self._prompt, self.sid, verb.text, verb.voice, verb.language))
+            case DialVerb():
+                facts: dict[str, Json] = {"verb": "Dial", "line": verb.line, "timeout_s": verb.timeout_s, "record": verb.record}
+                self._desk.note(Kind.VERB, facts | {"nouns": len(verb.nouns), "action": verb.action or ""})
+                identity = CallerIdentity(self.party.from_user, self.party.caller_name)
+                self.dial = Dial(self._desk, verb, self.caller, self._targets, identity)
+                self.dial.start()
+                for branch in self.dial.branches:
+                    self._branches[branch.sid] = branch
+                    self._owner[branch.sid] = self.dial
+
+    def _prompt_came(self, event: Prepared) -> None:
+        verb = self._verb
+        if self._departed or not isinstance(verb, Say | Play):
+            return
+        if not event.path:
+            text = f"{event.error}: {event.detail}".rstrip(": ")
+            if isinstance(verb, Play):
+                self._desk.notify(13233, "error", f"{verb.url} cannot be played, {text}", url=verb.url, line=verb.line)
+                self._script_failed("The file of a Play cannot be fetched or decoded")
+            else:
+                self._desk.notify(13511, "error", f"Say cannot be spoken, {text}", line=verb.line)
+                self._verb_done()
+            return
+        if self.caller.media.play_files([event.path], verb.loop) is None:
+            self._verb_done()  # the caller is on hold or has no media: nothing to wait for
+
+    def _verb_done(self) -> None:
+        self._verb = None
+        if self._interpreter is not None and not self._departed:
+            self._run(self._interpreter.done())
+
+    def _dial_over(self, dial: Dial, result: DialResult) -> None:
+        assert self._interpreter is not None
+        self.dial = None
+        self._verb = None
+        self._last_result = result
+        self._passed_reason = dial.end_reason
+        if dial.party_answered and result.answered:
+            self._interpreter.party_answered()
+        self._run(self._interpreter.dial_done(result.answered), result)
+        dial.release()
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _end_here(self, code: int, by: By, text: str, *, phrase: str = "", headers: sip.HeaderList = (), reason: str | None = None) -> None:
+        """The script is at its end: BYE, or the final that an unanswered caller gets."""
+        if self.caller.unanswered:
+            self._end_unanswered(code, by, text, phrase=phrase, headers=headers)
+        elif self.ended is None:
+            self.caller.bye(reason or next((value for name, value in headers if name == "Reason"), None))
+            self._end(CallEnded(Cause.COMPLETED, by, 200, text))
+
+    def _end_unanswered(self, code: int, by: By, text: str, *, phrase: str = "", headers: sip.HeaderList = ()) -> None:
+        if self.ended is None:
+            self.caller.reject(code, phrase, headers)
+            self._end(CallEnded(inbound_status(code), by, code, text))
+
+    def _depart(self, by: By, code: int, text: str, cause: Cause, *, reason: str | None = None) -> None:
+        """The call is over for its caller, by whatever way; what still runs is given up, a Dial's action still goes out."""
+        if self._departed or self.ended is not None:
+            return
+        self._departed = True
+        self._pause_until = self._prompt = self._held = self._verb = self._open_until = None
+        if self._interpreter is not None:
+            self._interpreter.caller_gone()
+        if self._fetch is not None and self._fetch[1] != "action":
+            self._fetch = None  # nobody waits for that document any more
+        if self.caller.unanswered:
+            headers = (("Reason", reason),) if reason is not None else ()
+            self.caller.reject(code, "", headers)
+            cause = inbound_status(code)
+        else:
+            self.caller.bye(reason)
+            if cause is not Cause.FAILED:
+                cause = Cause.COMPLETED
+        self._departed_status = cause
+        self._end(CallEnded(cause, by, code, text))
+
+    def _end(self, ended: CallEnded) -> None:
+        self.ended = ended
+        self.ended_at = self._desk.now
+        self._pause_until = self._prompt = self._held = self._open_until = None
+        if not self._departed:
+            self._departed = True
+            self._departed_status = ended.cause
+        duration = int(self._desk.now - self.created_at + 1e-6)
+        self._desk.note(
+            Kind.OUTCOME,
+            {
+                "event": "call",
+                "cause": ended.cause.value,
+                "by": ended.by.value,
+                "sip_status": ended.sip_status,
+                "text": ended.text,
+                "duration_s": duration,
+            },
+        )
+        answered_at = self.caller.answered_at
+        ring = int((answered_at if answered_at is not None else self._desk.now) - self.created_at + 1e-6)
+        self._desk.emit(
+            CallRecord(
+                sid=self.sid,
+                parent_sid="",
+                account_sid=self.policy.account_sid,
+                direction="inbound",
+                from_user=self.party.from_user,
+                to_user=self.party.to_user,
+                created_at=self.created_at,
+                answered_at=answered_at,
+                ended_at=self._desk.now,
+                duration_s=duration,
+                ring_duration_s=ring,
+                ended=ended,
+                sip_call_id=self.caller.invite.headers.get("Call-ID") or "",
+            )
+        )
+
+    # --- after every input ----------------------------------------------------------------------------------------
+
+    def _finish_input(self) -> list[Action]:
+        """Draw the conclusions of the input, then hand out what it led to."""
+        while self.dial is not None and self.dial.result is not None:
+            self._dial_over(self.dial, self.dial.result)
+        if self.caller.answered_at is not None and "in-progress" not in self._statuses:
+            if self._interpreter is not None:
+                self._interpreter.answered()
+            self._tell_status("in-progress")
+        for sid in [sid for sid, branch in self._branches.items() if branch.gone]:
+            del self._branches[sid], self._owner[sid]
+        if self.ended is not None and self._fetch is None and self.dial is None and not self._wrapped_up:
+            self._wrapped_up = True
+            self._tell_status(self.ended.cause.value)
+            if self._status_requests:
+                self._final_status_until = self._desk.now + self.policy.final_status_wait_s
+        return self._desk.drain()
+
+    def _tell_status(self, status: str) -> None:
+        """The number's status callback: each state once (behaviour.md 1.10)."""
+        if status in self._statuses:
+            return
+        self._statuses.add(status)
+        application = self.application
+        if application is None or not application.status_callback:
+            return
+        number = self._desk.number()
+        self._status_requests[number] = f"status {status}"
+        parameters = voice_parameters(self._voice_facts(status))
+        self._desk.emit(Fetch(number, self.sid, "status", application.status_callback, application.status_callback_method, parameters))
+
+
+def _dial_facts(result: DialResult) -> DialFacts:
+    return DialFacts(
+        status=result.status.value,
+        call_sid=result.call_sid,
+        duration_s=result.duration_s,
+        ring_duration_s=result.ring_duration_s,
+        recording_url=result.recording_url,
+        failure_reason=result.failure_reason,
+        sip_call_id=result.sip_call_id,
+        sip_response_code=result.sip_response_code,
+        sip_headers=result.sip_headers,
+    )

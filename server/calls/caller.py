@@ -1,0 +1,177 @@
+"""The inbound leg: what we have told the caller, and what of it still lives.
+
+```
+  RINGING --answer()--> ANSWERING --ACK--> ANSWERED --bye()/BYE--> OVER
+     |                     |(only for late offers and the bookkeeping of the ACK)
+     +--reject()/CANCEL----+-------------------------------------> OVER
+```
+OVER is the logical end; `gone` says when the SIP session and the stream are over too.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from media.sdp.description import extract_sdp
+from media.sdp.offer_answer import Agreed, SdpRefused
+from server.calls.desk import Desk, sip_reason
+from server.calls.legmedia import LegMedia, MediaState
+from server.calls.outputs import Kind
+from sip.core import outputs as sip
+from sip.message import Request
+
+
+class CallerState(enum.Enum):
+    RINGING = "ringing"
+    ANSWERING = "answering"
+    ANSWERED = "answered"
+    OVER = "over"
+
+
+class Caller:
+    def __init__(self, desk: Desk, session: sip.SessionId, invite: Request, flow: sip.Flow) -> None:
+        self._desk = desk
+        self.session = session
+        self.invite = invite
+        self.state = CallerState.RINGING
+        self.session_open = True
+        self.cancel_pending = False  # a CANCEL came; we owe the 487
+        self.media = LegMedia(desk, desk.call_sid, flow.local.host)
+        self.late_offer = False
+        self.final_status = 0
+        self.answered_at: float | None = None
+        self._sdp_sent: bytes | None = None
+        self._agreed: Agreed | None = None
+        self._last_provisional: float | None = None
+
+    @property
+    def unanswered(self) -> bool:
+        return self.state is CallerState.RINGING
+
+    @property
+    def over(self) -> bool:
+        return self.state is CallerState.OVER
+
+    @property
+    def gone(self) -> bool:
+        return self.over and not self.session_open and not self.media.live
+
+    @property
+    def media_connected(self) -> bool:
+        return self.media.connected and self.media.state is MediaState.OPEN
+
+    def receive_offer(self) -> None:
+        """Look at the INVITE's body; raises SdpRefused (400 broken, 488 nothing in common)."""
+        body = extract_sdp(self.invite.body, self.invite.headers.get("Content-Type") or "")
+        if body is None and self.invite.body:
+            raise SdpRefused(400, "No session description in the body", 399, "The body carries no application/sdp part")
+        self.late_offer = body is None
+        if body is not None:
+            self.media.offer_answer.receive_offer(body)
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """Names to offer first to the other side: what was agreed here, or what the caller offers."""
+        if self._agreed is not None:
+            return tuple(codec.name for codec in self._agreed.codecs if codec.name != "telephone-event")
+        return () if self.late_offer else self.media.offer_answer.offered_codecs()
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    def ring(self) -> None:
+        """180, or again the 183 with the session description that the caller hears already."""
+        if self.state is not CallerState.RINGING:
+            return
+        self._last_provisional = self._desk.now
+        if self._sdp_sent is not None:
+            self._desk.emit(sip.SendProvisional(self.session, 183, body=self._sdp_sent))
+        else:
+            self._desk.emit(sip.SendProvisional(self.session, 180))
+
+    def repeat_at(self) -> float | None:
+        """When the provisional is due again, so that proxies keep the call (behaviour.md 4.5)."""
+        if self.state is not CallerState.RINGING or self._last_provisional is None or self.cancel_pending:
+            return None
+        return self._last_provisional + self._desk.policy.repeat_180_s
+
+    def early_media(self, prefer: tuple[str, ...] = ()) -> bool:
+        """183 with our answer, so that the unanswered caller hears us. False when that cannot be (late offer)."""
+        if self.state is not CallerState.RINGING or self.late_offer or self.media.state is not MediaState.OPEN or self.cancel_pending:
+            return False
+        if self._sdp_sent is None:
+            self._negotiate(prefer)
+            self.ring()
+        return True
+
+    def _negotiate(self, prefer: tuple[str, ...]) -> bytes:
+        """Our answer; the one in the 200 equals the one in the 183 (trap 38)."""
+        if self._sdp_sent is None:
+            self._sdp_sent, self._agreed = self.media.offer_answer.answer(prefer)
+            self.media.connect(self._agreed)
+        return self._sdp_sent
+
+    def answer(self, prefer: tuple[str, ...] = ()) -> None:
+        """200. With a late offer the media follows the ACK (`acked`)."""
+        if self.state is not CallerState.RINGING:
+            return
+        body = self.media.offer_answer.offer(prefer) if self.late_offer else self._negotiate(prefer)
+        self.state = CallerState.ANSWERING
+        self.answered_at = self._desk.now
+        self.final_status = 200
+        self._desk.emit(sip.SendAnswer(self.session, body))
+        self._desk.note(Kind.STATE, {"status": "in-progress"}, self._desk.call_sid)
+
+    def prepare_answer(self, prefer: tuple[str, ...]) -> None:
+        """Connect the media before the 200 goes out, so that the bridge stands when the caller hears of it."""
+        if self.state is CallerState.RINGING and not self.late_offer:
+            self._negotiate(prefer)
+
+    def acked(self, event: sip.AnswerAcked) -> str | None:
+        """Returns what is wrong with the answer to a late offer, None when all is well."""
+        if self.state is not CallerState.ANSWERING:
+            return None
+        self.state = CallerState.ANSWERED
+        if not self.late_offer:
+            return None
+        try:
+            body = extract_sdp(event.body, event.content_type)
+            if body is None:
+                return "The ACK carries no answer to our offer"
+            self._agreed = self.media.offer_answer.receive_answer(body)
+        except SdpRefused as refused:
+            return refused.reason
+        self.media.connect(self._agreed)
+        return None
+
+    def reject(self, status: int, reason: str = "", headers: sip.HeaderList = ()) -> None:
+        if self.state is CallerState.RINGING:
+            self.final_status = status
+            self._desk.emit(sip.SendReject(self.session, status, reason, headers))
+            self._over()
+
+    def bye(self, reason: str | None = None) -> None:
+        if self.state in (CallerState.ANSWERING, CallerState.ANSWERED):
+            if self.session_open:
+                self._desk.emit(sip.SendBye(self.session, reason))
+            self._over()
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def canceled(self) -> None:
+        """CANCEL came; the 487 goes out when the other side has been told (behaviour.md 4.2)."""
+        self.cancel_pending = True
+
+    def left(self) -> None:
+        """The dialog is over by the caller's BYE, or because the caller never ACKed."""
+        self._over()
+
+    def session_ended(self) -> None:
+        self.session_open = False
+
+    def _over(self) -> None:
+        self.state = CallerState.OVER
+        self.media.close()
+
+
+def media_failure_reason() -> str:
+    return sip_reason(503, "Media failure")

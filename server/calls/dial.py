@@ -1,0 +1,457 @@
+"""One `<Dial>`: its branches, what the caller hears meanwhile, the bridge, and its one result.
+
+```
+  DIALING --first 200--> CONNECTING --caller's media there--> BRIDGED --end--> SETTLING --> OVER
+     |                       |                                                  (waits a moment for the end of the
+     +-- all failed, timeout, caller gone, operator ----------------------> OVER  recording and the answer to our BYE)
+```
+`result` is set exactly once, on entering OVER. The order on the wire is part of the contract (behaviour.md 4.2): the
+caller's 200 goes before the CANCELs to the losers; on a timeout the caller's final goes before the CANCELs too, so those
+wait for `release`; when the caller gives up the CANCELs go first.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from media import engine
+from rcml.verbs.dial import Dial as DialVerb
+from server.calls.branch import ELSEWHERE, Branch, BranchState
+from server.calls.caller import Caller
+from server.calls.desk import Desk, sip_reason
+from server.calls.outcome import (
+    CODE_OF_CANCELED_BRANCHES,
+    CODE_OF_SILENCE,
+    CODE_OF_TIMEOUT,
+    CODE_OF_UNREACHABLE,
+    DialResult,
+    relayed_code,
+)
+from server.calls.outputs import By, Cause, Kind, Prepare, Prepared, Recording
+from server.calls.targets import CallerIdentity, Targets, Unreachable
+from sip.core import outputs as sip
+
+
+class Phase(enum.Enum):
+    DIALING = "dialing"
+    CONNECTING = "connecting"
+    BRIDGED = "bridged"
+    SETTLING = "settling"
+    OVER = "over"
+
+
+class Dial:
+    """Sans-I/O. Events of its branches and of the caller come in through the methods; `Call` owns it and reads `result`."""
+
+    def __init__(self, desk: Desk, verb: DialVerb, caller: Caller, targets: Targets, identity: CallerIdentity) -> None:
+        self._desk = desk
+        self.verb = verb
+        self._caller = caller
+        self._targets = targets
+        self._identity = identity
+        self.phase = Phase.DIALING
+        self.result: DialResult | None = None
+        self.branches: list[Branch] = []
+        self.winner: Branch | None = None
+        self.party_answered = False
+        self._uncreated: list[Unreachable] = []
+        self._last_over: Branch | None = None
+        self._deadline: float | None = None
+        self._timer_runs = False  # the Dial's timeout counts from the first INVITE
+        self._music: int | None = None
+        self._bridge = ""
+        self._bridged_with: Branch | None = None
+        self._recording = ""
+        self._recording_url: str | None = None
+        self._recording_pending = False
+        self._status = Cause.COMPLETED
+        self._reason_text: str | None = None
+        self.end_reason: str | None = None  # the callee's Reason header, passed on to the caller (decision 4)
+
+    # --- inputs ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the branches: all INVITEs leave before any reply is awaited (behaviour.md 2.7)."""
+        for noun in self.verb.nouns:
+            placed = self._targets.place(noun, self.verb.caller_id, self._identity)
+            if isinstance(placed, Unreachable):
+                self._uncreated.append(placed)
+                text = f"{placed.reason}; {placed.remedy}" if placed.remedy else placed.reason
+                self._desk.notify(11008, "error", text, line=noun.line)
+                continue
+            self.branches.append(Branch(self._desk, placed.destinations, placed.from_user, placed.to_user, self._caller.codecs))
+        if not self.branches:
+            self._conclude_uncreated()
+            return
+        self._deadline = self._desk.now + self._desk.policy.media_open_s
+        for branch in self.branches:
+            branch.start()
+        self._start_comfort()
+
+    @property
+    def deadline(self) -> float | None:
+        return self._deadline if self.phase is not Phase.OVER else None
+
+    def timeout(self) -> None:
+        if self._deadline is None or self._desk.now < self._deadline or self.phase is Phase.OVER:
+            return
+        self._deadline = None
+        match self.phase:
+            case Phase.DIALING if not self._timer_runs:
+                self._media_failed("The media worker did not open a stream in time")
+            case Phase.DIALING:
+                self._timed_out()
+            case Phase.CONNECTING:
+                pass  # the caller's ACK has a timer of its own, in the SIP core
+            case Phase.BRIDGED:
+                self._desk.note(Kind.STATE, {"status": "time-limit", "seconds": self.verb.time_limit_s})
+                self._hang_up_winner(By.TIMER, None, "timeLimit reached")
+            case Phase.SETTLING:
+                self._conclude_settled()
+
+    def branch_progressed(self, branch: Branch, event: sip.InviteProgressed) -> None:
+        early = branch.progressed(event)
+        if self.phase is not Phase.DIALING or not early or not self._may_pass_early_media():
+            return
+        codec = branch.media.offer_answer.agreed
+        prefer = (codec.codecs[0].name,) if codec is not None else ()
+        if self._caller.unanswered and not self._caller.early_media(prefer):
+            return
+        if self._caller.media_connected:
+            self._caller.media.stop_playing()
+            self._join(branch)
+
+    def branch_answered(self, branch: Branch, event: sip.InviteAnswered) -> None:
+        if not branch.answered(event):
+            self.branch_over(branch)
+            return
+        if self.phase is not Phase.DIALING:
+            # two 200s in one breath: the first has won
+            branch.bye(Cause.CANCELED, By.SERVER, reason=ELSEWHERE, text="Another party answered first")
+            return
+        self.winner = branch
+        self.party_answered = True
+        self.phase = Phase.CONNECTING
+        self._deadline = None
+        agreed = branch.media.offer_answer.agreed
+        prefer = (agreed.codecs[0].name,) if agreed is not None else ()
+        self._caller.prepare_answer(prefer)
+        self._caller.media.stop_playing()
+        if self._caller.media_connected:
+            self._enter_bridged()
+        self._caller.answer(prefer)
+        for other in self.branches:
+            if other is not branch:
+                other.cancel(Cause.CANCELED, By.SERVER, reason=ELSEWHERE, text="Another party answered first")
+
+    def branch_failed(self, branch: Branch, event: sip.InviteFailed) -> None:
+        branch.failed(event)
+        self.branch_over(branch)
+
+    def branch_ended(self, branch: Branch, event: sip.SessionEnded) -> None:
+        """BYE from the callee, or the answer to ours."""
+        reason = event.request.headers.get("Reason") if event.request is not None else None
+        branch.session_ended(event)
+        if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
+            self._settle(Cause.COMPLETED, By.CALLEE, reason)
+        elif self.phase is Phase.SETTLING:
+            self._check_settled()
+        else:
+            self.branch_over(branch)
+
+    def branch_over(self, branch: Branch) -> None:
+        """Look whether any branch is left to hope for."""
+        if branch.state is not BranchState.OVER or self.phase is not Phase.DIALING:
+            return
+        self._last_over = branch
+        if self._bridged_with is branch:
+            self._part()
+        if all(other.state is BranchState.OVER for other in self.branches):
+            self._conclude_failed(branch)
+
+    def media_opened(self, branch: Branch, event: engine.Opened) -> None:
+        branch.media_opened(event)
+        if branch.invited_at is not None and not self._timer_runs and self.phase is Phase.DIALING:
+            self._timer_runs = True
+            self._deadline = branch.invited_at + self.verb.timeout_s
+
+    def media_failed(self, branch: Branch, text: str) -> None:
+        """The engine could not open the branch's stream."""
+        branch.media_failed(text)
+        if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
+            self._reason_text = "Media failure"
+            self._settle(Cause.FAILED, By.SERVER, None)
+        else:
+            self.branch_over(branch)
+
+    def engine_lost(self) -> None:
+        """All media is gone; a bridge that recorded has lost the end of its recording."""
+        self._recording_pending = False
+        self._bridge = ""
+        self._bridged_with = None
+        self._media_failed("The media worker ended")
+
+    def prepared(self, event: Prepared) -> None:
+        """The dialMusic is there, or not (behaviour.md 10.2)."""
+        if event.prompt != self._music:
+            return
+        self._music = None
+        if self.phase is not Phase.DIALING or self._bridged_with is not None:
+            return
+        if not event.path:
+            text = f"dialMusic {self.verb.dial_music} cannot be played: {event.detail or event.error}; the built-in ringback is used"
+            self._desk.notify(13233, "warning", text, url=self.verb.dial_music or "", line=self.verb.line)
+            self._ringback()
+            return
+        if self._caller.unanswered and not self._caller.early_media():
+            return
+        self._caller.media.play_files([event.path], 0)
+
+    def caller_connected(self) -> None:
+        """The caller's late answer has come with the ACK."""
+        if self.phase is Phase.CONNECTING:
+            self._enter_bridged()
+        elif self.phase is Phase.DIALING:
+            self._start_comfort()
+
+    def caller_gone(self, reason: str | None) -> None:
+        """BYE or CANCEL from the caller, or the caller never ACKed."""
+        match self.phase:
+            case Phase.DIALING:
+                self._give_up(Cause.CANCELED, By.CALLER, reason)
+            case Phase.CONNECTING | Phase.BRIDGED:
+                self._hang_up_winner(By.CALLER, reason, "")
+            case Phase.SETTLING | Phase.OVER:
+                pass
+
+    def operator_end(self) -> None:
+        """REST `completed`/`canceled` on the caller, or the server goes down."""
+        match self.phase:
+            case Phase.DIALING:
+                completed = self._desk.policy.operator_completed_is_completed
+                self._give_up(Cause.COMPLETED if completed else Cause.CANCELED, By.OPERATOR, None)
+            case Phase.CONNECTING | Phase.BRIDGED:
+                self._hang_up_winner(By.OPERATOR, None, "")
+            case Phase.SETTLING | Phase.OVER:
+                pass
+
+    def operator_cancel_branch(self, branch: Branch) -> None:
+        """REST on one dialled leg: an unanswered one is cancelled, the others ring on; the winner is hung up."""
+        if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
+            self._hang_up_winner(By.OPERATOR, None, "")
+            return
+        branch.cancel(Cause.CANCELED, By.OPERATOR, text="Canceled by the operator")
+        self.branch_over(branch)
+
+    def media_timeout(self) -> None:
+        """Both sides have been silent for long: the call is dead, whatever SIP thinks."""
+        if self.phase is Phase.BRIDGED:
+            self._hang_up_winner(By.SERVER, sip_reason(200, "No media from either side"), "No media from either side")
+
+    def recording_ended(self, event: engine.RecordingEnded) -> None:
+        if event.recording != self._recording or not self._recording_pending:
+            return
+        self._recording_pending = False
+        policy = self._desk.policy
+        if event.reason == "disk":
+            self._desk.notify(13610, "error", f"Recording {event.recording} stopped early: {event.detail}", line=self.verb.line)
+        if event.duration_ms > 0:
+            base = f"{policy.public_url}/restcomm/2012-04-24/Accounts/{policy.account_sid}/Recordings"
+            self._recording_url = f"{base}/{event.recording}.wav"
+            self._desk.emit(
+                Recording(event.recording, self._desk.call_sid, policy.account_sid, event.path, event.duration_ms, self._desk.now)
+            )
+        if self.phase is Phase.SETTLING:
+            self._check_settled()
+
+    def release(self) -> None:
+        """After the result has been acted on: take back what still rings (a timeout's CANCELs)."""
+        for branch in self.branches:
+            branch.end(Cause.NO_ANSWER, By.TIMER, text="Dial timeout")
+
+    # --- what the caller hears ------------------------------------------------------------------------------------
+
+    def _start_comfort(self) -> None:
+        """Ringback or music until the bridge; an unanswered caller gets early media only by dialMusic (4.5, 10.2)."""
+        if self.verb.dial_music_disabled or self._music is not None:
+            return
+        if self.verb.dial_music is not None:
+            if self._caller.unanswered and (self._caller.late_offer or not self._desk.policy.early_media):
+                return
+            self._music = self._desk.number()
+            self._desk.emit(Prepare(self._music, self._desk.call_sid, self.verb.dial_music))
+            return
+        self._ringback()
+
+    def _ringback(self) -> None:
+        if not self._caller.unanswered and self._caller.media_connected:
+            self._caller.media.play_tone("ringback")
+
+    def _may_pass_early_media(self) -> bool:
+        """Decision 1: one destination, no dialMusic of any kind, no screening."""
+        verb = self.verb
+        single = len(verb.nouns) == 1 and getattr(verb.nouns[0], "url", None) is None
+        return single and verb.dial_music is None and not verb.dial_music_disabled and self._desk.policy.early_media
+
+    # --- the bridge -----------------------------------------------------------------------------------------------
+
+    def _join(self, branch: Branch) -> None:
+        if self._bridged_with is branch:
+            return
+        self._bridge = f"{branch.sid}-bridge"
+        self._bridged_with = branch
+        self._desk.emit(engine.Bridge(bridge=self._bridge, first=self._caller.media.stream, second=branch.media.stream))
+        self._desk.note(Kind.MEDIA, {"event": "bridge", "first": self._caller.media.stream, "second": branch.media.stream})
+
+    def _part(self) -> None:
+        if self._bridge:
+            self._desk.emit(engine.Unbridge(bridge=self._bridge))
+            self._desk.note(Kind.MEDIA, {"event": "unbridge"})
+        self._bridge = ""
+        self._bridged_with = None
+
+    def _enter_bridged(self) -> None:
+        assert self.winner is not None
+        self.phase = Phase.BRIDGED
+        self._join(self.winner)
+        self._deadline = self._desk.now + self.verb.time_limit_s
+        if self.verb.record and self._desk.policy.recordings_dir:
+            self._recording = self._desk.sid("RE")
+            self._recording_pending = True
+            path = f"{self._desk.policy.recordings_dir}/{self._recording}.wav"
+            channels = self._desk.policy.recording_channels
+            self._desk.emit(engine.Record(recording=self._recording, path=path, bridge=self._bridge, channels=channels))
+            self._desk.note(Kind.MEDIA, {"event": "record", "recording": self._recording})
+
+    # --- endings --------------------------------------------------------------------------------------------------
+
+    def _hang_up_winner(self, by: By, reason: str | None, text: str) -> None:
+        assert self.winner is not None
+        connected = self.phase is Phase.BRIDGED
+        cause = Cause.COMPLETED if connected else Cause.CANCELED
+        self.winner.bye(cause, by, reason=reason, text=text)
+        self._settle(cause, by, None)
+
+    def _settle(self, status: Cause, by: By, reason: str | None) -> None:
+        """The bridged part is over; hold the result until the recording's end and the BYE's answer, for a moment."""
+        self.phase = Phase.SETTLING
+        self._status = status
+        if self._recording_pending:
+            self._desk.emit(engine.StopRecord(recording=self._recording))
+        self._part()
+        wait = self._desk.policy.recording_wait_s if self._recording_pending else self._desk.policy.settle_s
+        self._deadline = self._desk.now + wait
+        self.end_reason = reason
+        self._check_settled()
+
+    def _check_settled(self) -> None:
+        if self.phase is Phase.SETTLING and not self._recording_pending and not (self.winner is not None and self.winner.bye_pending):
+            self._conclude_settled()
+
+    def _conclude_settled(self) -> None:
+        winner = self.winner
+        assert winner is not None
+        connected = self._status is not Cause.CANCELED
+        self._conclude(
+            self._of_branch(winner, self._status, answered=connected, failure_reason=self._reason_text, code=CODE_OF_UNREACHABLE)
+        )
+
+    def _timed_out(self) -> None:
+        """The CANCELs wait for `release`: the caller hears of it first (behaviour.md 4.2)."""
+        reported = next((branch for branch in self.branches if branch.rang), self.branches[0])
+        self._part()
+        result = self._of_branch(reported, Cause.NO_ANSWER, answered=False, code=CODE_OF_TIMEOUT)
+        self._conclude(result)
+
+    def _give_up(self, status: Cause, by: By, reason: str | None) -> None:
+        self._part()
+        reported = next((branch for branch in self.branches if branch.rang), self.branches[0])
+        for branch in self.branches:
+            branch.cancel(Cause.CANCELED, by, reason=reason)
+        self._conclude(self._of_branch(reported, status, answered=False, code=CODE_OF_CANCELED_BRANCHES, own=True))
+
+    def _media_failed(self, text: str) -> None:
+        if self.phase in (Phase.SETTLING, Phase.OVER):
+            if self.phase is Phase.SETTLING:
+                self._check_settled()
+            return
+        for branch in self.branches:
+            branch.media_failed(text)
+        self._reason_text = "Media failure"
+        if self.winner is not None:
+            self._settle(Cause.FAILED, By.SERVER, None)
+        elif self.result is None:
+            reported = next((branch for branch in self.branches if branch.rang), self.branches[0])
+            self._conclude(
+                self._of_branch(reported, Cause.FAILED, answered=False, failure_reason="Media failure", code=CODE_OF_UNREACHABLE)
+            )
+
+    def _conclude_failed(self, branch: Branch) -> None:
+        """All branches are over: the last to finish is reported (behaviour.md 3.3)."""
+        assert branch.ended is not None
+        cause, status = branch.ended.cause, branch.ended.sip_status
+        response = branch.last_response
+        text = ""
+        if branch.canceled_by_us:
+            code = CODE_OF_CANCELED_BRANCHES
+        elif status >= 300:
+            code = relayed_code(status)
+            if code == status and response is not None:
+                text = response.reason
+        elif branch.ended.by is By.TIMER:
+            code = CODE_OF_SILENCE
+        elif status == 200:
+            code = 502  # answered, but with nothing that could be connected
+        else:
+            code = CODE_OF_UNREACHABLE
+        self._conclude(self._of_branch(branch, cause, answered=False, failure_reason=branch.failure_reason, code=code, text=text))
+
+    def _conclude_uncreated(self) -> None:
+        """No leg was created (behaviour.md 4.3): no DialCallSid, durations 0."""
+        first = self._uncreated[0]
+        code = 500 if self._desk.policy.no_branch_code_500 else first.code
+        self._conclude(DialResult(Cause.FAILED, answered=False, failure_reason=first.reason, caller_code=code))
+
+    def _of_branch(
+        self,
+        branch: Branch,
+        status: Cause,
+        *,
+        answered: bool,
+        code: int,
+        failure_reason: str | None = None,
+        text: str = "",
+        own: bool = False,
+    ) -> DialResult:
+        """The facts of the reported leg. DialSip* only for what the far end said, never for our own CANCEL (3.1)."""
+        response = branch.last_response
+        ours = own or branch.canceled_by_us or (status is Cause.NO_ANSWER and branch.ended is None)
+        refused = response is not None and response.status >= 400 and not ours
+        headers: tuple[tuple[str, str], ...] = ()
+        if response is not None and not ours:
+            headers = tuple((name, value) for name, value in response.headers if name[:2].upper() == "X-")
+        return DialResult(
+            status=status,
+            answered=answered,
+            call_sid=branch.sid,
+            duration_s=branch.duration_s if answered else 0,
+            ring_duration_s=branch.ring_duration_s,
+            recording_url=self._recording_url,
+            failure_reason=(failure_reason or "Failed") if status is Cause.FAILED else None,
+            sip_call_id=branch.sip_call_id if refused else None,
+            sip_response_code=response.status if refused and response is not None else None,
+            sip_headers=headers,
+            caller_code=code,
+            caller_text=text,
+        )
+
+    def _conclude(self, result: DialResult) -> None:
+        if self.result is not None:
+            return
+        self.phase = Phase.OVER
+        self._deadline = None
+        self._music = None
+        self._caller.media.stop_playing()
+        self.result = result
+        facts = {"event": "dial", "status": result.status.value, "leg": result.call_sid, "ring_s": result.ring_duration_s}
+        self._desk.note(Kind.OUTCOME, facts | {"duration_s": result.duration_s, "failure_reason": result.failure_reason})

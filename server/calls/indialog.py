@@ -1,0 +1,109 @@
+"""Requests inside a leg's dialog that are answered locally: re-INVITE, UPDATE, INFO (behaviour.md 2.11).
+
+Media is anchored here, so a new offer from one side changes that side's stream only; the other side is not asked.
+"""
+
+from __future__ import annotations
+
+import re
+
+from media import engine
+from media.sdp.description import extract_sdp
+from media.sdp.offer_answer import SdpRefused
+from server.calls.desk import Desk
+from server.calls.legmedia import LegMedia, MediaState
+from server.calls.outputs import Kind
+from sip.core import outputs as sip
+
+_SIGNAL = re.compile(r"^\s*Signal\s*=\s*([0-9A-Da-d*#]|10|11)\s*$", re.MULTILINE | re.IGNORECASE)
+_DURATION = re.compile(r"^\s*Duration\s*=\s*(\d{1,5})\s*$", re.MULTILINE | re.IGNORECASE)
+
+
+def handle(
+    desk: Desk, media: LegMedia, peer: LegMedia | None, event: sip.ReinviteReceived | sip.ReinviteAcked | sip.RequestReceived
+) -> None:
+    """media: of the leg that the request came on; peer: of the leg it is bridged with, if any."""
+    match event:
+        case sip.ReinviteReceived():
+            _offer(desk, media, event, event.request.body, event.request.headers.get("Content-Type") or "")
+        case sip.ReinviteAcked():
+            _late_answer(desk, media, event)
+        case sip.RequestReceived(request=request):
+            match request.method:
+                case "UPDATE" if request.body:
+                    _offer(desk, media, event, request.body, request.headers.get("Content-Type") or "")
+                case "UPDATE":
+                    desk.emit(sip.AnswerRequest(event.session, event.transaction, 200))
+                case "INFO":
+                    _info(desk, peer, event)
+                case "REFER":
+                    # transfer comes with a later release: the answer for a number without a refer application (6)
+                    desk.emit(sip.AnswerRequest(event.session, event.transaction, 404, headers=(("Event", "refer"),)))
+                case "NOTIFY":
+                    desk.emit(sip.AnswerRequest(event.session, event.transaction, 481))
+                case _:
+                    desk.emit(sip.AnswerRequest(event.session, event.transaction, 405))
+
+
+def _offer(desk: Desk, media: LegMedia, event: sip.ReinviteReceived | sip.RequestReceived, body: bytes, content_type: str) -> None:
+    if media.state is not MediaState.OPEN:
+        desk.emit(sip.AnswerRequest(event.session, event.transaction, 500, headers=(("Retry-After", "2"),)))
+        return
+    try:
+        offer = extract_sdp(body, content_type) if body else None
+        if offer is None:
+            desk.emit(sip.AnswerRequest(event.session, event.transaction, 200, body=media.offer_answer.offer()))
+            return
+        before = media.offer_answer.agreed
+        media.offer_answer.receive_offer(offer)
+        answer, agreed = media.offer_answer.answer()
+    except SdpRefused as refused:
+        warning = (("Warning", f'{refused.warning_code} dialplane "{refused.warning_text}"'),) if refused.warning_code else ()
+        desk.emit(sip.AnswerRequest(event.session, event.transaction, refused.status, headers=warning))
+        return
+    media.connect(agreed)
+    if before is not None and before.remote_hold != agreed.remote_hold:
+        desk.note(Kind.STATE, {"status": "held" if agreed.remote_hold else "resumed"}, media.stream)
+    desk.emit(sip.AnswerRequest(event.session, event.transaction, 200, body=answer))
+
+
+def _late_answer(desk: Desk, media: LegMedia, event: sip.ReinviteAcked) -> None:
+    """The answer to the offer that our 200 to an empty re-INVITE carried; without one the session stays as it was."""
+    try:
+        answer = extract_sdp(event.body, event.content_type) if event.body else None
+        if answer is not None:
+            media.connect(media.offer_answer.receive_answer(answer))
+    except SdpRefused as refused:
+        desk.note(Kind.MEDIA, {"event": "answer-refused", "reason": refused.reason}, media.stream)
+
+
+def _info(desk: Desk, peer: LegMedia | None, event: sip.RequestReceived) -> None:
+    """A key by INFO goes to the peer as telephone-event (2.11). An empty INFO is a keep-alive."""
+    request = event.request
+    kind = (request.headers.get("Content-Type") or "").split(";")[0].strip().lower()
+    digit: str | None = None
+    duration_ms = 100
+    text = request.body.decode("utf-8", "replace")
+    if kind == "application/dtmf-relay":
+        match = _SIGNAL.search(text)
+        digit = match.group(1).upper() if match else None
+        length = _DURATION.search(text)
+        duration_ms = min(max(int(length.group(1)), 40), 5000) if length else 100
+    elif kind == "application/dtmf":
+        digit = text.strip().upper()
+    elif request.body:
+        desk.emit(
+            sip.AnswerRequest(event.session, event.transaction, 415, headers=(("Accept", "application/dtmf-relay, application/dtmf"),))
+        )
+        return
+    digit = {"10": "*", "11": "#"}.get(digit or "", digit)
+    if digit and (len(digit) != 1 or digit not in "0123456789*#ABCD"):
+        digit = None
+    if request.body and digit is None:
+        desk.emit(sip.AnswerRequest(event.session, event.transaction, 400))
+        return
+    desk.emit(sip.AnswerRequest(event.session, event.transaction, 200))
+    if digit is not None:
+        desk.note(Kind.MEDIA, {"event": "info-digit"}, event.session)
+        if peer is not None and peer.state is MediaState.OPEN and peer.connected:
+            desk.emit(engine.SendDigits(stream=peer.stream, digits=digit, tone_ms=duration_ms))

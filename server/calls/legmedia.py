@@ -1,0 +1,110 @@
+"""The media half of a leg: one stream of the engine, and the offer/answer of its dialog (RFC 3264)."""
+
+from __future__ import annotations
+
+import enum
+
+from media import engine
+from media.sdp.offer_answer import Agreed, LocalMedia, OfferAnswer
+from server.calls.desk import Desk
+from server.calls.outputs import Kind
+
+
+class MediaState(enum.Enum):
+    NONE = "none"
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class LegMedia:
+    """Owns the stream named like the leg. Everything is idempotent: closing twice sends one Close."""
+
+    def __init__(self, desk: Desk, sid: str, peer_host: str) -> None:
+        self.stream = sid
+        self.state = MediaState.NONE
+        self.connected = False
+        self.silent = False  # a MediaTimeout stands
+        self.silent_packets: int | None = None  # heard until then; None: not known yet
+        self.playing: str | None = None
+        self._desk = desk
+        self._address = desk.policy.media_address(peer_host)
+        session_id = int.from_bytes(desk.policy.random_bytes(4), "big") >> 1
+        self.offer_answer = OfferAnswer(desk.policy.media, LocalMedia(self._address.advertised, 9, 10), session_id)
+        self._plays = 0
+
+    @property
+    def live(self) -> bool:
+        return self.state in (MediaState.OPENING, MediaState.OPEN, MediaState.CLOSING)
+
+    def open(self) -> None:
+        self.state = MediaState.OPENING
+        self._desk.emit(engine.Open(stream=self.stream, call=self._desk.call_sid, address=self._address.bind, expires_ms=60_000))
+
+    def opened(self, event: engine.Opened) -> bool:
+        """True when this is news."""
+        if self.state is not MediaState.OPENING:
+            return False
+        self.state = MediaState.OPEN
+        self.offer_answer.local = LocalMedia(self._address.advertised, event.port, event.rtcp_port)
+        return True
+
+    def connect(self, agreed: Agreed) -> None:
+        """Tell the engine what was agreed; also after every change of the session."""
+        if self.state is not MediaState.OPEN:
+            return
+        media = self._desk.policy.media
+        self._desk.emit(agreed.connect_command(self.stream, latch=media.latch, media_timeout_ms=int(media.media_timeout_s * 1000)))
+        self.connected = True
+        self.silent = False
+        facts = {"event": "connected", "stream": self.stream, "peer": f"{agreed.remote_address}:{agreed.remote_port}"}
+        self._desk.note(Kind.MEDIA, facts | {"codec": agreed.codecs[0].name, "direction": agreed.direction}, self.stream)
+
+    def play_tone(self, tone: str) -> str | None:
+        """Endless tone; returns the play's name, or None without a connected stream."""
+        return self._play([], tone, 0)
+
+    def play_files(self, files: list[str], loop: int) -> str | None:
+        """Canonical WAVs one after another; loop 0 is for ever."""
+        return self._play(files, "", loop)
+
+    def _play(self, files: list[str], tone: str, loop: int) -> str | None:
+        if self.state is not MediaState.OPEN or not self.connected:
+            return None
+        self._plays += 1
+        self.playing = f"{self.stream}-{self._plays}"
+        country = self._desk.policy.ringback_country
+        self._desk.emit(engine.Play(stream=self.stream, play=self.playing, files=files, tone=tone, tone_country=country, loop=loop))
+        self._desk.note(Kind.MEDIA, {"event": "play", "what": tone or ", ".join(files), "loop": loop}, self.stream)
+        return self.playing
+
+    def stop_playing(self) -> None:
+        if self.playing is not None and self.state is MediaState.OPEN:
+            self._desk.emit(engine.StopPlay(stream=self.stream, play=self.playing))
+        self.playing = None
+
+    def play_ended(self, event: engine.PlayEnded) -> bool:
+        """True when it was the play that is on now."""
+        if event.play != self.playing:
+            return False
+        self.playing = None
+        return True
+
+    def close(self) -> None:
+        self.playing = None
+        if self.state in (MediaState.OPENING, MediaState.OPEN):
+            self.state = MediaState.CLOSING
+            self._desk.emit(engine.Close(stream=self.stream))
+        elif self.state is MediaState.NONE:
+            self.state = MediaState.CLOSED
+
+    def closed(self) -> None:
+        self.state = MediaState.CLOSED
+        self.playing = None
+
+    def lost(self) -> None:
+        """The engine died, the stream with it."""
+        if self.state is not MediaState.NONE:
+            self.closed()
+        self.connected = False

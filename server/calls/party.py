@@ -1,0 +1,50 @@
+"""Who calls whom, read from an INVITE's headers (behaviour.md 1.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sip.errors import ParseError
+from sip.message import Request
+from sip.message.fields import parse_name_addr
+from sip.message.uri import parse_uri, unescape_user
+
+
+@dataclass(frozen=True, slots=True)
+class InboundParty:
+    """User parts with escapes undone; the names None where the INVITE does not give them."""
+
+    from_user: str
+    to_user: str
+    caller_name: str | None
+    forwarded_from: str | None
+
+    @classmethod
+    def of(cls, invite: Request, use_to: bool) -> InboundParty:
+        """use_to: the dialled string is the To header's user part, else the Request-URI's."""
+        from_user, display = _user_and_name(invite.headers.get("From"))
+        to_user, _ = _user_and_name(invite.headers.get("To"))
+        request_user = _user(invite.uri)
+        dialled = (to_user if use_to else request_user) or request_user or to_user
+        forwarded, _ = _user_and_name(invite.headers.get("Diversion"))
+        return cls(from_user, dialled, display, forwarded or None)
+
+
+def _user_and_name(value: str | None) -> tuple[str, str | None]:
+    if not value:
+        return "", None
+    try:
+        field = parse_name_addr(value)
+    except ParseError:
+        return "", None
+    return _user(field.uri), field.display or None
+
+
+def _user(text: str) -> str:
+    try:
+        uri = parse_uri(text)
+    except ParseError:
+        return ""
+    if uri.scheme == "tel":
+        return unescape_user(uri.user or uri.host)
+    return unescape_user(uri.user or "")

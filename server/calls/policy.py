@@ -1,0 +1,90 @@
+"""What call control needs to know of the configuration, in one frozen value. `server.app` fills it from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from media.settings import MediaSettings
+from rcml.settings import RcmlSettings
+
+
+@dataclass(frozen=True, slots=True)
+class MediaAddress:
+    """Where the media worker binds for one address family, and what the SDP says instead."""
+
+    bind: str
+    advertised: str
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The web application of a number (behaviour.md 1.5). answer_delay None: the server's setting."""
+
+    number: str
+    voice_url: str
+    voice_method: str = "POST"
+    fallback_url: str = ""
+    fallback_method: str = "POST"
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+    answer_delay: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An INVITE that gets no application. explain: for the log, naming the setting that would have let it in."""
+
+    status: int
+    reason: str
+    explain: str
+    notification: int = 0  # code of the notification to write, 0 for none
+    stranger: bool = False  # from outside all trunks: logged, but not kept
+
+
+class Router(Protocol):
+    """Who may call in, and what answers. Pure."""
+
+    def admit(self, source: str, dialled: str) -> Application | Refusal:
+        """source: IP literal; dialled: user part as received, escapes undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """See the configuration reference for what each knob means to an operator.
+
+    wall_iso: maps a monotonic time to ISO 8601 UTC with milliseconds.
+    random_bytes: the only source of chance; sids and session numbers are made from it.
+    """
+
+    account_sid: str
+    instance_id: str
+    public_url: str
+    domain: str
+    media: MediaSettings
+    rcml: RcmlSettings
+    wall_iso: Callable[[float], str]
+    random_bytes: Callable[[int], bytes]
+    media_v4: MediaAddress = MediaAddress("127.0.0.1", "127.0.0.1")
+    media_v6: MediaAddress = MediaAddress("::1", "::1")
+    recordings_dir: str = ""
+    recording_channels: int = 1
+    answer_delay: bool = True
+    early_media: bool = True
+    ringback_country: str = "us"
+    no_branch_code_500: bool = False
+    operator_completed_is_completed: bool = False
+    repeat_180_s: float = 60.0
+    settle_s: float = 1.0
+    recording_wait_s: float = 3.0
+    media_open_s: float = 5.0
+    final_status_wait_s: float = 5.0
+    media_timeout_ends_call: bool = True
+    max_calls: int = 2000
+    use_to: bool = True
+    session_headers: bool = True
+
+    def media_address(self, host: str) -> MediaAddress:
+        """The pair for the family of an IP literal; names count as IPv4."""
+        return self.media_v6 if ":" in host else self.media_v4

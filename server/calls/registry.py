@@ -1,0 +1,235 @@
+"""All calls of the server: who owns which session, stream and request; admission; one deadline. Sans-I/O.
+
+The registry hands every event to the call that it belongs to, and learns the owners from the actions that calls ask for.
+It holds no policy beyond admission (behaviour.md 1.1-1.5).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from typing import Any
+
+from media import engine
+from server.calls.call import Call
+from server.calls.desk import Action, new_sid
+from server.calls.outputs import Fetch, Fetched, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
+from server.calls.party import InboundParty
+from server.calls.policy import Policy, Refusal, Router
+from server.calls.targets import Targets
+from sip.core import outputs as sip
+
+MAX_EARLY_CALLS = 500  # Call-IDs whose messages wait for their call to be made
+MAX_EARLY_TRACES = 8  # messages of each
+
+
+class Registry:
+    def __init__(self, policy: Policy, targets: Targets, router: Router) -> None:
+        self.policy = policy
+        self._targets = targets
+        self._router = router
+        self.calls: dict[str, Call] = {}
+        self._by_session: dict[str, Call] = {}
+        self._by_stream: dict[str, Call] = {}
+        self._by_recording: dict[str, Call] = {}
+        self._by_number: dict[int, Call] = {}
+        self._owned: dict[str, list[tuple[dict[Any, Call], object]]] = {}  # call sid -> what to forget with it
+        self._early: OrderedDict[str, list[sip.Traced]] = OrderedDict()
+        self._deadlines: list[tuple[float, int, str]] = []
+        self._armed: dict[str, float] = {}
+        self._counter = 0
+        self.closing = False
+        self.totals: dict[str, int] = {"calls": 0, "refused": 0}
+
+    # --- inputs ---------------------------------------------------------------------------------------------------
+
+    def sip_event(self, event: sip.Event | sip.Traced | sip.Dropped, now: float) -> list[Action]:
+        match event:
+            case sip.Traced():
+                return self._traced(event, now)
+            case sip.Dropped():
+                facts: dict[str, Json] = {
+                    "reason": event.reason,
+                    "peer": str(event.flow.remote),
+                    "detail": event.detail,
+                    "status": event.status,
+                }
+                return [Log("debug" if event.status == 0 else "warning", "sip_dropped", facts)]
+            case sip.InviteReceived():
+                return self._invited(event, now)
+            case _:
+                call = self._by_session.get(event.session)
+                return self._collect(call, call.sip_event(event, now)) if call is not None else []
+
+    def media_event(self, event: engine.Event | engine.EngineLost, now: float) -> list[Action]:
+        if isinstance(event, engine.EngineLost):
+            actions: list[Action] = [Log("error", "media_worker_lost", {"reason": event.reason, "calls": len(self.calls)})]
+            for call in list(self.calls.values()):
+                actions += self._collect(call, call.engine_lost(event.reason, now))
+            return actions
+        owner = self._owner_of(event)
+        return self._collect(owner, owner.media_event(event, now)) if owner is not None else []
+
+    def fetched(self, event: Fetched, now: float) -> list[Action]:
+        call = self._by_number.pop(event.request, None)
+        return self._collect(call, call.fetched(event, now)) if call is not None else []
+
+    def prepared(self, event: Prepared, now: float) -> list[Action]:
+        call = self._by_number.pop(event.prompt, None)
+        return self._collect(call, call.prepared(event, now)) if call is not None else []
+
+    def timeout(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            at, _, sid = heapq.heappop(self._deadlines)
+            call = self.calls.get(sid)
+            if call is None or self._armed.get(sid) != at:
+                continue  # rearmed or gone since
+            del self._armed[sid]
+            actions += self._collect(call, call.timeout(now))
+        return actions
+
+    def next_deadline(self) -> float | None:
+        while self._deadlines and self._armed.get(self._deadlines[0][2]) != self._deadlines[0][0]:
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def operator_end(self, sid: str, now: float) -> list[Action]:
+        """End one call, or cancel one dialled leg; an unknown sid is ignored."""
+        call = self.calls.get(sid)
+        if call is not None:
+            return self._collect(call, call.operator_end(now))
+        owner = self._by_stream.get(sid)
+        return self._collect(owner, owner.operator_cancel_branch(sid, now)) if owner is not None else []
+
+    def shutdown(self, now: float) -> list[Action]:
+        """Refuse new calls, end those that live; `counts` tells when they are over."""
+        self.closing = True
+        actions: list[Action] = []
+        for call in list(self.calls.values()):
+            actions += self._collect(call, call.operator_end(now, 503, "The server is shutting down"))
+        return actions
+
+    def counts(self) -> dict[str, int]:
+        """All 0 when nothing lives. calls: not ended yet; lingering: ended, waiting for a BYE's answer, a stream's end ..."""
+        live = sum(call.ended is None for call in self.calls.values())
+        return {
+            "calls": live,
+            "lingering": len(self.calls) - live,
+            "sessions": len(self._by_session),
+            "streams": len(self._by_stream),
+            "recordings": len(self._by_recording),
+            "requests": len(self._by_number),
+            "deadlines": len(self._armed),
+        }
+
+    # --- admission ------------------------------------------------------------------------------------------------
+
+    def _invited(self, event: sip.InviteReceived, now: float) -> list[Action]:
+        source = event.flow.remote.host
+        party = InboundParty.of(event.request, self.policy.use_to)
+        decision = self._router.admit(source, party.to_user)
+        if not isinstance(decision, Refusal):
+            if self.closing:
+                decision = Refusal(503, "Service Unavailable", "The server is shutting down")
+            elif len(self.calls) >= self.policy.max_calls:
+                decision = Refusal(503, "Service Unavailable", f"[server] max_calls = {self.policy.max_calls} is reached")
+        early = self._early.pop(event.request.headers.get("Call-ID") or "", [])
+        actions: list[Action] = []
+        if isinstance(decision, Refusal):
+            self.totals["refused"] += 1
+            facts: dict[str, Json] = {"status": decision.status, "peer": str(event.flow.remote), "why": decision.explain}
+            actions.append(Log("warning", "call_refused", facts))
+            if decision.stranger:
+                return [*actions, sip.SendReject(event.session, decision.status, decision.reason)]
+        else:
+            self.totals["calls"] += 1
+        sid = new_sid(self.policy, "CA")
+        call = Call(self.policy, self._targets, event, self._number, sid, now)
+        self.calls[sid] = call
+        self._own(call, self._by_session, event.session)
+        for trace in early:
+            actions.append(_note(call, trace, now))
+        actions += self._collect(call, call.refuse(decision) if isinstance(decision, Refusal) else call.admit(decision))
+        return actions
+
+    def _number(self) -> int:
+        self._counter += 1
+        return self._counter
+
+    # --- ownership ------------------------------------------------------------------------------------------------
+
+    def _owner_of(self, event: engine.Event) -> Call | None:
+        match event:
+            case engine.RecordingStarted() | engine.RecordingEnded():
+                return self._by_recording.get(event.recording)
+            case engine.Failed():
+                return self._by_stream.get(event.subject.split("-", 1)[0]) or self._by_recording.get(event.subject)
+            case engine.Welcome() | engine.Listing():
+                return None
+            case _:
+                return self._by_stream.get(event.stream)
+
+    def _collect(self, call: Call, actions: list[Action]) -> list[Action]:
+        """Learn what the call owns now, arm its deadline, forget it when it is finished."""
+        for action in actions:
+            match action:
+                case sip.SendInvite():
+                    self._own(call, self._by_session, action.session)
+                case engine.Open():
+                    self._own(call, self._by_stream, action.stream)
+                case engine.Record():
+                    self._own(call, self._by_recording, action.recording)
+                case Fetch():
+                    self._own(call, self._by_number, action.request)
+                case Prepare() | Synthesize():
+                    self._own(call, self._by_number, action.prompt)
+                case _:
+                    pass
+        if call.finished:
+            self._forget(call)
+        else:
+            at = call.next_deadline()
+            if at is None:
+                self._armed.pop(call.sid, None)
+            elif self._armed.get(call.sid) != at:
+                self._armed[call.sid] = at
+                heapq.heappush(self._deadlines, (at, self._number(), call.sid))
+        return actions
+
+    def _own(self, call: Call, owners: dict[Any, Call], key: object) -> None:
+        owners[key] = call
+        self._owned.setdefault(call.sid, []).append((owners, key))
+
+    def _forget(self, call: Call) -> None:
+        del self.calls[call.sid]
+        self._armed.pop(call.sid, None)
+        for owners, key in self._owned.pop(call.sid, []):
+            owners.pop(key, None)
+
+    # --- timeline -------------------------------------------------------------------------------------------------
+
+    def _traced(self, trace: sip.Traced, now: float) -> list[Action]:
+        call = self._by_session.get(trace.session) if trace.session is not None else None
+        if call is not None:
+            return [_note(call, trace, now)]
+        if trace.direction is sip.Direction.IN or trace.call_id in self._early:
+            waiting = self._early.setdefault(trace.call_id, [])
+            if len(waiting) < MAX_EARLY_TRACES:
+                waiting.append(trace)
+            while len(self._early) > MAX_EARLY_CALLS:
+                self._early.popitem(last=False)
+        return []
+
+
+def _note(call: Call, trace: sip.Traced, now: float) -> Note:
+    leg = trace.session.split("/", 1)[0] if trace.session is not None and trace.session != call.caller.session else call.sid
+    data: dict[str, Json] = {
+        "direction": trace.direction.value,
+        "peer": str(trace.flow.remote),
+        "transport": trace.flow.transport,
+        "summary": trace.summary,
+        "raw": trace.data.decode("utf-8", "replace"),
+        "repeated": trace.repeated,
+    }
+    return Note(call.sid, now, Kind.SIP, data, leg)

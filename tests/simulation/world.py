@@ -1,0 +1,366 @@
+"""A whole server and its phones in virtual time, over a seeded lossy wire.
+
+The server is the real one from the datagram to the action request: `sip.core.Endpoint`, `server.calls.Registry`, documents,
+SDP. Only the sockets, the clock, the media worker and the web are stand-ins (`tests.support.virtual`). The phones have
+endpoints of their own, so the wire carries real SIP both ways.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from media import engine
+from media.settings import MediaSettings
+from rcml.settings import RcmlSettings
+from server.calls.desk import Action
+from server.calls.outputs import (
+    CallRecord,
+    Fetch,
+    Fetched,
+    Log,
+    Note,
+    Notification,
+    Prepare,
+    Prepared,
+    Recording,
+    Synthesize,
+)
+from server.calls.policy import Application, MediaAddress, Policy, Refusal
+from server.calls.registry import Registry
+from server.calls.targets import Outbound, Targets
+from sip.core import outputs as sip
+from sip.core.endpoint import Endpoint
+from sip.message import Response
+from sip.settings import SipSettings
+from tests.support.virtual import FakeEngine, FakeWeb
+from tests.support.wire import Wire
+
+SERVER = sip.Address("10.0.0.1", 5060)
+CALLER = sip.Address("10.0.0.2", 5060)
+VOICE_URL = "http://app/voice"
+
+
+def sdp(host: str, port: int = 4000, codecs: str = "0 8 101") -> bytes:
+    lines = ["v=0", f"o=phone 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0", f"m=audio {port} RTP/AVP {codecs}"]
+    lines += ["a=rtpmap:101 telephone-event/8000", "a=sendrecv"]
+    return ("\r\n".join(lines) + "\r\n").encode()
+
+
+@dataclass
+class Script:
+    """What a called phone does. Times in seconds; None = never.
+
+    ring_after: 180 so long after the INVITE. answer_after: the final so long after the INVITE. status: 200 or a refusal.
+    hang_up_after: BYE so long after our 200 was ACKed. silent: not a single answer to anything.
+    """
+
+    ring_after: float | None = 0.1
+    answer_after: float | None = 2.0
+    status: int = 200
+    hang_up_after: float | None = None
+    silent: bool = False
+    early_media: bool = False
+    headers: sip.HeaderList = ()
+    answer_body: bytes | None = None
+
+
+class Phone:
+    """A user agent with an endpoint of its own. `log` keeps what it saw: (time, event's name, status)."""
+
+    def __init__(self, world: World, address: sip.Address, script: Script | None = None) -> None:
+        self.world = world
+        self.address = address
+        self.script = script or Script()
+        rng = world.rng
+        listener = sip.Listener("udp", address, address)
+        self.endpoint = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size))
+        self.log: list[tuple[float, str, int]] = []
+        self.sessions: set[sip.SessionId] = set()
+        self.bodies: list[bytes] = []
+
+    def saw(self, name: str) -> bool:
+        return any(entry[1] == name for entry in self.log)
+
+    def when(self, name: str) -> float:
+        return next(entry[0] for entry in self.log if entry[1] == name)
+
+    def statuses(self) -> list[int]:
+        return [entry[2] for entry in self.log if entry[2]]
+
+    # caller
+
+    def call(self, number: str, *, body: bytes | None = None, headers: sip.HeaderList = ()) -> None:
+        session = sip.SessionId("a")
+        self.sessions.add(session)
+        offer = sdp(self.address.host) if body is None else body
+        uri = f"sip:{number}@{SERVER}"
+        self.do(sip.SendInvite(session, uri, f"sip:bob@{self.address.host}", offer, headers=headers, from_display="Bob"))
+
+    def cancel(self) -> None:
+        if sip.SessionId("a") in self.sessions and not self.saw("answered"):
+            self.do(sip.SendCancel(sip.SessionId("a")))
+
+    def hang_up(self) -> None:
+        if sip.SessionId("a") in self.sessions:
+            self.do(sip.SendBye(sip.SessionId("a")))
+
+    def do(self, command: sip.Command) -> None:
+        self.world.apply(self, self.endpoint.command(command, self.world.now))
+
+    def event(self, event: sip.Event) -> None:
+        now = self.world.now
+        match event:
+            case sip.InviteProgressed(response=response):
+                self.log.append((now, "progress", response.status))
+                self.bodies.append(response.body)
+            case sip.InviteAnswered(response=response):
+                self.log.append((now, "answered", response.status))
+                self.bodies.append(response.body)
+                self.world.answered(self)
+            case sip.InviteFailed(session=session, response=response):
+                self.log.append((now, "failed", response.status if isinstance(response, Response) else 0))
+                self.sessions.discard(session)
+            case sip.SessionEnded(session=session):
+                self.log.append((now, "ended", 0))
+                self.sessions.discard(session)
+            case sip.InviteReceived():
+                self._invited(event)
+            case sip.CancelReceived(session=session):
+                self.log.append((now, "cancel", 0))
+                self.do(sip.SendReject(session, 487))
+            case sip.AnswerAcked(session=session):
+                self.log.append((now, "acked", 0))
+                if self.script.hang_up_after is not None:
+                    self.world.at(now + self.script.hang_up_after, lambda: self._bye(session))
+            case (
+                sip.ReinviteReceived(session=session, transaction=transaction)
+                | sip.RequestReceived(session=session, transaction=transaction)
+            ):
+                self.do(sip.AnswerRequest(session, transaction, 200, body=sdp(self.address.host)))
+            case _:
+                pass
+
+    def _invited(self, event: sip.InviteReceived) -> None:
+        now, script, session = self.world.now, self.script, event.session
+        self.log.append((now, "invite", 0))
+        self.bodies.append(event.request.body)
+        self.sessions.add(session)
+        body = sdp(self.address.host) if script.answer_body is None else script.answer_body
+        if script.ring_after is not None:
+            early = body if script.early_media else b""
+            status = 183 if script.early_media else 180
+            self.world.at(now + script.ring_after, lambda: self._do_in(session, sip.SendProvisional(session, status, body=early)))
+        if script.answer_after is not None:
+            final: sip.Command = (
+                sip.SendAnswer(session, body, headers=script.headers)
+                if script.status == 200
+                else sip.SendReject(session, script.status, headers=script.headers)
+            )
+            self.world.at(now + script.answer_after, lambda: self._do_in(session, final))
+
+    def _do_in(self, session: sip.SessionId, command: sip.Command) -> None:
+        if session in self.sessions and not self.saw("cancel"):
+            self.do(command)
+
+    def _bye(self, session: sip.SessionId) -> None:
+        if session in self.sessions:
+            self.do(sip.SendBye(session))
+
+
+@dataclass
+class World:
+    seed: int
+    loss: float = 0.0
+    duplicate: float = 0.0
+    delay: float = 0.01
+    reorder: float = 0.0
+    policy_changes: dict[str, object] = field(default_factory=dict)
+    application: Application | Refusal = field(default_factory=lambda: Application("2222", VOICE_URL))
+
+    def __post_init__(self) -> None:
+        self.now = 1000.0
+        self.rng = random.Random(self.seed)
+        rng = self.rng
+        self.wire = Wire(self.seed, loss=self.loss, duplicate=self.duplicate, delay=self.delay, reorder=self.reorder)
+        self.engine = FakeEngine(rng)
+        self.web = FakeWeb(rng)
+        self.phones: dict[str, Phone] = {}
+        self.notes: list[Note] = []
+        self.notifications: list[Notification] = []
+        self.records: list[CallRecord] = []
+        self.recordings: list[Recording] = []
+        self.logs: list[Log] = []
+        self.server_events: list[tuple[float, sip.Event]] = []
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._tick = 0
+        self._inbox: deque[sip.Event | sip.Traced | sip.Dropped] = deque()
+        self._draining = False
+        self._on_answer: Callable[[Phone], None] = lambda phone: None
+        settings: dict[str, object] = {
+            "account_sid": "AC" + "0" * 32,
+            "instance_id": "ID" + "0" * 32,
+            "public_url": "http://server:8080",
+            "domain": SERVER.host,
+            "media": MediaSettings(),
+            "rcml": RcmlSettings(),
+            "wall_iso": lambda at: f"2026-01-01T00:00:00.{int(at) % 1000:03d}Z",
+            "random_bytes": lambda size: rng.randbytes(size),
+            "media_v4": MediaAddress(SERVER.host, SERVER.host),
+            "recordings_dir": "/recordings",
+        }
+        policy = Policy(**{**settings, **self.policy_changes})  # type: ignore[arg-type]  # test knobs by name
+        world = self
+
+        class OneNumber:
+            def admit(self, source: str, dialled: str) -> Application | Refusal:
+                return world.application
+
+        listener = sip.Listener("udp", SERVER, SERVER)
+        self.server = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size))
+        self.registry = Registry(policy, Targets(Outbound("carrier", ("sip:10.0.0.9",)), SERVER.host), OneNumber())
+        self.caller = self.phone(CALLER.host)
+
+    # --- building -------------------------------------------------------------------------------------------------
+
+    def phone(self, host: str, script: Script | None = None) -> Phone:
+        phone = Phone(self, sip.Address(host, 5060), script)
+        self.phones[host] = phone
+        return phone
+
+    def at(self, when: float, act: Callable[[], None]) -> None:
+        self._tick += 1
+        heapq.heappush(self._agenda, (when, self._tick, act))
+
+    def after_answer(self, seconds: float, act: Callable[[], None]) -> None:
+        """When the caller's phone has seen the 200."""
+        self._on_answer = lambda phone: self.at(self.now + seconds, act)
+
+    def answered(self, phone: Phone) -> None:
+        if phone is self.caller:
+            self._on_answer(phone)
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    def run(self, until: float = 4 * 3600.0) -> None:
+        """Until nothing is due any more, or for `until` seconds."""
+        end = self.now + until
+        for _ in range(200_000):
+            at = self._next()
+            if at is None:
+                return
+            if at > end:
+                self.now = end
+                return
+            self.now = max(self.now, at)
+            self._step()
+        raise AssertionError("the world does not come to rest")
+
+    def _next(self) -> float | None:
+        times = [self.wire.next_deadline(), self.engine.next_deadline(), self.web.next_deadline()]
+        times += [self.server.next_deadline(), self.registry.next_deadline()]
+        times += [phone.endpoint.next_deadline() for phone in self.phones.values()]
+        times.append(self._agenda[0][0] if self._agenda else None)
+        return min((at for at in times if at is not None), default=None)
+
+    def _step(self) -> None:
+        now = self.now
+        for flow, data in self.wire.due(now):
+            self._arrive(flow, data)
+        for media_event in self.engine.due(now):
+            self.act(self.registry.media_event(media_event, now))
+        for answer in self.web.due(now):
+            match answer:
+                case Fetched():
+                    self.act(self.registry.fetched(answer, now))
+                case Prepared():
+                    self.act(self.registry.prepared(answer, now))
+        if (self.server.next_deadline() or now + 1) <= now:
+            self.apply(None, self.server.timeout(now))
+        if (self.registry.next_deadline() or now + 1) <= now:
+            self.act(self.registry.timeout(now))
+        for phone in self.phones.values():
+            if (phone.endpoint.next_deadline() or now + 1) <= now:
+                self.apply(phone, phone.endpoint.timeout(now))
+        while self._agenda and self._agenda[0][0] <= now:
+            heapq.heappop(self._agenda)[2]()
+
+    def _arrive(self, flow: sip.Flow, data: bytes) -> None:
+        seen = sip.Flow(flow.transport, flow.remote, flow.local)
+        if flow.remote == SERVER:
+            self.apply(None, self.server.receive(data, seen, self.now))
+            return
+        phone = self.phones.get(flow.remote.host)
+        if phone is not None and not phone.script.silent:
+            self.apply(phone, phone.endpoint.receive(data, seen, self.now))
+
+    def apply(self, phone: Phone | None, outputs: list[sip.Output]) -> None:
+        """Carry out what an endpoint asks for; phone None: the server's."""
+        for output in outputs:
+            match output:
+                case sip.Transmit(flow, data):
+                    self.wire.send(self.now, flow, data)
+                case sip.CloseConnection() | sip.Resolve():
+                    raise AssertionError(f"nobody asked for {output}")
+                case event:
+                    if phone is None:
+                        self._inbox.append(event)
+                    elif not isinstance(event, sip.Traced | sip.Dropped):
+                        phone.event(event)
+        self._drain()
+
+    def _drain(self) -> None:
+        """Hand the server's SIP events to call control one after another, never inside each other, as the shell does."""
+        if self._draining:
+            return
+        self._draining = True
+        while self._inbox:
+            event = self._inbox.popleft()
+            if not isinstance(event, sip.Traced | sip.Dropped):
+                self.server_events.append((self.now, event))
+            self.act(self.registry.sip_event(event, self.now))
+        self._draining = False
+
+    def act(self, actions: list[Action]) -> None:
+        """What the shell does with call control's actions."""
+        for action in actions:
+            match action:
+                case Fetch():
+                    self.web.fetch(action, self.now)
+                case Prepare() | Synthesize():
+                    self.web.prepare(action, self.now)
+                case Note():
+                    self.notes.append(action)
+                case Notification():
+                    self.notifications.append(action)
+                case CallRecord():
+                    self.records.append(action)
+                case Recording():
+                    self.recordings.append(action)
+                case Log():
+                    self.logs.append(action)
+                case engine.Open() | engine.Connect() | engine.Bridge() | engine.Unbridge() | engine.Play() | engine.StopPlay():
+                    self.engine.send(action, self.now)
+                case engine.Record() | engine.StopRecord() | engine.Close() | engine.SendDigits() | engine.Stats():
+                    self.engine.send(action, self.now)
+                case engine.Hello() | engine.List() | engine.Shutdown():
+                    raise AssertionError("not call control's business")
+                case command:
+                    self.apply(None, self.server.command(command, self.now))
+
+    # --- what must be true at the end -----------------------------------------------------------------------------
+
+    def leaks(self) -> list[str]:
+        """Everything that still lives, anywhere."""
+        found = [f"server {name}={n}" for name, n in self.server.counts().items() if n]
+        found += [f"registry {name}={n}" for name, n in self.registry.counts().items() if n]
+        for host, phone in self.phones.items():
+            if not phone.script.silent:
+                found += [f"phone {host} {name}={n}" for name, n in phone.endpoint.counts().items() if n]
+                found += [f"phone {host} session {session}" for session in phone.sessions]
+        if not self.engine.empty:
+            found.append(f"engine {list(self.engine.streams)} {list(self.engine.bridges)} {list(self.engine.recordings)}")
+        return found + self.engine.complaints

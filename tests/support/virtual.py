@@ -1,0 +1,234 @@
+"""Stand-ins in virtual time for what call control asks of the world: the media engine and the web application.
+
+Both are sans-I/O: commands and `now` in, events at their time out. The engine is strict: what the real worker would
+answer by `Failed`, and what call control should never ask, is written into `complaints`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from media import engine
+from server.calls.outputs import Fetch, Fetched, Prepare, Prepared, Synthesize
+
+
+@dataclass
+class _Stream:
+    call: str
+    port: int
+    connected: bool = False
+    play: str = ""
+    play_started: float = 0.0
+
+
+@dataclass
+class _Recording:
+    bridge: str
+    path: str
+    started: float
+
+
+class FakeEngine:
+    """The engine port. play_ms: length of any file. fail_open: streams to refuse, by a test on the stream's id."""
+
+    def __init__(self, rng: random.Random, *, delay_s: float = 0.002, play_ms: int = 1000) -> None:
+        self._rng = rng
+        self._delay_s = delay_s
+        self.play_ms = play_ms
+        self.streams: dict[str, _Stream] = {}
+        self.bridges: dict[str, tuple[str, str]] = {}
+        self.recordings: dict[str, _Recording] = {}
+        self.complaints: list[str] = []
+        self.opened = 0
+        self.bridged_pairs: list[tuple[str, str]] = []
+        self.played: list[engine.Play] = []
+        self.digits: list[engine.SendDigits] = []
+        self.fail_open: Callable[[str], bool] = lambda stream: False
+        self._queue: list[tuple[float, int, engine.Event | engine.EngineLost]] = []
+        self._count = 0
+        self._last: dict[str, float] = {}
+
+    def send(self, command: engine.Command, now: float) -> None:
+        match command:
+            case engine.Open():
+                self._open(command, now)
+            case engine.Connect():
+                stream = self._stream(command.stream, "connect")
+                if stream is not None:
+                    stream.connected = True
+            case engine.Bridge():
+                if self._stream(command.first, "bridge") and self._stream(command.second, "bridge"):
+                    self.bridges[command.bridge] = (command.first, command.second)
+                    self.bridged_pairs.append((command.first, command.second))
+            case engine.Unbridge():
+                self._unbridge(command.bridge, now)
+            case engine.Play():
+                self._play(command, now)
+            case engine.StopPlay():
+                stream = self.streams.get(command.stream)
+                if stream is not None and stream.play == command.play:
+                    self._end_play(command.stream, stream, "stopped", now)
+            case engine.Record():
+                if command.bridge not in self.bridges:
+                    self.complaints.append(f"record of unknown bridge {command.bridge}")
+                self.recordings[command.recording] = _Recording(command.bridge, command.path, now)
+                self._later(command.recording, engine.RecordingStarted(recording=command.recording), now)
+            case engine.StopRecord():
+                if command.recording in self.recordings:
+                    self._end_recording(command.recording, "stopped", now)
+            case engine.Close():
+                self._close(command.stream, now)
+            case engine.SendDigits():
+                self.digits.append(command)
+            case engine.Stats():
+                if self._stream(command.stream, "stats"):
+                    self._later(command.stream, engine.StreamStats(stream=command.stream, counters=engine.Counters()), now)
+            case _:
+                self.complaints.append(f"unexpected {command}")
+
+    def tell(self, event: engine.Event, now: float) -> None:
+        """Let the engine report something of its own accord (MediaTimeout, Digit ...)."""
+        self._later("", event, now)
+
+    def die(self, now: float) -> None:
+        """The worker is killed: everything is gone at once, nothing more is reported."""
+        self.streams.clear()
+        self.bridges.clear()
+        self.recordings.clear()
+        self._queue.clear()
+        self._last.clear()
+        self._later("", engine.EngineLost("killed"), now)
+
+    def due(self, now: float) -> list[engine.Event | engine.EngineLost]:
+        out: list[engine.Event | engine.EngineLost] = []
+        while self._queue and self._queue[0][0] <= now:
+            event = heapq.heappop(self._queue)[2]
+            if isinstance(event, engine.PlayEnded) and event.reason == "finished":
+                stream = self.streams.get(event.stream)
+                if stream is None or stream.play != event.play:
+                    continue  # stopped or replaced meanwhile, and reported so
+                stream.play = ""
+            out.append(event)
+        return out
+
+    def next_deadline(self) -> float | None:
+        return self._queue[0][0] if self._queue else None
+
+    @property
+    def empty(self) -> bool:
+        return not (self.streams or self.bridges or self.recordings)
+
+    # --- the parts ------------------------------------------------------------------------------------------------
+
+    def _open(self, command: engine.Open, now: float) -> None:
+        if self.fail_open(command.stream):
+            self._later(command.stream, engine.Failed(op="open", subject=command.stream, code="no_ports", reason="no free ports"), now)
+            return
+        if command.stream in self.streams:
+            self.complaints.append(f"stream {command.stream} opened twice")
+        self.opened += 1
+        port = 20_000 + 2 * (self.opened % 20_000)
+        self.streams[command.stream] = _Stream(command.call, port)
+        event = engine.Opened(stream=command.stream, address=command.address, port=port, rtcp_port=port + 1)
+        self._later(command.stream, event, now)
+
+    def _play(self, command: engine.Play, now: float) -> None:
+        stream = self._stream(command.stream, "play")
+        if stream is None:
+            return
+        if not stream.connected:
+            self.complaints.append(f"play on a stream without a peer {command.stream}")
+        if stream.play:
+            self._end_play(command.stream, stream, "replaced", now)
+        self.played.append(command)
+        stream.play, stream.play_started = command.play, now
+        if command.loop:
+            length = self.play_ms * command.loop * max(1, len(command.files)) / 1000
+            event = engine.PlayEnded(stream=command.stream, play=command.play, reason="finished", position_ms=int(length * 1000))
+            self._count += 1
+            heapq.heappush(self._queue, (now + length, self._count, event))
+
+    def _end_play(self, name: str, stream: _Stream, reason: str, now: float) -> None:
+        position = int((now - stream.play_started) * 1000)
+        self._later(name, engine.PlayEnded(stream=name, play=stream.play, reason=reason, position_ms=position), now)
+        stream.play = ""
+
+    def _unbridge(self, bridge: str, now: float) -> None:
+        if self.bridges.pop(bridge, None) is None:
+            return
+        for name in [name for name, recording in self.recordings.items() if recording.bridge == bridge]:
+            self._end_recording(name, "ended", now)
+
+    def _end_recording(self, name: str, reason: str, now: float) -> None:
+        recording = self.recordings.pop(name)
+        length = int((now - recording.started) * 1000)
+        event = engine.RecordingEnded(recording=name, path=recording.path, duration_ms=length, size_bytes=44 + 16 * length, reason=reason)
+        self._later(name, event, now)
+
+    def _close(self, name: str, now: float) -> None:
+        stream = self.streams.pop(name, None)
+        for bridge in [bridge for bridge, pair in self.bridges.items() if name in pair]:
+            self._unbridge(bridge, now)
+        if stream is not None and stream.play:
+            self._end_play(name, stream, "closed", now)
+        self._later(name, engine.Closed(stream=name), now)
+
+    def _stream(self, name: str, op: str) -> _Stream | None:
+        stream = self.streams.get(name)
+        if stream is None:
+            self.complaints.append(f"{op} on unknown stream {name}")
+        return stream
+
+    def _later(self, key: str, event: engine.Event | engine.EngineLost, now: float) -> None:
+        """In order for each stream, after a little while."""
+        at = max(now + self._rng.random() * self._delay_s, self._last.get(key, 0.0))
+        self._last[key] = at
+        self._count += 1
+        heapq.heappush(self._queue, (at, self._count, event))
+
+
+Page = Callable[[Fetch], Fetched]
+
+
+@dataclass
+class FakeWeb:
+    """The application. pages: URL -> RCML text, or a function of the request. Unknown URLs are answered 200 and empty."""
+
+    rng: random.Random
+    pages: dict[str, str | Page] = field(default_factory=dict)
+    delay_s: float = 0.05
+    requests: list[tuple[float, Fetch]] = field(default_factory=list)
+    broken_prompts: set[str] = field(default_factory=set)
+    _queue: list[tuple[float, int, Fetched | Prepared]] = field(default_factory=list)
+
+    def fetch(self, request: Fetch, now: float) -> None:
+        self.requests.append((now, request))
+        page = self.pages.get(request.url, "")
+        if callable(page):
+            answer = page(request)
+        else:
+            kind = "application/xml" if page else ""
+            answer = Fetched(request.request, 200, url=request.url, content_type=kind, body=page.encode())
+        heapq.heappush(self._queue, (now + self.rng.random() * self.delay_s, request.request, answer))
+
+    def prepare(self, request: Prepare | Synthesize, now: float) -> None:
+        url = request.url if isinstance(request, Prepare) else ""
+        broken = url in self.broken_prompts
+        answer = Prepared(request.prompt, "" if broken else f"/prompts/{request.prompt}.wav", 1000, "fetch" if broken else "")
+        heapq.heappush(self._queue, (now + self.rng.random() * self.delay_s, request.prompt, answer))
+
+    def due(self, now: float) -> list[Fetched | Prepared]:
+        out = []
+        while self._queue and self._queue[0][0] <= now:
+            out.append(heapq.heappop(self._queue)[2])
+        return out
+
+    def next_deadline(self) -> float | None:
+        return self._queue[0][0] if self._queue else None
+
+    def of(self, purpose: str) -> list[dict[str, str]]:
+        """Parameters of the requests made for `purpose`, in order."""
+        return [dict(request.parameters) for _, request in self.requests if request.purpose == purpose]
