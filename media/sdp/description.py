@@ -68,7 +68,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One m= section. formats are kept as text; attributes in their order."""
+    """One m= section, its words as they were written; attributes in their order."""
 
     kind: str
     port: int
@@ -76,6 +76,10 @@ class Media:
     formats: tuple[str, ...]
     connection: Connection | None = None
     attributes: Attributes = ()
+
+    @property
+    def audio(self) -> bool:
+        return self.kind.lower() == "audio"
 
     def attribute(self, name: str) -> str | None:
         """The first value of a media-level attribute; "" for a flag, None when it is not there."""
@@ -269,7 +273,7 @@ def _parse_media(value: str, line: int) -> Media:
     found = _PORT.fullmatch(port)
     if not found or int(found["port"]) > 65535:
         raise SdpError("m= holds no port number", line)
-    return Media(kind.lower(), int(found["port"]), protocol.upper(), tuple(formats))
+    return Media(kind, int(found["port"]), protocol, tuple(formats))
 
 
 def _with_connection(media: Media, connection: Connection) -> Media:

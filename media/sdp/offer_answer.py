@@ -177,7 +177,7 @@ class OfferAnswer:
         if self._index >= len(description.media):
             raise SdpRefused(488, "The answer lacks the audio line", 304, "The answer lacks the offered audio line")
         media = description.media[self._index]
-        if media.kind != "audio" or media.port == 0:
+        if not media.audio or media.port == 0:
             raise SdpRefused(488, "Audio was refused", 304, "The answer refuses audio")
         matches = self._matches(description, media, answer=True)
         agreed = self._agree(_Choice(description, self._index, matches), offered=self._numbers)
@@ -216,7 +216,7 @@ class OfferAnswer:
         lines = [_refused_line(line) for line in choice.description.media]
         if choice.index < 0:  # a re-offer with audio turned off
             agreed = self._turned_off()
-            self._index = next(index for index, media in enumerate(choice.description.media) if media.kind == "audio")
+            self._index = next(index for index, media in enumerate(choice.description.media) if media.audio)
         else:
             choice = replace(choice, matches=self._select(choice.matches, prefer))
             agreed = self._agree(choice, offered={})
@@ -240,7 +240,7 @@ class OfferAnswer:
         refusals: list[SdpRefused] = []
         for index in order if self.agreed else range(len(description.media)):
             media = description.media[index]
-            if media.kind != "audio" or media.port == 0:
+            if not media.audio or media.port == 0:
                 continue
             try:
                 return _Choice(description, index, self._matches(description, media, answer=False))
@@ -248,13 +248,13 @@ class OfferAnswer:
                 refusals.append(refused)
         if refusals:
             raise refusals[0]
-        if self.agreed and any(media.kind == "audio" for media in description.media):
+        if self.agreed and any(media.audio for media in description.media):
             return _Choice(description, -1)
         raise SdpRefused(488, "No audio", 304, "No audio media line that is in use")
 
     def _matches(self, description: Description, media: Media, *, answer: bool) -> tuple[_Match, ...]:
         """The payload formats common with one audio line, in its order. Raises SdpRefused when there is no voice among them."""
-        if media.protocol not in _PROTOCOLS:
+        if media.protocol.upper() not in _PROTOCOLS:
             raise SdpRefused(488, f"Transport {_safe(media.protocol)}", 302, f"{_safe(media.protocol)} is not supported, RTP/AVP is")
         self._require_address(description, media)
         numbered = {number: name for name, number in self._numbers.items()} if answer else {}
@@ -423,7 +423,7 @@ def offered_family(body: bytes) -> int:
         return 0
     for media in description.media:
         connection = description.connection_of(media)
-        if media.kind == "audio" and media.port and media.protocol in _PROTOCOLS and connection and connection.family:
+        if media.audio and media.port and media.protocol.upper() in _PROTOCOLS and connection and connection.family:
             return connection.family
     return 0
 

@@ -1,0 +1,75 @@
+"""The golden pairs of tests/vectors/sdp: what each offer is answered with, to the letter, and what was agreed.
+
+A file: comment lines (`#`), settings (`prefer: PCMU`, `local: <address>`, any field of MediaSettings), then offer and answer
+in turns, parted by `---`. An answer ends with `=> address:port rtcp port direction codecs ptime [hold] [mux]`; a refusal is
+the one line `=> status warning-code warning-text`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from media.sdp.offer_answer import Agreed, LocalMedia, OfferAnswer, SdpRefused
+from media.settings import MediaSettings
+
+VECTORS = Path(__file__).parents[3] / "vectors" / "sdp"
+FILES = sorted(VECTORS.glob("*.txt"))
+
+
+@dataclass
+class Golden:
+    offers: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    settings: MediaSettings = field(default_factory=MediaSettings)
+    local: str = "192.0.2.10"
+    prefer: tuple[str, ...] = ()
+
+
+def read_golden(path: Path) -> Golden:
+    golden, options = Golden(), {}
+    lines = path.read_text().split("\n")
+    while not lines[0].startswith("v="):
+        line = lines.pop(0)
+        if not line.startswith("#"):
+            name, _, value = line.partition(": ")
+            options[name] = value
+    golden.local = options.pop("local", golden.local)
+    golden.prefer = tuple(options.pop("prefer", "").split())
+    golden.settings = MediaSettings.model_validate({name: json.loads(value) for name, value in options.items()})
+    parts = "\n".join(lines).split("---\n")
+    golden.offers, golden.answers = parts[::2], [part.rstrip("\n") for part in parts[1::2]]
+    return golden
+
+
+def describe(agreed: Agreed) -> str:
+    codecs = " ".join(f"{codec.name}/{codec.payload_type}" + (f"({codec.fmtp})" if codec.fmtp else "") for codec in agreed.codecs)
+    flags = " hold" * agreed.remote_hold + " mux" * agreed.rtcp_mux
+    where = f"{agreed.remote_address}:{agreed.remote_port} rtcp {agreed.remote_rtcp_port}"
+    return f"=> {where} {agreed.direction} {codecs} {agreed.ptime_ms}ms{flags}"
+
+
+def give(machine: OfferAnswer, offer: str, prefer: tuple[str, ...]) -> str:
+    try:
+        machine.receive_offer(offer.encode())
+    except SdpRefused as refused:
+        return f"=> {refused.status} {refused.warning_code} {refused.warning_text}"
+    answer, agreed = machine.answer(prefer)
+    assert answer.decode().count("\r\n") == answer.decode().count("\n")
+    return answer.decode().replace("\r\n", "\n") + describe(agreed)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_offer_is_answered_to_the_letter(path: Path) -> None:
+    golden = read_golden(path)
+    machine = OfferAnswer(golden.settings, LocalMedia(golden.local, 20000, 20001), 1000)
+    assert len(golden.offers) == len(golden.answers) > 0
+    for offer, answer in zip(golden.offers, golden.answers, strict=True):
+        assert give(machine, offer, golden.prefer) == answer
+
+
+def test_the_vectors_are_there() -> None:
+    assert len(FILES) >= 20
