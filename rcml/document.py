@@ -19,6 +19,10 @@ from rcml.verbs import PARSERS, Play, Say, Verb
 
 ROOT = "Response"
 
+# Characters of the application's text in our messages: no known name is longer, and no notice grows with the body.
+_NAME = 40
+_WHY = 200
+
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]+)""", re.IGNORECASE)
 _MARKUP = re.compile(r"(?:text|application)/(?:[a-z0-9.-]+\+)?xml|text/html")
 _AUDIO = re.compile(r"audio/[a-z0-9.+-]+")
@@ -102,7 +106,7 @@ def _parse(text: str, settings: RcmlSettings) -> Element:
         root = etree.fromstring(source.xml, parser)
     except etree.XMLSyntaxError as error:
         why = _POSITION.sub("", error.msg or "it does not parse").strip()
-        raise DocumentError(f"not well-formed XML: {why}", max(error.lineno or 1, 1)) from None
+        raise DocumentError(f"not well-formed XML: {why[:_WHY]}", max(error.lineno or 1, 1)) from None
     if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]  # the stubs lack it; unreachable past the lexer; a second lock on that door
         raise DocumentError("document types and entities are not accepted")
     return _element(root, iter(source.tag_lines), settings.max_depth)
@@ -114,11 +118,11 @@ def _element(node: etree._Element, lines: Iterator[int], depth: int) -> Element:
     if not isinstance(node.tag, str):
         raise DocumentError("entities are not accepted", line)
     if depth == 0:
-        raise DocumentError(f"<{_local(node.tag)}> stands too deep inside other elements", line)
+        raise DocumentError(f"<{_local(node.tag)[:_NAME]}> stands too deep inside other elements", line)
     children = tuple(_element(child, lines, depth - 1) for child in node)
     direct = "".join((node.text or "", *(child.tail or "" for child in node)))
     return Element(
-        name=_local(node.tag),
+        name=_local(node.tag)[:_NAME],
         line=line,
         attributes={str(name): str(value) for name, value in node.attrib.items()},
         text=direct.strip(),
@@ -147,6 +151,6 @@ def _verbs(root: Element, read: Reader) -> Iterator[Verb]:
         if parse is None:
             meant = next((name for name in PARSERS if name.lower() == element.name.lower()), None)
             hint = f"; the verb is written <{meant}>" if meant else ""
-            read.warning(outputs.NOT_CARRIED_OUT, element.line, f"<{element.name[:40]}> is not a verb and is skipped{hint}")
+            read.warning(outputs.NOT_CARRIED_OUT, element.line, f"<{element.name}> is not a verb and is skipped{hint}")
         elif (verb := parse(element, read)) is not None:
             yield verb

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rcml import outputs
 from rcml.errors import DocumentError
@@ -27,7 +27,7 @@ TIMEOUT_S = 30
 TIME_LIMIT_S = 14_400
 
 _ATTRIBUTES = (
-    "action", "method", "timeout", "timeLimit", "callerId", "record", "dialMusic", "answerOnBridge",
+    "action", "method", "timeout", "timelimit", "timeLimit", "callerId", "record", "dialMusic", "answerOnBridge",
 )  # fmt: skip
 _NOUNS: dict[str, Callable[[Element, Reader, str], Noun | None]] = {
     "Number": parse_number,
@@ -67,29 +67,33 @@ class Dial:
 def parse(element: Element, read: Reader) -> Dial:
     """Read a Dial; whatever is wrong with an attribute, it can be run."""
     read.names(element, *_ATTRIBUTES)
+    limit = "timelimit" if "timeLimit" not in element.attributes else "timeLimit"
+    disabled = (element.get("dialMusic") or "").lower() == "disabled"
     action = read.url_of(element, "action", "error")
-    limit = "timelimit" if "timeLimit" not in element.attributes else "timeLimit"  # the reference page spells it both ways
-    music = element.get("dialMusic") or ""
-    disabled = music.lower() == "disabled"
-    nouns = _nouns(element, read)
-    record = bool(read.truth(element, "record", False, False))
-    if record and any(isinstance(noun, Conference) for noun in nouns):
-        read.warning(outputs.NOT_CARRIED_OUT, element.line, "record of <Dial>: a conference cannot be recorded in this release")
-        record = False
-    return Dial(
+    dial = Dial(
         line=element.line,
         action=action,
         method=read.method(element, "method", outputs.DIAL_METHOD),
         timeout_s=read.whole(element, "timeout", TIMEOUT_S, outputs.DIAL_TIMEOUT),
         time_limit_s=read.whole(element, limit, TIME_LIMIT_S, outputs.DIAL_TIME_LIMIT),
         caller_id=_caller_id(element, read),
-        record=record,
+        record=bool(read.truth(element, "record", False, False)),
         dial_music=None if disabled else read.url_of(element, "dialMusic"),
         dial_music_disabled=disabled,
         answer_on_bridge=read.truth(element, "answerOnBridge", None, None),
-        nouns=nouns,
+        nouns=_nouns(element, read),
         action_invalid=action is None and element.get("action") is not None,
     )
+    return _for_conference(dial, read) if any(isinstance(noun, Conference) for noun in dial.nouns) else dial
+
+
+def _for_conference(dial: Dial, read: Reader) -> Dial:
+    """What has no meaning in a conference (behaviour 2.10, 10.2)."""
+    if dial.record:
+        read.warning(outputs.NOT_CARRIED_OUT, dial.line, "record of <Dial>: a conference cannot be recorded in this release")
+    if dial.dial_music or dial.dial_music_disabled:
+        read.warning(outputs.NOT_CARRIED_OUT, dial.line, "dialMusic of <Dial> has no effect on a conference, which has its waitUrl")
+    return replace(dial, record=False, dial_music=None, dial_music_disabled=False)
 
 
 def _caller_id(element: Element, read: Reader) -> str | None:

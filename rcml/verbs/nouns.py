@@ -167,7 +167,7 @@ def _headers(element: Element, read: Reader, text: str) -> Headers:
     for pair in text.replace("&amp;", "&").split("&"):
         raw_name, equals, raw_value = pair.strip().partition("=")
         # percent escapes only: a plus is far more often the start of a number than a space (RFC 3261 §19.1.1)
-        name, value = unquote(raw_name.strip()), unquote(raw_value).strip()
+        name, value = unquote(raw_name.strip()), unquote(raw_value)
         if not pair.strip():
             continue
         if not equals or not _TOKEN.fullmatch(name) or _UNSAFE.search(value):
@@ -178,7 +178,7 @@ def _headers(element: Element, read: Reader, text: str) -> Headers:
         if size > MAX_HEADERS:
             read.warning(outputs.NOT_CARRIED_OUT, element.line, f"headers past {MAX_HEADERS} characters are dropped, from {shown(name)} on")
             break
-        headers.append((name, value))
+        headers.append((name, value.strip()))
     return tuple(headers)
 
 
