@@ -22,7 +22,6 @@ _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 # A value never holds a line end or another control character: it would become a header of its own on the wire.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SEPARATORS = re.compile(r"[-.()\s]")
-_LINE_BREAK = re.compile(r"\s*\n\s*")
 _SIP_URI = re.compile(r"sips?:(?:[^@\s<>\"]+@)?[^@\s<>\"]+", re.IGNORECASE)
 _NOT_DIGITS = re.compile(r"[^0-9*#A-DwW]")
 
@@ -114,7 +113,7 @@ def parse_client(element: Element, read: Reader, text: str) -> Client | None:
 def parse_sip(element: Element, read: Reader, text: str) -> Sip | None:
     """Sip and its old name Uri. A URI that cannot be called is kept: its branch fails, and the action is told (3.1)."""
     read.names(element, *_COMMON, "username", "password")
-    uri, headers = _split(element, read, _LINE_BREAK.sub("", text))
+    uri, headers = _split(element, read, "".join(line.strip() for line in text.split("\n")))
     if not uri:
         _nobody(element, read)
         return None

@@ -10,9 +10,9 @@ from rcml.verbs import Dial, Hangup, Number, Play, Say, Unsupported
 from .reading import URL, codes, give
 
 
-def refused(body: str | bytes, content_type: str = "text/xml", **settings: object) -> DocumentError:
+def refused(body: str | bytes, content_type: str = "text/xml", **settings: int) -> DocumentError:
     with pytest.raises(DocumentError) as caught:
-        give(body, content_type, **settings)
+        give(body, content_type, URL, **settings)
     return caught.value
 
 
