@@ -36,18 +36,13 @@ from sip.core import outputs as sip
 from sip.core.endpoint import Endpoint
 from sip.message import Response
 from sip.settings import SipSettings
+from tests.support.descriptions import sdp
 from tests.support.virtual import FakeEngine, FakeWeb
 from tests.support.wire import Wire
 
 SERVER = sip.Address("10.0.0.1", 5060)
 CALLER = sip.Address("10.0.0.2", 5060)
 VOICE_URL = "http://app/voice"
-
-
-def sdp(host: str, port: int = 4000, codecs: str = "0 8 101") -> bytes:
-    lines = ["v=0", f"o=phone 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0", f"m=audio {port} RTP/AVP {codecs}"]
-    lines += ["a=rtpmap:101 telephone-event/8000", "a=sendrecv"]
-    return ("\r\n".join(lines) + "\r\n").encode()
 
 
 @dataclass

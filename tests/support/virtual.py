@@ -45,6 +45,7 @@ class FakeEngine:
         self.opened = 0
         self.bridged_pairs: list[tuple[str, str]] = []
         self.played: list[engine.Play] = []
+        self.packets_in: dict[str, int] = {}  # what Stats says of a stream
         self.digits: list[engine.SendDigits] = []
         self.fail_open: Callable[[str], bool] = lambda stream: False
         self._queue: list[tuple[float, int, engine.Event | engine.EngineLost]] = []
@@ -85,7 +86,8 @@ class FakeEngine:
                 self.digits.append(command)
             case engine.Stats():
                 if self._stream(command.stream, "stats"):
-                    self._later(command.stream, engine.StreamStats(stream=command.stream, counters=engine.Counters()), now)
+                    counters = engine.Counters(packets_in=self.packets_in.get(command.stream, 0))
+                    self._later(command.stream, engine.StreamStats(stream=command.stream, counters=counters), now)
             case _:
                 self.complaints.append(f"unexpected {command}")
 

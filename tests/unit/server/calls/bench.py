@@ -1,0 +1,222 @@
+"""A call on the bench: call control alone, its SIP events written by hand, in virtual time.
+
+`give_*` puts something in; `sent` holds the SIP commands that came out, in order.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TypeVar
+
+from media import engine
+from media.settings import MediaSettings
+from rcml.settings import RcmlSettings
+from server.calls.desk import Action
+from server.calls.outputs import CallRecord, Fetch, Fetched, Kind, Log, Note, Notification, Prepare, Prepared, Recording, Synthesize
+from server.calls.policy import Application, MediaAddress, Policy, Refusal
+from server.calls.registry import Registry
+from server.calls.targets import Outbound, Targets
+from sip.core import outputs as sip
+from sip.message import Headers, Request, Response
+from tests.support.descriptions import sdp
+from tests.support.virtual import FakeEngine, FakeWeb, Page
+
+VOICE = "http://app/voice"
+ACTION = "http://app/action"
+IN = sip.SessionId("in-1")
+CARRIER = Outbound("carrier", ("sip:gw.example.com:5070",))
+C = TypeVar("C")
+
+
+class Bench:
+    """One number whose document is `document`; the engine answers at once, the web after 10 ms."""
+
+    def __init__(
+        self,
+        document: str | Page,
+        *,
+        action: str = "",
+        application: Application | Refusal | None = None,
+        offer: bytes | None = None,
+        invite_headers: tuple[tuple[str, str], ...] = (),
+        outbound: Outbound | None = CARRIER,
+        rcml: RcmlSettings | None = None,
+        broken_prompts: tuple[str, ...] = (),
+        **policy: object,
+    ) -> None:
+        self.now = 100.0
+        rng = random.Random(1)
+        self.engine = FakeEngine(rng, delay_s=0.0)
+        self.web = FakeWeb(rng, delay_s=0.01)
+        self.web.pages = {VOICE: document, ACTION: action}
+        self.web.broken_prompts = set(broken_prompts)
+        self.sent: list[sip.Command] = []
+        self.notes: list[Note] = []
+        self.notifications: list[Notification] = []
+        self.records: list[CallRecord] = []
+        self.recordings: list[Recording] = []
+        self.logs: list[Log] = []
+        admitted = application or Application("2222", VOICE)
+
+        class One:
+            def admit(self, source: str, dialled: str) -> Application | Refusal:
+                return admitted
+
+        settings: dict[str, object] = {
+            "account_sid": "AC1",
+            "instance_id": "ID1",
+            "public_url": "http://server",
+            "domain": "server.example.com",
+            "media": MediaSettings(),
+            "rcml": rcml or RcmlSettings(),
+            "wall_iso": lambda at: "2026-01-01T00:00:00.000Z",
+            "random_bytes": lambda size: rng.randbytes(size),
+            "media_v4": MediaAddress("192.0.2.1", "192.0.2.1"),
+            "recordings_dir": "/rec",
+            **policy,
+        }
+        self.registry = Registry(Policy(**settings), Targets(outbound, "server.example.com"), One())  # type: ignore[arg-type]
+        body = sdp("192.0.2.7") if offer is None else offer
+        headers = [
+            ("Via", "SIP/2.0/UDP 192.0.2.7;branch=z9hG4bK1"),
+            ("From", '"Bob" <sip:bob@192.0.2.7>;tag=1'),
+            ("To", "<sip:2222@192.0.2.1>"),
+            ("Call-ID", "call-1"),
+            ("CSeq", "1 INVITE"),
+            *([("Content-Type", "application/sdp")] if body else []),
+            *invite_headers,
+        ]
+        invite = Request("INVITE", "sip:2222@192.0.2.1", Headers(headers), body)
+        flow = sip.Flow("udp", sip.Address("192.0.2.1", 5060), sip.Address("192.0.2.7", 5060))
+        self.give(sip.InviteReceived(IN, invite, flow))
+        self.run(0.1)
+
+    # --- in -------------------------------------------------------------------------------------------------------
+
+    def give(self, event: sip.Event) -> None:
+        self.act(self.registry.sip_event(event, self.now))
+        self._media()
+
+    def give_engine(self, event: engine.Event | engine.EngineLost) -> None:
+        self.act(self.registry.media_event(event, self.now))
+        self._media()
+
+    def progress(self, leg: int, status: int = 180, body: bytes = b"") -> None:
+        self.give(sip.InviteProgressed(self.leg(leg), self.response(leg, status, body), "tag"))
+
+    def answer(self, leg: int, body: bytes | None = None, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        answer = sdp("192.0.2.8") if body is None else body
+        self.give(sip.InviteAnswered(self.leg(leg), self.response(leg, 200, answer, headers)))
+
+    def fail(self, leg: int, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
+        response = self.response(leg, status, b"", headers, reason)
+        self.give(sip.InviteFailed(self.leg(leg), sip.FailureCause.RESPONSE, response))
+
+    def bye_from(self, session: sip.SessionId, reason: str | None = None) -> None:
+        headers = Headers([("Reason", reason)] if reason else [])
+        self.give(sip.SessionEnded(session, sip.EndCause.BYE_RECEIVED, request=Request("BYE", "sip:x", headers)))
+
+    def bye_answered(self, leg: int, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        self.give(sip.SessionEnded(self.leg(leg), sip.EndCause.BYE_ANSWERED, response=self.response(leg, status, b"", headers)))
+
+    def cancel(self) -> None:
+        self.give(sip.CancelReceived(IN, Request("CANCEL", "sip:2222@192.0.2.1", Headers())))
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, carrying out all that falls due."""
+        end = self.now + seconds
+        while True:
+            times = (self.registry.next_deadline(), self.web.next_deadline(), self.engine.next_deadline())
+            at = min((at for at in times if at is not None), default=None)
+            if at is None or at > end:
+                break
+            self.now = max(self.now, at)
+            self._media()
+            for answer in self.web.due(self.now):
+                if isinstance(answer, Fetched):
+                    self.act(self.registry.fetched(answer, self.now))
+                else:
+                    assert isinstance(answer, Prepared)
+                    self.act(self.registry.prepared(answer, self.now))
+            self.act(self.registry.timeout(self.now))
+        self.now = end
+
+    # --- out ------------------------------------------------------------------------------------------------------
+
+    def leg(self, n: int) -> sip.SessionId:
+        return self.of(sip.SendInvite)[n].session
+
+    def of(self, kind: type[C]) -> list[C]:
+        return [command for command in self.sent if isinstance(command, kind)]
+
+    def verbs(self) -> list[str]:
+        return [str(note.data["verb"]) for note in self.notes if note.kind is Kind.VERB]
+
+    def order(self) -> list[str]:
+        """The SIP commands' names with what matters, in the order in which they went out."""
+        names = []
+        for command in self.sent:
+            match command:
+                case sip.SendProvisional(status=status) | sip.SendReject(status=status):
+                    names.append(str(status))
+                case sip.SendAnswer():
+                    names.append("200")
+                case sip.SetSessionHeaders():
+                    pass
+                case _:
+                    names.append(type(command).__name__.removeprefix("Send").upper())
+        return names
+
+    @property
+    def action(self) -> dict[str, str]:
+        """Parameters of the one action request."""
+        (parameters,) = self.web.of("action")
+        return parameters
+
+    def response(self, leg: int, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = (), reason: str = "") -> Response:
+        base = [("Call-ID", f"leg-{leg}"), *([("Content-Type", "application/sdp")] if body else []), *headers]
+        return Response(status, reason, Headers(base), body)
+
+    # --- carrying out ---------------------------------------------------------------------------------------------
+
+    def _media(self) -> None:
+        while events := self.engine.due(self.now):
+            for event in events:
+                self.act(self.registry.media_event(event, self.now))
+
+    def act(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Fetch():
+                    self.web.fetch(action, self.now)
+                case Prepare() | Synthesize():
+                    self.web.prepare(action, self.now)
+                case Note():
+                    self.notes.append(action)
+                case Notification():
+                    self.notifications.append(action)
+                case CallRecord():
+                    self.records.append(action)
+                case Recording():
+                    self.recordings.append(action)
+                case Log():
+                    self.logs.append(action)
+                case (
+                    sip.SendInvite()
+                    | sip.SendCancel()
+                    | sip.SendBye()
+                    | sip.SendAnswer()
+                    | sip.SendProvisional()
+                    | sip.SendReject()
+                    | sip.SendReinvite()
+                    | sip.SendRequest()
+                    | sip.AnswerRequest()
+                    | sip.SetSessionHeaders()
+                ):
+                    self.sent.append(action)
+                case _:
+                    self.engine.send(action, self.now)
+
+
+def dial(nouns: str, attributes: str = f'action="{ACTION}"', after: str = "") -> str:
+    return f"<Response><Dial {attributes}>{nouns}</Dial>{after}</Response>"
