@@ -10,12 +10,12 @@ import re
 
 from sip.errors import UsageError
 from sip.message.fields import REASON_PHRASES
-from sip.message.grammar import is_token
+from sip.message.grammar import BLANK, is_token
 from sip.message.headers import is_known_name
 from sip.message.model import Message, Request
 
 _LINE_BREAKERS_RE = re.compile(r"[\r\n]|(?<!\\)\x00")  # NUL may stand in a quoted-pair only (RFC 4475 intmeth)
-_BLANK_RE = re.compile(r"[\s<>]")
+_NO_URI_RE = re.compile(rf'[{BLANK}<>"]')
 
 
 def build_message(message: Message) -> bytes:
@@ -46,7 +46,7 @@ def _start_line(message: Message) -> str:
     if isinstance(message, Request):
         if not is_token(message.method):
             raise UsageError(f"not a method: {message.method!r}")
-        if not message.uri or _BLANK_RE.search(message.uri):
+        if not message.uri or _NO_URI_RE.search(message.uri):
             raise UsageError(f"not a Request-URI: {message.uri!r}")
         return f"{message.method} {message.uri} SIP/2.0"
     if not 100 <= message.status <= 699:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from sip.errors import ParseError
-from sip.message.grammar import HOST, QUOTED, TOKEN, quote, quoted_re, token_re, unquote
+from sip.message.grammar import BLANK, HOST, QUOTED, TOKEN, quote, quoted_re, token_re, unquote
 
 Params = Mapping[str, str | None]  # read-only by type: a parsed value may be shared, see `memo`
 
@@ -27,7 +27,7 @@ MAX_UINT_DIGITS = 64  # leading zeros are legal (RFC 4475 wsinv), a megabyte of 
 
 # generic-param = token [ EQUAL gen-value ];  gen-value = token / host / quoted-string
 # Wider than that on purpose: tags in base64 with "=" or "/", bare IPv6 in `received`, an empty value ("rport=").
-_PARAM_RE = re.compile(rf'[ \t]*+;[ \t]*+({TOKEN})[ \t]*+(?:=[ \t]*+({QUOTED}|[^\s;,"<>]*+)[ \t]*+)?+', re.DOTALL)
+_PARAM_RE = re.compile(rf'[ \t]*+;[ \t]*+({TOKEN})[ \t]*+(?:=[ \t]*+({QUOTED}|[^{BLANK};,"<>]*+)[ \t]*+)?+', re.DOTALL)
 
 # via-parm = sent-protocol LWS sent-by *( SEMI via-params );  sent-protocol = "SIP" SLASH "2.0" SLASH transport
 _VIA_RE = re.compile(
@@ -37,9 +37,9 @@ _VIA_RE = re.compile(
 # name-addr = [ display-name ] LAQUOT addr-spec RAQUOT;  display-name = *( token LWS ) / quoted-string
 # The unquoted display name is wider than tokens: phones leave the quotes away around "Müller (2. OG)". What would make the
 # field ambiguous stays out: quotes, commas (baddn in RFC 4475 3.1.2.15), semicolons.
-_NAME_ADDR_RE = re.compile(rf'(?:({QUOTED})|([^"<>,;]*+))[ \t]*+<([^<>"\s]++)>', re.DOTALL)
+_NAME_ADDR_RE = re.compile(rf'(?:({QUOTED})|([^"<>,;]*+))[ \t]*+<([^<>"{BLANK}]++)>', re.DOTALL)
 # addr-spec: "?" "," ";" would belong to the URI, so they may only stand between <> (20.10); what follows ";" is the header's.
-_ADDR_SPEC_RE = re.compile(r'[^<>"\s;,?]++')
+_ADDR_SPEC_RE = re.compile(rf'[^<>"{BLANK};,?]++')
 
 # CSeq = 1*DIGIT LWS Method
 _CSEQ_RE = re.compile(rf"([0-9]++)[ \t]++({TOKEN})")
@@ -49,7 +49,7 @@ _LIST_ELEMENT_RE = re.compile(rf'(?:[^,"<]++|{QUOTED}|<[^>]*+>|".*+|<.*+)*+', re
 
 # challenge / credentials = auth-scheme LWS auth-param *( COMMA auth-param );  auth-param = token EQUAL ( token / quoted-string )
 _AUTH_SCHEME_RE = re.compile(rf"({TOKEN})(?:[ \t]++|$)")
-_AUTH_PARAM_RE = re.compile(rf'[ \t]*+({TOKEN})[ \t]*+=[ \t]*+({QUOTED}|[^\s,"]*+)[ \t]*+(?:,[ \t,]*+|$)', re.DOTALL)
+_AUTH_PARAM_RE = re.compile(rf'[ \t]*+({TOKEN})[ \t]*+=[ \t]*+({QUOTED}|[^{BLANK},"]*+)[ \t]*+(?:,[ \t,]*+|$)', re.DOTALL)
 # Written without quotes (RFC 7616 3.3, 3.4); `qop` is quoted in a challenge only.
 _UNQUOTED_AUTH_PARAMS = frozenset({"algorithm", "stale", "nc", "userhash"})
 

@@ -10,6 +10,9 @@ import re
 
 # token = 1*( alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
 TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]++"
+TOKEN_OCTETS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~")
+# What ends a word: white space and control characters (a range for inside [...]). Not `\s`, which has U+0085 and U+00A0 too.
+BLANK = r"\x00-\x20\x7f"
 # quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
 QUOTED = r'"(?:[^"\\]|\\.)*+"'
 # host = hostname / IPv4address / IPv6reference. "_" is no hostname character, but container and Windows names have it.

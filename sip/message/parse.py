@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 from sip.errors import ParseError
 from sip.message.fields import parse_cseq, parse_name_addr, parse_uint, parse_via
-from sip.message.grammar import CONTROL_OCTETS, TOKEN, unquoted_control_re
-from sip.message.headers import Headers
+from sip.message.grammar import BLANK, CONTROL_OCTETS, TOKEN, unquoted_control_re
+from sip.message.headers import Headers, name_of
 from sip.message.model import Message, Request, Response
 from sip.message.uri import parse_uri
 
@@ -30,14 +30,13 @@ MAX_FORWARDS = 255  # RFC 3261 20.22
 MAX_BODY_BYTES = 2**31 - 1  # of a Content-Length that may be believed at all; who reads a stream has a limit of its own
 
 # Request-Line = Method SP Request-URI SP SIP-Version CRLF;  SIP-Version = "SIP" "/" 1*DIGIT "." 1*DIGIT
-_REQUEST_LINE_RE = re.compile(rf"({TOKEN}) ([^\s<>\"]++) (SIP/[0-9]++\.[0-9]++)", re.IGNORECASE)
+_REQUEST_LINE_RE = re.compile(rf"({TOKEN}) ([^{BLANK}<>\"]++) (SIP/[0-9]++\.[0-9]++)", re.IGNORECASE)
 # Status-Line = SIP-Version SP Status-Code SP Reason-Phrase CRLF; the last SP is forgotten by some when the phrase is empty
 _STATUS_LINE_RE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE)
 # What a request line with blanks in the wrong places still shows: enough for a 400.
 _LOOSE_REQUEST_LINE_RE = re.compile(rf"[ \t]*+({TOKEN})[ \t]++(.*)[ \t]SIP/[0-9.]++[ \t]*+", re.IGNORECASE)
 _FOLD_RE = re.compile(r"\r\n[ \t]+")
 _LEADING_CRLF_RE = re.compile(rb"[\r\n]*+")
-_BLANK_LINE_RE = re.compile(rb"\r?\n\r?\n")
 
 # No message may have two of these (RFC 3261 7.3.1 allows it for lists only; RFC 4475 3.3.8 multi01, 3.3.9 mcl01).
 _SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type")
@@ -70,18 +69,10 @@ def parse_message(data: bytes, *, stream: bool = False) -> Message:
     start = match.end() if match is not None else 0
     if start == len(data):
         raise ParseError("no message", field="start-line", offset=start)
-    end = data.find(b"\r\n\r\n", start)
-    body_at = end + 4
-    if not stream and (end < 0 or data.find(b"\n\n", start, end) >= 0):
-        # Lines that end in LF alone: typed by hand, or by a phone that never met a strict parser.
-        blank = _BLANK_LINE_RE.search(data, start)
-        end, body_at = (blank.start(), blank.end()) if blank is not None else (-1, -1)
-    complete = end >= 0
-    if not complete:
-        end = body_at = len(data)
+    end, body_at = _find_empty_line(data, start, stream)
     head = read_head(data[start:end], start, stream=stream)
     error = head.error
-    if error is None and not complete:
+    if error is None and body_at < 0:
         error = _defect(head, "no empty line after the header fields", "head", end, fatal=stream)
     if error is not None:
         raise error
@@ -96,6 +87,21 @@ def parse_message(data: bytes, *, stream: bool = False) -> Message:
     else:
         raise _defect(head, "body shorter than Content-Length", "Content-Length", len(data), fatal=stream)
     return message
+
+
+def _find_empty_line(data: bytes, start: int, stream: bool) -> tuple[int, int]:
+    """Where the head ends and where the body begins; (len(data), -1) when the head does not end."""
+    if stream:
+        end = data.find(b"\r\n\r\n", start)
+        return (end, end + 4) if end >= 0 else (len(data), -1)
+    # Lines may end in LF alone in a datagram: typed by hand, or by a phone that never met a strict parser.
+    end, body_at = data.find(b"\n\r\n", start), 3
+    short = data.find(b"\n\n", start, end if end >= 0 else len(data))
+    if short >= 0:
+        end, body_at = short, 2
+    if end < 0:
+        return len(data), -1
+    return end - (data[end - 1 : end] == b"\r"), end + body_at
 
 
 def read_head(data: bytes, offset: int = 0, *, stream: bool = False) -> Head:
@@ -124,9 +130,25 @@ def read_head(data: bytes, offset: int = 0, *, stream: bool = False) -> Head:
     if not defects:
         return Head(message, None, length)
     line, field, reason = defects[0]
-    at = offset + len("\r\n".join(lines[:line]).encode("utf-8", "replace")) + (2 if line else 0)
+    at = offset + _offset_of_line(data, line or _line_of_field(lines, field))
     partial = message if isinstance(message, Request) else None
     return Head(message, ParseError(reason, status=status, field=field, offset=at, partial=partial, fatal=fatal), length)
+
+
+def _line_of_field(lines: list[str], field: str) -> int:
+    """The first line that holds this field; 0 when there is none."""
+    key = field.lower()
+    return next((number for number, line in enumerate(lines) if number and name_of(line.partition(":")[0].rstrip(" \t"))[0] == key), 0)
+
+
+def _offset_of_line(data: bytes, number: int) -> int:
+    """Where a line begins, folded lines counted as one."""
+    at = 0
+    while number and (end := data.find(b"\n", at)) >= 0:
+        at = end + 1
+        if data[at : at + 1] not in (b" ", b"\t"):
+            number -= 1
+    return at
 
 
 def _decode(data: bytes) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sip.errors import ParseError
+from sip.message.grammar import TOKEN_OCTETS
 from sip.message.model import Message, Request
 from sip.message.parse import Head, read_head
 
@@ -87,6 +88,10 @@ class StreamParser:
         if not buffer or (len(buffer) == 1 and buffer[0] == _CR):
             return False
         self._crlfs = 0
+        if buffer[0] not in TOKEN_OCTETS:
+            # A TLS hello, say: told now, not when the limit or the peer's patience is reached.
+            self._die(ParseError("no SIP message", field="start-line", fatal=True), parsed)
+            return False
         return True
 
     def _take_head(self, parsed: list[Parsed]) -> bool:

@@ -13,20 +13,20 @@ from urllib.parse import unquote_to_bytes
 
 from sip.errors import ParseError
 from sip.message.fields import Params, build_host_port, build_params, memo, parse_host, parse_port
-from sip.message.grammar import HOST
+from sip.message.grammar import BLANK, HOST, is_token
 
 # SIP-URI = "sip:" [ userinfo ] hostport uri-parameters [ headers ];  userinfo = ( user / telephone-subscriber ) [ ":" password ] "@"
 # The user part is wider than the grammar: phones dial "#31#123" and names beyond ASCII without escaping them.
 _SIP_RE = re.compile(
-    rf"(sips?):(?:([^@:<>\"\s]*+)(?::([^@<>\"\s]*+))?+@)?({HOST})(?::([0-9]{{1,5}}))?+((?:;[^;?@<>\"\s]*+)*+)(?:\?([^@<>\"\s?]++))?+",
+    rf"(sips?):(?:([^@:<>\"{BLANK}]*+)(?::([^@<>\"{BLANK}]*+))?+@)?({HOST})(?::([0-9]{{1,5}}))?+((?:;[^;?@<>\"{BLANK}]*+)*+)(?:\?([^@<>\"{BLANK}?]++))?+",
     re.IGNORECASE,
 )
 # uri-parameter = pname [ "=" pvalue ];  a repeated ";" is not one
 _URI_PARAM_RE = re.compile(r";([^;=?@]++)(?:=([^;?@]*+))?+")
 # telephone-uri = "tel:" ( global-number / local-number ) *par
-_TEL_RE = re.compile(r"(tel):([0-9A-Fa-f*#+\-.()]++)((?:;[^;?@<>\"\s]*+)*+)", re.IGNORECASE)
+_TEL_RE = re.compile(rf"(tel):([0-9A-Fa-f*#+\-.()]++)((?:;[^;?@<>\"{BLANK}]*+)*+)", re.IGNORECASE)
 # absoluteURI = scheme ":" ( hier-part / opaque-part )
-_SCHEME_RE = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+):[^<>\"\s]++")
+_SCHEME_RE = re.compile(rf"([A-Za-z][A-Za-z0-9+.\-]*+):[^<>\"{BLANK}]++")
 _VISUAL_SEPARATORS = str.maketrans("", "", "-.()")
 # user, ttl, method and maddr in one URI only never match (19.1.4)
 _BINDING_PARAMS = ("user", "ttl", "method", "maddr")
@@ -34,7 +34,10 @@ _BINDING_PARAMS = ("user", "ttl", "method", "maddr")
 
 @dataclass(frozen=True, slots=True)
 class Uri:
-    """`host` is an IPv6 address without brackets, or empty for tel (whose number is `user`). Parameter names are lower case."""
+    """`host` is an IPv6 address without brackets, or empty for tel (whose number is `user`).
+
+    Parameter names are lower case and without escapes; their values, like all other parts, are as they came.
+    """
 
     scheme: str
     user: str | None
@@ -99,6 +102,8 @@ def _parse_uri_params(text: str, offset: int) -> Params:
         if match is None:
             raise ParseError("malformed URI parameters", field="uri", offset=offset + at)
         key, value = match[1].lower(), match[2]
+        if "%" in key and is_token(plain := unescape_user(key).lower()):
+            key = plain  # %6C%72 is lr (RFC 3261 19.1.4; RFC 4475 esc01)
         if params.setdefault(key, value) != value:
             raise ParseError("URI parameter given twice", field="uri", offset=offset + at)
         at = match.end()
