@@ -50,6 +50,10 @@ class SdpRefused(MediaError):
         self.warning_text = warning_text or reason
 
 
+class WorkerUnavailable(MediaError):
+    """No media worker: not found, does not start, does not answer, or speaks another protocol. The text says which."""
+
+
 class PromptError(MediaError):
     """An audio file that cannot be played. code: fetch, format, too_large or blocked. detail: for the application's author."""
 

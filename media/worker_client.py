@@ -1,0 +1,512 @@
+"""The control process's end of the media worker's socket: starts or adopts a worker, speaks to it, notices its death.
+
+One task, `_run`, lives from `start` to `stop` and goes round: connect (adopt who listens, else start the program) → read
+events until the socket ends → report EngineLost → wait a little → connect again. `send` writes only while a session
+stands; otherwise it answers with Failed(code="no_worker"), later in the loop's turn, never within the call.
+
+A worker that we find alive may carry streams of a controller that died. They are listed, logged and closed, which finishes
+their recordings; what the worker says of them is logged here and does not reach call control.
+
+The program is started in a session of its own, so that Ctrl-C in a terminal reaches us and not it: calls are ended first.
+It is a plain `subprocess.Popen` because asyncio's kills its child when the loop goes, and a worker may outlive us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from media.engine import (
+    PROTOCOL_VERSION,
+    Bridge,
+    Close,
+    Closed,
+    Command,
+    EngineLost,
+    Event,
+    Failed,
+    Hello,
+    List,
+    Listing,
+    Play,
+    Record,
+    RecordingEnded,
+    Shutdown,
+    StopPlay,
+    StopRecord,
+    Unbridge,
+    Welcome,
+)
+from media.errors import UsageError, WorkerUnavailable
+from media.settings import MediaSettings
+
+__all__ = ["WorkerClient", "WorkerUnavailable", "find_worker", "worker_arguments"]
+
+log = logging.getLogger(__name__)
+worker_log = logging.getLogger("media.worker")  # what the program itself says
+
+PROGRAM = "dialplane-media"
+MAX_FRAME_BYTES = 1 << 20
+HANDSHAKE_S = 5.0
+TERMINATE_S = 1.0
+POLL_S = 0.01  # how often a child is looked at while we wait for its end
+LAST_WORDS_S = 0.2
+FIRST_PAUSE_S = 0.1
+STEADY_S = 10.0  # a session that stood so long starts the back-off anew
+MAX_SOCKET_PATH = 107  # sun_path without its NUL
+
+_LENGTH = struct.Struct(">I")
+_encode = msgspec.msgpack.Encoder().encode
+_decode: Callable[[bytes], Event] = msgspec.msgpack.Decoder(Event).decode
+
+Deliver = Callable[[Event | EngineLost], None]
+
+
+class WorkerClient:
+    """The real `media.engine.Engine`.
+
+    on_event is called in the event loop, once per event, in order; it must not block.
+    """
+
+    def __init__(self, settings: MediaSettings, on_event: Deliver, instance_id: str) -> None:
+        self._settings = settings
+        self._on_event = on_event
+        self._instance_id = instance_id
+        self._path = settings.socket_path
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._writer: asyncio.StreamWriter | None = None  # only while commands may be sent
+        self._child: _Child | None = None
+        self._stopping = False
+        self._orphans: set[str] = set()  # streams and recordings of an earlier controller, on their way out
+
+    @property
+    def connected(self) -> bool:
+        return self._writer is not None
+
+    async def start(self) -> Welcome:
+        """Adopt the worker that listens, or start one.
+
+        Raises:
+            WorkerUnavailable: there is none and none can be had. Nothing is left running.
+        """
+        if self._task is not None:
+            raise UsageError("started twice")
+        if not self._path:
+            raise UsageError("no socket path")
+        if len(os.fsencode(self._path)) > MAX_SOCKET_PATH:
+            raise WorkerUnavailable(f"the socket's path is longer than {MAX_SOCKET_PATH} octets: {self._path}")
+        self._loop = asyncio.get_running_loop()
+        ready: asyncio.Future[Welcome] = self._loop.create_future()
+        self._task = asyncio.create_task(self._run(ready), name="media-worker-client")
+        self._task.add_done_callback(_report_bug)
+        try:
+            await asyncio.wait((ready, self._task), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self.stop(shutdown_worker=True)
+            raise
+        if not ready.done():
+            self._task.result()  # raises what went wrong in it
+        return ready.result()
+
+    def send(self, command: Command) -> None:
+        """Queue a command. Never blocks, never raises; what cannot be sent is answered by Failed."""
+        if self._writer is None:
+            self._refuse(command, "no_worker", "the media worker is not there")
+            return
+        frame = _frame(command)
+        if len(frame) > MAX_FRAME_BYTES + _LENGTH.size:
+            self._refuse(command, "frame", f"a command of {len(frame)} octets")
+            return
+        waiting = self._writer.transport.get_write_buffer_size()
+        if waiting + len(frame) > self._settings.send_buffer_bytes:
+            log.error("media_worker_stuck", extra={"waiting_bytes": waiting})
+            self._refuse(command, "no_worker", "the media worker does not read")
+            self._hang_up()
+            return
+        self._writer.write(frame)
+
+    async def stop(self, *, shutdown_worker: bool) -> None:
+        """End the connection. shutdown_worker: the worker too, politely, then less so; without it, it goes on with its streams."""
+        self._stopping = True
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            if shutdown_worker:
+                peer = _peer_pid(writer)
+                writer.write(_frame(Shutdown()))
+                if not await self._wait_end(self._settings.worker_stop_timeout_s) and peer:
+                    await self._force_end(peer)
+            else:
+                with contextlib.suppress(OSError, asyncio.TimeoutError):
+                    await asyncio.wait_for(writer.drain(), TERMINATE_S)
+            writer.close()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if self._child is not None:
+            if shutdown_worker:  # after a Shutdown it is on its way; a worker that we never spoke to hears of it now
+                await self._child.end(TERMINATE_S if writer is not None else 0, self._settings.worker_stop_timeout_s)
+            await self._child.close()
+            self._child = None
+
+    # --- the task -------------------------------------------------------------------------------------------------
+
+    async def _run(self, ready: asyncio.Future[Welcome]) -> None:
+        loop = asyncio.get_running_loop()
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                reader, writer, welcome = await self._connect()
+            except WorkerUnavailable as unavailable:
+                await self._end_child()
+                if not ready.done():
+                    ready.set_exception(unavailable)
+                    return
+                log.error("media_worker_unavailable", extra={"reason": str(unavailable), "retry_s": pause})
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, self._settings.worker_restart_max_s)
+                continue
+            since = loop.time()
+            self._writer = writer
+            log.info("media_worker_connected", extra={"pid": welcome.pid, "worker": welcome.worker, "threads": welcome.threads})
+            if ready.done():
+                self._deliver(welcome)
+            else:
+                ready.set_result(welcome)
+            reason = await self._read(reader)
+            writer.close()
+            self._writer = None
+            if self._stopping:
+                return
+            self._orphans.clear()
+            if self._child is not None and (status := await self._child.wait(TERMINATE_S)) is not None:
+                reason = f"{reason}; the worker {_describe_exit(status)}"
+                await self._child.close()
+                self._child = None
+            log.error("media_worker_lost", extra={"reason": reason})
+            self._deliver(EngineLost(reason))
+            if loop.time() - since > STEADY_S:
+                pause = FIRST_PAUSE_S
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self._settings.worker_restart_max_s)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Welcome]:
+        """A session with a worker: the one that listens, else a new one."""
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            return await self._greet()
+        if self._child is None:
+            self._child = self._spawn()
+        deadline = asyncio.get_running_loop().time() + self._settings.worker_start_timeout_s
+        while True:
+            if (status := self._child.poll()) is not None:
+                await self._child.close()
+                raise WorkerUnavailable(f"the media worker {_describe_exit(status)} at its start{self._child.last_words()}")
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                return await self._greet()
+            if asyncio.get_running_loop().time() > deadline:
+                raise WorkerUnavailable(f"the media worker does not listen on {self._path}{self._child.last_words()}")
+            await asyncio.sleep(0.02)
+
+    async def _greet(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Welcome]:
+        """Connect, say Hello, clear what an earlier controller left.
+
+        Raises:
+            FileNotFoundError, ConnectionRefusedError: nobody listens.
+            WorkerUnavailable: who listens is no worker that we can use.
+        """
+        try:
+            reader, writer = await asyncio.open_unix_connection(self._path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise
+        except OSError as error:
+            raise WorkerUnavailable(f"{self._path}: {error.strerror or error}") from error
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                welcome = await self._handshake(reader, writer)
+        except BaseException as error:
+            writer.close()
+            if isinstance(error, TimeoutError):
+                raise WorkerUnavailable(f"who listens on {self._path} does not answer") from error
+            if isinstance(error, OSError | asyncio.IncompleteReadError):
+                raise WorkerUnavailable(f"who listens on {self._path} hung up at the greeting") from error
+            raise
+        return reader, writer, welcome
+
+    async def _handshake(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Welcome:
+        writer.write(_frame(Hello(controller=self._instance_id)))
+        welcome = await self._next(reader)
+        if isinstance(welcome, Failed):
+            raise WorkerUnavailable(f"the worker on {self._path} refuses us: {welcome.code} {welcome.reason}")
+        if not isinstance(welcome, Welcome):
+            raise WorkerUnavailable(f"who listens on {self._path} does not greet")
+        if welcome.version != PROTOCOL_VERSION:
+            who = f"the worker on {self._path} (pid {welcome.pid}, {welcome.worker})"
+            raise WorkerUnavailable(f"{who} speaks protocol {welcome.version}, we speak {PROTOCOL_VERSION}")
+        writer.write(_frame(List()))
+        while not isinstance(listing := await self._next(reader), Listing):
+            log.info("media_orphan_event", extra={"media_event": repr(listing)})
+        for stream in listing.streams:
+            log.warning("media_orphan_closed", extra={"stream": stream.stream, "call_sid": stream.call, "port": stream.port})
+            writer.write(_frame(Close(stream=stream.stream)))
+        self._orphans = {stream.stream for stream in listing.streams} | set(listing.recordings)
+        return welcome
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    async def _read(self, reader: asyncio.StreamReader) -> str:
+        """Deliver events until the connection ends; returns why it did."""
+        try:
+            while True:
+                event = await self._next(reader)
+                if self._orphans and self._of_orphan(event):
+                    log.info("media_orphan_event", extra={"media_event": repr(event)})
+                else:
+                    self._deliver(event)
+        except asyncio.IncompleteReadError:
+            return "the connection ended"
+        except (OSError, WorkerUnavailable) as error:
+            return f"the connection failed: {error}"
+
+    async def _next(self, reader: asyncio.StreamReader) -> Event:
+        """The next event that can be read. Raises IncompleteReadError, OSError, or WorkerUnavailable when the framing is lost."""
+        while True:
+            (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+            if length > MAX_FRAME_BYTES:
+                raise WorkerUnavailable(f"a frame of {length} octets")
+            payload = await reader.readexactly(length)
+            try:
+                return _decode(payload)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                log.error("media_event_unreadable", extra={"error": str(error), "size_bytes": length, "start": payload[:64].hex()})
+
+    def _of_orphan(self, event: Event) -> bool:
+        subject = getattr(event, "recording", "") or getattr(event, "stream", "") or getattr(event, "subject", "")
+        if subject not in self._orphans:
+            return False
+        if isinstance(event, Closed | RecordingEnded):
+            self._orphans.discard(subject)
+        return True
+
+    def _deliver(self, event: Event | EngineLost) -> None:
+        try:
+            self._on_event(event)
+        except Exception:  # the reader must outlive a bug of its user
+            log.exception("media_event_handler_failed", extra={"media_event": repr(event)})
+
+    def _refuse(self, command: Command, code: str, reason: str) -> None:
+        if self._loop is None or self._loop.is_closed():
+            return
+        failed = Failed(op=str(command.__struct_config__.tag), subject=_subject(command), code=code, reason=reason)
+        self._loop.call_soon(self._deliver, failed)
+
+    def _hang_up(self) -> None:
+        """Give a connection up at once; the task notices."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+            self._writer = None
+
+    # --- the program ----------------------------------------------------------------------------------------------
+
+    def _spawn(self) -> _Child:
+        program = find_worker(self._settings)
+        _remove_stale_socket(self._path)
+        try:
+            Path(self._path).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            child = _Child([program, *worker_arguments(self._settings)])
+        except OSError as error:
+            raise WorkerUnavailable(f"cannot start {program}: {error.strerror or error}") from error
+        log.info("media_worker_started", extra={"pid": child.pid, "program": program})
+        return child
+
+    async def _end_child(self) -> None:
+        if self._child is not None:
+            await self._child.end(0, TERMINATE_S)
+            await self._child.close()
+            self._child = None
+
+    async def _wait_end(self, timeout_s: float) -> bool:
+        """Whether the reading task came to its end, which is when the worker closed the socket."""
+        if self._task is None:
+            return True
+        done, _ = await asyncio.wait([self._task], timeout=timeout_s)
+        return bool(done)
+
+    async def _force_end(self, pid: int) -> None:
+        """End a worker that ignores Shutdown. It is the peer of an open socket, so the number is still its own."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            log.warning("media_worker_signal", extra={"pid": pid, "signal": number.name})
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+            if await self._wait_end(TERMINATE_S):
+                return
+
+
+class _Child:
+    """A started worker: its process, and its words on standard error, line by line into the log."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, close_fds=True
+        )
+        self._lines: deque[str] = deque(maxlen=3)
+        self._listener = asyncio.create_task(self._listen(), name="media-worker-log")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit status, None while it runs. Reaps it."""
+        return self._process.poll()
+
+    def last_words(self) -> str:
+        return f" ({' / '.join(self._lines)})" if self._lines else ""
+
+    async def wait(self, timeout_s: float) -> int | None:
+        """The exit status, None when it still runs after `timeout_s`."""
+        for _ in range(max(1, round(timeout_s / POLL_S))):
+            if (status := self._process.poll()) is not None:
+                return status
+            await asyncio.sleep(POLL_S)
+        return self._process.poll()
+
+    async def end(self, patience_s: float, terminate_s: float) -> None:
+        """See to it that it has exited: SIGTERM after `patience_s`, SIGKILL `terminate_s` later."""
+        if await self.wait(patience_s) is None:
+            self._process.terminate()
+            if await self.wait(terminate_s) is None:
+                log.warning("media_worker_killed", extra={"pid": self.pid})
+                self._process.kill()
+                await self.wait(TERMINATE_S)
+
+    async def close(self) -> None:
+        """Hear its last words and stop listening. A process that still runs goes on without us."""
+        if self._process.poll() is None:
+            self._process.returncode = 0  # left on purpose: no warning at collection, and never a signal to its number
+        else:
+            await asyncio.wait([self._listener], timeout=LAST_WORDS_S)
+        self._listener.cancel()
+        await asyncio.wait([self._listener])
+
+    async def _listen(self) -> None:
+        assert self._process.stdout is not None
+        reader = asyncio.StreamReader(limit=65536)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), self._process.stdout
+        )
+        rest = b""
+        try:
+            while chunk := await reader.read(4096):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._say(line)
+                if len(rest) > 4096:  # a line without an end
+                    self._say(rest)
+                    rest = b""
+            self._say(rest)
+        finally:
+            transport.close()
+
+    def _say(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").strip()
+        if text:
+            self._lines.append(text[:500])
+            worker_log.info("worker_says", extra={"pid": self.pid, "line": text[:2000]})
+
+
+def _report_bug(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("media_worker_client_failed", exc_info=error)
+
+
+def find_worker(settings: MediaSettings) -> str:
+    """The worker's program: the setting, or beside the interpreter, on PATH, in the source tree.
+
+    Raises:
+        WorkerUnavailable: none is there.
+    """
+    if settings.worker_binary:
+        found = shutil.which(settings.worker_binary)
+        if found is None:
+            raise WorkerUnavailable(f"media.worker_binary {settings.worker_binary} is no program")
+        return found
+    beside = Path(sys.executable).parent / PROGRAM
+    in_tree = Path(__file__).parent / "worker" / "target" / "release" / PROGRAM
+    for candidate in (str(beside), PROGRAM, str(in_tree)):
+        if found := shutil.which(candidate):
+            return found
+    raise WorkerUnavailable(f"{PROGRAM} is neither beside {sys.executable}, nor on PATH, nor at {in_tree}; set media.worker_binary")
+
+
+def worker_arguments(settings: MediaSettings) -> list[str]:
+    """The program's command line."""
+    return [
+        *("--socket", settings.socket_path),
+        *("--port-min", str(settings.port_min)),
+        *("--port-max", str(settings.port_max)),
+        *("--threads", str(settings.worker_threads)),
+    ]
+
+
+def _frame(command: Command) -> bytes:
+    payload = _encode(command)
+    return _LENGTH.pack(len(payload)) + payload
+
+
+def _subject(command: Command) -> str:
+    """The id that a Failed for this command names."""
+    match command:
+        case Play(play=subject) | StopPlay(play=subject):
+            return subject
+        case Record(recording=subject) | StopRecord(recording=subject):
+            return subject
+        case Bridge(bridge=subject) | Unbridge(bridge=subject):
+            return subject
+        case _:
+            return getattr(command, "stream", "")
+
+
+def _remove_stale_socket(path: str) -> None:
+    """Clear the way for a new worker; only ever a socket, on which nobody listened a moment ago."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
+
+
+def _peer_pid(writer: asyncio.StreamWriter) -> int:
+    """The process at the other end of the Unix socket, as the kernel knows it; 0 when it does not say."""
+    peer: socket.socket = writer.get_extra_info("socket")
+    option = getattr(socket, "SO_PEERCRED", None)  # Linux
+    if option is None:
+        return 0
+    try:
+        pid, _, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
+    except OSError as error:
+        if error.errno not in (errno.ENOPROTOOPT, errno.ENOTCONN, errno.EBADF):
+            raise
+        return 0
+    return int(pid)
+
+
+def _describe_exit(status: int) -> str:
+    if status < 0:
+        try:
+            return f"was ended by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"was ended by signal {-status}"
+    return f"exited with status {status}"
