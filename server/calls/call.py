@@ -17,33 +17,28 @@ from collections.abc import Callable, Sequence
 
 from media import engine
 from media.sdp.offer_answer import SdpRefused
-from rcml.document import parse_document
-from rcml.errors import DocumentError
+from rcml.document import Document
 from rcml.interpreter import End, EndReason, Interpreter, Refuse, Run, Step
 from rcml.interpreter import Fetch as FetchStep
 from rcml.outputs import Notice
-from rcml.parameters import DialFacts, VoiceFacts, action_parameters, voice_parameters
+from rcml.parameters import DialFacts, action_parameters, voice_parameters
 from rcml.verbs.dial import Dial as DialVerb
 from rcml.verbs.pause import Pause
 from rcml.verbs.play import Play
 from rcml.verbs.say import Say
 from server.calls import indialog
+from server.calls.asking import Asking, NoDocument
 from server.calls.branch import Branch
 from server.calls.caller import Caller
 from server.calls.desk import Action, Desk, sip_reason
 from server.calls.dial import Dial
 from server.calls.legmedia import LegMedia
 from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE, CODE_WITHOUT_DIAL, DialResult, inbound_status
-from server.calls.outputs import By, CallEnded, CallRecord, Cause, Fetch, Fetched, Json, Kind, Parameters, Prepare, Prepared, Synthesize
+from server.calls.outputs import By, CallEnded, CallRecord, Cause, Fetched, Json, Kind, Prepare, Prepared, Synthesize
 from server.calls.party import InboundParty
 from server.calls.policy import Application, Policy, Refusal
 from server.calls.targets import CallerIdentity, Targets
 from sip.core import outputs as sip
-
-NOTIFICATION_OF_ERROR: dict[str, int] = {"url": 11100, "protocol": 11206, "too_large": 11206, "redirects": 11206}
-NOTIFICATION_OTHERWISE = 11205  # nothing came back: timeout, connect, blocked, tls
-NOTIFICATION_OF_STATUS = 11206
-NOTIFICATION_OF_404 = 21402
 
 
 class Call:
@@ -60,25 +55,19 @@ class Call:
         self.ended: CallEnded | None = None
         self.ended_at: float | None = None
         self.dial: Dial | None = None
-        self.application: Application | None = None
+        self._asking: Asking | None = None
         self._owner: dict[str, Dial] = {}  # branch sid -> its Dial, until the branch is gone
         self._branches: dict[str, Branch] = {}
         self._interpreter: Interpreter | None = None
         self._verb: Say | Play | Pause | DialVerb | None = None
         self._held: Run | None = None  # waits for the ACK of a late offer
-        self._fetch: tuple[int, str, Parameters] | None = None
-        self._fetch_url = ""
-        self._fetch_method = ""
         self._passed_reason: str | None = None
-        self._fallback_tried = False
         self._prompt: int | None = None
         self._pause_until: float | None = None
         self._open_until: float | None = None
         self._last_result: DialResult | None = None
         self._departed = False
         self._departed_status: Cause = Cause.COMPLETED
-        self._statuses: set[str] = set()
-        self._status_requests: dict[int, str] = {}
         self._wrapped_up = False
         self._final_status_until: float | None = None
 
@@ -86,7 +75,7 @@ class Call:
 
     def admit(self, application: Application) -> list[Action]:
         """Take the call: 180 at once, then the stream, then the document (behaviour.md 1.1)."""
-        self.application = application
+        self._asking = Asking(self._desk, self.party, self.caller.invite, application)
         delay = application.answer_delay
         self._interpreter = Interpreter(settings=self.policy.rcml, answer_delay=self.policy.answer_delay if delay is None else delay)
         self._desk.emit(sip.SetSessionHeaders(self.caller.session, self._desk.session_headers(self.sid)))
@@ -100,7 +89,7 @@ class Call:
         self.caller.ring()
         self.caller.media.open()
         self._open_until = self._desk.now + self.policy.media_open_s
-        self._tell_status("ringing")
+        self._asking.tell("ringing")
         return self._finish_input()
 
     def refuse(self, refusal: Refusal) -> list[Action]:
@@ -118,10 +107,9 @@ class Call:
         return (
             self.ended is not None
             and self.caller.gone
-            and self._fetch is None
             and self.dial is None
             and self._wrapped_up
-            and not self._status_requests
+            and (self._asking is None or not (self._asking.waits or self._asking.callbacks_outstanding))
             and not self._branches
         )
 
@@ -163,10 +151,8 @@ class Call:
 
     def fetched(self, event: Fetched, now: float) -> list[Action]:
         self._desk.now = now
-        if event.request in self._status_requests:
-            self._note_http(event, self._status_requests.pop(event.request))
-        elif self._fetch is not None and event.request == self._fetch[0]:
-            self._document_came(event)
+        if self._asking is not None:
+            self._document_came(self._asking.came(event, read=not self._departed))
         return self._finish_input()
 
     def prepared(self, event: Prepared, now: float) -> list[Action]:
@@ -193,7 +179,8 @@ class Call:
             self.caller.ring()
         if self._final_status_until is not None and now >= self._final_status_until:
             self._final_status_until = None
-            self._status_requests.clear()
+            if self._asking is not None:
+                self._asking.give_callbacks_up()
         return self._finish_input()
 
     def operator_end(self, now: float, code: int = CODE_OF_CANCELED, text: str = "Ended by the operator") -> list[Action]:
@@ -327,8 +314,8 @@ class Call:
                 self._owner[branch.sid].media_opened(branch, event)
         elif self.caller.media.opened(event):
             self._open_until = None
-            assert self.application is not None
-            self._request(self.application.voice_url, self.application.voice_method, "voice", voice_parameters(self._voice_facts()))
+            assert self._asking is not None
+            self._asking.ask_first(self._call_status())
 
     def _command_failed(self, event: engine.Failed) -> None:
         self._desk.note(Kind.MEDIA, {"event": "failed", "op": event.op, "code": event.code, "reason": event.reason}, event.subject)
@@ -395,81 +382,23 @@ class Call:
             if all(side.silent and side.silent_packets is not None for side in both):
                 self.dial.media_timeout()
 
-    # --- HTTP and documents ---------------------------------------------------------------------------------------
-
-    def _request(self, url: str, method: str, purpose: str, parameters: Parameters) -> None:
-        """The request that the call waits for; there is never more than one."""
-        number = self._desk.number()
-        self._fetch = (number, purpose, parameters)
-        self._fetch_url, self._fetch_method = url, method
-        if purpose != "fallback":
-            self._fallback_tried = False
-        self._desk.emit(Fetch(number, self.sid, purpose, url, method, parameters))
-
-    def _voice_facts(self, status: str | None = None) -> VoiceFacts:
-        party = self.party
-        return VoiceFacts(
-            call_sid=self.sid,
-            instance_id=self.policy.instance_id,
-            account_sid=self.policy.account_sid,
-            from_user=party.from_user,
-            to_user=party.to_user,
-            call_status=status or self._call_status(),
-            direction="inbound",
-            caller_name=party.caller_name,
-            forwarded_from=party.forwarded_from,
-            timestamp_iso=self.policy.wall_iso(self.created_at),
-            sip_headers=tuple(self.caller.invite.headers),
-        )
+    # --- documents ------------------------------------------------------------------------------------------------
 
     def _call_status(self) -> str:
         if self._departed:
             return self._departed_status.value
         return "ringing" if self.caller.unanswered else "in-progress"
 
-    def _note_http(self, event: Fetched, purpose: str) -> None:
-        facts: dict[str, Json] = {"purpose": purpose, "url": event.url, "status": event.status, "elapsed_ms": event.elapsed_ms}
-        facts |= {"content_type": event.content_type, "error": event.error, "detail": event.detail}
-        self._desk.note(Kind.HTTP, facts | {"body": event.body[:2048].decode("utf-8", "replace")})
-
-    def _document_came(self, event: Fetched) -> None:
-        assert self._fetch is not None and self._interpreter is not None
-        _, purpose, _ = self._fetch
-        self._note_http(event, purpose)
-        if self._departed or self.ended is not None:
-            self._fetch = None
-            return  # the answer to an action whose call is over is not run (behaviour.md 2.8)
-        if event.error or event.status != 200:
-            what = f"{event.error}: {event.detail}".rstrip(": ") if event.error else f"status {event.status}"
-            code = NOTIFICATION_OF_ERROR.get(event.error, NOTIFICATION_OTHERWISE) if event.error else NOTIFICATION_OF_STATUS
-            if event.status == 404:
-                code = NOTIFICATION_OF_404
-            url = event.url or self._fetch_url
-            self._desk.notify(code, "error", f"{self._fetch_method} {url} failed with {what}", url=url)
-            self._fetch_failed(404 if event.status == 404 else 500, "Problem to setup the call")
-            return
-        try:
-            document = parse_document(
-                event.body, content_type=event.content_type, url=event.url or self._fetch_url, settings=self.policy.rcml
-            )
-        except DocumentError as error:
-            self._desk.notify(error.code, "error", error.message, url=event.url, line=error.line)
-            self._fetch_failed(500, "Problem_to_parse_downloaded_RCML")
-            return
-        self._fetch = None
-        self._tell(document.notices)
-        self._run(self._interpreter.start(document))
-
-    def _fetch_failed(self, code: int, text: str) -> None:
-        """The fallback URL once, with the same parameters; then the end (behaviour.md 1.9)."""
-        assert self._fetch is not None and self.application is not None
-        _, _, parameters = self._fetch
-        self._fetch = None
-        if self.application.fallback_url and not self._fallback_tried:
-            self._fallback_tried = True
-            self._request(self.application.fallback_url, self.application.fallback_method, "fallback", parameters)
-            return
-        self._script_failed(text, code)
+    def _document_came(self, answer: Document | NoDocument | None) -> None:
+        match answer:
+            case Document():
+                assert self._interpreter is not None
+                self._tell(answer.notices)
+                self._run(self._interpreter.start(answer))
+            case NoDocument(code, text):
+                self._script_failed(text, code)
+            case None:
+                pass
 
     def _script_failed(self, text: str, code: int = 500) -> None:
         if self._interpreter is not None:
@@ -496,9 +425,10 @@ class Call:
                         return
                 self._begin(verb)
             case FetchStep(url, method, purpose):
-                facts = self._voice_facts()
+                assert self._asking is not None
+                facts = self._asking.facts(self._call_status())
                 parameters = action_parameters(facts, _dial_facts(result)) if result and purpose == "action" else voice_parameters(facts)
-                self._request(url, method, purpose, parameters)
+                self._asking.ask(url, method, purpose, parameters)
             case Refuse(status, reason):
                 self._desk.note(Kind.VERB, {"verb": "Reject", "status": status})
                 self._end_here(status, By.APPLICATION, "Rejected by the application", phrase=reason)
@@ -589,8 +519,8 @@ class Call:
         self._pause_until = self._prompt = self._held = self._verb = self._open_until = None
         if self._interpreter is not None:
             self._interpreter.caller_gone()
-        if self._fetch is not None and self._fetch[1] != "action":
-            self._fetch = None  # nobody waits for that document any more
+        if self._asking is not None:
+            self._asking.forget(keep_action=True)
         if self.caller.unanswered:
             headers = (("Reason", reason),) if reason is not None else ()
             self.caller.reject(code, "", headers)
@@ -647,31 +577,25 @@ class Call:
         """Draw the conclusions of the input, then hand out what it led to."""
         while self.dial is not None and self.dial.result is not None:
             self._dial_over(self.dial, self.dial.result)
-        if self.caller.answered_at is not None and "in-progress" not in self._statuses:
+        if self.caller.answered_at is not None and self._asking is not None:
             if self._interpreter is not None:
                 self._interpreter.answered()
-            self._tell_status("in-progress")
+            self._asking.tell("in-progress")
         for sid in [sid for sid, branch in self._branches.items() if branch.gone]:
             del self._branches[sid], self._owner[sid]
-        if self.ended is not None and self._fetch is None and self.dial is None and not self._wrapped_up:
-            self._wrapped_up = True
-            self._tell_status(self.ended.cause.value)
-            if self._status_requests:
-                self._final_status_until = self._desk.now + self.policy.final_status_wait_s
+        if self.ended is not None and self.dial is None and not self._wrapped_up:
+            self._wrap_up(self.ended)
         return self._desk.drain()
 
-    def _tell_status(self, status: str) -> None:
-        """The number's status callback: each state once (behaviour.md 1.10)."""
-        if status in self._statuses:
-            return
-        self._statuses.add(status)
-        application = self.application
-        if application is None or not application.status_callback:
-            return
-        number = self._desk.number()
-        self._status_requests[number] = f"status {status}"
-        parameters = voice_parameters(self._voice_facts(status))
-        self._desk.emit(Fetch(number, self.sid, "status", application.status_callback, application.status_callback_method, parameters))
+    def _wrap_up(self, ended: CallEnded) -> None:
+        """The last status callback, when no document is waited for any more; it is awaited for a while."""
+        if self._asking is None:
+            self._wrapped_up = True
+        elif not self._asking.waits:
+            self._wrapped_up = True
+            self._asking.tell(ended.cause.value)
+            if self._asking.callbacks_outstanding:
+                self._final_status_until = self._desk.now + self.policy.final_status_wait_s
 
 
 def _dial_facts(result: DialResult) -> DialFacts:
