@@ -1,0 +1,1 @@
+"""The only reader of files and environment: every knob of dialplane, its unit, its default and one sentence about it."""

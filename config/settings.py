@@ -1,0 +1,310 @@
+"""Every knob of the server, composed of the leaves' own settings and those that belong to the server itself.
+
+Sections follow who uses them. A knob stands in exactly one place: what a Dial means is `[rcml]`, how it is carried out is
+`[dial]`, what is on the wire is `[sip]` and `[media]`. Values are frozen; unknown keys are errors (see `config.load`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from config.types import (
+    AccountSid,
+    ApplicationUrl,
+    HostPortText,
+    InstanceSid,
+    Listen,
+    LogLevel,
+    Method,
+    Network,
+    OptionalApplicationUrl,
+    OptionalHttpUrl,
+    ProxyUri,
+    SipHeaders,
+    parse_host_port,
+)
+from media.settings import MediaSettings
+from rcml.settings import RcmlSettings
+from sip.settings import SipSettings
+
+# Where no request of an application may lead unless `http.allow` says so: everything that is not a public unicast address
+# (IANA special-purpose registries, RFC 6890), and the addresses where clouds keep the machine's credentials.
+DENIED_NETWORKS = (
+    "0.0.0.0/8",  # this host
+    "10.0.0.0/8",
+    "100.64.0.0/10",  # carrier-grade NAT; one cloud's metadata
+    "127.0.0.0/8",
+    "168.63.129.16/32",  # one cloud's host agent, on a public address
+    "169.254.0.0/16",  # link-local; most clouds' metadata
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::/128",
+    "::1/128",
+    "100::/64",
+    "2001:db8::/32",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class ServerSettings(Section):
+    """The process: where it keeps its state, where operators reach it, how much it takes on."""
+
+    state_dir: str = Field(
+        default="",
+        description="Directory of everything the server keeps; empty means $DIALPLANE_STATE, else /var/lib/dialplane for root and "
+        "~/.local/state/dialplane for others.",
+    )
+    instance_id: InstanceSid = Field(
+        default="",
+        description="ID and 32 hexadecimal digits, the InstanceId of requests; empty means made once and kept in the state directory.",
+    )
+    account_sid: AccountSid = Field(
+        default="",
+        description="AC and 32 hexadecimal digits, the AccountSid of requests; empty means made once and kept in the state directory.",
+    )
+    public_url: OptionalHttpUrl = Field(
+        default="",
+        description="Base URL under which applications reach this server, written into RecordingUrl; empty means http:// and http_listen.",
+    )
+    http_listen: HostPortText = Field(
+        default="127.0.0.1:8080", description="host:port of the server's own HTTP: health, metrics, recordings, timelines."
+    )
+    api_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="Bearer token for timelines over HTTP; empty means that only requests from this machine itself may read them.",
+    )
+    max_calls: int = Field(default=1000, ge=1, description="Incoming calls that may be up at the same time; more are answered 503.")
+    use_to: bool = Field(default=True, description="Take the dialled number from the To header; false takes it from the Request-URI.")
+    country_code: str = Field(
+        default="",
+        pattern=r"^(|[1-9]\d{0,2})$",
+        description='Country code that a dialled number of ten digits is completed with, such as "1"; empty means that none is guessed.',
+    )
+    session_headers: bool = Field(
+        default=True, description="Write the headers X-RestComm-CallSid, -AccountSid and -ApiVersion into the SIP messages of a call."
+    )
+    shutdown_grace_s: float = Field(
+        default=10.0, ge=0, description="Seconds that calls get to end politely when the server is told to stop."
+    )
+    log_level: LogLevel = Field(default="info", description="What is logged at least: debug, info, warning or error.")
+    log_format: Literal["auto", "human", "json"] = Field(
+        default="auto", description="Form of log lines: human, json, or auto, which is human on a terminal and json elsewhere."
+    )
+    log_redact: Literal["none", "numbers", "all"] = Field(
+        default="numbers",
+        description="What log lines hide: numbers (all but the last digits of phone numbers), all (IP addresses too), or none.",
+    )
+
+    @property
+    def base_url(self) -> str:
+        """`public_url`, or what `http_listen` makes of it; without a slash at the end."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        place = parse_host_port(self.http_listen)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(place.host, place.host)
+        return f"http://[{host}]:{place.port}" if ":" in host else f"http://{host}:{place.port}"
+
+
+class SipSection(SipSettings):
+    """SIP: where it listens, what it says about itself, and its timers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    listen: tuple[Listen, ...] = Field(
+        default=("udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"),
+        min_length=1,
+        description="Sockets that SIP is received on, each transport:address:port.",
+    )
+    advertise: str = Field(
+        default="", description="Host name or address written into Via and Contact, as behind NAT; empty means the address of the socket."
+    )
+
+
+class HttpSettings(Section):
+    """Requests to applications: documents, callbacks, audio files; and where they may not lead."""
+
+    timeout_s: float = Field(
+        default=5.0, gt=0, le=300, description="Seconds that one request may take, redirects and the whole body included."
+    )
+    max_redirects: int = Field(default=5, ge=0, le=50, description="Redirects that one request follows.")
+    max_body_bytes: int = Field(default=65536, ge=1024, description="Octets that an answer may have, unpacked; a longer one is a failure.")
+    max_concurrent: int = Field(default=512, ge=1, description="Connections to applications that may be open at the same time.")
+    max_per_host: int = Field(default=128, ge=1, description="Connections that may be open to one host and port at the same time.")
+    keepalive_s: float = Field(
+        default=4.0,
+        ge=0,
+        description="Seconds that an idle connection is kept; keep it below the application's own limit.",
+    )
+    download_timeout_s: float = Field(default=30.0, gt=0, description="Seconds that the download of one audio file may take.")
+    user_agent: str = Field(default="dialplane", min_length=1, description="The User-Agent header of requests to applications.")
+    ca_file: str = Field(default="", description="PEM file of certificate authorities trusted beside the system's; empty means none.")
+    allow: tuple[Network, ...] = Field(
+        default=(),
+        description='Address ranges that applications may be on although `deny` holds them, such as "127.0.0.1/32" or "10.1.0.0/16".',
+    )
+    deny: tuple[Network, ...] = Field(
+        default=DENIED_NETWORKS, description="Address ranges that no request of an application may lead to, by name, literal or redirect."
+    )
+
+
+class DialSettings(Section):
+    """How calls are answered and Dials are carried out."""
+
+    answer_delay: bool = Field(
+        default=True,
+        description="Leave the caller unanswered while a Dial rings, so that it gets the callee's own final code; false answers first.",
+    )
+    early_media: bool = Field(
+        default=True, description="Let an unanswered caller hear the callee's early media or the dialMusic (183 with SDP)."
+    )
+    ringback: Literal["us", "eu"] = Field(
+        default="us", description="Country of the ringback tone that an answered caller hears while a Dial rings."
+    )
+    no_branch_code: Literal["mapped", "500"] = Field(
+        default="mapped",
+        description="Final code when no destination could be tried: mapped gives 404, 480 or 503 by the cause, 500 always 500.",
+    )
+    rest_completed_status: Literal["canceled", "completed"] = Field(
+        default="canceled", description="DialCallStatus when an operator ends a call as completed while its Dial is still ringing."
+    )
+    repeat_180_s: float = Field(
+        default=60.0, ge=1, description="Seconds between repeated 180 responses to a caller who waits long, which keep proxies alive."
+    )
+    media_timeout_ends_call: bool = Field(
+        default=True, description="End a call whose media is lost (media.media_timeout_s); false only notes it."
+    )
+    media_open_s: float = Field(
+        default=5.0, gt=0, description="Seconds that the media worker may take to open a stream before the call is refused."
+    )
+    recording_wait_s: float = Field(default=3.0, ge=0, description="Seconds that an action request waits for the length of its recording.")
+    final_status_wait_s: float = Field(default=5.0, ge=0, description="Seconds that the end of a call waits for its last status callback.")
+
+
+class StorageSettings(Section):
+    """The database of calls, timelines, notifications and recordings. Calls never wait for it."""
+
+    url: str = Field(
+        default="", description="SQLAlchemy URL of the database; empty means the SQLite file `dialplane.db` in the state directory."
+    )
+    retention_days: float = Field(
+        default=30.0, ge=0, description="Days that calls, timelines and notifications are kept; 0 keeps them for ever."
+    )
+    recording_retention_days: float = Field(
+        default=0.0, ge=0, description="Days that recordings and their files are kept; 0 keeps them for ever."
+    )
+    timeline_max_entries_per_call: int = Field(
+        default=2000, ge=20, description="Timeline entries kept of one call: the first three quarters as they come, then the last quarter."
+    )
+    timeline_max_text: int = Field(default=8192, ge=256, description="Characters kept of one message or body in the timeline.")
+    queue_max: int = Field(default=20_000, ge=100, description="Entries that may wait to be written; more are dropped and counted.")
+    batch_max: int = Field(default=500, ge=1, description="Entries that are written in one transaction.")
+    batch_s: float = Field(default=0.2, ge=0, description="Seconds that entries wait for others to be written with.")
+
+
+class TrunkSettings(Section):
+    """A carrier or gateway: who may call in, and where Numbers go out."""
+
+    name: str = Field(min_length=1, description="Name of the trunk, for logs and for outbound.trunk.")
+    allow: tuple[Network, ...] = Field(default=(), description='Address ranges whose calls are let in, such as "203.0.113.10/32".')
+    proxy: ProxyUri = Field(
+        default="", description='SIP URI that outgoing Numbers are sent to, such as "sip:gw.example.com:5060;transport=udp".'
+    )
+    fallback_proxy: ProxyUri = Field(
+        default="", description="SIP URI that is tried when the proxy does not answer or says 503; empty means none."
+    )
+    username: str = Field(default="", description="User for the proxy's digest challenge; empty means that challenges are not answered.")
+    password: SecretStr = Field(default=SecretStr(""), description="Password for the proxy's digest challenge.")
+    headers: SipHeaders = Field(default={}, description="Headers added to every INVITE that goes out on this trunk.")
+    from_host: str = Field(default="", description="Host of the From header of outgoing calls; empty means the host of the proxy.")
+
+    @model_validator(mode="after")
+    def _useful(self) -> TrunkSettings:
+        if self.fallback_proxy and not self.proxy:
+            raise ValueError("fallback_proxy is set but proxy is not; write the first choice into proxy")
+        if self.password.get_secret_value() and not self.username:
+            raise ValueError("password is set but username is not; a digest challenge needs both")
+        return self
+
+
+class OutboundSettings(Section):
+    """Where Numbers are dialled."""
+
+    trunk: str = Field(default="", description="Name of the trunk where Numbers go; empty means the first trunk that has a proxy.")
+
+
+class NumberSettings(Section):
+    """A number that callers dial, and the web application that answers it."""
+
+    number: str = Field(min_length=1, description='What is dialled: a number as written, a regular expression, or "*" for everything else.')
+    regex: bool = Field(default=False, description="The number is a regular expression, searched for (not anchored) in what was dialled.")
+    voice_url: ApplicationUrl = Field(description="URL of the document for a call; one that begins with / is on this server's public_url.")
+    voice_method: Method = Field(default="POST", description="GET or POST, for voice_url.")
+    fallback_url: OptionalApplicationUrl = Field(default="", description="URL that is asked when voice_url fails; empty means none.")
+    fallback_method: Method = Field(default="POST", description="GET or POST, for fallback_url.")
+    status_callback: OptionalApplicationUrl = Field(
+        default="", description="URL that is told of every change of the call's status; empty means none."
+    )
+    status_callback_method: Method = Field(default="POST", description="GET or POST, for status_callback.")
+    answer_delay: bool | None = Field(default=None, description="dial.answer_delay for this number; left out means as there.")
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    server: ServerSettings = Field(default=ServerSettings(), description="The process.")
+    sip: SipSection = Field(default=SipSection(), description="SIP.")
+    media: MediaSettings = Field(default=MediaSettings(), description="The media plane.")
+    rcml: RcmlSettings = Field(default=RcmlSettings(), description="The interpreter of documents.")
+    http: HttpSettings = Field(default=HttpSettings(), description="Requests to applications.")
+    dial: DialSettings = Field(default=DialSettings(), description="Answering and dialling.")
+    storage: StorageSettings = Field(default=StorageSettings(), description="The database.")
+    outbound: OutboundSettings = Field(default=OutboundSettings(), description="Where Numbers are dialled.")
+    trunks: tuple[TrunkSettings, ...] = Field(default=(), description="Carriers and gateways.")
+    numbers: tuple[NumberSettings, ...] = Field(default=(), description="Numbers and their applications.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Settings:
+        names = [trunk.name for trunk in self.trunks]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two trunks are named "{name}"; each [[trunks]] needs its own name')
+        wanted = self.outbound.trunk
+        if wanted and wanted not in names:
+            known = ", ".join(f'"{name}"' for name in names) or "none"
+            raise ValueError(f'outbound.trunk is "{wanted}", but no [[trunks]] has that name (known: {known})')
+        if wanted and not next(trunk for trunk in self.trunks if trunk.name == wanted).proxy:
+            raise ValueError(f'outbound.trunk is "{wanted}", but that trunk has no proxy; write its SIP URI into proxy')
+        seen: set[tuple[str, bool]] = set()
+        for number in self.numbers:
+            key = (number.number, number.regex)
+            if key in seen:
+                raise ValueError(f'[[numbers]] "{number.number}" stands twice; only one application can answer it')
+            seen.add(key)
+        if self.rcml.max_document_bytes > self.http.max_body_bytes:
+            raise ValueError(
+                f"rcml.max_document_bytes is {self.rcml.max_document_bytes}, but http.max_body_bytes lets only "
+                f"{self.http.max_body_bytes} octets through; raise http.max_body_bytes as well"
+            )
+        return self
+
+
+def networks(texts: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Checked address ranges of the settings as values."""
+    return tuple(ipaddress.ip_network(text) for text in texts)

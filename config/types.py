@@ -1,0 +1,176 @@
+"""Field types of the settings, with messages that name the remedy. Values stay what TOML can say: text, numbers, lists."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+TRANSPORTS = ("udp", "tcp")
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]\s]+)):(?P<port>\d{1,5})")
+# RFC 3261 25.1: token
+_TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A host (IP literal without brackets, or a name) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_host_port(text: str) -> HostPort:
+    """`127.0.0.1:8080`, `[::1]:8080` or `name:8080`.
+
+    Raises:
+        ValueError: not of that form, or a port beyond 65535; the text of the error is for the operator.
+    """
+    found = _HOST_PORT.fullmatch(text)
+    if found is None:
+        raise ValueError(f'"{text}" is not host:port; write for example "0.0.0.0:5060" or "[::]:5060"')
+    port = int(found["port"])
+    if port > 65535:
+        raise ValueError(f"port {port} is beyond 65535")
+    if found["v6"] is not None:
+        try:
+            ipaddress.IPv6Address(found["v6"])
+        except ValueError as problem:
+            raise ValueError(f'"{found["v6"]}" is not an IPv6 address: {problem}') from None
+    return HostPort(found["v6"] or found["host"], port)
+
+
+def _listen(text: str) -> str:
+    transport, colon, rest = text.partition(":")
+    if not colon or transport.lower() not in TRANSPORTS:
+        raise ValueError(f'"{text}" does not begin with a transport; write for example "udp:0.0.0.0:5060" or "tcp:[::]:5060"')
+    place = parse_host_port(rest)
+    try:
+        ipaddress.ip_address(place.host)
+    except ValueError:
+        raise ValueError(f'"{place.host}" is not an IP address: listen on an address, and put a name into sip.advertise') from None
+    return f"{transport.lower()}:{place}"
+
+
+def _host_port(text: str) -> str:
+    return str(parse_host_port(text))
+
+
+def _network(value: object) -> str:
+    text = str(value).strip()
+    try:
+        return str(ipaddress.ip_network(text, strict=True))
+    except ValueError as problem:
+        try:
+            whole = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError(f'"{text}" is not an address range; write for example "203.0.113.0/24" or "2001:db8::/32"') from None
+        raise ValueError(f'{problem}; write "{whole}" for the whole range or "{text.partition("/")[0]}" for the one address') from None
+
+
+def check_http_url(text: str) -> str:
+    """An absolute http(s) URL without blanks; ValueError says what is wrong with it."""
+    if _CONTROL.search(text):
+        raise ValueError(f'"{text}" holds a blank or control character; write %20 for a blank')
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  raises on a port that is none
+    except ValueError as problem:
+        raise ValueError(f'"{text}" is not a URL: {problem}') from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f'"{text}" is not an http or https URL; write for example "https://app.example.com/voice"')
+    return text
+
+
+def _optional_http_url(text: str) -> str:
+    return check_http_url(text) if text else text
+
+
+def _application_url(text: str) -> str:
+    """Absolute, or a path on the server's own base URL (behaviour 1.5)."""
+    return text if text.startswith("/") and not text.startswith("//") and not _CONTROL.search(text) else check_http_url(text)
+
+
+def _optional_application_url(text: str) -> str:
+    return _application_url(text) if text else text
+
+
+def _proxy_uri(text: str) -> str:
+    if not text:
+        return text
+    scheme, colon, rest = text.partition(":")
+    if not colon or scheme.lower() not in ("sip", "sips"):
+        raise ValueError(f'"{text}" is not a SIP URI; write for example "sip:{text.split(";")[0]};transport=udp"')
+    host = rest.partition(";")[0]
+    if "@" in host:
+        raise ValueError(f'"{text}" has a user part; a proxy is a place: write "{scheme}:{rest.partition("@")[2]}" and use username')
+    if not host or _CONTROL.search(rest):
+        raise ValueError(f'"{text}" names no host; write for example "sip:proxy.example.com:5060;transport=udp"')
+    if ":" in host:
+        parse_host_port(host) if not host.endswith("]") else parse_host_port(f"{host}:0")
+    return text
+
+
+# Header fields that the stack writes itself; a second one would break the message or lie about it.
+_OWN_HEADERS = frozenset(
+    {
+        *("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route", "record-route"),
+        *("content-length", "l", "content-type", "c", "content-encoding", "e", "supported", "k", "require"),
+        *("authorization", "proxy-authorization"),
+    }
+)
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f'"{name}" is not a header name; letters, digits and "-" only')
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name} is written by the server itself; choose another header, such as X-{name}")
+        if "\r" in value or "\n" in value:
+            raise ValueError(f"the value of {name} holds a line break")
+    return headers
+
+
+def _sid(prefix: str) -> AfterValidator:
+    pattern = re.compile(prefix + "[0-9a-f]{32}")
+
+    def check(text: str) -> str:
+        if text and not pattern.fullmatch(text):
+            raise ValueError(f'"{text}" is not {prefix} and 32 lower-case hexadecimal digits; leave it out to have one made')
+        return text
+
+    return AfterValidator(check)
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Listen = Annotated[str, AfterValidator(_listen)]
+HostPortText = Annotated[str, AfterValidator(_host_port)]
+Network = Annotated[str, BeforeValidator(_network)]
+HttpUrl = Annotated[str, AfterValidator(check_http_url)]
+OptionalHttpUrl = Annotated[str, AfterValidator(_optional_http_url)]
+ApplicationUrl = Annotated[str, AfterValidator(_application_url)]
+OptionalApplicationUrl = Annotated[str, AfterValidator(_optional_application_url)]
+ProxyUri = Annotated[str, AfterValidator(_proxy_uri)]
+SipHeaders = Annotated[dict[str, str], AfterValidator(_headers)]
+Method = Annotated[Literal["GET", "POST"], BeforeValidator(_upper)]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+InstanceSid = Annotated[str, _sid("ID")]
+AccountSid = Annotated[str, _sid("AC")]

@@ -1,0 +1,265 @@
+"""Who may call in, which application answers, where Numbers go out. Pure: the settings in, answers and reasons out.
+
+Numbers are matched in the order of behaviour.md 1.4, the first hit winning:
+
+1. the dialled text as it is (its escapes undone: decision 14);
+2. its E.164 form: visual separators dropped, and `011` (the international prefix of the home region, the USA) or a bare
+   country code turned into `+`. Skipped when it holds `*` or `#`. A country code is never guessed: ten digits get one only
+   when `server.country_code` is set (behaviour.md 1.4 wants 2349876543 not to match +12349876543);
+3. with the leading `+` added or removed;
+4. the regular expressions, longest pattern first, searched for and not anchored, when the text is made of digits, `*`, `#` and `+`.
+   Patterns come from systems that speak Java's dialect; what Python reads otherwise is translated, and a pattern that cannot
+   be read is left out and reported, never fatal;
+5. the catch-all `*`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote, urljoin
+
+from config.settings import NumberSettings, Settings, TrunkSettings, networks
+from server.calls.policy import Application, Refusal
+
+NOTIFICATION_NO_APPLICATION = 11005
+LONGEST_DIALLED = 128  # characters that patterns are tried on; a longer text is no telephone number
+_DIALLABLE = re.compile(r"[0-9*#+]+")
+_SEPARATORS = re.compile(r"[\s\-.()/]")
+
+
+@dataclass(frozen=True, slots=True)
+class BadPattern:
+    """A regular expression among the numbers that cannot be used, and why."""
+
+    pattern: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """Why a dialled text found no number. tried: the forms that were looked up. regexes: whether patterns were tried."""
+
+    dialled: str
+    tried: tuple[str, ...]
+    regexes: bool
+    bad_patterns: tuple[BadPattern, ...]
+
+    @property
+    def setting(self) -> str:
+        return "numbers"
+
+    def __str__(self) -> str:
+        text = (
+            f'no [[numbers]] is {" or ".join(self.tried)}, and there is no catch-all: add [[numbers]] with number = "{self.dialled}" or "*"'
+        )
+        if self.bad_patterns:
+            text += "; left out as unreadable: " + ", ".join(f"{bad.pattern} ({bad.error})" for bad in self.bad_patterns)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Why a source belongs to no trunk. range: what `allow` would have to hold."""
+
+    source: str
+    range: str
+    trunks: tuple[str, ...]
+
+    @property
+    def setting(self) -> str:
+        return "trunks[].allow"
+
+    def __str__(self) -> str:
+        if not self.trunks:
+            return f'{self.source} may not call, as there are no [[trunks]]: add one with allow = ["{self.range}"]'
+        names = ", ".join(f'"{name}"' for name in self.trunks)
+        return f'{self.source} belongs to no trunk: add "{self.range}" to allow of one of the [[trunks]] ({names})'
+
+
+class Routing:
+    """The tables of one configuration. Implements `server.calls.policy.Router`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._trunks = settings.trunks
+        self._outbound = settings.outbound.trunk
+        self._country_code = settings.server.country_code
+        # Most specific range first; of equal ones the first trunk's.
+        self._ranges = sorted(
+            ((network, trunk) for trunk in settings.trunks for network in networks(trunk.allow)), key=lambda pair: -pair[0].prefixlen
+        )
+        numbers = [_absolute(number, settings.server.base_url) for number in settings.numbers]
+        self._literal = {number.number: number for number in numbers if not number.regex}
+        self._patterns: list[tuple[re.Pattern[str], NumberSettings]] = []
+        bad = []
+        for number in sorted((number for number in numbers if number.regex), key=lambda number: -len(number.number)):
+            try:
+                self._patterns.append((re.compile(from_java(number.number)), number))
+            except (re.error, OverflowError, RecursionError) as error:
+                bad.append(BadPattern(number.number, str(error)))
+        self.bad_patterns = tuple(bad)
+
+    # --- callers
+
+    def trunk_for(self, source_ip: str) -> TrunkSettings | None:
+        """The trunk that a caller at an address belongs to, or None."""
+        address = _address(source_ip)
+        if address is None:
+            return None
+        return next((trunk for network, trunk in self._ranges if address.version == network.version and address in network), None)
+
+    def stranger(self, source_ip: str) -> Stranger:
+        """Why `trunk_for` said None."""
+        address = _address(source_ip)
+        whole = f"{address}/{address.max_prefixlen}" if address is not None else source_ip
+        return Stranger(source_ip, whole, tuple(trunk.name for trunk in self._trunks))
+
+    # --- numbers
+
+    def find_number(self, dialled: str) -> NumberSettings | None:
+        """The number that answers; its URLs are absolute. None: see `unmatched`."""
+        forms = self.forms(dialled)
+        for form in forms:
+            if form in self._literal:
+                return self._literal[form]
+        if _patterns_apply(forms[0]):
+            for pattern, number in self._patterns:
+                if pattern.search(forms[0]):
+                    return number
+        return self._literal.get("*")
+
+    def unmatched(self, dialled: str) -> Unmatched:
+        """Why `find_number` said None."""
+        forms = self.forms(dialled)
+        return Unmatched(forms[0], forms, bool(self._patterns) and _patterns_apply(forms[0]), self.bad_patterns)
+
+    def forms(self, dialled: str) -> tuple[str, ...]:
+        """The texts that a dialled one is looked up as, in order, each once."""
+        text = unescape(dialled)
+        number = text.partition(";")[0]  # `+15551234;npdi=yes`: parameters of a telephone-subscriber (RFC 3261 19.1.6)
+        forms = [text, number]
+        e164 = self._e164(number)
+        if e164 is not None:
+            forms.append(e164)
+        forms.append(number[1:] if number.startswith("+") else f"+{number}")
+        if e164 is not None:
+            forms.append(e164[1:])
+        return tuple(dict.fromkeys(form for form in forms if form))
+
+    def _e164(self, text: str) -> str | None:
+        """`+` and up to 15 digits (ITU-T E.164 6), or None when the text is no international number."""
+        digits = _SEPARATORS.sub("", text)
+        plus = digits.startswith("+")
+        digits = digits.removeprefix("+")
+        if not digits.isascii() or not digits.isdigit():
+            return None
+        if not plus and digits.startswith("011"):
+            digits = digits.removeprefix("011")
+        elif not plus and len(digits) == 10:
+            if not self._country_code:
+                return None
+            digits = self._country_code + digits
+        elif not plus and not (len(digits) == 11 and digits.startswith("1")):
+            return None
+        return f"+{digits}" if 7 <= len(digits) <= 15 else None
+
+    # --- out
+
+    def outbound_trunk(self) -> TrunkSettings | None:
+        """Where Numbers are dialled, or None when there is no such place (then `no_outbound` says why)."""
+        if self._outbound:
+            return next((trunk for trunk in self._trunks if trunk.name == self._outbound and trunk.proxy), None)
+        return next((trunk for trunk in self._trunks if trunk.proxy), None)
+
+    def no_outbound(self) -> str:
+        names = ", ".join(f'"{trunk.name}"' for trunk in self._trunks)
+        where = f"one of the [[trunks]] ({names})" if names else "a [[trunks]]"
+        return f'No outbound proxy: set proxy = "sip:host:port" in {where}'
+
+    # --- both
+
+    def admit(self, source: str, dialled: str) -> Application | Refusal:
+        """The application that answers a call, or the refusal with the setting that would have let it in."""
+        if self.trunk_for(source) is None:
+            return Refusal(403, "Forbidden", str(self.stranger(source)), stranger=True)
+        number = self.find_number(dialled)
+        if number is None:
+            return Refusal(404, "Not Found", str(self.unmatched(dialled)), notification=NOTIFICATION_NO_APPLICATION)
+        return Application(
+            number=number.number,
+            voice_url=number.voice_url,
+            voice_method=number.voice_method,
+            fallback_url=number.fallback_url,
+            fallback_method=number.fallback_method,
+            status_callback=number.status_callback,
+            status_callback_method=number.status_callback_method,
+            answer_delay=number.answer_delay,
+        )
+
+
+def unescape(user: str) -> str:
+    """A user part with its escapes undone (`%23` is `#`); what is no valid escape stays as it is."""
+    return unquote(user, errors="replace") if "%" in user else user
+
+
+def from_java(pattern: str) -> str:
+    r"""A Java regular expression in Python's words.
+
+    Java reads a quantifier after `^` as repeating an assertion (`^*77` means `77`, not anchored), calls groups `(?<name>...)` and
+    quotes with `\Q...\E`; Python does none of that. `\z` is Python's `\Z`, `\h` a blank or tab.
+    """
+    out: list[str] = []
+    at = 0
+    in_class = False
+    while at < len(pattern):
+        two = pattern[at : at + 2]
+        if two == r"\Q":
+            end = pattern.find(r"\E", at + 2)
+            quoted = pattern[at + 2 : end if end >= 0 else len(pattern)]
+            out.append(re.escape(quoted))
+            at = end + 2 if end >= 0 else len(pattern)
+        elif two[:1] == "\\":
+            out.append({r"\z": r"\Z", r"\h": r"[ \t]" if not in_class else r" \t"}.get(two, two))
+            at += 2
+        elif in_class:
+            in_class = two[0] != "]"
+            out.append(two[0])
+            at += 1
+        elif two[0] == "[":
+            in_class = True
+            opening = re.match(r"\[\^?\]?", pattern[at:])
+            assert opening is not None
+            out.append(opening[0])
+            at += len(opening[0])
+        elif two[0] == "^" and (quantifier := re.match(r"(?:[*+?]|\{\d*,?\d*\})+", pattern[at + 1 :])):
+            # `^*` and `^?` may match nothing: the anchor has no effect. `^+` must match once: it stays.
+            zero = quantifier[0][0] in "*?" or quantifier[0].startswith("{0")
+            out.append("" if zero else "^")
+            at += 1 + len(quantifier[0])
+        elif pattern.startswith("(?<", at) and pattern[at + 3 : at + 4] not in ("=", "!"):
+            out.append("(?P<")
+            at += 3
+        else:
+            out.append(two[0])
+            at += 1
+    return "".join(out)
+
+
+def _patterns_apply(text: str) -> bool:
+    return len(text) <= LONGEST_DIALLED and _DIALLABLE.fullmatch(text) is not None
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])  # without the zone of a link-local one
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None  # a dual-stack socket says ::ffff:192.0.2.1
+    return mapped or address
+
+
+def _absolute(number: NumberSettings, base_url: str) -> NumberSettings:
+    """Its relative URLs resolved against the server's own base URL (behaviour.md 1.5)."""
+    urls = {name: getattr(number, name) for name in ("voice_url", "fallback_url", "status_callback")}
+    return number.model_copy(update={name: urljoin(base_url + "/", url) for name, url in urls.items() if url.startswith("/")})
