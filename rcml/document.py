@@ -119,16 +119,9 @@ def _element(node: etree._Element, lines: Iterator[int], depth: int) -> Element:
         raise DocumentError("entities are not accepted", line)
     if depth == 0:
         raise DocumentError(f"<{_local(node.tag)[:_NAME]}> stands too deep inside other elements", line)
-    children = tuple(_element(child, lines, depth - 1) for child in node)
-    direct = "".join((node.text or "", *(child.tail or "" for child in node)))
-    return Element(
-        name=_local(node.tag)[:_NAME],
-        line=line,
-        attributes={str(name): str(value) for name, value in node.attrib.items()},
-        text=direct.strip(),
-        spoken="".join(str(piece) for piece in node.itertext()),
-        children=children,
-    )
+    children = tuple([_element(child, lines, depth - 1) for child in node])
+    attributes = {str(name): str(value) for name, value in node.attrib.items()}
+    return Element(_local(node.tag)[:_NAME], line, attributes, node.text or "", node.tail or "", children)
 
 
 def _local(tag: str) -> str:

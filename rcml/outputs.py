@@ -10,7 +10,7 @@ Level = Literal["error", "warning"]
 # Numbers of the notifications that come from documents. 12200 stands for everything that has no number of its own.
 BAD_URL = 11100
 NOT_CARRIED_OUT = 12200
-LOOP = 12400
+LOOP = 12200
 DIAL_METHOD = 13210
 DIAL_TIMEOUT = 13212
 DIAL_CALLER_ID = 13214

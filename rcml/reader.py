@@ -19,14 +19,24 @@ _INTEGER = re.compile(r"[+]?[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element. line: where its tag starts. text: what stands directly in it, trimmed. spoken: all text below it."""
+    """One element. line: where its tag starts. head: text up to its first child. tail: text after its end tag."""
 
     name: str
     line: int
     attributes: dict[str, str] = field(default_factory=dict)
-    text: str = ""
-    spoken: str = ""
+    head: str = ""
+    tail: str = ""
     children: tuple[Element, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What stands directly in it, trimmed."""
+        return (self.head + "".join([child.tail for child in self.children])).strip()
+
+    @property
+    def spoken(self) -> str:
+        """All text in it, at any depth."""
+        return self.head + "".join([child.spoken + child.tail for child in self.children])
 
     def get(self, name: str) -> str | None:
         """The trimmed value; None when absent or blank."""
@@ -66,15 +76,13 @@ class Reader:
 
     def names(self, element: Element, *known: str) -> None:
         """Point at attributes that are known but for the case of their letters; all other unknown ones pass in silence."""
-        right = {name.lower(): name for name in known}
         for name in element.attributes:
-            meant = right.get(name.lower(), name)
-            if meant != name and name not in known and meant not in element.attributes:
-                self.warning(
-                    outputs.NOT_CARRIED_OUT,
-                    element.line,
-                    f"<{element.name}> has an attribute {name}, which is ignored: it is written {meant}",
-                )
+            if name in known:
+                continue
+            meant = next((right for right in known if right.lower() == name.lower()), None)
+            if meant is not None and meant not in element.attributes:
+                message = f"<{element.name}> has an attribute {name}, which is ignored: it is written {meant}"
+                self.warning(outputs.NOT_CARRIED_OUT, element.line, message)
 
     def address(self, element: Element, reference: str, what: str, level: Level) -> str | None:
         """An absolute URL, or None and a notice 11100."""

@@ -109,12 +109,13 @@ def _caller_id(element: Element, read: Reader) -> str | None:
 
 def _nouns(element: Element, read: Reader) -> tuple[Noun, ...]:
     """Whom the content of a Dial means (behaviour 2.1, 2.11)."""
-    if element.text:
+    text = element.text
+    if text:
         if element.children:
             read.warning(
                 outputs.NOT_CARRIED_OUT, element.line, "<Dial> holds text and elements: the text is dialled, the elements are ignored"
             )
-        noun = _from_text(Element(element.name, element.line, text=element.text), read)
+        noun = _from_text(Element(element.name, element.line), read, text)
         return () if noun is None else (noun,)
     if len(element.children) > read.settings.max_nouns:
         line = element.children[read.settings.max_nouns].line
@@ -133,11 +134,11 @@ def _nouns(element: Element, read: Reader) -> tuple[Noun, ...]:
     return tuple(nouns)
 
 
-def _from_text(element: Element, read: Reader) -> Noun | None:
+def _from_text(element: Element, read: Reader, text: str) -> Noun | None:
     """Text alone: a client by its prefix, a SIP URI by its scheme or its @, else a number. Headers after `?` do not count."""
-    who = element.text.partition("?")[0].strip().lower()
+    who = text.partition("?")[0].strip().lower()
     if who.startswith("client:"):
-        return parse_client(element, read, element.text)
+        return parse_client(element, read, text)
     if "@" in who or who.startswith(("sip:", "sips:")):
-        return parse_sip(element, read, element.text)
-    return parse_number(element, read, element.text)
+        return parse_sip(element, read, text)
+    return parse_number(element, read, text)

@@ -315,7 +315,7 @@ def test_a_loop_of_documents_in_which_nothing_happens_is_ended__issue_2(verbs: s
     call = interpreter(max_idle_documents=20)
     assert until_the_end(call, document(verbs)) == (21, End(EndReason.FAILED))
     (notice,) = call.take_notices()
-    assert (notice.code, notice.level, notice.line) == (12400, "error", 2)
+    assert (notice.code, notice.level, notice.line) == (12200, "error", 2)
 
 
 def test_a_loop_in_which_something_is_heard_ends_at_the_calls_limit_of_documents__issue_2() -> None:
