@@ -24,7 +24,7 @@ _NAME = 40
 _WHY = 200
 
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]+)""", re.IGNORECASE)
-_MARKUP = re.compile(r"(?:text|application)/(?:[a-z0-9.-]+\+)?xml|text/html")
+_MARKUP = re.compile(r"(?:text|application)/xml|text/html|\+xml\Z")
 _AUDIO = re.compile(r"audio/[a-z0-9.+-]+")
 _POSITION = re.compile(r",? line \d+, column \d+.*\Z", re.DOTALL)
 
