@@ -20,7 +20,7 @@ STATUS_OF_RESPONSE: dict[int, Cause] = {
 }
 
 # No final response in 64*T1 although the Dial had more time: the stack's own 408 (behaviour.md 2.11 rules over the
-# collective row of 3.1, see docs/decisions/0007).
+# collective row of 3.1, see docs/decisions/0010-silence-is-no-answer.md).
 STATUS_OF_SILENCE = Cause.NO_ANSWER
 CODE_OF_SILENCE = 408
 

@@ -1,0 +1,266 @@
+"""The running server: the shell around the sans-I/O parts.
+
+It owns the event loop's side of everything: the SIP sockets (`SipDriver`), the media worker (`WorkerClient`), requests to
+applications (`Fetcher`), prompts and speech, the database writer, the HTTP API. It decides nothing. The rhythm is always
+the same: one input goes to the `Registry`, the actions that come back are carried out in order, the timer is re-armed,
+the next input follows. Events that an action causes at once are queued, so no machine is ever entered twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+from collections import deque
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any
+
+from config.settings import Settings
+from config.types import parse_listen
+from media import engine
+from media.errors import PromptError, SpeechError
+from media.files import PromptStore
+from media.speech import Speech
+from media.worker_client import WorkerClient
+from server.api.app import Api
+from server.calls.desk import Action
+from server.calls.outputs import CallRecord, Fetch, Log, Note, Notification, Prepare, Prepared, Recording, Synthesize
+from server.calls.registry import Registry
+from server.calls.targets import Targets
+from server.fetch import Fetcher
+from server.observability.metrics import Metrics
+from server.observability.recorder import Recorder
+from server.policies import build_policy, outbound_of
+from server.routing import Routing
+from server.storage.database import Database
+from sip.core import outputs as sip
+from sip.core.endpoint import Endpoint
+from sip.transport.driver import SipDriver
+
+log = logging.getLogger(__name__)
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+Handle = Callable[[float], list[Action]]
+
+
+class Server:
+    """`async with Server(settings) as server: ...` serves calls until the block is left, and then ends them politely.
+
+    sip_addresses, http_address: what is listened on, once entered. Entering raises OSError when a socket cannot be had and
+    MediaError when there is no media worker; nothing is left behind then.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._inbox: deque[Handle] = deque()
+        self._busy = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unwind = contextlib.AsyncExitStack()
+        self.sip_addresses: tuple[sip.Listener, ...] = ()
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Server:
+        async with contextlib.AsyncExitStack() as unwind:
+            await self._start(unwind)
+            self._unwind = unwind.pop_all()
+        return self
+
+    async def _start(self, unwind: contextlib.AsyncExitStack) -> None:
+        settings = self.settings
+        self.metrics = Metrics()
+        self.database = Database(settings)
+        await self.database.start()
+        unwind.push_async_callback(self.database.stop)
+        self.recorder = Recorder(settings.storage, self.database.writer, self.metrics)
+        self.fetcher = Fetcher(settings.http)
+        unwind.push_async_callback(self.fetcher.close)
+        self.prompts = PromptStore(settings.media.prompts)
+        unwind.push_async_callback(self.prompts.close)
+        self.speech = Speech(settings.media.speech)
+        unwind.push_async_callback(self.speech.close)
+
+        self.worker = WorkerClient(settings.media, self._on_media, settings.server.instance_id)
+        await self.worker.start()
+        unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
+
+        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes)
+        self.driver = SipDriver(self.endpoint, self._on_sip)
+        self.sip_addresses = await self.driver.start([parse_listen(text) for text in settings.sip.listen])
+        unwind.push_async_callback(self.driver.stop)
+        policy = build_policy(settings, self.sip_addresses, self._loop.time())
+        self.registry = Registry(policy, Targets(outbound_of(settings), policy.domain), Routing(settings))
+
+        self.api = Api(self)
+        self.http_address = await self.api.start()
+        unwind.push_async_callback(self.api.stop)
+        unwind.push_async_callback(self._end_tasks)
+        unwind.push_async_callback(self._end_calls)
+        for listener in self.sip_addresses:
+            log.info("sip_listening", extra={"transport": listener.transport, "address": str(listener.bind)})
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._unwind.aclose()
+
+    async def _end_calls(self) -> None:
+        """Refuse new calls, end those that live, and wait until they are over or the grace is used up."""
+        self._give(self.registry.shutdown)
+        deadline = self._loop.time() + self.settings.server.shutdown_grace_s
+        while any(self.registry.counts().values()) and self._loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        left = {name: count for name, count in self.registry.counts().items() if count}
+        if left:
+            log.warning("calls_left_at_shutdown", extra=left)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def counts(self) -> dict[str, int]:
+        """What lives: all 0 when no call does. `sip_*` may live up to 32 s longer than a call (RFC 3261 17)."""
+        found = dict(self.registry.counts())
+        found |= {f"sip_{name}": count for name, count in self.endpoint.counts().items()}
+        found["tasks"] = len(self._tasks)
+        return found
+
+    # --- inputs ---------------------------------------------------------------------------------------------------
+
+    def _on_sip(self, event: sip.Event | sip.Traced | sip.Dropped) -> None:
+        if isinstance(event, sip.Traced | sip.Dropped):
+            self.metrics.sip(event)
+        self._give(lambda now: self.registry.sip_event(event, now))
+
+    def _on_media(self, event: engine.Event | engine.EngineLost) -> None:
+        self._give(lambda now: self.registry.media_event(event, now))
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._give(self.registry.timeout)
+
+    def end_call(self, sid: str) -> None:
+        """Operator: end a call, or cancel one dialled leg."""
+        self._give(lambda now: self.registry.operator_end(sid, now))
+
+    def _give(self, handle: Handle) -> None:
+        """One input; while it is dealt with, further ones wait in line."""
+        self._inbox.append(handle)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._inbox:
+                for action in self._inbox.popleft()(self._loop.time()):
+                    self._carry_out(action)
+        except Exception:
+            # Our own bug. The other calls go on; this input's rest is lost, and the log says where.
+            log.exception("internal_error")
+            self.metrics.internal_error()
+        finally:
+            self._busy = False
+        if self._inbox:
+            self._loop.call_soon(self._give, lambda now: [])
+        self._arm()
+
+    def _arm(self) -> None:
+        at = self.registry.next_deadline()
+        if self._timer is not None:
+            if at is not None and self._timer.when() == at:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if at is not None:
+            self._timer = self._loop.call_at(at, self._on_timer)
+
+    # --- outputs --------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case Note():
+                self.recorder.note(action)
+            case Fetch():
+                self._run(self._fetch(action))
+            case Prepare():
+                self._run(self._prepare(action))
+            case Synthesize():
+                self._run(self._synthesize(action))
+            case Notification() | CallRecord() | Recording():
+                self.recorder.keep(action)
+            case Log():
+                log.log(LEVELS[action.level], action.event, extra=dict(action.facts))
+            case (
+                engine.Hello()
+                | engine.Open()
+                | engine.Connect()
+                | engine.Bridge()
+                | engine.Unbridge()
+                | engine.Play()
+                | engine.StopPlay()
+                | engine.Record()
+                | engine.StopRecord()
+                | engine.SendDigits()
+                | engine.Stats()
+                | engine.Close()
+                | engine.List()
+                | engine.Shutdown()
+            ):
+                self.worker.send(action)
+            case command:
+                self.driver.command(command)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _fetch(self, request: Fetch) -> None:
+        answer = await self.fetcher.fetch(request)
+        self.metrics.fetched(request, answer)
+        self._give(lambda now: self.registry.fetched(answer, now))
+
+    async def _prepare(self, request: Prepare) -> None:
+        try:
+            file = await self.prompts.prepare(request.url, self.fetcher.download)
+            answer = Prepared(request.prompt, str(file.path), file.duration_ms)
+        except PromptError as error:
+            answer = Prepared(request.prompt, "", 0, error.code, error.detail)
+        self._give(lambda now: self.registry.prepared(answer, now))
+
+    async def _synthesize(self, request: Synthesize) -> None:
+        try:
+            file = await self.speech.say(request.text, request.voice, request.language)
+            answer = Prepared(request.prompt, str(file.path), file.duration_ms)
+        except SpeechError as error:
+            answer = Prepared(request.prompt, "", 0, error.code, error.detail)
+        self._give(lambda now: self.registry.prepared(answer, now))
+
+
+async def serve(settings: Settings, ready: Callable[[Server], None] | None = None) -> None:
+    """Run until SIGINT or SIGTERM."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with Server(settings) as server:
+        if ready is not None:
+            ready(server)
+        await stop.wait()
+        log.info("stopping")
+
+
+def run(settings: Settings) -> None:
+    """`dialplane run`: on uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve(settings))
+    else:
+        uvloop.run(serve(settings))

@@ -1,0 +1,80 @@
+"""From the settings to what call control knows of them (`server.calls.policy.Policy`). Pure but for the wall clock's offset."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import time
+from collections.abc import Sequence
+
+from config.settings import Settings
+from server.calls.policy import MediaAddress, Policy
+from server.calls.targets import Outbound
+from sip.core.outputs import Credentials, Listener
+
+WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104  compared with, never bound
+
+
+def build_policy(settings: Settings, listeners: Sequence[Listener], now: float) -> Policy:
+    """listeners: as opened, with addresses that peers can reach in `advertised`; now: the loop's clock at this moment."""
+    offset = time.time() - now
+
+    def wall_iso(at: float) -> str:
+        moment = datetime.datetime.fromtimestamp(at + offset, datetime.UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    return Policy(
+        account_sid=settings.server.account_sid,
+        instance_id=settings.server.instance_id,
+        public_url=settings.server.base_url,
+        domain=settings.sip.advertise or (listeners[0].advertised.host if listeners else "localhost"),
+        media=settings.media,
+        rcml=settings.rcml,
+        wall_iso=wall_iso,
+        random_bytes=secrets.token_bytes,
+        media_v4=_media_address(settings.media.bind_address, settings.media.advertised_address, listeners, "127.0.0.1", v6=False),
+        media_v6=_media_address(settings.media.bind_address_v6, settings.media.advertised_address_v6, listeners, "::1", v6=True),
+        recordings_dir=settings.media.recordings_dir,
+        recording_channels=2 if settings.media.recording_channels == "stereo" else 1,
+        answer_delay=settings.dial.answer_delay,
+        early_media=settings.dial.early_media,
+        ringback_country=settings.dial.ringback,
+        no_branch_code_500=settings.dial.no_branch_code == "500",
+        operator_completed_is_completed=settings.dial.rest_completed_status == "completed",
+        repeat_180_s=settings.dial.repeat_180_s,
+        recording_wait_s=settings.dial.recording_wait_s,
+        media_open_s=settings.dial.media_open_s,
+        final_status_wait_s=settings.dial.final_status_wait_s,
+        media_timeout_ends_call=settings.dial.media_timeout_ends_call,
+        max_calls=settings.server.max_calls,
+        use_to=settings.server.use_to,
+        session_headers=settings.server.session_headers,
+    )
+
+
+def _media_address(bind: str, advertised: str, listeners: Sequence[Listener], fallback: str, *, v6: bool) -> MediaAddress:
+    """Without settings, RTP uses the addresses that SIP uses: what a peer reached us on is what it can send to."""
+    own = next((listener for listener in listeners if (":" in listener.bind.host) is v6), None)
+    if not bind:
+        bind = own.bind.host if own is not None else fallback
+    if not advertised:
+        shown = own.advertised.host if own is not None else fallback
+        literal = all(char in "0123456789.:abcdefABCDEF" for char in shown)
+        advertised = shown if bind in WILDCARDS and literal and (":" in shown) is v6 else bind
+    return MediaAddress(bind, advertised)
+
+
+def outbound_of(settings: Settings) -> Outbound | None:
+    """The trunk where Numbers go: the named one, else the first that has a proxy."""
+    wanted = settings.outbound.trunk
+    for trunk in settings.trunks:
+        if trunk.proxy and (not wanted or trunk.name == wanted):
+            password = trunk.password.get_secret_value()
+            return Outbound(
+                name=trunk.name,
+                proxies=tuple(uri for uri in (trunk.proxy, trunk.fallback_proxy) if uri),
+                credentials=Credentials(trunk.username, password) if trunk.username else None,
+                headers=tuple(trunk.headers.items()),
+                from_host=trunk.from_host,
+            )
+    return None
