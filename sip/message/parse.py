@@ -124,7 +124,7 @@ def read_head(data: bytes, offset: int = 0, *, stream: bool = False) -> Head:
     _check_fields(message, headers, defects)
     length, length_defect = _content_length(headers, stream)
     fatal = stream and (length_defect is not None or message is None or any(field == "head" for _, field, _ in defects))
-    if length_defect is not None:
+    if length_defect is not None and message is not None:
         defects.insert(0, (0, "Content-Length", length_defect))
         status = 400
     if not defects:
