@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import re
 import socket
 from collections.abc import Iterable
@@ -21,7 +22,6 @@ from tests.support.rtp import RtpEndpoint
 SCENARIOS = Path(__file__).parent.parent / "sipp" / "scenarios"
 _SEPARATOR = re.compile(r"^-{20,} ?(\d{4}-\d\d-\d\d[\sT]\d\d:\d\d:\d\d\.\d+).*\n", re.MULTILINE)
 _TRANSFER = re.compile(r"(?:UDP|TCP|TLS) message (sent|received) .*?:\n\n", re.DOTALL)
-_SENT = re.compile(r"message sent|Sent", re.IGNORECASE)
 
 
 class SippFailed(AssertionError):
@@ -34,6 +34,7 @@ class SippMessage:
 
     received: bool  # by SIPp; else sent by it
     text: str
+    at: float = 0.0  # wall time, seconds
 
     @property
     def start_line(self) -> str:
@@ -173,17 +174,18 @@ class Phone:
                 self._process.kill()
             await self._process.communicate()
 
-    async def until(self, start_line: str, timeout_s: float = 10.0) -> SippMessage:
-        """Wait for a message whose start line begins so, sent or received.
+    async def until(self, start_line: str, *, occurrence: int = 1, received: bool | None = None, timeout_s: float = 10.0) -> SippMessage:
+        """Wait for the n-th different message whose start line begins so, sent or received.
 
         Raises:
             SippFailed: it did not come, or the scenario ended badly before.
         """
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
-            found = next((m for m in self.messages if m.start_line.startswith(start_line)), None)
-            if found is not None:
-                return found
+            every = [m for m in self.messages if m.start_line.startswith(start_line) and received in (None, m.received)]
+            found = list({m.text: m for m in every}.values())
+            if len(found) >= occurrence:
+                return found[occurrence - 1]
             if asyncio.get_running_loop().time() > deadline or self._running().returncode not in (None, 0):
                 raise SippFailed(f"{self.scenario}: no {start_line!r}\n{self.explain()}")
             await asyncio.sleep(0.02)
@@ -200,8 +202,8 @@ class Phone:
         return [message for message in self.messages if message.received]
 
     def statuses(self, method: str = "INVITE") -> list[int]:
-        """The statuses received for a method, without those that only repeat the one before."""
-        every = [m.status for m in self.received if m.status and m.method == method]
+        """The statuses received for a method, without 100 and without those that only repeat the one before."""
+        every = [m.status for m in self.received if m.status > 100 and m.method == method]
         return [status for i, status in enumerate(every) if i == 0 or every[i - 1] != status]
 
     def requests(self) -> list[str]:
@@ -283,10 +285,12 @@ def media_targets(lines: Iterable[str]) -> list[tuple[str, int]]:
 def parse_trace(text: str) -> list[SippMessage]:
     """Read the file that `sipp -trace_msg` writes; a message that is being written is left for the next look."""
     found = []
-    for chunk in _SEPARATOR.split(text)[2::2]:
+    parts = _SEPARATOR.split(text)
+    for when, chunk in zip(parts[1::2], parts[2::2], strict=True):
         head = _TRANSFER.search(chunk)
         if head is not None:
             body = chunk[head.end() :].replace("\r\n", "\n")
             if "\n\n" in body:
-                found.append(SippMessage(head[1] == "received", body))
+                at = datetime.datetime.fromisoformat(when).replace(tzinfo=datetime.UTC).timestamp()
+                found.append(SippMessage(head[1] == "received", body, at))
     return found

@@ -1,0 +1,47 @@
+"""One server for all scenarios; after each test it must be idle again, at the end it must be empty and stop politely."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.app import Application
+from tests.support.scene import Scene
+from tests.support.server import ServerFailed, ServerProcess
+
+# SIP transactions absorb repeated messages for up to 32 s after a call (timers D, H, J), and that is right.
+LINGERING = ("sip.transactions", "sip.timers", "sip.connections", "sip.sessions", "sip.dialogs", "transactions", "timers")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    process = ServerProcess(tmp_path_factory.mktemp("server"))
+    process.start()
+    try:
+        yield process
+        process.wait_idle(timeout_s=40.0)
+        process.stop()
+    finally:
+        if process.process.poll() is None:
+            process.kill()
+
+
+@pytest.fixture
+async def app(server: ServerProcess) -> AsyncIterator[Application]:
+    async with Application(port=server.app_port) as application:
+        yield application
+
+
+@pytest.fixture
+async def scene(server: ServerProcess, app: Application, tmp_path: Path) -> AsyncIterator[Scene]:
+    async with Scene(server, app, tmp_path) as scene:
+        yield scene
+        try:  # while the application is still there: no last callback may be lost to its end
+            await asyncio.to_thread(server.wait_idle, 8.0, LINGERING)
+        except ServerFailed:
+            server.kill()  # so that what is wrong here does not spoil the tests that follow
+            server.start()
+            raise
