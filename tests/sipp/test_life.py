@@ -1,0 +1,87 @@
+"""The life of the server itself: what becomes of calls when it is told to stop, and when its media worker dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.sipp.test_media import talk_both_ways
+from tests.support.app import Application, nothing, rcml
+from tests.support.scene import Scene
+from tests.support.server import ServerProcess
+
+pytestmark = pytest.mark.sipp
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[Scene]:
+    """A scene with a server of its own, which the test may break."""
+    server = ServerProcess(tmp_path / "server", rtp_ports=(22000, 22998))
+    await asyncio.to_thread(server.start)
+    try:
+        async with Application(port=server.app_port) as app, Scene(server, app, tmp_path) as scene:
+            yield scene
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+
+
+async def test_a_stopping_server_ends_its_calls_politely__issue_newcomer(own: Scene) -> None:
+    callee = await own.called("callee_waits")
+    ringing = await own.called("callee_rings")
+    own.app.answer("/voice", rcml(f"<Dial action='/done'>{callee.uri}</Dial>"), rcml(f"<Dial>{ringing.uri}</Dial>"))
+    own.app.answer("/done", nothing())
+    caller = await own.calling("caller_waits")
+    await callee.until("ACK")
+    waiting = await own.calling("caller_rejected")
+    await ringing.until("SIP/2.0 180")
+    stopping = asyncio.create_task(asyncio.to_thread(own.server.stop))
+    await own.through(caller, callee, waiting, ringing)
+    await stopping
+    assert caller.requests() == ["BYE"]
+    assert callee.requests() == ["INVITE", "ACK", "BYE"]
+    assert ringing.requests() == ["INVITE", "CANCEL", "ACK"]
+    assert waiting.statuses()[-1] in (480, 487, 503)
+
+
+async def test_the_next_call_is_served_when_the_worker_was_killed__issue_bad_input(own: Scene) -> None:
+    callee = await own.called("callee_waits")
+    own.app.answer("/voice", rcml(f"<Dial action='/done'>{callee.uri}</Dial>"))
+    own.app.answer("/done", nothing())
+    caller = await own.calling("caller_waits")
+    await callee.until("ACK")
+    (worker,) = own.server.worker_pids()
+    os.kill(worker, signal.SIGKILL)
+    await own.through(caller, callee)
+    asked = await own.app.asked("/done")
+    assert (asked["DialCallStatus"], asked["FailureReason"]) == ("failed", "Media failure")
+
+    await asyncio.to_thread(own.server.wait_idle, 8.0, ("sip.", "transactions", "timers"))
+    for _ in range(100):
+        if own.server.worker_pids():
+            break
+        await asyncio.sleep(0.1)
+    again = await own.called("callee_waits")
+    own.app.answer("/voice", rcml(f"<Dial>{again.uri}</Dial>"))
+    second = await own.calling("caller_hangs_up", talk_ms=3000)
+    await talk_both_ways(second, again)
+    await own.through(second, again)
+    await asyncio.to_thread(own.server.stop)
+
+
+async def test_a_stopped_server_can_be_started_again_on_its_state(own: Scene) -> None:
+    own.app.answer("/voice", rcml("<Reject reason='busy'/>"))
+    first = await own.calling("caller_rejected")
+    await own.through(first)
+    account = (await own.app.asked("/voice"))["AccountSid"]
+    await asyncio.to_thread(own.server.stop)
+    await asyncio.to_thread(own.server.start)
+    second = await own.calling("caller_rejected")
+    await own.through(second)
+    assert (await own.app.asked("/voice", 2))["AccountSid"] == account
+    await asyncio.to_thread(own.server.stop)
