@@ -99,7 +99,7 @@ class StreamParser:
         end = buffer.find(b"\r\n\r\n", self._searched)
         if end < 0:
             self._searched = max(1, len(buffer) - 3)
-            if len(buffer) > self._max_head_bytes:
+            if len(buffer) > self._max_head_bytes + 3:  # the empty line may have begun within the limit
                 self._too_long(bytes(buffer), parsed)
             return False
         if end > self._max_head_bytes:

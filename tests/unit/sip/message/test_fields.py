@@ -104,8 +104,8 @@ def test_display_name__rfc3261_25_1(text: str, display: str | None) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Bob", "<>", "<sip:b@h", "sip:b@h>", '"Bob <sip:b@h>', 'Bob" <sip:b@h>', "a, b <sip:b@h>", "< sip:b@h>", "<sip:b@h >", "<sip:b@h>;",
-     "<sip:b@h>;;a",
+    ["", "Bob", "<>", "<sip:b@h", "sip:b@h>", '"Bob <sip:b@h>', 'Bob" <sip:b@h>', "a, b <sip:b@h>", "< sip:b@h>", "<sip:b@h >",
+     "<sip:b@h>;", "<sip:b@h>;;a",
      "<sip:b@h> tag=1", "<sip:b@h>;=1", "<sip:b@h>;tag=1;tag=2", "<sip:b@h><sip:c@h>", "<bob>", "*"],
 )  # fmt: skip
 def test_malformed_name_addr_names_its_field(text: str) -> None:

@@ -126,6 +126,14 @@ def test_limit_of_the_head_does_not_depend_on_the_cuts(size: int) -> None:
     assert error.status == 513
 
 
+@pytest.mark.parametrize(("surplus", "passes"), [(0, True), (1, False)])
+def test_limit_of_the_head_is_exact(surplus: int, passes: bool) -> None:
+    head = invite(body=b"").index(b"\r\n\r\n")
+    for size in (1, 3, None):
+        [parsed] = feed(invite(body=b""), size, StreamParser(max_head_bytes=head - surplus))
+        assert isinstance(parsed, Request) is passes
+
+
 def test_body_over_the_limit_is_413_and_close() -> None:
     error = expect_fatal(invite(content_length="70000"), field="Content-Length", status=413)
     assert error.partial is not None
