@@ -22,6 +22,9 @@ class PromptSettings(_Settings):
     )
     cache_max_age_s: float = Field(default=7 * 86400.0, ge=0, description="Seconds after its last use that a cached prompt is deleted.")
     fresh_s: float = Field(default=60.0, ge=0, description="Seconds that a fetched prompt is played without asking its server again.")
+    stale_if_error_s: float = Field(
+        default=3600.0, ge=0, description="Seconds that a prompt is still played when its server does not answer or fails; 0 means never."
+    )
     negative_s: float = Field(
         default=5.0, ge=0, description="Seconds that a failed fetch or decode is remembered, so that a busy call does not hammer it."
     )

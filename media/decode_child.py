@@ -1,0 +1,195 @@
+"""A process of its own that decodes audio files to canonical WAV: PCM s16le, mono, 8000 Hz.
+
+Strangers' files meet a large C library here and nowhere else: a crash, a loop or a swollen heap ends this process, not
+calls. It takes one request a line on standard input and gives one answer a line on standard output, both JSON:
+
+    {"source": path, "target": path, "max_ms": 1800000}
+    {"duration_ms": 1234}    or    {"error": "format" | "too_large" | "internal", "detail": "in words"}
+
+The container is recognised by its first octets and no other demuxer is asked, so that a playlist or a page of HTML opens
+nothing. The program stands alone (`children.ChildPool` runs it by its path): it imports nothing of this project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import wave
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, BinaryIO
+
+import av
+import av.error
+import av.filter
+import av.logging
+
+RATE_HZ = 8000
+MAX_ADDRESS_SPACE_BYTES = 2 << 30
+MAX_CHANNELS = 8
+MIN_INPUT_RATE_HZ, MAX_INPUT_RATE_HZ = 4000, 384_000
+MAX_BAD_PACKETS = 1000
+
+# Flat to 3.4 kHz, below -90 dB from 4.2 kHz on, for input rates from 11025 to 192000 Hz.
+RESAMPLER = f"{RATE_HZ}:filter_size=64:cutoff=0.93:filter_type=kaiser:kaiser_beta=10"
+
+
+class Refused(Exception):
+    """This file is not decoded. `code`: format or too_large."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+def container_of(start: bytes) -> str:
+    """FFmpeg's name of the container that a file begins like, "" for none that we take."""
+    match start[:4], start[8:12]:
+        case ((b"RIFF" | b"RF64" | b"BW64"), b"WAVE"):
+            return "wav"
+        case b"OggS", _:
+            return "ogg"
+        case b"fLaC", _:
+            return "flac"
+        case b"FORM", (b"AIFF" | b"AIFC"):
+            return "aiff"
+        case b".snd", _:
+            return "au"
+    if start[:3] == b"ID3" or _is_mpeg_audio(start):
+        return "mp3"
+    return ""
+
+
+def _is_mpeg_audio(start: bytes) -> bool:
+    """Frame sync, a version, a layer, a bit rate and a sampling rate that exist (ISO/IEC 11172-3 2.4.2.3)."""
+    if len(start) < 4 or start[0] != 0xFF or start[1] & 0xE0 != 0xE0:
+        return False
+    version, layer, bit_rate, sampling = start[1] >> 3 & 3, start[1] >> 1 & 3, start[2] >> 4, start[2] >> 2 & 3
+    return version != 1 and layer != 0 and bit_rate != 15 and sampling != 3
+
+
+class Converter:
+    """Resamples and mixes down, one filter graph per kind of input frame (a stream may change its mind)."""
+
+    def __init__(self) -> None:
+        self._graph: Any = None
+        self._kind: tuple[int, str, str] | None = None
+
+    def convert(self, frame: Any) -> Iterator[bytes]:
+        kind = (frame.sample_rate, frame.format.name, frame.layout.name)
+        if kind != self._kind:
+            yield from self.flush()
+            if not MIN_INPUT_RATE_HZ <= frame.sample_rate <= MAX_INPUT_RATE_HZ:
+                raise Refused("format", f"sampling rate {frame.sample_rate} Hz")
+            if not 1 <= frame.layout.nb_channels <= MAX_CHANNELS:
+                raise Refused("format", f"{frame.layout.nb_channels} channels")
+            self._graph, self._kind = self._build(frame), kind
+        frame.pts = None
+        self._graph.push(frame)
+        yield from self._pull()
+
+    def flush(self) -> Iterator[bytes]:
+        if self._graph is not None:
+            self._graph.push(None)
+            yield from self._pull()
+            self._graph = self._kind = None
+
+    def _build(self, frame: Any) -> Any:
+        graph = av.filter.Graph()
+        source = graph.add_abuffer(sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name)
+        chain = [
+            source,
+            graph.add("aresample", RESAMPLER),
+            graph.add("aformat", f"sample_fmts=s16:channel_layouts=mono:sample_rates={RATE_HZ}"),
+            graph.add("abuffersink"),
+        ]
+        for left, right in pairwise(chain):
+            left.link_to(right)
+        graph.configure()
+        return graph
+
+    def _pull(self) -> Iterator[bytes]:
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (BlockingIOError, EOFError):
+                return
+            yield bytes(frame.planes[0])[: frame.samples * 2]
+
+
+def decode(source: str, target: str, max_ms: int) -> int:
+    """Decode a file; returns the duration in milliseconds. Raises Refused; what stands in `target` then is of no use."""
+    limit = max_ms * RATE_HZ // 1000
+    with open(source, "rb") as file:
+        name = container_of(file.read(16))
+        if not name:
+            raise Refused("format", "neither WAV nor MP3, Ogg, FLAC, AIFF or AU")
+        file.seek(0)
+        with wave.open(target, "wb") as output:
+            output.setnchannels(1)
+            output.setsampwidth(2)
+            output.setframerate(RATE_HZ)
+            samples = 0
+            for piece in _samples(file, name):
+                samples += len(piece) // 2
+                if samples > limit:
+                    raise Refused("too_large", f"longer than {max_ms / 1000:g} s")
+                output.writeframesraw(piece)
+    if samples == 0:
+        raise Refused("format", "holds no audio")
+    return samples * 1000 // RATE_HZ
+
+
+def _samples(file: BinaryIO, container_name: str) -> Iterator[bytes]:
+    """Canonical samples of the first audio stream, in pieces. Packets that cannot be decoded are left out."""
+    converter, bad = Converter(), 0
+    try:
+        with av.open(file, "r", format=container_name, metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise Refused("format", "holds no audio stream")
+            stream = container.streams.audio[0]
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.error.InvalidDataError as error:
+                    bad += 1
+                    if bad > MAX_BAD_PACKETS:
+                        raise Refused("format", "too many broken packets") from error
+                    continue
+                for frame in frames:
+                    yield from converter.convert(frame)
+            yield from converter.flush()
+    except av.error.FFmpegError as error:
+        raise Refused("format", f"not a {container_name} file that can be decoded: {error.strerror or error}") from error
+
+
+def answer(line: bytes) -> dict[str, Any]:
+    """One request, one answer."""
+    try:
+        request = json.loads(line)
+        return {"duration_ms": decode(request["source"], request["target"], int(request["max_ms"]))}
+    except Refused as refused:
+        return {"error": refused.code, "detail": str(refused)}
+    except MemoryError:
+        return {"error": "format", "detail": "needs too much memory"}
+    except Exception as error:  # noqa: BLE001  the process boundary: the asker gets every failure in words
+        return {"error": "internal", "detail": f"{type(error).__name__}: {error}"}
+
+
+def main() -> None:
+    """Serve until standard input ends, which it does when the control process does."""
+    replies = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # nothing that a library prints gets among the answers
+    for limit, most in ((resource.RLIMIT_AS, MAX_ADDRESS_SPACE_BYTES), (resource.RLIMIT_CORE, 0)):
+        hard = resource.getrlimit(limit)[1]
+        resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    os.nice(5)  # calls come first
+    av.logging.set_level(None)
+    for line in sys.stdin.buffer:
+        replies.write(json.dumps(answer(line)).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()
