@@ -1,0 +1,288 @@
+"""One request on its way to its next hop.
+
+    start ─▶ Resolve ─▶ targets ─▶ transaction at the first target ─▶ response ─▶ user
+                                       │ 503, timeout, broken transport: the next target, under a new branch (RFC 3263 4.3)
+                                       └ none left ─▶ user
+
+A target over UDP is tried by TCP first when the request is too long for a datagram, and by UDP all the same when TCP is refused
+(RFC 3261 18.1.1). The Via, the Contact and the branch are put in for each try, since they name the transport.
+
+An ACK for a 2xx is delivered in the same way but has no transaction: it is sent once, and again for every copy of the 2xx.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Protocol
+
+from sip.core.context import Context
+from sip.core.digest import Realm
+from sip.core.machine import Cause, Packet, pack
+from sip.core.outputs import Address, Flow, HeaderList, Listener, Resolve, SessionId, Target
+from sip.core.routing import choose_listener, contact_uri, flow_from, listener_of, literal_target, wants
+from sip.core.transactions import ClientTransaction
+from sip.message import Request, Response, Uri
+
+
+class Failure(enum.Enum):
+    """Why a request got no answer from any target."""
+
+    TIMEOUT = "timeout"
+    TRANSPORT = "transport"
+    UNRESOLVED = "unresolved"
+
+
+class DeliveryUser(Protocol):
+    def answered(self, delivery: Delivery, transaction: ClientTransaction, response: Response, now: float) -> None: ...
+
+    def undelivered(self, delivery: Delivery, failure: Failure, now: float) -> None: ...
+
+
+class Nobody:
+    """Of a request whose outcome matters to no one: CANCEL, and ACK."""
+
+    def answered(self, delivery: Delivery, transaction: ClientTransaction, response: Response, now: float) -> None:
+        pass
+
+    def undelivered(self, delivery: Delivery, failure: Failure, now: float) -> None:
+        pass
+
+
+NOBODY = Nobody()
+
+
+class Delivery:
+    """See the top of the file.
+
+    next_hop: None when the URI at hand leads nowhere.
+    preferred: the socket to leave by, where it fits.
+    only: go there and nowhere else, whatever the next hop says (NAT policy).
+    fallback: where to go when the next hop's name is unknown or its connection refused: the observed source (NAT policy).
+    contact: None for no Contact, else (user, secure) of it.
+    challenged: how often each realm was answered, see DigestClient.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        user: DeliveryUser,
+        request: Request,
+        next_hop: Uri | None,
+        session: SessionId | None,
+        *,
+        contact: tuple[str | None, bool] | None = None,
+        preferred: Address | None = None,
+        only: Flow | None = None,
+        fallback: Flow | None = None,
+        ack_headers: HeaderList = (),
+    ) -> None:
+        self._context = context
+        self._user = user
+        self.request = request
+        self._next_hop = next_hop
+        self.session = session
+        self._contact = contact
+        self._preferred = preferred
+        self._only = only
+        self._fallback = fallback
+        self._ack_headers = ack_headers
+        self.challenged: dict[Realm, int] = {}
+        self.transaction: ClientTransaction | None = None
+        self._serial = context.serial()
+        self._query: int | None = None
+        self._flows: list[Flow] = []
+        self._at = 0
+        self._datagram_only = False  # TCP was refused at this target
+        self._stopped = False
+        self._reconnected = False
+        self._flow: Flow | None = None  # of the try at hand
+        self._registered = False  # under the remote end of that flow
+        self._sent: tuple[Packet, Flow] | None = None  # of an ACK
+
+    # --- the user's side ------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        if self._only is not None:
+            self._flows = [self._only]
+            self._try(now)
+        elif self._next_hop is None:
+            self._nowhere(Failure.UNRESOLVED, now)
+        elif (target := literal_target(self._next_hop)) is not None:
+            self._take([target], now)
+        else:
+            host, port, transport, secure = wants(self._next_hop)
+            self._query = self._context.serial()
+            self._context.queries[self._query] = self
+            self._context.emit(Resolve(self._query, host, port, transport, secure))
+
+    def retry(self, request: Request, now: float) -> None:
+        """The changed request (credentials, a new CSeq) to the target that wanted it so."""
+        self.request = request
+        self._try(now)
+
+    def stop(self) -> bool:
+        """No further targets. True when nothing has been sent, so that nothing will be."""
+        self._stopped = True
+        if self._query is not None:
+            del self._context.queries[self._query]
+            self._query = None
+        return self.transaction is None
+
+    def abandon(self, now: float) -> None:
+        """Forget it, whatever its transaction waits for."""
+        self.stop()
+        self.finish()
+        if self.transaction is not None and (self.transaction.provisional or self.transaction.unanswered):
+            self.transaction.abandon(now)
+
+    def send_ack_again(self, now: float) -> None:
+        if self._sent is not None:
+            self._context.transmit(*self._sent, self.session, repeated=True)
+        elif self._query is None and not self._stopped:
+            self._at = 0
+            self.start(now)  # it could not be sent before: perhaps now
+
+    def finish(self) -> None:
+        """Broken connections concern this request no longer."""
+        if self._registered and self._flow is not None:
+            self._registered = False
+            key = (self._flow.transport, self._flow.remote)
+            peers = self._context.deliveries[key]
+            del peers[self._serial]
+            if not peers:
+                del self._context.deliveries[key]
+
+    # --- what happens to it ---------------------------------------------------------------------------------------
+
+    def resolved(self, targets: Sequence[Target], now: float) -> None:
+        self._query = None
+        if targets:
+            self._take(targets, now)
+        elif self._fallback is not None:
+            self._flows = [self._fallback]
+            self._try(now)
+        else:
+            self._nowhere(Failure.UNRESOLVED, now)
+
+    def transaction_answered(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        if transaction is not self.transaction and not (200 <= response.status < 300 and self.request.method == "INVITE"):
+            return  # an earlier try; only a 2xx of it still matters, it opens a dialog
+        if transaction is self.transaction and response.status == 503 and not self._stopped and self._next_target(now):
+            return
+        if response.status >= 200:
+            self.finish()
+        self._user.answered(self, transaction, response, now)
+
+    def transaction_failed(self, transaction: ClientTransaction, cause: Cause, now: float) -> None:
+        if transaction is not self.transaction:
+            return
+        failure = Failure.TIMEOUT if cause is Cause.TIMEOUT else Failure.TRANSPORT
+        if not self._stopped and self._go_on(failure, now):
+            return
+        self._nowhere(failure, now)
+
+    def transaction_gone(self, transaction: ClientTransaction) -> None:
+        for ack in transaction.acks.values():
+            ack.stop()
+            ack.finish()
+
+    def transport_failed(self, flow: Flow, now: float) -> None:
+        """The shell could not send to, or connect to, this request's target."""
+        if self._flow is None or (flow.connection and self._flow.connection not in (0, flow.connection)):
+            return
+        if self.transaction is not None:
+            self.transaction.transport_failed(now)
+        elif self._sent is not None:
+            self._sent = None
+            self._go_on(Failure.TRANSPORT, now)
+
+    def connection_lost(self, flow: Flow, now: float) -> None:
+        """An open connection is gone. A request that had no answer may never have arrived: it goes once more by a new one."""
+        transaction = self.transaction
+        if transaction is None or not transaction.unanswered or self._flow is None or self._flow.connection not in (0, flow.connection):
+            return
+        if self._flow.connection == 0 and not self._reconnected:
+            self._reconnected = True
+            transaction.send_again(self._flow)
+        else:
+            transaction.transport_failed(now)
+
+    # --- targets --------------------------------------------------------------------------------------------------
+
+    def _take(self, targets: Sequence[Target], now: float) -> None:
+        flows = []
+        for target in targets:
+            listener = choose_listener(self._context.listeners, target.transport, target.address.host, self._preferred)
+            if listener is not None:
+                flows.append(flow_from(listener, target.address))
+        if self._fallback is not None and self._fallback.reliable:
+            flows.append(self._fallback)
+        self._flows = flows
+        if not flows:
+            self._nowhere(Failure.TRANSPORT, now)
+        else:
+            self._try(now)
+
+    def _next_target(self, now: float) -> bool:
+        if self._at + 1 >= len(self._flows):
+            return False
+        self._at += 1
+        self._datagram_only = self._reconnected = False
+        self._try(now)
+        return True
+
+    def _go_on(self, failure: Failure, now: float) -> bool:
+        """After a failure: the same target by UDP, or the next one."""
+        if failure is Failure.TRANSPORT and self._flow is not None and self._flow.transport != self._flows[self._at].transport:
+            self._datagram_only = True
+            self._try(now)
+            return True
+        return self._next_target(now)
+
+    def _try(self, now: float) -> None:
+        flow = self._flows[self._at]
+        listener = self._listener(flow)
+        if listener is None:
+            if not self._next_target(now):
+                self._nowhere(Failure.TRANSPORT, now)
+            return
+        branch = self._context.tokens.branch()
+        request, packet = self._dress(listener, branch)
+        if flow.transport == "udp" and not self._datagram_only and len(packet.data) > self._context.settings.udp_mtu_bytes:
+            by_tcp = choose_listener(self._context.listeners, "tcp", flow.remote.host)
+            if by_tcp is not None:
+                listener, flow = by_tcp, flow_from(by_tcp, flow.remote)
+                request, packet = self._dress(listener, branch)
+        self._register(flow)
+        if request.method == "ACK":
+            self._sent = (packet, flow)
+            self._context.transmit(packet, flow, self.session)
+            return
+        self.transaction = ClientTransaction(
+            self._context, request, packet, branch, listener.advertised, flow, self, self.session, self._ack_headers
+        )
+        self.transaction.start(now)
+
+    def _listener(self, flow: Flow) -> Listener | None:
+        if flow.connection:
+            return listener_of(self._context.listeners, flow)
+        return choose_listener(self._context.listeners, flow.transport, flow.remote.host, flow.local)
+
+    def _dress(self, listener: Listener, branch: str) -> tuple[Request, Packet]:
+        """The request as it goes to a target of this transport."""
+        headers = self.request.headers.copy()
+        headers.prepend("Via", f"SIP/2.0/{listener.transport.upper()} {listener.advertised};branch={branch};rport")
+        if self._contact is not None:
+            headers.add("Contact", f"<{contact_uri(listener, *self._contact)}>")
+        request = Request(self.request.method, self.request.uri, headers, self.request.body)
+        return request, pack(request)
+
+    def _register(self, flow: Flow) -> None:
+        self.finish()
+        self._flow, self._registered = flow, True
+        self._context.deliveries.setdefault((flow.transport, flow.remote), {})[self._serial] = self
+
+    def _nowhere(self, failure: Failure, now: float) -> None:
+        self.finish()
+        self._user.undelivered(self, failure, now)

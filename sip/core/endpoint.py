@@ -1,0 +1,325 @@
+"""The SIP core as its shell sees it: octets, commands and `now` in; outputs and deadlines out. See docs/sip-core.md.
+
+    receive ─▶ parse ─▶ Reception (requests) ─▶ Session ─▶ events
+                    └─▶ ClientTransaction (responses) ─▶ Delivery ─▶ Session
+    command ─▶ Session ─▶ Delivery | ServerTransaction ─▶ Transmit
+    timeout ─▶ Agenda ─▶ whatever was due
+
+One call at a time, and each returns everything that it caused, in order. Octets of a peer never raise; a UsageError out of `command`
+is a bug of the caller and leaves no trace of the command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+from sip.core.context import Connection, Context
+from sip.core.delivery import Delivery
+from sip.core.incoming import DEFAULT_PORTS, read_incoming
+from sip.core.incoming_session import IncomingSession
+from sip.core.machine import State, summarize
+from sip.core.outgoing_session import OutgoingSession
+from sip.core.outputs import (
+    Address,
+    AnswerRequest,
+    CloseConnection,
+    Command,
+    Direction,
+    Flow,
+    Listener,
+    Output,
+    SendAnswer,
+    SendBye,
+    SendCancel,
+    SendInvite,
+    SendProvisional,
+    SendReinvite,
+    SendReject,
+    SendRequest,
+    SessionId,
+    SetSessionHeaders,
+    Target,
+    Traced,
+    Transmit,
+)
+from sip.core.reception import Reception
+from sip.core.responses import check_headers, check_text, send_stateless
+from sip.message import (
+    KeepAlive,
+    Message,
+    ParseError,
+    Request,
+    Response,
+    StreamParser,
+    UsageError,
+    Via,
+    build_message,
+    is_token,
+    parse_cseq,
+    parse_message,
+    parse_name_addr,
+    parse_via,
+)
+from sip.settings import SipSettings
+
+
+class Endpoint:
+    def __init__(self, settings: SipSettings, listeners: Sequence[Listener], random_bytes: Callable[[int], bytes]) -> None:
+        self._context = Context(settings, listeners, random_bytes)
+        self._reception = Reception(self._context)
+
+    def set_listeners(self, listeners: Sequence[Listener]) -> None:
+        """Once ports are known, or when they change; live transactions keep what they have written."""
+        self._context.listeners = tuple(listeners)
+
+    # --- from the wire --------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> list[Output]:
+        """A datagram, or what was read from a stream."""
+        if flow.reliable:
+            self._receive_stream(data, flow, now)
+        else:
+            self._receive_datagram(data, flow, now)
+        return self._drain()
+
+    def connection_opened(self, flow: Flow, now: float) -> list[Output]:
+        self._connection(flow)
+        return self._drain()
+
+    def connection_lost(self, flow: Flow, now: float) -> list[Output]:
+        """Also after CloseConnection: each connection that was opened is lost once."""
+        self._context.connections.pop(flow.connection, None)
+        for delivery in self._peers(flow):
+            delivery.connection_lost(flow, now)
+        return self._drain()
+
+    def transmit_failed(self, flow: Flow, error: str, now: float) -> list[Output]:
+        """A Transmit could not be carried out: no connection, or an ICMP error for a datagram.
+
+        Only requests care: a response that cannot be sent is asked for again, or given up by a timer.
+        """
+        self._context.drop(flow, "transmit_failed", error)
+        for delivery in self._peers(flow):
+            delivery.transport_failed(flow, now)
+        return self._drain()
+
+    def resolved(self, query: int, targets: Sequence[Target], now: float) -> list[Output]:
+        """The answer to a Resolve; empty when the name leads nowhere. An answer that nobody waits for any more is ignored."""
+        delivery = self._context.queries.pop(query, None)
+        if delivery is not None:
+            delivery.resolved(targets, now)
+        return self._drain()
+
+    # --- from the user --------------------------------------------------------------------------------------------
+
+    def command(self, command: Command, now: float) -> list[Output]:
+        """Commands for a session that has ended are ignored: the user may not have heard of it yet.
+
+        Raises:
+            UsageError: a value that cannot be put on the wire, or a command for the wrong kind of session.
+        """
+        _check(command)
+        if isinstance(command, SendInvite):
+            if command.session in self._context.sessions:
+                raise UsageError(f"session name in use: {command.session}")
+            OutgoingSession(self._context, command).open(now)
+            return self._drain()
+        session = self._context.sessions.get(command.session)
+        if session is None:
+            return []
+        match command, session:
+            case SetSessionHeaders(), _:
+                session.headers = command.headers
+            case SendBye(), _:
+                session.send_bye(command, now)
+            case SendReinvite(), _:
+                session.send_reinvite(command, now)
+            case SendRequest(), _:
+                session.send_request(command, now)
+            case AnswerRequest(), _:
+                session.answer_request(command, now)
+            case SendCancel(), OutgoingSession():
+                session.send_cancel(command, now)
+            case SendProvisional(), IncomingSession():
+                session.send_provisional(command, now)
+            case SendAnswer(), IncomingSession():
+                session.send_answer(command, now)
+            case SendReject(), IncomingSession():
+                session.send_reject(command, now)
+            case ((SendCancel() | SendProvisional() | SendAnswer() | SendReject()), _):
+                raise UsageError(f"{type(command).__name__} for the wrong kind of session")
+            case _:
+                assert_never(command)
+        return self._drain()
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def timeout(self, now: float) -> list[Output]:
+        self._context.agenda.expire(now)
+        return self._drain()
+
+    def next_deadline(self) -> float | None:
+        return self._context.agenda.next_deadline()
+
+    def counts(self) -> dict[str, int]:
+        """What lives; all 0 when nothing does. Transactions outlive their call by up to 64*T1."""
+        context = self._context
+        return {
+            "transactions": len(context.clients) + len(context.servers),
+            "dialogs": len(context.dialogs),
+            "sessions": len(context.sessions),
+            "timers": context.agenda.live(),
+            "connections": len(context.connections),
+            "resolves": len(context.queries),
+            "deliveries": sum(len(peers) for peers in context.deliveries.values()),
+        }
+
+    # --- streams and datagrams ------------------------------------------------------------------------------------
+
+    def _receive_datagram(self, data: bytes, flow: Flow, now: float) -> None:
+        if not data.strip(b"\r\n\x00"):
+            self._context.drop(flow, "keepalive")  # RFC 5626 has no pong on UDP, and old phones send anything
+        elif len(data) > self._context.settings.max_message_bytes:
+            self._context.drop(flow, "too_large")
+        else:
+            try:
+                message = parse_message(data)
+            except ParseError as error:
+                self._broken(error, flow, data)
+            else:
+                self._message(message, data, flow, now)
+
+    def _receive_stream(self, data: bytes, flow: Flow, now: float) -> None:
+        connection = self._connection(flow)
+        if connection.closing:
+            return
+        for item in connection.parser.feed(data):
+            match item:
+                case KeepAlive():
+                    self._context.emit(Transmit(flow, b"\r\n"))  # RFC 5626 4.4.1
+                case ParseError():
+                    self._broken(item, flow)
+                    if item.fatal:
+                        connection.closing = True
+                        self._context.emit(CloseConnection(flow))
+                        return
+                case _:
+                    self._message(item, None, flow, now)
+
+    def _connection(self, flow: Flow) -> Connection:
+        connection = self._context.connections.get(flow.connection)
+        if connection is None:
+            limit = self._context.settings.max_message_bytes
+            connection = self._context.connections[flow.connection] = Connection(flow, StreamParser(limit, limit))
+        return connection
+
+    def _broken(self, error: ParseError, flow: Flow, data: bytes | None = None) -> None:
+        """Answer what shows enough of itself to be answered, drop the rest (RFC 3261 16.3, 18.3)."""
+        request, status = error.partial, 0
+        if request is not None and request.method != "ACK":
+            mark = len(self._context.out)
+            try:
+                send_stateless(self._context, read_incoming(request, flow), error.status, error.reason[:1].upper() + error.reason[1:])
+                self._context.out.insert(mark, self._traced_in(None, request, data, flow))
+                status = error.status
+            except (ParseError, UsageError):  # not even that can be read, or said
+                del self._context.out[mark:]
+        self._context.drop(flow, "parse_error", str(error), status)
+
+    # --- messages -------------------------------------------------------------------------------------------------
+
+    def _message(self, message: Message, data: bytes | None, flow: Flow, now: float) -> None:
+        out = self._context.out
+        mark = len(out)
+        if isinstance(message, Request):
+            session, repeated = self._request(message, flow, now)
+        else:
+            session, repeated = self._response(message, flow, now)
+        # What was received comes before what it caused, but whose it is is known only now.
+        out.insert(mark, self._traced_in(session, message, data, flow, repeated))
+
+    def _request(self, request: Request, flow: Flow, now: float) -> tuple[SessionId | None, bool]:
+        received = self._reception.receive(read_incoming(request, flow), now)
+        return received.session, received.repeated
+
+    def _response(self, response: Response, flow: Flow, now: float) -> tuple[SessionId | None, bool]:
+        """Find the client transaction by branch and method (17.1.3); check that the response is for us (8.1.3.3, 18.1.2)."""
+        context = self._context
+        via = parse_via(response.headers.first_value("Via") or "")
+        method = parse_cseq(response.headers.get("CSeq") or "").method
+        transaction = context.clients.get((via.branch or "", method))
+        if transaction is None or not _is_ours(via, transaction.sent_by) or len(response.headers.values("Via")) != 1:
+            context.drop(flow, "stray_response", summarize(response))
+            return None, False
+        state = transaction.machine.state
+        repeated = state is State.COMPLETED or (state is State.ACCEPTED and _tag(response) in transaction.acks)
+        session = transaction.session
+        transaction.receive(response, flow, now)
+        return session, repeated
+
+    def _traced_in(self, session: SessionId | None, message: Message, data: bytes | None, flow: Flow, repeated: bool = False) -> Traced:
+        """data: None for a message out of a stream, whose octets are gone; they are written anew."""
+        if data is None:
+            try:
+                data = build_message(message)
+            except UsageError:
+                data = b""
+        return Traced(session, message.headers.get("Call-ID") or "", Direction.IN, flow, data, summarize(message), repeated)
+
+    def _peers(self, flow: Flow) -> list[Delivery]:
+        return list(self._context.deliveries.get((flow.transport, flow.remote), {}).values())
+
+    def _drain(self) -> list[Output]:
+        out = self._context.out
+        self._context.out = []
+        return out
+
+
+def _is_ours(via: Via, sent_by: Address) -> bool:
+    port = via.port or DEFAULT_PORTS.get(via.transport.lower(), 5060)
+    return port == sent_by.port and via.host.lower() == sent_by.host.lower()
+
+
+def _tag(response: Response) -> str:
+    try:
+        return parse_name_addr(response.headers.get("To") or "", "To").tag or ""
+    except ParseError:
+        return ""
+
+
+def _check(command: Command) -> None:
+    """Refuse what could not be put on the wire before anything is changed."""
+    match command:
+        case SendInvite():
+            check_headers(command.headers)
+            check_headers(command.session_headers)
+            check_text(command.from_display)
+            check_text(command.content_type)
+        case SetSessionHeaders():
+            check_headers(command.headers)
+        case SendCancel():
+            check_text(command.reason)
+        case SendBye():
+            check_text(command.reason)
+            check_headers(command.headers)
+        case SendProvisional() | SendReject() | AnswerRequest():
+            check_text(command.reason)
+            check_headers(command.headers)
+            low, high = (
+                (100, 199) if isinstance(command, SendProvisional) else (300, 699) if isinstance(command, SendReject) else (100, 699)
+            )
+            if not low <= command.status <= high:
+                raise UsageError(f"status {command.status} in {type(command).__name__}")
+        case SendAnswer():
+            check_headers(command.headers)
+        case SendRequest():
+            check_headers(command.headers)
+            if not is_token(command.method) or command.method in ("INVITE", "ACK", "CANCEL", "BYE"):
+                raise UsageError(f"method {command.method!r} has its own command")
+        case SendReinvite():
+            pass
+        case _:
+            assert_never(command)
+    content_type = getattr(command, "content_type", None)
+    check_text(content_type)

@@ -1,0 +1,108 @@
+"""A request that came in, with the fields read that everybody needs, and the keys that it is matched by.
+
+Source: RFC 3261 8.2.2.2 (merged requests), 17.2.3 (matching), 18.2.1 and RFC 3581 4 (`received`, `rport`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sip.core.outputs import Address, Flow
+from sip.core.tokens import BRANCH_COOKIE
+from sip.message import Request, Via, parse_cseq, parse_name_addr, parse_via
+
+ServerKey = tuple[str, ...]
+DialogKey = tuple[str, str, str]  # Call-ID, local tag, remote tag
+MergeKey = tuple[str, str, int, str]
+
+# via-params: response-port = "rport" [ EQUAL 1*DIGIT ] (RFC 3581 3), here without a value
+_EMPTY_RPORT_RE = re.compile(r"(?i);[ \t]*+rport[ \t]*+(?:=[ \t]*+)?+(?=;|$)")
+
+DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061, "ws": 80, "wss": 443}
+
+
+@dataclass(slots=True)
+class Incoming:
+    """`vias` are the Via values as they go into every response: the topmost with `received` and `rport`."""
+
+    request: Request
+    flow: Flow
+    via: Via
+    from_tag: str
+    to_tag: str | None
+    call_id: str
+    cseq: int
+
+    @property
+    def merge_key(self) -> MergeKey:
+        return (self.call_id, self.from_tag, self.cseq, self.request.method)
+
+    def server_key(self, method: str | None = None) -> ServerKey:
+        """What this request's server transaction is found by; ACK finds its INVITE's, CANCEL asks with method="INVITE"."""
+        method = method or self.request.method
+        if method == "ACK":
+            method = "INVITE"
+        via = self.via
+        branch = via.branch
+        if branch is not None and branch.startswith(BRANCH_COOKIE):
+            port = via.port or DEFAULT_PORTS.get(via.transport.lower(), 5060)
+            return (branch, via.host.lower(), str(port), method)
+        # A peer of RFC 2543. The To tag stays out: the INVITE lacks the one that its ACK and its repetitions may have.
+        return ("", self.request.uri, self.from_tag, self.call_id, str(self.cseq), str(via), method)
+
+    def echoed(self) -> list[tuple[str, str]]:
+        """Via, From, Call-ID and CSeq as every response repeats them (8.2.6.2); To is for who knows the tag."""
+        headers = self.request.headers
+        via, *others = headers.values("Via")
+        top = stamped(self.via, self.flow, via)
+        items = [("Via", top), *(("Via", other) for other in others)]
+        items += [("From", headers.get("From") or ""), ("Call-ID", self.call_id), ("CSeq", f"{self.cseq} {self.request.method}")]
+        return items
+
+    def reply_flow(self, force_rport: bool) -> Flow:
+        """Where responses go (18.2.2, RFC 3581 4): the connection, or for UDP the address that the Via leads to."""
+        flow = self.flow
+        if flow.reliable:
+            return flow
+        via = self.via
+        if "rport" in via.params or force_rport:
+            return flow
+        host = flow.remote.host  # what `received` says, be it written or equal to the sent-by
+        return Flow(flow.transport, flow.local, Address(host, via.port or DEFAULT_PORTS[flow.transport]))
+
+    def reopened_flow(self) -> Flow:
+        """Where a response goes whose connection is gone: a new one to `received` and the sent-by's port (18.2.2)."""
+        flow = self.flow
+        port = self.via.port or DEFAULT_PORTS.get(flow.transport, 5060)
+        return Flow(flow.transport, Address(flow.local.host, 0), Address(flow.remote.host, port))
+
+
+def read_incoming(request: Request, flow: Flow) -> Incoming:
+    """Raises ParseError; never for a request that the parser passed, but well for the `partial` of a broken one."""
+    headers = request.headers
+    via = parse_via(headers.first_value("Via") or "")
+    from_tag = parse_name_addr(headers.get("From") or "", "From").tag
+    to_tag = parse_name_addr(headers.get("To") or "", "To").tag
+    cseq = parse_cseq(headers.get("CSeq") or "")
+    call_id = headers.get("Call-ID") or ""
+    return Incoming(request, flow, via, from_tag or "", to_tag, call_id, cseq.number)
+
+
+def stamped(via: Via, flow: Flow, text: str) -> str:
+    """The topmost Via with `received` where the source differs from the sent-by or rport was asked for, and `rport` filled in.
+
+    The text is only added to: what the peer wrote stays as it is (sip-traps 31).
+    """
+    params = via.params
+    host = flow.remote.host
+    if params.get("received") is not None or params.get("rport"):
+        # A peer that fills them in itself would steer our responses: write the field anew (RFC 3261 18.2.1).
+        kept = {name: value for name, value in params.items() if name not in ("received", "rport")}
+        if "rport" in params:
+            kept["rport"] = None
+        cleaned = Via(via.transport, via.host, via.port, kept)
+        return stamped(cleaned, flow, str(cleaned))
+    if "rport" in params:
+        return _EMPTY_RPORT_RE.sub(f";rport={flow.remote.port}", text, count=1) + f";received={host}"
+    return text if via.host.lower() == host.lower() else f"{text};received={host}"

@@ -1,0 +1,229 @@
+"""What a UAS does with a request before anybody is asked: match it, check it, refuse it, or hand it to its session.
+
+The order is that of RFC 3261 8.2: transaction (17.2.3), method, Request-URI, merged requests, Require, body; then 12.2.2 for what is inside
+a dialog. `receive` says which session the request belongs to, for the timeline, and whether it was a repetition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sip.core.context import ACCEPTED_BODIES, CORE_METHODS, Context
+from sip.core.dialog import answered_dialog, contact_of, record_route
+from sip.core.incoming import Incoming
+from sip.core.incoming_session import IncomingSession
+from sip.core.machine import State
+from sip.core.outputs import HeaderList, SessionId
+from sip.core.responses import capability_headers, send_response, send_stateless, stateless_tag
+from sip.core.server_invite import ServerInvite
+from sip.core.transactions import ServerTransaction
+from sip.message import Headers, ParseError, Request, parse_params, parse_uri
+
+# Methods that IANA has registered: known, but not for us (405). All others nobody knows (501, RFC 3261 21.5.2).
+_REGISTERED_METHODS = frozenset(
+    (*CORE_METHODS, "INFO", "MESSAGE", "NOTIFY", "PRACK", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    status: int
+    reason: str = ""
+    headers: HeaderList = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    session: SessionId | None = None
+    repeated: bool = False
+
+
+class Reception:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def receive(self, incoming: Incoming, now: float) -> Received:
+        context, request = self._context, incoming.request
+        transaction = context.servers.get(incoming.server_key())
+        if request.method == "ACK":
+            return self._ack(incoming, transaction, now)
+        if transaction is not None:
+            transaction.receive(request, now)
+            return Received(transaction.session, repeated=True)
+        if request.method == "CANCEL":
+            return self._cancel(incoming, now)
+        if incoming.to_tag is not None:
+            return self._inside(incoming, now)
+        self._outside(incoming, now)
+        found = context.servers.get(incoming.server_key())
+        return Received(found.session if found is not None else None)
+
+    # --- ACK and CANCEL -------------------------------------------------------------------------------------------
+
+    def _ack(self, incoming: Incoming, transaction: ServerTransaction | None, now: float) -> Received:
+        """An ACK belongs to its refused INVITE, or to a dialog; it is never answered (13.3.1.4, 17.1.1.3, 17.2.1)."""
+        context = self._context
+        if transaction is not None and isinstance(transaction.machine, ServerInvite) and transaction.machine.state is not State.ACCEPTED:
+            repeated = transaction.machine.state is not State.COMPLETED
+            session = transaction.session
+            transaction.receive(incoming.request, now)
+            return Received(session, repeated)
+        found = context.dialogs.get((incoming.call_id, incoming.to_tag or "", incoming.from_tag))
+        if found is not None:
+            return Received(found[0].id, repeated=not found[0].ack_received(incoming, now))
+        if transaction is not None:
+            return Received(transaction.session, repeated=True)
+        if incoming.to_tag != stateless_tag(context, incoming):
+            context.drop(incoming.flow, "stray_ack", incoming.call_id)
+        return Received()
+
+    def _cancel(self, incoming: Incoming, now: float) -> Received:
+        """9.2: the CANCEL has an answer of its own, with the INVITE's To tag; after a final response it changes nothing."""
+        context = self._context
+        invite = context.servers.get(incoming.server_key("INVITE"))
+        if invite is None:
+            self._refuse(incoming, Refusal(481))
+            return Received()
+        transaction = ServerTransaction(context, incoming, invite.to_tag, invite.session, now)
+        session = context.sessions.get(invite.session) if invite.session is not None else None
+        headers = session.headers if session is not None else ()
+        send_response(context, transaction, 200, now, headers=headers)
+        if session is not None and invite.open:
+            session.cancel_received(invite, incoming.request, now)
+        return Received(invite.session)
+
+    # --- inside a dialog ------------------------------------------------------------------------------------------
+
+    def _inside(self, incoming: Incoming, now: float) -> Received:
+        context, request = self._context, incoming.request
+        found = context.dialogs.get((incoming.call_id, incoming.to_tag or "", incoming.from_tag))
+        if found is None:
+            self._refuse(incoming, self._unknown_method(request.method) or Refusal(481))
+            return Received()
+        session, dialog = found
+        if len(context.servers) >= context.settings.max_transactions * (2 if request.method == "BYE" else 1):
+            self._refuse(incoming, self._busy())
+            return Received(session.id)
+        checked = self._unknown_method(request.method) or self._require(request) or self._check_target(request) or self._check_body(request)
+        if isinstance(checked, Request):
+            incoming.request = checked
+        transaction = ServerTransaction(context, incoming, incoming.to_tag or "", session.id, now)
+        if isinstance(checked, Refusal):
+            headers = (*session.headers, *checked.headers)
+            send_response(context, transaction, checked.status, now, reason=checked.reason, headers=headers)
+        else:
+            session.request_received(transaction, dialog, now)
+        return Received(session.id)
+
+    # --- outside --------------------------------------------------------------------------------------------------
+
+    def _outside(self, incoming: Incoming, now: float) -> None:
+        context, request = self._context, incoming.request
+        refusal = self._unknown_method(request.method) or self._request_uri(request) or self._merged(incoming) or self._require(request)
+        if refusal is not None:
+            self._refuse(incoming, refusal)
+        elif request.method == "OPTIONS":
+            send_stateless(context, incoming, 200, headers=capability_headers(context))  # 11.2
+        elif request.method == "INVITE":
+            self._invite(incoming, now)
+        else:
+            self._refuse(incoming, Refusal(481))  # BYE, INFO, NOTIFY, UPDATE live inside dialogs only
+
+    def _invite(self, incoming: Incoming, now: float) -> None:
+        context = self._context
+        if len(context.sessions) >= context.settings.max_sessions or len(context.servers) >= context.settings.max_transactions:
+            self._refuse(incoming, self._busy())
+            return
+        checked = self._hops(incoming.request) or self._check_body(incoming.request)
+        if isinstance(checked, Refusal):
+            self._refuse(incoming, checked)
+            return
+        if checked is not None:
+            incoming.request = checked
+        try:
+            target, routes = contact_of(incoming.request.headers), record_route(incoming.request.headers)
+        except ParseError as error:
+            self._refuse(incoming, Refusal(400, f"Bad {error.field}"))
+            return
+        if target is None:
+            self._refuse(incoming, Refusal(400, "Missing Contact"))  # 8.1.1.8
+            return
+        session_id = SessionId(f"in-{context.tokens.token(8)}")
+        transaction = ServerTransaction(context, incoming, context.tokens.token(), session_id, now)
+        dialog = answered_dialog(incoming, transaction.to_tag, target, routes)
+        IncomingSession(context, session_id, transaction, dialog).open(now)
+
+    # --- checks ---------------------------------------------------------------------------------------------------
+
+    def _unknown_method(self, method: str) -> Refusal | None:
+        if method in self._context.known_methods:
+            return None
+        return Refusal(405 if method in _REGISTERED_METHODS else 501, headers=(("Allow", self._context.allow),))  # 8.2.1
+
+    def _request_uri(self, request: Request) -> Refusal | None:
+        try:
+            parse_uri(request.uri)
+        except ParseError as error:
+            return Refusal(error.status)  # 416 for a scheme that is not ours (8.2.2.1)
+        return None
+
+    def _merged(self, incoming: Incoming) -> Refusal | None:
+        """The same request by two ways: one of them is served (8.2.2.2)."""
+        return Refusal(482) if incoming.merge_key in self._context.merged else None
+
+    def _require(self, request: Request) -> Refusal | None:
+        """8.2.2.3; Proxy-Require is not for a UAS."""
+        if "Require" not in request.headers:
+            return None
+        unknown = [tag for tag in request.headers.values("Require") if tag.lower() not in self._context.settings.supported]
+        return Refusal(420, headers=(("Unsupported", ", ".join(unknown)),)) if unknown else None
+
+    def _hops(self, request: Request) -> Refusal | None:
+        """A back-to-back user agent stops loops like a proxy does (RFC 7332 4)."""
+        return Refusal(483) if (request.headers.get("Max-Forwards") or "70").strip("0 ") == "" else None
+
+    def _check_target(self, request: Request) -> Refusal | None:
+        if request.method not in ("INVITE", "UPDATE"):
+            return None
+        try:
+            contact_of(request.headers)
+        except ParseError:
+            return Refusal(400, "Bad Contact")
+        return None
+
+    def _check_body(self, request: Request) -> Refusal | Request | None:
+        """Bodies of INVITE that we cannot read: 415, or without them when they are optional (8.2.3, 20.11).
+
+        Returns None when there is nothing to do; a Request when it is to be served in its place.
+        """
+        if request.method != "INVITE" or not request.body:
+            return None
+        content_type = request.headers.get("Content-Type")
+        if content_type is None:
+            return Refusal(400, "Missing Content-Type")  # 20.15
+        media_type = content_type.partition(";")[0].strip().lower()
+        encoding = (request.headers.get("Content-Encoding") or "identity").strip().lower()
+        if (media_type == "application/sdp" or media_type.startswith("multipart/")) and encoding == "identity":
+            return None
+        if _is_optional(request.headers.get("Content-Disposition")):
+            kept = [(name, value) for name, value in request.headers if not name.lower().startswith("content-")]
+            return Request(request.method, request.uri, Headers(kept))
+        return Refusal(415, headers=(("Accept", ACCEPTED_BODIES), ("Accept-Encoding", "identity")))
+
+    def _busy(self) -> Refusal:
+        return Refusal(503, headers=(("Retry-After", str(self._context.settings.retry_after_s)),))
+
+    def _refuse(self, incoming: Incoming, refusal: Refusal) -> None:
+        send_stateless(self._context, incoming, refusal.status, refusal.reason, refusal.headers)
+        self._context.drop(incoming.flow, "refused", f"{incoming.request.method} {incoming.call_id}", refusal.status)
+
+
+def _is_optional(disposition: str | None) -> bool:
+    """Content-Disposition with handling=optional."""
+    if disposition is None or ";" not in disposition:
+        return False
+    try:
+        params = parse_params(disposition, "Content-Disposition", disposition.index(";"))
+    except ParseError:
+        return False
+    return (params.get("handling") or "").lower() == "optional"

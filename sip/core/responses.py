@@ -1,0 +1,123 @@
+"""Responses, with and without a transaction.
+
+Refusals that open no session are stateless (RFC 3261 8.2.7): the same request gets the same octets as often as it comes, a
+flood of them leaves nothing behind, and no timer G makes us an amplifier for whoever forges a source address.
+"""
+
+from __future__ import annotations
+
+from sip.core.context import ACCEPTED_BODIES, Context
+from sip.core.incoming import Incoming
+from sip.core.machine import Packet, pack
+from sip.core.outputs import HeaderList
+from sip.core.transactions import ServerTransaction
+from sip.message import Headers, Response, UsageError, is_token, reason_phrase
+
+# Written by the core itself: a user's value would break the message or the dialog.
+_RESERVED = frozenset(
+    (
+        "via",
+        "from",
+        "to",
+        "call-id",
+        "cseq",
+        "contact",
+        "route",
+        "record-route",
+        "content-length",
+        "content-type",
+        "v",
+        "f",
+        "t",
+        "i",
+        "m",
+        "l",
+        "c",
+    )
+)
+
+
+def check_headers(headers: HeaderList) -> None:
+    """Raises UsageError where a user's header fields cannot be put on the wire or belong to the core."""
+    for name, value in headers:
+        if not is_token(name) or name.lower() in _RESERVED:
+            raise UsageError(f"not a header field for the user to set: {name!r}")
+        check_text(value)
+
+
+def check_text(text: str | None) -> None:
+    if text is not None and any(character in text for character in "\r\n\x00"):
+        raise UsageError("CR, LF or NUL in the text of a header field or reason")
+
+
+def merge(items: list[tuple[str, str]], extra: HeaderList) -> Headers:
+    """Header fields with the user's: those of the core that it may overrule (User-Agent, Allow ...) are replaced, others are added."""
+    if extra:
+        overruled = {name.lower() for name, _ in extra} & {"user-agent", "server", "allow", "supported", "max-forwards"}
+        if overruled:
+            items = [item for item in items if item[0].lower() not in overruled]
+    return Headers([*items, *extra])
+
+
+def send_response(
+    context: Context,
+    transaction: ServerTransaction,
+    status: int,
+    now: float,
+    *,
+    reason: str = "",
+    headers: HeaderList = (),
+    body: bytes = b"",
+    content_type: str = "",
+    core_headers: HeaderList = (),
+) -> Packet:
+    """Build a response and let the transaction send it.
+
+    headers: the user's; core_headers: Contact, Record-Route, Allow ... of the core.
+    """
+    request_headers = transaction.request.headers
+    items = transaction.echoed.copy()
+    items.append(("To", _to(request_headers.get("To") or "", transaction.incoming.to_tag, transaction.to_tag if status > 100 else None)))
+    if status == 100 and (timestamp := request_headers.get("Timestamp")) is not None:
+        items.append(("Timestamp", timestamp))  # 8.2.6.1
+    items.append(("Server", context.settings.user_agent))
+    items += core_headers
+    if body and content_type:
+        items.append(("Content-Type", content_type))
+    response = Response(status, reason or reason_phrase(status), merge(items, headers), body)
+    packet = pack(response)
+    transaction.respond(status, packet, now)
+    return packet
+
+
+def send_stateless(context: Context, incoming: Incoming, status: int, reason: str = "", headers: HeaderList = ()) -> None:
+    """Answer without remembering."""
+    request = incoming.request
+    items = incoming.echoed()
+    items.append(("To", _to(request.headers.get("To") or "", incoming.to_tag, stateless_tag(context, incoming))))
+    items.append(("Server", context.settings.user_agent))
+    response = Response(status, reason or reason_phrase(status), Headers([*items, *headers]))
+    flow = incoming.reply_flow(context.settings.force_rport)
+    if flow.connection and not context.is_open(flow):
+        flow = incoming.reopened_flow()
+    context.transmit(pack(response), flow, None)
+
+
+def stateless_tag(context: Context, incoming: Incoming) -> str:
+    """The To tag of our stateless answers to this request; its ACK brings it back and is known by it."""
+    return context.tokens.stateless_tag(incoming.call_id, incoming.from_tag, str(incoming.cseq), incoming.via.branch or "")
+
+
+def capability_headers(context: Context) -> HeaderList:
+    """What a 200 to OPTIONS tells (11.2)."""
+    return (
+        ("Allow", context.allow),
+        ("Accept", ACCEPTED_BODIES),
+        ("Accept-Encoding", "identity"),
+        ("Accept-Language", "en"),
+        ("Supported", context.supported),
+    )
+
+
+def _to(text: str, peer_sent: str | None, tag: str | None) -> str:
+    return text if peer_sent is not None or tag is None else f"{text};tag={tag}"

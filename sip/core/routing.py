@@ -1,0 +1,121 @@
+"""Where a request goes: next hop, transport, socket; and what our Via and Contact say about it.
+
+An address is never asked of DNS. A name is, by a `Resolve` output, since RFC 3263 needs NAPTR, SRV and AAAA records.
+
+The NAT policy (behaviour.md 8, "In-dialog NAT") is a policy on top of RFC 3261 12.2.1.1 and can be switched off: phones
+behind a NAT announce an address in Contact that exists only behind it. An in-dialog request goes to the address that the
+peer's last INVITE or 2xx was *seen* to come from, when all of these hold:
+  - there is no route set (with Record-Route the proxy cares for it);
+  - the Contact is an IP literal of narrower scope than the observed source: a private, carrier-NAT or link-local one when the
+    source is public, a loopback one when the source is not. Equal scopes mean that the Contact is as reachable for us as its
+    sender is: two machines of one private network, or a proxy without Record-Route between them, keep talking directly.
+Only where the octets go changes; the Request-URI stays the Contact.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from functools import lru_cache
+
+from sip.core.incoming import DEFAULT_PORTS
+from sip.core.outputs import Address, Flow, Listener, Target
+from sip.message import ParseError, Uri, parse_uri
+
+_PRIVATE = tuple(
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "0.0.0.0/8", "fc00::/7", "fe80::/10")
+)
+LOOPBACK, PRIVATE, PUBLIC = 0, 1, 2
+
+
+@lru_cache(4096)
+def scope(host: str) -> int | None:
+    """How far an IP literal reaches: LOOPBACK, PRIVATE or PUBLIC; None when it is a name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return scope(str(address.ipv4_mapped))
+    if address.is_loopback:
+        return LOOPBACK
+    return PRIVATE if any(address.version == network.version and address in network for network in _PRIVATE) else PUBLIC
+
+
+def wants(uri: Uri) -> tuple[str, int | None, str | None, bool]:
+    """(host, port, transport or None, secure) of a SIP URI. `sips` with transport=tcp means TLS (RFC 3263 4.3)."""
+    secure = uri.scheme == "sips"
+    transport = (uri.params.get("transport") or "").lower() or None
+    if secure and transport in ("tcp", "udp"):
+        transport = "tls"
+    elif secure and transport == "ws":
+        transport = "wss"
+    return uri.params.get("maddr") or uri.host, uri.port, transport, secure
+
+
+def literal_target(uri: Uri) -> Target | None:
+    """The one target of a URI whose host is an IP literal; None when DNS must be asked (RFC 3263 4.1, 4.2)."""
+    host, port, transport, secure = wants(uri)
+    if scope(host) is None:
+        return None
+    transport = transport or ("tls" if secure else "udp")
+    return Target(transport, Address(host, port or DEFAULT_PORTS.get(transport, 5060)))
+
+
+def choose_listener(listeners: Sequence[Listener], transport: str, remote: str, preferred: Address | None = None) -> Listener | None:
+    """The listener that speaks for us to `remote` (an IP literal): of the same transport and address family.
+
+    The preferred socket comes first, then one of the same loopback-ness, then the order of the configuration.
+    """
+    family = ":" in remote
+    fitting = [one for one in listeners if one.transport == transport and (":" in one.bind.host) == family]
+    if preferred is not None:
+        for one in fitting:
+            if one.bind == preferred:
+                return one
+    near = scope(remote) == LOOPBACK
+    for one in fitting:
+        if (scope(one.bind.host) == LOOPBACK) == near:
+            return one
+    return fitting[0] if fitting else None
+
+
+def listener_of(listeners: Sequence[Listener], flow: Flow) -> Listener | None:
+    """The listener that a received message came by."""
+    for one in listeners:
+        if one.transport == flow.transport and one.bind == flow.local:
+            return one
+    for one in listeners:
+        if one.transport == flow.transport and one.bind.port == flow.local.port:
+            return one
+    return choose_listener(listeners, flow.transport, flow.remote.host)
+
+
+def flow_from(listener: Listener, remote: Address) -> Flow:
+    """UDP leaves by the listening socket; a stream by a connection that the shell finds or opens."""
+    local = listener.bind if listener.transport == "udp" else Address(listener.bind.host, 0)
+    return Flow(listener.transport, local, remote)
+
+
+def contact_uri(listener: Listener, user: str | None, secure: bool = False) -> str:
+    """Our Contact: the advertised address, with the transport where it is not UDP."""
+    scheme = "sips" if secure else "sip"
+    who = f"{user}@" if user else ""
+    suffix = "" if listener.transport == "udp" else f";transport={listener.transport}"
+    return f"{scheme}:{who}{listener.advertised}{suffix}"
+
+
+def unreachable_contact(contact: Uri, observed: Flow) -> bool:
+    """Whether the NAT policy sends to the observed source instead of the Contact (see the top of the file)."""
+    told, seen = scope(contact.params.get("maddr") or contact.host), scope(observed.remote.host)
+    return told is not None and seen is not None and told < seen
+
+
+def parse_next_hop(text: str) -> Uri | None:
+    """A URI that requests can be sent to; None for what cannot be one (tel:, foreign schemes, nonsense)."""
+    try:
+        uri = parse_uri(text)
+    except ParseError:
+        return None
+    return uri if uri.host else None

@@ -1,0 +1,74 @@
+"""The knobs of the SIP side. Durations are seconds, sizes are octets; every default works as it stands."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SipSettings(BaseModel):
+    """Settings of the SIP core (`sip.core`). Timer values are RFC 3261 table 4; change them only to suit a strange network."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    t1_s: float = Field(
+        default=0.5, gt=0, description="Estimate of the round-trip time (T1): first retransmission; 64 times this ends a transaction."
+    )
+    t2_s: float = Field(
+        default=4.0, gt=0, description="Longest interval between retransmissions of requests and of 2xx and other finals (T2)."
+    )
+    t4_s: float = Field(default=5.0, gt=0, description="How long a message may stay in the network (T4): timers I and K.")
+    timer_d_s: float = Field(
+        default=32.0, gt=0, description="How long a refused INVITE absorbs repeated refusals over UDP (timer D, at least 32)."
+    )
+
+    user_agent: str = Field(default="dialplane", min_length=1, description="Text of the User-Agent and Server header fields.")
+    user_methods: tuple[str, ...] = Field(
+        default=("INFO", "NOTIFY", "UPDATE"),
+        description="Methods inside a dialog that are handed to the application; they appear in Allow, all others are refused with 405.",
+    )
+    supported: tuple[str, ...] = Field(
+        default=(), description="Option tags of the Supported header field; a Require of any other is refused with 420."
+    )
+
+    udp_mtu_bytes: int = Field(
+        default=1300,
+        ge=500,
+        description="Requests longer than this many octets go by TCP, and by UDP only when TCP is refused (RFC 3261 18.1.1).",
+    )
+    max_message_bytes: int = Field(
+        default=65535, ge=1000, description="Longest datagram, and longest head or body on a stream, that is read."
+    )
+    max_sessions: int = Field(default=5000, ge=1, description="Live sessions above which new INVITEs are refused with 503 and Retry-After.")
+    max_transactions: int = Field(
+        default=100_000,
+        ge=1,
+        description="Live server transactions above which requests are refused with 503 and Retry-After; BYE may use twice as many.",
+    )
+    max_forks: int = Field(
+        default=32, ge=1, description="Early dialogs that one outgoing INVITE may open; more are reported but not followed."
+    )
+    max_pending_requests: int = Field(
+        default=16, ge=1, description="Unanswered requests inside one dialog above which more get 500 with Retry-After."
+    )
+    retry_after_s: int = Field(default=10, ge=0, description="Value of Retry-After in refusals for overload, in seconds.")
+
+    provisional_refresh_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="An unanswered incoming call repeats its last 18x after this long, so that proxies keep it (RFC 3261 13.3.1.1).",
+    )
+    reinvite_timeout_s: float = Field(
+        default=60.0, gt=0, description="A re-INVITE of ours that got a provisional answer only is cancelled after this many seconds."
+    )
+    max_reinvite_retries: int = Field(
+        default=8, ge=0, description="How often a re-INVITE that met glare (491) is tried again before its 491 is reported."
+    )
+
+    nat_fix_private_contact: bool = Field(
+        default=True,
+        description="Send in-dialog requests to the observed source when the peer's Contact is unreachable and there is no Record-Route.",
+    )
+    force_rport: bool = Field(
+        default=False,
+        description="Answer UDP requests to the source port even when their Via has no rport (RFC 3581 asks for it to be there).",
+    )
