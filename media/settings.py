@@ -69,6 +69,14 @@ class MediaSettings(_Settings):
     worker_restart_max_s: float = Field(
         default=10.0, gt=0, description="Longest pause, in seconds, between attempts to restart a dead worker."
     )
+    worker_idle_exit_s: int = Field(
+        default=300, ge=0, description="Seconds after which a worker without control process and calls exits by itself; 0 means never."
+    )
+    worker_prompt_cache_mib: int = Field(default=64, ge=0, description="Mebibytes of prompts that the worker keeps when nobody hears them.")
+    worker_record_buffer_mib: int = Field(
+        default=32, ge=1, description="Mebibytes of recordings that may wait for a slow disk before they get gaps."
+    )
+    worker_log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What the worker writes to the log.")
     send_buffer_bytes: int = Field(
         default=8 * 1024 * 1024,
         ge=65536,
@@ -86,6 +94,7 @@ class MediaSettings(_Settings):
     )
     advertised_address: str = Field(default="", description="IPv4 address written into SDP, as behind NAT; empty means the bound address.")
     advertised_address_v6: str = Field(default="", description="IPv6 address written into SDP; empty means the bound address.")
+    dscp: int = Field(default=46, ge=0, le=63, description="DSCP of RTP and RTCP packets; 46 is expedited forwarding (RFC 3246).")
 
     # what is agreed
     codecs: tuple[str, ...] = Field(
@@ -109,7 +118,9 @@ class MediaSettings(_Settings):
         default=60.0, ge=0, description="Seconds of silence on the wire after which media counts as lost; 0 turns it off."
     )
     orphan_s: float = Field(
-        default=14400.0, ge=0, description="Seconds that streams live in the worker when no control process is connected; 0 means for ever."
+        default=60.0,
+        ge=0,
+        description="Seconds that a call's media goes on in the worker while no control process is connected; 0 means for ever.",
     )
 
     # recordings

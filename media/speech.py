@@ -33,8 +33,8 @@ _FORMAT = "1"  # part of every key: a change of how the engine is used gives new
 
 VOICES = {"man": "+m3", "woman": "+f3"}
 
-# What RCML's language attribute may say → espeak-ng's name (a file of its `lang` folder). The two- and three-letter oddities (bf, bp, cf, dan) are
-# RCML's own; other names are language tags.
+# What RCML's language attribute may say → espeak-ng's name (a file of its `lang` folder). bf, bp, cf and dan are RCML's own;
+# other names are language tags.
 LANGUAGES = {
     "ar": "ar",
     "bf": "fr-be",
@@ -112,7 +112,7 @@ class Speech:
         self._own_decoder = decoder is None
         self._flights: Flights[PromptFile] = Flights("speech")
 
-    async def synthesize(self, text: str, voice: str = "man", language: str = "en") -> PromptFile:
+    async def say(self, text: str, voice: str = "man", language: str = "en") -> PromptFile:
         """Have a text spoken. SSML is understood when the text begins with `<speak`.
 
         Args:

@@ -70,6 +70,9 @@ FIRST_PAUSE_S = 0.1
 STEADY_S = 10.0  # a session that stood so long starts the back-off anew
 MAX_SOCKET_PATH = 107  # sun_path without its NUL
 
+# how its lines begin; anything else (a panic's text) is taken as information
+_LEVELS = {"level=debug": logging.DEBUG, "level=info": logging.INFO, "level=warning": logging.WARNING, "level=error": logging.ERROR}
+
 _LENGTH = struct.Struct(">I")
 _encode = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], Event] = msgspec.msgpack.Decoder(Event).decode
@@ -426,7 +429,8 @@ class _Child:
         text = line.decode("utf-8", "replace").strip()
         if text:
             self._lines.append(text[:500])
-            worker_log.info("worker_says", extra={"pid": self.pid, "line": text[:2000]})
+            level = _LEVELS.get(text.partition(" ")[0], logging.INFO)
+            worker_log.log(level, "worker_says", extra={"pid": self.pid, "line": text[:2000]})
 
 
 def _report_bug(task: asyncio.Task[None]) -> None:
@@ -460,6 +464,11 @@ def worker_arguments(settings: MediaSettings) -> list[str]:
         *("--port-min", str(settings.port_min)),
         *("--port-max", str(settings.port_max)),
         *("--threads", str(settings.worker_threads)),
+        *("--idle-exit", str(settings.worker_idle_exit_s)),
+        *("--dscp", str(settings.dscp)),
+        *("--prompt-cache-mib", str(settings.worker_prompt_cache_mib)),
+        *("--record-buffer-mib", str(settings.worker_record_buffer_mib)),
+        *("--log-level", settings.worker_log_level),
     ]
 
 
