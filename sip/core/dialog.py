@@ -77,9 +77,7 @@ class Dialog:
         uri = parse_uri(first)
         if uri.lr:
             return self.remote_target, routes
-        params = {name: value for name, value in uri.params.items() if name != "method"}
-        stripped = Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, params)  # no `method`, no headers in a Request-URI
-        return str(stripped), [*routes[1:], f"<{self.remote_target}>"]
+        return str(_for_request_line(uri)), [*routes[1:], f"<{self.remote_target}>"]
 
 
 def record_route(headers: Headers) -> list[str]:
@@ -100,9 +98,16 @@ def contact_of(headers: Headers) -> str | None:
     if len(values) > 1:
         raise ParseError("more than one Contact", field="Contact")
     text = parse_name_addr(values[0], "Contact").uri
-    if not parse_uri(text).host:
+    uri = parse_uri(text)
+    if not uri.host:
         raise ParseError("not a SIP URI", field="Contact")
-    return text
+    return str(_for_request_line(uri)) if uri.headers or "method" in uri.params else text
+
+
+def _for_request_line(uri: Uri) -> Uri:
+    """Without what may not stand in a Request-URI: header fields and `method` (19.1.1, table 1)."""
+    params = {name: value for name, value in uri.params.items() if name != "method"}
+    return Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, params)
 
 
 def lenient_contact(headers: Headers) -> str | None:

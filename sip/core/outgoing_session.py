@@ -32,6 +32,7 @@ from sip.core.session import Phase, Session
 from sip.core.transactions import ClientTransaction, send_cancel
 from sip.message import Headers, NameAddr, ParseError, Request, Response, Uri, UsageError, parse_name_addr, parse_uri
 
+_LOST_FORK = 'SIP;cause=200;text="Call completed elsewhere"'  # RFC 3326 2
 _CAUSES = {
     Failure.TIMEOUT: FailureCause.NO_RESPONSE,
     Failure.TRANSPORT: FailureCause.TRANSPORT,
@@ -51,7 +52,7 @@ class OutgoingSession(Session):
         self._early: dict[str, Dialog] = {}
         self._byes: dict[str, Request] = {}  # by To tag: the callee hung up before its 2xx got here
         self._cancelling = False
-        self._cancel_headers = self.headers
+        self._cancel_reason: str | None = None
         self._cancel_sent = False
         self._give_up_at: float | None = None
         self.armed_at: float | None = None
@@ -72,7 +73,7 @@ class OutgoingSession(Session):
         if self.phase is not Phase.OPENING or self._cancelling:
             return
         self._cancelling = True
-        self._cancel_headers = self.headers if command.reason is None else (*self.headers, ("Reason", command.reason))
+        self._cancel_reason = command.reason
         if self._delivery.stop():
             self._fail(FailureCause.CANCELED, None, now)  # nothing has gone out
         elif self._delivery.transaction is not None and self._delivery.transaction.provisional:
@@ -159,7 +160,7 @@ class OutgoingSession(Session):
         if self.phase is Phase.OPENING and not self._cancelling:
             self._confirm(dialog, tag, response, now)
             return
-        self.hang_up(dialog, now, 'SIP;cause=200;text="Call completed elsewhere"' if self.phase is not Phase.OPENING else None)
+        self.hang_up(dialog, now, self._cancel_reason if self._cancelling else _LOST_FORK)
         if self.phase is Phase.OPENING:
             self._fail(FailureCause.CANCELED, response, now)
 
@@ -189,7 +190,8 @@ class OutgoingSession(Session):
         self._cancel_sent = True
         self._give_up_at = now + self.context.times.timeout
         self.context.agenda.arm(self)
-        send_cancel(self.context, transaction, self._cancel_headers, now)
+        reason = () if self._cancel_reason is None else (("Reason", self._cancel_reason),)
+        send_cancel(self.context, transaction, (*self.headers, *reason), now)
 
     def _fail(self, cause: FailureCause, response: Response | None, now: float, detail: str = "") -> None:
         self._give_up_at = None

@@ -81,7 +81,7 @@ class Session:
         self.phase = Phase.OPENING
         self.dialog: Dialog | None = None
         self.unacked: dict[int, Unacked] = {}  # our 2xx by CSeq
-        self._pending: dict[TransactionId, ServerTransaction] = {}  # requests that the user has not answered
+        self._pending: dict[TransactionId, tuple[ServerTransaction, Dialog]] = {}  # requests that the user has not answered
         self._held_bye: SendBye | None = None
         self._registered: list[Dialog] = []
         self._reinviter = Reinviter(self)
@@ -109,9 +109,10 @@ class Session:
         self.deliver(Exchange(self, self.dialog, command.method), self.dialog, request, now)
 
     def answer_request(self, command: AnswerRequest, now: float) -> None:
-        transaction = self._pending.get(command.transaction)
-        if transaction is None or self.dialog is None:
+        found = self._pending.get(command.transaction)
+        if found is None:
             return
+        transaction, dialog = found
         if command.status >= 200:
             del self._pending[command.transaction]
         accepted = 200 <= command.status < 300
@@ -119,7 +120,7 @@ class Session:
         packet = self.respond(transaction, command.status, now, command.reason, command.headers, *body)
         method = transaction.request.method
         if accepted and method in ("INVITE", "UPDATE"):
-            self.dialog.refresh(lenient_contact(transaction.request.headers), transaction.incoming.flow)
+            dialog.refresh(lenient_contact(transaction.request.headers), transaction.incoming.flow)
         if accepted and method == "INVITE":
             self.await_ack(transaction, packet, now)
         elif command.status >= 200:
@@ -143,9 +144,9 @@ class Session:
             case _ if self.phase is Phase.CLOSING:
                 self.respond(transaction, 481, now)
             case "INVITE":
-                self._reinvite_received(transaction, now)
+                self._reinvite_received(transaction, dialog, now)
             case _:
-                self._request_received(transaction, now)
+                self._request_received(transaction, dialog, now)
 
     def ack_received(self, incoming: Incoming, now: float) -> bool:
         """An ACK for one of our 2xx; False when it acknowledges nothing new."""
@@ -174,7 +175,8 @@ class Session:
         """64*T1 have gone by without ACK: BYE (13.3.1.4)."""
         self.unacked.pop(unacked.cseq, None)
         if self.phase is Phase.CONFIRMED and self.dialog is not None:
-            self.hang_up(self.dialog, now)
+            held = self._held_bye or SendBye(self.id)
+            self.hang_up(self.dialog, now, held.reason, held.headers)
             self.end(SessionEnded(self.id, EndCause.ACK_TIMEOUT), now)
 
     def exchange_done(self, exchange: Exchange, response: Response | None, now: float) -> None:
@@ -265,8 +267,9 @@ class Session:
         core = list(core_headers)
         if 100 < status < 300 and method in TARGET_REFRESHES:
             listener = listener_of(self.context.listeners, transaction.incoming.flow)
-            if listener is not None and self.dialog is not None:
-                core.append(("Contact", f"<{contact_uri(listener, self.dialog.contact_user, self.dialog.secure)}>"))
+            if listener is not None:
+                user, secure = (self.dialog.contact_user, self.dialog.secure) if self.dialog is not None else (None, False)
+                core.append(("Contact", f"<{contact_uri(listener, user, secure)}>"))
         if method == "INVITE" and 100 < status < 300:
             core += [("Record-Route", value) for value in transaction.request.headers.get_all("Record-Route")]
             core += self.context.capabilities()
@@ -289,12 +292,17 @@ class Session:
 
     def invite_open(self) -> bool:
         """Whether an INVITE of the peer is unfinished, so that ours has to wait (14.1)."""
-        return bool(self.unacked) or any(one.request.method == "INVITE" for one in self._pending.values())
+        return bool(self.unacked) or self._waits_for_user("INVITE")
 
     def register(self, dialog: Dialog) -> None:
         """Let requests of the peer in this dialog find us."""
         self.context.dialogs[dialog.key] = (self, dialog)
         self._registered.append(dialog)
+
+    def unregister(self) -> None:
+        for dialog in self._registered:
+            self.context.dialogs.pop(dialog.key, None)
+        self._registered.clear()
 
     def end(self, event: SessionEnded, now: float) -> None:
         self._leave(now)
@@ -309,33 +317,34 @@ class Session:
         if self.phase in (Phase.CONFIRMED, Phase.CLOSING):
             self.end(SessionEnded(self.id, EndCause.BYE_RECEIVED, request=request), now)
 
-    def _reinvite_received(self, transaction: ServerTransaction, now: float) -> None:
+    def _reinvite_received(self, transaction: ServerTransaction, dialog: Dialog, now: float) -> None:
         """14.2: ours is on its way: 491; another of the peer is unfinished: 500, later please."""
         if self.phase is Phase.OPENING and (self.dialog is None or self.dialog.initiator):
             self.respond(transaction, 491, now)  # our first INVITE is unanswered
         elif self._reinviter.busy or any(not one.had_offer for one in self.unacked.values()):
             self.respond(transaction, 491, now)  # our offer is open: in our INVITE, or in a 2xx whose ACK answers it
-        elif self.phase is Phase.OPENING or any(one.request.method in ("INVITE", "UPDATE") for one in self._pending.values()):
+        elif self.phase is Phase.OPENING or self._waits_for_user("INVITE", "UPDATE"):
             self._refuse_for_now(transaction, now)
         else:
             self.respond(transaction, 100, now)
-            self._pending[transaction.id] = transaction
+            self._pending[transaction.id] = (transaction, dialog)
             self.context.emit(ReinviteReceived(self.id, transaction.id, transaction.request))
 
-    def _request_received(self, transaction: ServerTransaction, now: float) -> None:
-        self._pending = {key: one for key, one in self._pending.items() if one.open}
+    def _request_received(self, transaction: ServerTransaction, dialog: Dialog, now: float) -> None:
+        self._pending = {key: one for key, one in self._pending.items() if one[0].open}
         offers = transaction.request.method == "UPDATE" and bool(transaction.request.body)
         if offers and (self._reinviter.busy or (self.phase is Phase.OPENING and (self.dialog is None or self.dialog.initiator))):
             self.respond(transaction, 491, now)  # RFC 3311 5.2
         elif offers and self.phase is Phase.OPENING:
             self._refuse_for_now(transaction, now)  # the offer of the INVITE is unanswered
-        elif len(self._pending) >= self.context.settings.max_pending_requests or (
-            offers and any(one.request.method in ("INVITE", "UPDATE") for one in self._pending.values())
-        ):
+        elif len(self._pending) >= self.context.settings.max_pending_requests or (offers and self._waits_for_user("INVITE", "UPDATE")):
             self._refuse_for_now(transaction, now)
         else:
-            self._pending[transaction.id] = transaction
+            self._pending[transaction.id] = (transaction, dialog)
             self.context.emit(RequestReceived(self.id, transaction.id, transaction.request))
+
+    def _waits_for_user(self, *methods: str) -> bool:
+        return any(one.request.method in methods for one, _ in self._pending.values())
 
     def _refuse_for_now(self, transaction: ServerTransaction, now: float) -> None:
         seconds = int(self.context.tokens.uniform(0, 10))
@@ -358,14 +367,12 @@ class Session:
         self._finish_pending(now)
         self._reinviter.close(now)
         self.context.sessions.pop(self.id, None)
-        for dialog in self._registered:
-            self.context.dialogs.pop(dialog.key, None)
-        self._registered.clear()
+        self.unregister()
 
     def _finish_pending(self, now: float) -> None:
         """Requests that wait for the user get their answer from us (15.1.2)."""
         pending, self._pending = self._pending, {}
-        for transaction in pending.values():
+        for transaction, _ in pending.values():
             if transaction.open:
                 self.respond(transaction, 487, now)
 
