@@ -284,13 +284,13 @@ class World:
             heapq.heappop(self._agenda)[2]()
 
     def _arrive(self, flow: sip.Flow, data: bytes) -> None:
-        seen = sip.Flow(flow.transport, flow.remote, flow.local)
-        if flow.remote == SERVER:
-            self.apply(None, self.server.receive(data, seen, self.now))
+        """flow: as the receiver sees it."""
+        if flow.local == SERVER:
+            self.apply(None, self.server.receive(data, flow, self.now))
             return
-        phone = self.phones.get(flow.remote.host)
+        phone = self.phones.get(flow.local.host)
         if phone is not None and not phone.script.silent:
-            self.apply(phone, phone.endpoint.receive(data, seen, self.now))
+            self.apply(phone, phone.endpoint.receive(data, flow, self.now))
 
     def apply(self, phone: Phone | None, outputs: list[sip.Output]) -> None:
         """Carry out what an endpoint asks for; phone None: the server's."""

@@ -48,11 +48,14 @@ class FakeEngine:
         self.packets_in: dict[str, int] = {}  # what Stats says of a stream
         self.digits: list[engine.SendDigits] = []
         self.fail_open: Callable[[str], bool] = lambda stream: False
+        self._dead = False  # killed, and the controller does not know yet
         self._queue: list[tuple[float, int, engine.Event | engine.EngineLost]] = []
         self._count = 0
         self._last: dict[str, float] = {}
 
     def send(self, command: engine.Command, now: float) -> None:
+        if self._dead:
+            return  # written into a socket that nobody reads
         match command:
             case engine.Open():
                 self._open(command, now)
@@ -96,7 +99,8 @@ class FakeEngine:
         self._later("", event, now)
 
     def die(self, now: float) -> None:
-        """The worker is killed: everything is gone at once, nothing more is reported."""
+        """The worker is killed: everything is gone at once, nothing more is reported. A new one takes over at EngineLost."""
+        self._dead = True
         self.streams.clear()
         self.bridges.clear()
         self.recordings.clear()
@@ -108,6 +112,8 @@ class FakeEngine:
         out: list[engine.Event | engine.EngineLost] = []
         while self._queue and self._queue[0][0] <= now:
             event = heapq.heappop(self._queue)[2]
+            if isinstance(event, engine.EngineLost):
+                self._dead = False
             if isinstance(event, engine.PlayEnded) and event.reason == "finished":
                 stream = self.streams.get(event.stream)
                 if stream is None or stream.play != event.play:
