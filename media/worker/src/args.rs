@@ -1,0 +1,154 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::log::Level;
+
+/// How the worker is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Args {
+    pub socket: PathBuf,
+    pub port_min: u16,
+    pub port_max: u16,
+    pub threads: usize,
+    /// Leave when there was neither controller nor stream for so long. None = stay.
+    pub idle_exit: Option<Duration>,
+    /// DSCP of RTP packets; 46 is expedited forwarding (RFC 3246).
+    pub dscp: u8,
+    pub prompt_cache_mib: usize,
+    pub record_buffer_mib: usize,
+    pub log_level: Level,
+}
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    Run(Box<Args>),
+    Version,
+    Help,
+}
+
+pub const HELP: &str = "\
+dialplane-media: relays, plays and records RTP for a controller on a Unix socket
+
+  --socket PATH            where the controller connects (required; created with mode 0600)
+  --port-min N             lowest RTP port (16384)
+  --port-max N             highest RTP or RTCP port (32767)
+  --threads N              media threads (one per processor)
+  --idle-exit SECONDS      leave after so long without controller and streams (0 = stay)
+  --dscp N                 DSCP of what is sent (46)
+  --prompt-cache-mib N     memory for prompts that nobody hears at the moment (64)
+  --record-buffer-mib N    what may wait for a slow disk before recordings get gaps (32)
+  --log-level LEVEL        debug, info, warning or error (info)
+  --version
+";
+
+/// Read the arguments that follow the program's name. The error is a sentence for the user.
+pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String> {
+    let mut args = Args {
+        socket: PathBuf::new(),
+        port_min: 16384,
+        port_max: 32767,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        idle_exit: None,
+        dscp: 46,
+        prompt_cache_mib: 64,
+        record_buffer_mib: 32,
+        log_level: Level::Info,
+    };
+    let mut rest = arguments.into_iter();
+    while let Some(argument) = rest.next() {
+        let (name, inline) = match argument.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (argument, None),
+        };
+        match name.as_str() {
+            "--version" => return Ok(Wish::Version),
+            "--help" | "-h" => return Ok(Wish::Help),
+            _ => {}
+        }
+        let mut value = || {
+            inline
+                .clone()
+                .or_else(|| rest.next())
+                .ok_or_else(|| format!("{name} wants a value"))
+        };
+        match name.as_str() {
+            "--socket" => args.socket = value()?.into(),
+            "--port-min" => args.port_min = number(&name, &value()?, 1024, 65534)? as u16,
+            "--port-max" => args.port_max = number(&name, &value()?, 1025, 65535)? as u16,
+            "--threads" => args.threads = number(&name, &value()?, 1, 256)? as usize,
+            "--idle-exit" => {
+                let seconds = number(&name, &value()?, 0, 1 << 32)?;
+                args.idle_exit = (seconds > 0).then(|| Duration::from_secs(seconds));
+            }
+            "--dscp" => args.dscp = number(&name, &value()?, 0, 63)? as u8,
+            "--prompt-cache-mib" => args.prompt_cache_mib = number(&name, &value()?, 0, 1 << 20)? as usize,
+            "--record-buffer-mib" => args.record_buffer_mib = number(&name, &value()?, 1, 1 << 20)? as usize,
+            "--log-level" => {
+                let level = value()?;
+                args.log_level = Level::from_name(&level).ok_or_else(|| format!("no log level {level:?}"))?;
+            }
+            other => return Err(format!("unknown argument {other:?}")),
+        }
+    }
+    if args.socket.as_os_str().is_empty() {
+        return Err("--socket is required".into());
+    }
+    if args.port_max <= args.port_min {
+        return Err("--port-max must be above --port-min".into());
+    }
+    Ok(Wish::Run(Box::new(args)))
+}
+
+fn number(name: &str, text: &str, low: u64, high: u64) -> Result<u64, String> {
+    let value: Option<u64> = text.parse().ok();
+    value
+        .filter(|value| (low..=high).contains(value))
+        .ok_or_else(|| format!("{name} wants a number from {low} to {high}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(line: &str) -> Result<Wish, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn both_spellings_of_a_value_are_read() {
+        let Ok(Wish::Run(args)) = given("--socket /s --port-min=10000 --port-max 10099 --threads 2 --idle-exit 3")
+        else {
+            panic!("refused");
+        };
+        assert_eq!((args.port_min, args.port_max, args.threads), (10000, 10099, 2));
+        assert_eq!(args.idle_exit, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_its_name() {
+        let cases = [
+            ("", "--socket"),
+            ("--socket", "--socket"),
+            ("--socket /s --port-min x", "--port-min"),
+            ("--socket /s --port-min 20000 --port-max 20000", "--port-max"),
+            ("--socket /s --dscp 64", "--dscp"),
+            ("--socket /s --colour red", "--colour"),
+            ("--socket /s --log-level loud", "loud"),
+        ];
+        for (line, named) in cases {
+            let error = given(line).expect_err(line);
+            assert!(error.contains(named), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn version_and_help_need_no_socket() {
+        assert_eq!(
+            (given("--version"), given("--help")),
+            (Ok(Wish::Version), Ok(Wish::Help))
+        );
+    }
+}

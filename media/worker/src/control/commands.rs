@@ -1,0 +1,260 @@
+//! Each command: checked here, carried out here (sockets, directory) or on the media thread that it concerns.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::directory::{BridgeEntry, StreamEntry};
+use super::Control;
+use crate::clock::MILLISECOND;
+use crate::log;
+use crate::ports::Pool;
+use crate::protocol::{is_identifier, Command, Connect, Counters, Event, Failed};
+use crate::session::Session;
+use crate::stream::{Sockets, Stream};
+use crate::sys;
+use crate::tasks::{Name, Task};
+
+/// How long a media thread may take to give up a stream.
+const HAND_OVER: Duration = Duration::from_secs(2);
+
+impl Control {
+    /// Do what the controller asks for, or say why not.
+    pub(super) fn obey(&mut self, command: &Command) -> Result<(), Failed> {
+        let (op, subject) = command.op_and_subject();
+        if !matches!(command, Command::List {}) && !is_identifier(subject) {
+            return Err(Failed::new(
+                op,
+                "",
+                "frame",
+                "an identifier is 1 to 64 printable ASCII octets",
+            ));
+        }
+        match command {
+            Command::Open {
+                stream,
+                call,
+                address,
+                expires_ms,
+            } => self.open(stream, call, address, *expires_ms),
+            Command::Connect(connect) => self.connect(connect),
+            Command::Bridge { bridge, first, second } => self.bridge(bridge, first, second),
+            Command::Unbridge { bridge } => {
+                if let Some(entry) = self.directory.remove_bridge(bridge) {
+                    let bridge = bridge.as_str().into();
+                    self.inlets[entry.thread].send(Task::Unbridge { bridge });
+                }
+                Ok(())
+            }
+            Command::Stats { stream } => {
+                let thread = self.thread_of(op, stream, stream)?;
+                let stream = stream.as_str().into();
+                self.inlets[thread].send(Task::Stats { stream });
+                Ok(())
+            }
+            Command::Close { stream } => {
+                if self.directory.streams.contains_key(stream.as_str()) {
+                    self.close_stream(stream);
+                } else {
+                    let counters = Counters::default();
+                    self.tell(Event::Closed {
+                        stream: stream.clone(),
+                        counters,
+                    });
+                }
+                Ok(())
+            }
+            Command::List {} => {
+                let listing = self.directory.listing();
+                self.tell(listing);
+                Ok(())
+            }
+            Command::Play(_) | Command::StopPlay { .. } | Command::Record(_) | Command::StopRecord { .. } => {
+                Err(Failed::new(op, subject, "internal", "not yet"))
+            }
+            Command::SendDigits { .. } => Err(Failed::new(op, subject, "internal", "not yet")),
+            // Both are taken where frames are read.
+            Command::Hello { .. } | Command::Shutdown {} => Ok(()),
+        }
+    }
+
+    /// The thread of a living stream.
+    fn thread_of(&self, op: &str, subject: &str, stream: &str) -> Result<usize, Failed> {
+        match self.directory.stream(stream) {
+            Some(entry) => Ok(entry.thread),
+            None => Err(Failed::new(
+                op,
+                subject,
+                "unknown_stream",
+                format!("no stream {stream:?}"),
+            )),
+        }
+    }
+
+    fn open(&mut self, stream: &str, call: &str, address: &str, expires_ms: u64) -> Result<(), Failed> {
+        let refuse = |code: &str, reason: String| Failed::new("open", stream, code, reason);
+        if let Some(entry) = self.directory.streams.get(stream) {
+            if entry.closing {
+                return Err(refuse("busy", "the stream of that name is being closed".into()));
+            }
+            let opened = entry.opened.clone();
+            self.tell(opened);
+            return Ok(());
+        }
+        if self.stop_by.is_some() {
+            return Err(refuse("busy", "the worker is stopping".into()));
+        }
+        if self.directory.streams.len() >= self.max_streams {
+            return Err(refuse("limit", format!("{} streams are open", self.max_streams)));
+        }
+        let local: IpAddr = address
+            .parse()
+            .map_err(|_| refuse("address", "address is no IP address".into()))?;
+        let (sockets, port) = self.bind_pair(local).map_err(|(code, reason)| refuse(code, reason))?;
+        let name: Name = stream.into();
+        let thread = self.directory.thread_for(call);
+        let opened = Event::Opened {
+            stream: stream.to_owned(),
+            address: local.to_string(),
+            port,
+            rtcp_port: port + 1,
+        };
+        let entry = StreamEntry {
+            call: call.to_owned(),
+            thread,
+            local,
+            port,
+            opened: opened.clone(),
+            expires: (expires_ms > 0).then(|| expires_ms.saturating_mul(MILLISECOND)),
+            bridge: None,
+            closing: false,
+        };
+        self.directory.add_stream(name.clone(), entry);
+        let now = self.clock.now();
+        self.inlets[thread].send(Task::Attach(Box::new(Stream::new(name, sockets, now))));
+        self.tell(opened);
+        Ok(())
+    }
+
+    /// Bind an even port and the one above it. The error is a code and a reason.
+    fn bind_pair(&mut self, local: IpAddr) -> Result<(Sockets, u16), (&'static str, String)> {
+        let now = self.clock.now();
+        let (low, high) = (self.args.port_min, self.args.port_max);
+        let start = u64::from_be_bytes(sys::entropy());
+        let pool = self.pools.entry(local).or_insert_with(|| Pool::new(low, high, start));
+        let dscp = self.args.dscp;
+        for _ in 0..pool.len() {
+            let Some(port) = pool.take(now) else {
+                break;
+            };
+            let pair = sys::udp_exclusive(SocketAddr::new(local, port), dscp)
+                .and_then(|any| sys::udp_exclusive(SocketAddr::new(local, port + 1), dscp).map(|rtcp| (any, rtcp)));
+            match pair {
+                Ok((any, rtcp)) => return Ok((Sockets { any, rtcp, dscp }, port)),
+                Err(error) => {
+                    pool.give(port, now);
+                    match error.kind() {
+                        ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {}
+                        ErrorKind::AddrNotAvailable => return Err(("address", format!("{local} is not ours"))),
+                        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                            return Err(("limit", error.to_string()));
+                        }
+                        _ => return Err(("bind", error.to_string())),
+                    }
+                }
+            }
+        }
+        Err((
+            "no_ports",
+            format!("all ports from {low} to {high} on {local} are used or resting"),
+        ))
+    }
+
+    fn connect(&mut self, connect: &Connect) -> Result<(), Failed> {
+        let thread = self.thread_of("connect", &connect.stream, &connect.stream)?;
+        let local = self.directory.streams[connect.stream.as_str()].local;
+        let session = Box::new(Session::new(connect, local)?);
+        let stream = connect.stream.as_str().into();
+        self.inlets[thread].send(Task::Connect { stream, session });
+        Ok(())
+    }
+
+    fn bridge(&mut self, bridge: &str, first: &str, second: &str) -> Result<(), Failed> {
+        let refuse = |code: &str, reason: &str| Failed::new("bridge", bridge, code, reason);
+        let thread = self.thread_of("bridge", bridge, first)?;
+        self.thread_of("bridge", bridge, second)?;
+        if first == second {
+            return Err(refuse("busy", "a stream cannot be bridged with itself"));
+        }
+        if let Some(entry) = self.directory.bridges.get(bridge) {
+            if (&*entry.first, &*entry.second) == (first, second) {
+                return Ok(());
+            }
+        }
+        let elsewhere = |stream: &str| {
+            let entry = self.directory.stream(stream);
+            entry
+                .and_then(|entry| entry.bridge.as_deref())
+                .is_some_and(|other| other != bridge)
+        };
+        if elsewhere(first) || elsewhere(second) {
+            return Err(refuse("busy", "one of the streams is in another bridge"));
+        }
+        if let Some(before) = self.directory.remove_bridge(bridge) {
+            let bridge = bridge.into();
+            self.inlets[before.thread].send(Task::Unbridge { bridge });
+        }
+        self.bring(second, thread)
+            .map_err(|reason| refuse("internal", reason))?;
+        let entry = BridgeEntry {
+            first: first.into(),
+            second: second.into(),
+            thread,
+        };
+        self.inlets[thread].send(Task::Bridge {
+            bridge: bridge.into(),
+            first: entry.first.clone(),
+            second: entry.second.clone(),
+        });
+        self.directory.add_bridge(bridge.into(), entry);
+        Ok(())
+    }
+
+    /// Have a stream on that thread: all of a bridge lives on one. Rare, since the streams of a call are opened together.
+    fn bring(&mut self, stream: &str, thread: usize) -> Result<(), &'static str> {
+        let from = self.directory.stream(stream).map_or(thread, |entry| entry.thread);
+        if from == thread {
+            return Ok(());
+        }
+        let (reply, answer) = mpsc::sync_channel(1);
+        let name = stream.into();
+        self.inlets[from].send(Task::Detach { stream: name, reply });
+        // Asked once more at the end: a stream that is handed over must not be dropped between the two.
+        match answer.recv_timeout(HAND_OVER).or_else(|_| answer.try_recv()) {
+            Ok(Some(moved)) => {
+                self.inlets[thread].send(Task::Attach(moved));
+                self.directory.move_stream(stream, thread);
+                Ok(())
+            }
+            Ok(None) => Err("the stream cannot leave its thread"),
+            Err(_) => {
+                log::error("hand_over_failed", &[("stream", &stream)]);
+                Err("a media thread does not answer")
+            }
+        }
+    }
+
+    /// Ask for a stream's end. Its thread says `Closed`.
+    pub(super) fn close_stream(&mut self, name: &str) {
+        let Some(entry) = self.directory.streams.get_mut(name).filter(|entry| !entry.closing) else {
+            return;
+        };
+        entry.closing = true;
+        let (thread, bridge) = (entry.thread, entry.bridge.clone());
+        if let Some(bridge) = bridge {
+            self.directory.remove_bridge(&bridge);
+        }
+        self.inlets[thread].send(Task::Close { stream: name.into() });
+    }
+}

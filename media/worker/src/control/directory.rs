@@ -1,0 +1,199 @@
+//! What lives in this worker, by name, and on which thread: all that commands are checked against.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::clock::Nanos;
+use crate::protocol::{Event, ListedStream};
+use crate::tasks::Name;
+
+/// A stream, from its opening until its thread has said `Closed`.
+#[derive(Debug)]
+pub struct StreamEntry {
+    pub call: String,
+    pub thread: usize,
+    pub local: IpAddr,
+    pub port: u16,
+    /// The answer to its opening, for the second time it is asked for.
+    pub opened: Event,
+    /// How long it may live without a controller.
+    pub expires: Option<Nanos>,
+    pub bridge: Option<Name>,
+    pub closing: bool,
+}
+
+/// A bridge.
+#[derive(Debug, Clone)]
+pub struct BridgeEntry {
+    pub first: Name,
+    pub second: Name,
+    pub thread: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Directory {
+    pub streams: HashMap<Name, StreamEntry>,
+    pub bridges: HashMap<Name, BridgeEntry>,
+    /// Streams on each thread.
+    loads: Vec<usize>,
+    /// Where the streams of a call are, and how many.
+    calls: HashMap<String, (usize, usize)>,
+}
+
+impl Directory {
+    pub fn new(threads: usize) -> Self {
+        Self {
+            streams: HashMap::new(),
+            bridges: HashMap::new(),
+            loads: vec![0; threads.max(1)],
+            calls: HashMap::new(),
+        }
+    }
+
+    /// The thread for a new stream: where its call already is, so that the two can be bridged as they are; else the one
+    /// with the fewest streams.
+    pub fn thread_for(&self, call: &str) -> usize {
+        if let Some((thread, _)) = self.calls.get(call) {
+            return *thread;
+        }
+        let lightest = self.loads.iter().enumerate().min_by_key(|(_, load)| **load);
+        lightest.map_or(0, |(thread, _)| thread)
+    }
+
+    pub fn add_stream(&mut self, name: Name, entry: StreamEntry) {
+        self.loads[entry.thread] += 1;
+        if !entry.call.is_empty() {
+            self.calls.entry(entry.call.clone()).or_insert((entry.thread, 0)).1 += 1;
+        }
+        self.streams.insert(name, entry);
+    }
+
+    /// Forget a stream and its bridge.
+    pub fn remove_stream(&mut self, name: &str) -> Option<StreamEntry> {
+        let entry = self.streams.remove(name)?;
+        self.loads[entry.thread] -= 1;
+        if let Some(call) = self.calls.get_mut(&entry.call) {
+            call.1 -= 1;
+            if call.1 == 0 {
+                self.calls.remove(&entry.call);
+            }
+        }
+        if let Some(bridge) = &entry.bridge {
+            self.remove_bridge(bridge);
+        }
+        Some(entry)
+    }
+
+    /// A stream that is not being closed.
+    pub fn stream(&self, name: &str) -> Option<&StreamEntry> {
+        self.streams.get(name).filter(|entry| !entry.closing)
+    }
+
+    /// Note that a stream now is on another thread.
+    pub fn move_stream(&mut self, name: &str, thread: usize) {
+        if let Some(entry) = self.streams.get_mut(name) {
+            self.loads[entry.thread] -= 1;
+            self.loads[thread] += 1;
+            entry.thread = thread;
+        }
+    }
+
+    pub fn add_bridge(&mut self, name: Name, entry: BridgeEntry) {
+        for stream in [&entry.first, &entry.second] {
+            if let Some(stream) = self.streams.get_mut(stream) {
+                stream.bridge = Some(name.clone());
+            }
+        }
+        self.bridges.insert(name, entry);
+    }
+
+    pub fn remove_bridge(&mut self, name: &str) -> Option<BridgeEntry> {
+        let entry = self.bridges.remove(name)?;
+        for stream in [&entry.first, &entry.second] {
+            if let Some(stream) = self.streams.get_mut(stream) {
+                stream.bridge = None;
+            }
+        }
+        Some(entry)
+    }
+
+    /// The answer to `List`, in an order that does not change by itself.
+    pub fn listing(&self) -> Event {
+        let mut streams: Vec<ListedStream> = self
+            .streams
+            .iter()
+            .map(|(name, entry)| ListedStream {
+                stream: name.to_string(),
+                call: entry.call.clone(),
+                port: entry.port,
+            })
+            .collect();
+        streams.sort_by(|one, other| one.stream.cmp(&other.stream));
+        Event::Listing {
+            streams,
+            bridges: sorted(self.bridges.keys()),
+            recordings: Vec::new(),
+        }
+    }
+}
+
+fn sorted<'a>(names: impl Iterator<Item = &'a Name>) -> Vec<String> {
+    let mut names: Vec<String> = names.map(|name| name.to_string()).collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(call: &str, thread: usize) -> StreamEntry {
+        StreamEntry {
+            call: call.into(),
+            thread,
+            local: IpAddr::from([127, 0, 0, 1]),
+            port: 4000,
+            opened: Event::RecordingStarted { recording: "r".into() },
+            expires: None,
+            bridge: None,
+            closing: false,
+        }
+    }
+
+    #[test]
+    fn the_streams_of_a_call_share_a_thread_and_calls_are_spread() {
+        let mut directory = Directory::new(2);
+        for (name, call) in [("a1", "a"), ("b1", "b"), ("a2", "a"), ("x", "")] {
+            let thread = directory.thread_for(call);
+            directory.add_stream(name.into(), entry(call, thread));
+        }
+        let threads: Vec<usize> = ["a1", "a2", "b1", "x"]
+            .map(|name| directory.streams[name].thread)
+            .into();
+        assert_eq!(threads, [0, 0, 1, 1]);
+        for name in ["a1", "a2"] {
+            directory.remove_stream(name);
+        }
+        assert_eq!(directory.thread_for("a"), 0);
+        assert!(directory.calls.get("a").is_none());
+    }
+
+    #[test]
+    fn a_bridge_ends_with_either_of_its_streams() {
+        let mut directory = Directory::new(1);
+        for name in ["a", "b"] {
+            directory.add_stream(name.into(), entry("", 0));
+        }
+        let bridge = BridgeEntry {
+            first: "a".into(),
+            second: "b".into(),
+            thread: 0,
+        };
+        directory.add_bridge("x".into(), bridge);
+        assert_eq!(directory.streams["b"].bridge.as_deref(), Some("x"));
+        directory.remove_stream("a");
+        assert!(directory.bridges.is_empty());
+        assert_eq!(directory.streams["b"].bridge, None);
+    }
+}

@@ -1,0 +1,129 @@
+//! Who the peer of a stream is: learnt once from its packets, then held (symmetric RTP, RFC 4961).
+//!
+//! Behind a NAT the peer's packets do not come from the address in its SDP. So the first plausible packet settles where
+//! it is, and from then on nobody else is heard: otherwise anyone who sprays packets over a port range is sent the call
+//! ("RTP bleed"). What remains is a race at the very start. The signalled address wins it: for `LEARNING` after the
+//! session was agreed, a packet from there takes a latch back that went elsewhere.
+
+use std::net::SocketAddr;
+
+use crate::clock::{Nanos, SECOND};
+
+/// How long the signalled address may take the latch back.
+pub const LEARNING: Nanos = 3 * SECOND;
+
+/// What to make of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the peer's.
+    Peer,
+    /// It is the peer's, and tells where the peer is: what we send goes there from now on.
+    Moved,
+    /// It is someone else's.
+    Stranger,
+}
+
+/// The state of one stream's latch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Latch {
+    signalled: SocketAddr,
+    peer: SocketAddr,
+    allowed: bool,
+    locked: bool,
+    learning_until: Nanos,
+}
+
+impl Latch {
+    /// Open a latch. `allowed`: whether another address than `signalled` may become the peer.
+    pub fn new(signalled: SocketAddr, allowed: bool, now: Nanos) -> Self {
+        Self {
+            signalled,
+            peer: signalled,
+            allowed,
+            locked: false,
+            learning_until: now + LEARNING,
+        }
+    }
+
+    /// Where to send.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether the peer was heard.
+    pub fn is_locked(&self) -> bool {
+        self.locked
+    }
+
+    /// Whether the session still is what this latch was opened for.
+    pub fn is_for(&self, signalled: SocketAddr, allowed: bool) -> bool {
+        self.signalled == signalled && self.allowed == allowed
+    }
+
+    /// Judge a packet. `plausible`: it is RTP with a payload type that was agreed; only such a packet moves the latch.
+    pub fn judge(&mut self, from: SocketAddr, plausible: bool, now: Nanos) -> Verdict {
+        if from == self.peer {
+            self.locked |= plausible;
+            return Verdict::Peer;
+        }
+        let may_learn = !self.locked && self.allowed;
+        let may_return = from == self.signalled && now < self.learning_until;
+        if plausible && (may_learn || may_return) {
+            self.locked = true;
+            self.peer = from;
+            return Verdict::Moved;
+        }
+        Verdict::Stranger
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 2], port))
+    }
+
+    #[test]
+    fn the_first_plausible_source_is_the_peer_and_the_next_a_stranger() {
+        let mut latch = Latch::new(at(1), true, 0);
+        assert_eq!(latch.judge(at(2), false, 0), Verdict::Stranger);
+        assert_eq!(latch.judge(at(2), true, 0), Verdict::Moved);
+        assert_eq!(latch.judge(at(2), true, 0), Verdict::Peer);
+        assert_eq!(latch.judge(at(3), true, 0), Verdict::Stranger);
+        assert_eq!(latch.peer(), at(2));
+    }
+
+    #[test]
+    fn the_signalled_address_locks_at_once() {
+        let mut latch = Latch::new(at(1), true, 0);
+        assert_eq!(latch.judge(at(1), true, 0), Verdict::Peer);
+        assert_eq!(latch.judge(at(2), true, 0), Verdict::Stranger);
+        assert!(latch.is_locked());
+    }
+
+    #[test]
+    fn without_leave_to_latch_only_the_signalled_address_is_heard() {
+        let mut latch = Latch::new(at(1), false, 0);
+        assert_eq!(latch.judge(at(2), true, 0), Verdict::Stranger);
+        assert_eq!(latch.judge(at(1), true, 0), Verdict::Peer);
+    }
+
+    #[test]
+    fn the_signalled_address_takes_a_stolen_latch_back_while_learning() {
+        let mut latch = Latch::new(at(1), true, 0);
+        latch.judge(at(2), true, 0);
+        let mut late = latch.clone();
+        assert_eq!(latch.judge(at(1), true, LEARNING - 1), Verdict::Moved);
+        assert_eq!(latch.judge(at(2), true, LEARNING - 1), Verdict::Stranger);
+        assert_eq!(late.judge(at(1), true, LEARNING), Verdict::Stranger);
+    }
+
+    #[test]
+    fn an_implausible_packet_from_the_signalled_address_locks_nothing() {
+        let mut latch = Latch::new(at(1), true, 0);
+        assert_eq!(latch.judge(at(1), false, 0), Verdict::Peer);
+        assert_eq!(latch.judge(at(2), true, 0), Verdict::Moved);
+    }
+}

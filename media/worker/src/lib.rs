@@ -1,0 +1,27 @@
+//! The media worker of dialplane. `docs/media.md` walks a packet through it.
+
+// A test's name is its rule and, after two underscores, the rule's source.
+#![cfg_attr(test, allow(non_snake_case))]
+
+pub mod args;
+pub mod clock;
+pub mod codec;
+pub mod control;
+mod control_traffic;
+pub mod dtmf;
+pub mod latch;
+pub mod log;
+pub mod ports;
+pub mod protocol;
+pub mod random;
+pub mod reception;
+pub mod rtcp;
+pub mod rtp;
+pub mod sending;
+pub mod session;
+mod slab;
+mod stream;
+pub mod sys;
+mod tasks;
+mod wheel;
+mod worker;

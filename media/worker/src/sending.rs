@@ -1,0 +1,310 @@
+//! One unbroken RTP stream toward a peer, whatever it is made of: bridged packets of changing sources, plays, digits.
+//!
+//! The peer hears one SSRC whose sequence numbers and timestamps never jump. A *source* is whatever feeds the stream at
+//! the moment. While one bridged source goes on, its own numbers pass with a constant offset, so that its losses and
+//! pauses stay visible to the peer's jitter buffer. When the source changes, new offsets are chosen so that the sequence
+//! goes on by one and the timestamp by the time that passed, and the first packet carries the marker.
+//! Source: RFC 3550 5.1, 7.1 (a translator that renumbers), RFC 3551 4.1 (marker at the start of a talk spurt).
+
+use crate::clock::{samples, Nanos};
+use crate::rtp::{Packet, Stamp};
+
+/// Steps of a bridged source beyond these are a new beginning, not loss or reordering (as RFC 3550 A.1).
+const MAX_DROPOUT: u16 = 3000;
+const MAX_MISORDER: u16 = 100;
+/// A timestamp step that no pause explains.
+const MAX_STEP_S: u32 = 30;
+
+/// What feeds the stream; two values are equal exactly when nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Packets of a bridged stream (its number) with this SSRC.
+    Bridged { stream: u32, ssrc: u32 },
+    /// Audio that we make; each play has its own number.
+    Own(u32),
+}
+
+/// The sender's side of a stream.
+#[derive(Debug)]
+pub struct Sending {
+    pub ssrc: u32,
+    /// RTP packets and payload octets since the start, as sender reports count them.
+    pub packets: u32,
+    pub octets: u32,
+    source: Option<Source>,
+    /// The next sequence number that nobody used.
+    next_sequence: u16,
+    /// The first number of the current source: what is below belongs to the one before.
+    floor: u16,
+    /// Where the newest packet's samples begin, and when it was sent.
+    timestamp: u32,
+    sent_at: Nanos,
+    sequence_offset: u16,
+    timestamp_offset: u32,
+    last_in: (u16, u32),
+}
+
+impl Sending {
+    /// A stream that has sent nothing. The three first numbers must be unpredictable (RFC 3550 5.1).
+    pub fn new(ssrc: u32, sequence: u16, timestamp: u32) -> Self {
+        Self {
+            ssrc,
+            packets: 0,
+            octets: 0,
+            source: None,
+            next_sequence: sequence,
+            floor: sequence,
+            timestamp,
+            sent_at: 0,
+            sequence_offset: 0,
+            timestamp_offset: 0,
+            last_in: (0, 0),
+        }
+    }
+
+    /// Whether anything was sent yet.
+    pub fn has_begun(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// The timestamp that a sample played out `now` would carry.
+    pub fn timestamp_at(&self, now: Nanos, rate_hz: u32) -> u32 {
+        self.timestamp
+            .wrapping_add(samples(now.saturating_sub(self.sent_at), rate_hz) as u32)
+    }
+
+    /// The header of a bridged packet as the peer shall see it; None when it comes too late to be told apart from what
+    /// was sent before its source took over.
+    pub fn relay(
+        &mut self,
+        source: Source,
+        packet: &Packet,
+        payload_type: u8,
+        now: Nanos,
+        rate_hz: u32,
+    ) -> Option<Stamp> {
+        let mut marker = packet.marker;
+        if self.source != Some(source) || self.begins_anew(packet, rate_hz) {
+            let timestamp = self.begin(source, now, rate_hz);
+            self.sequence_offset = self.next_sequence.wrapping_sub(packet.sequence);
+            self.timestamp_offset = timestamp.wrapping_sub(packet.timestamp);
+            marker = true;
+        }
+        let sequence = packet.sequence.wrapping_add(self.sequence_offset);
+        if sequence.wrapping_sub(self.floor) > u16::MAX / 2 {
+            return None;
+        }
+        let timestamp = packet.timestamp.wrapping_add(self.timestamp_offset);
+        if sequence.wrapping_sub(self.next_sequence) <= u16::MAX / 2 {
+            self.next_sequence = sequence.wrapping_add(1);
+            self.timestamp = timestamp;
+            self.sent_at = now;
+            self.last_in = (packet.sequence, packet.timestamp);
+        }
+        Some(self.stamp(marker, payload_type, sequence, timestamp, packet.payload.len()))
+    }
+
+    /// The header of a packet of our own, `count` samples after the one before if that was of the same source.
+    /// `timestamp`: given for digits, whose packets share the moment at which the key was pressed (RFC 4733 2.5.1.2).
+    pub fn own(
+        &mut self,
+        source: Source,
+        payload_type: u8,
+        octets: usize,
+        count: u32,
+        now: Nanos,
+        rate_hz: u32,
+    ) -> Stamp {
+        let mut marker = false;
+        let timestamp = if self.source == Some(source) {
+            self.timestamp.wrapping_add(count)
+        } else {
+            marker = true;
+            self.begin(source, now, rate_hz)
+        };
+        self.timestamp = timestamp;
+        self.sent_at = now;
+        let sequence = self.take_sequence();
+        self.stamp(marker, payload_type, sequence, timestamp, octets)
+    }
+
+    /// The header of one packet of a digit. `start` is `timestamp_at` the moment the key was pressed.
+    pub fn digit(
+        &mut self,
+        source: Source,
+        payload_type: u8,
+        octets: usize,
+        start: u32,
+        first: bool,
+        now: Nanos,
+    ) -> Stamp {
+        self.source = Some(source);
+        // What comes after begins where the digit began plus the time it took: `timestamp_at` adds that time.
+        if first {
+            self.timestamp = start;
+            self.sent_at = now;
+        }
+        let sequence = self.take_sequence();
+        self.floor = self.next_sequence;
+        self.stamp(first, payload_type, sequence, start, octets)
+    }
+
+    fn begins_anew(&self, packet: &Packet, rate_hz: u32) -> bool {
+        let step = packet.sequence.wrapping_sub(self.last_in.0);
+        if (MAX_DROPOUT..=u16::MAX - MAX_MISORDER).contains(&step) {
+            return true;
+        }
+        (packet.timestamp.wrapping_sub(self.last_in.1) as i32).unsigned_abs() > MAX_STEP_S * rate_hz
+    }
+
+    /// Make `source` the one that feeds the stream, and give the timestamp of its first packet.
+    fn begin(&mut self, source: Source, now: Nanos, rate_hz: u32) -> u32 {
+        let timestamp = if self.source.is_some() {
+            // At least a packet's time, so that nothing overlaps what was sent just now.
+            let passed = samples(now.saturating_sub(self.sent_at), rate_hz).max(u64::from(rate_hz / 50));
+            self.timestamp.wrapping_add(passed as u32)
+        } else {
+            self.timestamp
+        };
+        self.source = Some(source);
+        self.floor = self.next_sequence;
+        timestamp
+    }
+
+    fn take_sequence(&mut self) -> u16 {
+        let sequence = self.next_sequence;
+        self.next_sequence = sequence.wrapping_add(1);
+        sequence
+    }
+
+    fn stamp(&mut self, marker: bool, payload_type: u8, sequence: u16, timestamp: u32, octets: usize) -> Stamp {
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(octets as u32);
+        Stamp {
+            marker,
+            payload_type,
+            sequence,
+            timestamp,
+            ssrc: self.ssrc,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::MILLISECOND;
+
+    const A: Source = Source::Bridged { stream: 1, ssrc: 10 };
+    const B: Source = Source::Bridged { stream: 1, ssrc: 11 };
+    const PLAY: Source = Source::Own(1);
+
+    fn packet(sequence: u16, timestamp: u32) -> Packet {
+        Packet {
+            marker: false,
+            payload_type: 0,
+            sequence,
+            timestamp,
+            ssrc: 10,
+            payload: 12..172,
+        }
+    }
+
+    fn ms(value: u64) -> Nanos {
+        value * MILLISECOND
+    }
+
+    #[test]
+    fn one_source_keeps_its_gaps_and_its_order() {
+        let mut sending = Sending::new(9, 65_534, 5000);
+        let mut sent = Vec::new();
+        for (sequence, timestamp) in [(100, 1000), (101, 1160), (104, 1640), (103, 1480), (105, 1800)] {
+            let stamp = sending
+                .relay(A, &packet(sequence, timestamp), 8, ms(0), 8000)
+                .expect("in time");
+            sent.push((stamp.sequence, stamp.timestamp, stamp.marker));
+        }
+        let expected = [
+            (65_534, 5000, true),
+            (65_535, 5160, false),
+            (2, 5640, false),
+            (1, 5480, false),
+            (3, 5800, false),
+        ];
+        assert_eq!(sent, expected);
+    }
+
+    #[test]
+    fn a_new_source_goes_on_where_the_last_one_was__rfc3550_7_1() {
+        let mut sending = Sending::new(9, 0, 0);
+        sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
+        sending.relay(A, &packet(51, 160), 0, ms(20), 8000);
+        let stamp = sending
+            .relay(B, &packet(7000, 99), 0, ms(45), 8000)
+            .expect("first of B");
+        assert_eq!((stamp.sequence, stamp.timestamp, stamp.marker), (2, 160 + 200, true));
+        let stamp = sending
+            .relay(B, &packet(7001, 259), 0, ms(60), 8000)
+            .expect("second of B");
+        assert_eq!((stamp.sequence, stamp.timestamp, stamp.marker), (3, 160 + 360, false));
+    }
+
+    #[test]
+    fn play_between_two_stretches_of_a_bridge_leaves_no_jump() {
+        let mut sending = Sending::new(9, 0, 0);
+        sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
+        let first = sending.own(PLAY, 0, 160, 160, ms(20), 8000);
+        let second = sending.own(PLAY, 0, 160, 160, ms(41), 8000);
+        let after = sending
+            .relay(A, &packet(53, 480), 0, ms(60), 8000)
+            .expect("bridge again");
+        assert_eq!((first.sequence, first.timestamp, first.marker), (1, 160, true));
+        assert_eq!((second.sequence, second.timestamp, second.marker), (2, 320, false));
+        assert_eq!((after.sequence, after.timestamp, after.marker), (3, 480, true));
+    }
+
+    #[test]
+    fn what_belongs_before_the_change_of_source_is_dropped() {
+        let mut sending = Sending::new(9, 0, 0);
+        sending.own(PLAY, 0, 160, 160, ms(0), 8000);
+        sending.relay(A, &packet(50, 160), 0, ms(20), 8000);
+        assert_eq!(sending.relay(A, &packet(49, 0), 0, ms(21), 8000), None);
+    }
+
+    #[test]
+    fn a_source_that_restarts_its_numbers_is_a_new_beginning() {
+        for (sequence, timestamp) in [(20_000, 160), (40_000, 160), (51, 0x7000_0000)] {
+            let mut sending = Sending::new(9, 0, 0);
+            sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
+            let stamp = sending
+                .relay(A, &packet(sequence, timestamp), 0, ms(20), 8000)
+                .expect("goes on");
+            assert_eq!(
+                (stamp.sequence, stamp.timestamp, stamp.marker),
+                (1, 160, true),
+                "{sequence} {timestamp}"
+            );
+        }
+    }
+
+    #[test]
+    fn packets_of_a_digit_share_the_moment_of_the_press__rfc4733_2_5_1_2() {
+        let mut sending = Sending::new(9, 0, 1000);
+        sending.own(PLAY, 0, 160, 160, ms(0), 8000);
+        let start = sending.timestamp_at(ms(20), 8000);
+        let digit = Source::Own(2);
+        let stamps: Vec<_> = (0..3)
+            .map(|index| sending.digit(digit, 101, 4, start, index == 0, ms(20 + 20 * index)))
+            .collect();
+        assert!(stamps.iter().all(|stamp| stamp.timestamp == 1160));
+        assert_eq!(
+            stamps
+                .iter()
+                .map(|stamp| (stamp.sequence, stamp.marker))
+                .collect::<Vec<_>>(),
+            [(1, true), (2, false), (3, false)]
+        );
+        let after = sending.own(PLAY, 0, 160, 160, ms(80), 8000);
+        assert_eq!((after.sequence, after.timestamp), (4, 1640));
+    }
+}

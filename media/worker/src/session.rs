@@ -1,0 +1,286 @@
+//! What was agreed with a peer, checked and made ready for the packet path.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::clock::{Nanos, MILLISECOND};
+use crate::codec::g711::{self, Law};
+use crate::codec::{Format, Kind};
+use crate::protocol::{Connect, Failed};
+
+/// A session description, as far as packets are concerned.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// None while the peer gave no usable address (port 0, or 0.0.0.0 as the old way to hold).
+    pub remote: Option<SocketAddr>,
+    pub remote_rtcp: Option<SocketAddr>,
+    pub formats: Vec<Format>,
+    /// We may send audio / the peer may send audio.
+    pub sends: bool,
+    pub hears: bool,
+    pub rtcp_mux: bool,
+    pub latch: bool,
+    pub ptime_ms: u32,
+    pub media_timeout: Option<Nanos>,
+}
+
+impl Session {
+    /// Check what the controller says; `local` is the address the stream is bound to.
+    pub fn new(connect: &Connect, local: IpAddr) -> Result<Self, Failed> {
+        let refuse = |code: &str, reason: String| Failed::new("connect", &connect.stream, code, reason);
+        let address: IpAddr = connect
+            .remote_address
+            .parse()
+            .map_err(|_| refuse("address", "remote_address is no IP address".into()))?;
+        if address.is_ipv4() != local.is_ipv4() {
+            return Err(refuse("address", format!("{address} cannot be reached from {local}")));
+        }
+        let (sends, hears) = match connect.direction.as_str() {
+            "sendrecv" => (true, true),
+            "sendonly" => (true, false),
+            "recvonly" => (false, true),
+            "inactive" => (false, false),
+            other => return Err(refuse("codec", format!("direction {other:?} is not known"))),
+        };
+        let formats: Vec<Format> = connect.codecs.iter().map(Format::new).collect();
+        if let Some(bad) = formats
+            .iter()
+            .find(|format| format.payload_type > 127 || format.clock_rate_hz == 0)
+        {
+            return Err(refuse(
+                "codec",
+                format!("payload type {} of {} cannot be", bad.payload_type, bad.name),
+            ));
+        }
+        if !formats.iter().any(|format| format.kind.is_audio()) {
+            return Err(refuse("codec", "no audio format".into()));
+        }
+        let remote = (connect.remote_port != 0 && !address.is_unspecified())
+            .then(|| SocketAddr::new(address, connect.remote_port));
+        let rtcp_port = match (connect.rtcp_mux, connect.remote_rtcp_port) {
+            (true, _) => connect.remote_port,
+            (false, 0) => connect.remote_port.checked_add(1).unwrap_or(0),
+            (false, port) => port,
+        };
+        Ok(Self {
+            remote,
+            remote_rtcp: remote
+                .filter(|_| rtcp_port != 0)
+                .map(|_| SocketAddr::new(address, rtcp_port)),
+            formats,
+            sends,
+            hears,
+            rtcp_mux: connect.rtcp_mux,
+            latch: connect.latch,
+            // Steps of the timer wheel, 5 ms each, and a packet that fits into any network.
+            ptime_ms: (connect.ptime_ms / 5 * 5).clamp(10, 100),
+            media_timeout: (connect.media_timeout_ms > 0).then_some(connect.media_timeout_ms * MILLISECOND),
+        })
+    }
+
+    /// The format that we send by ourselves.
+    pub fn own(&self) -> Option<&Format> {
+        self.formats.iter().find(|format| format.kind.is_audio())
+    }
+
+    pub fn telephone_event(&self, clock_rate_hz: u32) -> Option<&Format> {
+        let mut all = self.formats.iter().filter(|format| format.kind == Kind::TelephoneEvent);
+        let same = all.clone().find(|format| format.clock_rate_hz == clock_rate_hz);
+        same.or_else(|| all.next())
+    }
+}
+
+/// The G.711 law of a format, if it is one.
+pub fn law(kind: Kind) -> Option<Law> {
+    match kind {
+        Kind::Pcmu => Some(Law::Mu),
+        Kind::Pcma => Some(Law::A),
+        _ => None,
+    }
+}
+
+/// What to do with a payload on its way to the other side of a bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    Drop,
+    Pass,
+    Translate(&'static [u8; 256]),
+}
+
+/// All that the packet path must know of one payload type that a peer may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lane {
+    pub kind: Kind,
+    pub clock_rate_hz: u32,
+    pub passage: Passage,
+    /// The payload type on the other side.
+    pub payload_type: u8,
+}
+
+/// The lanes of one stream, by payload type. A packet costs two loads.
+#[derive(Debug)]
+pub struct Plan {
+    index: [u8; 128],
+    lanes: Vec<Lane>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            index: [0; 128],
+            lanes: Vec::new(),
+        }
+    }
+}
+
+impl Plan {
+    /// Lanes from a session into another; without another nothing passes, but all that was agreed is known.
+    pub fn new(from: &Session, to: Option<&Session>) -> Self {
+        let mut plan = Self::default();
+        for format in &from.formats {
+            let (passage, payload_type) = to.map_or((Passage::Drop, 0), |to| passage(format, to));
+            plan.lanes.push(Lane {
+                kind: format.kind,
+                clock_rate_hz: format.clock_rate_hz,
+                passage,
+                payload_type,
+            });
+            // The first of several that claim one number keeps it.
+            let place = &mut plan.index[usize::from(format.payload_type & 0x7F)];
+            if *place == 0 && plan.lanes.len() < 256 {
+                *place = plan.lanes.len() as u8;
+            }
+        }
+        plan
+    }
+
+    pub fn lane(&self, payload_type: u8) -> Option<&Lane> {
+        let number = self.index[usize::from(payload_type & 0x7F)];
+        self.lanes.get(usize::from(number).wrapping_sub(1))
+    }
+}
+
+/// The way of one format: as it is when the other side agreed on it too, by a table between the laws, or none.
+fn passage(format: &Format, to: &Session) -> (Passage, u8) {
+    if let Some(same) = to.formats.iter().find(|other| other.same_as(format)) {
+        return (Passage::Pass, same.payload_type);
+    }
+    let translated = to.formats.iter().find_map(|other| {
+        let table = g711::transcoder(law(format.kind)?, law(other.kind)?)?;
+        Some((Passage::Translate(table), other.payload_type))
+    });
+    translated.unwrap_or((Passage::Drop, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Codec;
+
+    fn codec(payload_type: u8, name: &str, clock_rate_hz: u32) -> Codec {
+        Codec {
+            payload_type,
+            name: name.into(),
+            clock_rate_hz,
+            channels: 1,
+            fmtp: String::new(),
+        }
+    }
+
+    fn connect(codecs: Vec<Codec>) -> Connect {
+        Connect {
+            stream: "s".into(),
+            remote_address: "127.0.0.2".into(),
+            remote_port: 4000,
+            remote_rtcp_port: 0,
+            codecs,
+            direction: "sendrecv".into(),
+            rtcp_mux: false,
+            latch: true,
+            ptime_ms: 20,
+            media_timeout_ms: 0,
+        }
+    }
+
+    fn session(codecs: Vec<Codec>) -> Session {
+        Session::new(&connect(codecs), IpAddr::from([127, 0, 0, 1])).expect("a session")
+    }
+
+    fn refused(change: impl Fn(&mut Connect)) -> String {
+        let mut connect = connect(vec![codec(0, "PCMU", 8000)]);
+        change(&mut connect);
+        match Session::new(&connect, IpAddr::from([127, 0, 0, 1])) {
+            Ok(_) => "accepted".into(),
+            Err(failed) => failed.code,
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_code() {
+        assert_eq!(refused(|_| ()), "accepted");
+        assert_eq!(refused(|it| it.remote_address = "host.example".into()), "address");
+        assert_eq!(refused(|it| it.remote_address = "::1".into()), "address");
+        assert_eq!(refused(|it| it.direction = "both".into()), "codec");
+        assert_eq!(refused(|it| it.codecs.clear()), "codec");
+        assert_eq!(
+            refused(|it| it.codecs = vec![codec(101, "telephone-event", 8000)]),
+            "codec"
+        );
+        assert_eq!(refused(|it| it.codecs = vec![codec(128, "PCMU", 8000)]), "codec");
+        assert_eq!(refused(|it| it.codecs = vec![codec(0, "PCMU", 0)]), "codec");
+        assert_eq!(refused(|it| it.remote_port = 65535), "accepted");
+    }
+
+    #[test]
+    fn an_address_of_nobody_is_a_hold__rfc3264_8_4() {
+        let mut held = connect(vec![codec(0, "PCMU", 8000)]);
+        held.remote_address = "0.0.0.0".into();
+        let local = IpAddr::from([127, 0, 0, 1]);
+        assert_eq!(Session::new(&held, local).expect("held").remote, None);
+        held.remote_address = "127.0.0.2".into();
+        held.remote_port = 0;
+        assert_eq!(Session::new(&held, local).expect("held").remote, None);
+    }
+
+    #[test]
+    fn the_other_side_keeps_its_own_payload_types() {
+        let from = session(vec![
+            codec(0, "PCMU", 8000),
+            codec(96, "telephone-event", 8000),
+            codec(18, "G729", 8000),
+        ]);
+        let to = session(vec![
+            codec(8, "PCMA", 8000),
+            codec(101, "telephone-event", 8000),
+            codec(97, "G729", 8000),
+        ]);
+        let plan = Plan::new(&from, Some(&to));
+        let way = |payload_type| plan.lane(payload_type).map(|lane| (lane.passage, lane.payload_type));
+        let table = g711::transcoder(Law::Mu, Law::A).expect("two laws");
+        assert_eq!(way(0), Some((Passage::Translate(table), 8)));
+        assert_eq!(way(96), Some((Passage::Pass, 101)));
+        assert_eq!(way(18), Some((Passage::Pass, 97)));
+        assert_eq!(way(13), None);
+    }
+
+    #[test]
+    fn a_common_format_passes_even_when_it_is_not_the_first() {
+        let from = session(vec![codec(8, "PCMA", 8000)]);
+        let to = session(vec![codec(0, "PCMU", 8000), codec(8, "PCMA", 8000)]);
+        let lane = *Plan::new(&from, Some(&to)).lane(8).expect("agreed");
+        assert_eq!((lane.passage, lane.payload_type), (Passage::Pass, 8));
+    }
+
+    #[test]
+    fn what_the_other_side_lacks_is_dropped() {
+        let from = session(vec![codec(0, "PCMU", 8000), codec(101, "telephone-event", 8000)]);
+        let to = session(vec![codec(0, "PCMU", 8000)]);
+        assert_eq!(
+            Plan::new(&from, Some(&to)).lane(101).map(|lane| lane.passage),
+            Some(Passage::Drop)
+        );
+        assert_eq!(
+            Plan::new(&from, None).lane(0).map(|lane| lane.passage),
+            Some(Passage::Drop)
+        );
+    }
+}

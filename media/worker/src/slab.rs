@@ -1,0 +1,163 @@
+//! Things under small numbers that are not given out again under the same key.
+
+/// A place in a slab, and the how-manieth tenant of it: a key of something that is gone finds nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub index: u32,
+    pub generation: u32,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    value: Option<Box<T>>,
+}
+
+/// Values stay where they are in memory; finding one is two loads.
+#[derive(Debug)]
+pub struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<T> Slab<T> {
+    pub fn insert(&mut self, value: Box<T>) -> Key {
+        if let Some(index) = self.free.pop() {
+            let slot = &mut self.slots[index as usize];
+            slot.value = Some(value);
+            return Key {
+                index,
+                generation: slot.generation,
+            };
+        }
+        let index = self.slots.len() as u32;
+        self.slots.push(Slot {
+            generation: 0,
+            value: Some(value),
+        });
+        Key { index, generation: 0 }
+    }
+
+    pub fn remove(&mut self, key: Key) -> Option<Box<T>> {
+        let slot = self
+            .slots
+            .get_mut(key.index as usize)
+            .filter(|slot| slot.generation == key.generation)?;
+        let value = slot.value.take()?;
+        // 30 bits, so that a key fits into an epoll token beside a few flags.
+        slot.generation = (slot.generation + 1) & 0x3FFF_FFFF;
+        self.free.push(key.index);
+        Some(value)
+    }
+
+    pub fn get(&self, key: Key) -> Option<&T> {
+        let slot = self.slots.get(key.index as usize)?;
+        if slot.generation == key.generation {
+            slot.value.as_deref()
+        } else {
+            None
+        }
+    }
+
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation == key.generation {
+            slot.value.as_deref_mut()
+        } else {
+            None
+        }
+    }
+
+    /// Two different values at once.
+    pub fn pair(&mut self, first: Key, second: Key) -> (Option<&mut T>, Option<&mut T>) {
+        let (low, high) = (
+            first.index.min(second.index) as usize,
+            first.index.max(second.index) as usize,
+        );
+        if low == high || high >= self.slots.len() {
+            return (self.get_mut(first), None);
+        }
+        let (before, after) = self.slots.split_at_mut(high);
+        let (slot_low, slot_high) = (&mut before[low], &mut after[0]);
+        let (slot_first, slot_second) = if first.index < second.index {
+            (slot_low, slot_high)
+        } else {
+            (slot_high, slot_low)
+        };
+        let alive = (
+            slot_first.generation == first.generation,
+            slot_second.generation == second.generation,
+        );
+        (
+            slot_first.value.as_deref_mut().filter(|_| alive.0),
+            slot_second.value.as_deref_mut().filter(|_| alive.1),
+        )
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.value.is_some())
+            .map(|(index, slot)| Key {
+                index: index as u32,
+                generation: slot.generation,
+            })
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
+        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
+            let generation = slot.generation;
+            let key = Key {
+                index: index as u32,
+                generation,
+            };
+            slot.value.as_deref_mut().map(|value| (key, value))
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_something_removed_finds_nothing() {
+        let mut slab = Slab::default();
+        let first = slab.insert(Box::new(1));
+        assert_eq!(slab.remove(first), Some(Box::new(1)));
+        let second = slab.insert(Box::new(2));
+        assert_eq!(second.index, first.index);
+        assert_eq!((slab.get(first), slab.get(second)), (None, Some(&2)));
+        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.len(), 1);
+    }
+
+    #[test]
+    fn pairs_are_two_different_values_in_the_order_asked_for() {
+        let mut slab = Slab::default();
+        let (a, b) = (slab.insert(Box::new('a')), slab.insert(Box::new('b')));
+        assert_eq!(slab.pair(a, b), (Some(&mut 'a'), Some(&mut 'b')));
+        assert_eq!(slab.pair(b, a), (Some(&mut 'b'), Some(&mut 'a')));
+        assert_eq!(slab.pair(a, a), (Some(&mut 'a'), None));
+        slab.remove(a);
+        assert_eq!(slab.pair(a, b), (None, Some(&mut 'b')));
+    }
+}

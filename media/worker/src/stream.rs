@@ -1,0 +1,353 @@
+//! One RTP/RTCP socket pair and all that is known of its peer.
+//!
+//! Three sockets: `any` owns the RTP port and hears everyone; `peer` shares the port and is connected to whom we talk to,
+//! so that the kernel tells the peer's packets from strangers' and sending needs no route lookup; `rtcp` is the port
+//! above. A stream belongs to one thread at a time and moves as a whole.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
+
+use crate::clock::{Clock, Nanos, MILLISECOND};
+use crate::control_traffic::ControlTraffic;
+use crate::dtmf;
+use crate::latch::{Latch, Verdict};
+use crate::protocol::{Counters, Event};
+use crate::random::Random;
+use crate::reception::Reception;
+use crate::rtcp::{self, Compound, MAX_BUILT};
+use crate::rtp::Packet;
+use crate::sending::Sending;
+use crate::session::{Lane, Plan, Session};
+use crate::slab::Key;
+use crate::sys;
+use crate::tasks::{Name, Outbox};
+
+/// One turn of a thread's loop, as its streams see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'a> {
+    pub now: Nanos,
+    pub clock: &'a Clock,
+    /// Our CNAME in reports.
+    pub cname: &'a str,
+    pub outbox: &'a Outbox,
+}
+
+/// Packet counts since the stream was opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    pub packets_in: u64,
+    pub octets_in: u64,
+    pub packets_out: u64,
+    pub octets_out: u64,
+    pub strangers: u64,
+    pub malformed: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Stream {
+    pub name: Name,
+    pub any: UdpSocket,
+    pub rtcp: UdpSocket,
+    pub peer: Option<UdpSocket>,
+    pub session: Option<Session>,
+    pub plan: Plan,
+    /// The stream on the other side of the bridge, and the bridge.
+    pub mate: Option<Key>,
+    pub bridge: Option<Key>,
+    pub sending: Sending,
+    pub counts: Counts,
+    latch: Option<Latch>,
+    reception: Reception,
+    control: ControlTraffic,
+    digits_in: dtmf::Receiver,
+    heard_at: Nanos,
+    /// Silence was told, and nothing heard since.
+    timeout_told: bool,
+    stranger_told: bool,
+    dscp: u8,
+}
+
+/// The sockets of a stream that is about to be.
+#[derive(Debug)]
+pub struct Sockets {
+    pub any: UdpSocket,
+    pub rtcp: UdpSocket,
+    pub dscp: u8,
+}
+
+impl Stream {
+    /// A stream without a peer.
+    pub fn new(name: Name, sockets: Sockets, now: Nanos) -> Self {
+        let numbers: [u8; 12] = sys::entropy();
+        let word = |at: usize| u32::from_be_bytes([numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]]);
+        let mut random = Random::new(u64::from(word(8)));
+        Self {
+            name,
+            any: sockets.any,
+            rtcp: sockets.rtcp,
+            peer: None,
+            session: None,
+            plan: Plan::default(),
+            mate: None,
+            bridge: None,
+            sending: Sending::new(word(0), word(8) as u16, word(4)),
+            counts: Counts::default(),
+            latch: None,
+            reception: Reception::default(),
+            control: ControlTraffic::new(now, &mut random),
+            digits_in: dtmf::Receiver::default(),
+            heard_at: now,
+            timeout_told: false,
+            stranger_told: false,
+            dscp: sockets.dscp,
+        }
+    }
+
+    /// Take a new session. True when `peer` is another socket now, which wants to be watched.
+    pub fn connect(&mut self, session: Session, now: Nanos) -> bool {
+        let heard_before = self.session.as_ref().is_some_and(|before| before.hears);
+        if session.hears && !heard_before {
+            self.heard_at = now;
+            self.timeout_told = false;
+        }
+        let latch = session.remote.map(|remote| match self.latch.take() {
+            Some(latch) if latch.is_for(remote, session.latch) => latch,
+            _ => Latch::new(remote, session.latch, now),
+        });
+        let aim = latch.as_ref().map(Latch::peer);
+        let moved = aim != self.peer_address();
+        self.latch = latch;
+        self.session = Some(session);
+        if moved {
+            self.control.source = None;
+            self.turn_to(aim);
+        }
+        moved
+    }
+
+    /// Whom `peer` is connected to.
+    fn peer_address(&self) -> Option<SocketAddr> {
+        self.peer.as_ref().and_then(|peer| peer.peer_addr().ok())
+    }
+
+    /// Connect a new `peer` socket. Without a route, or a descriptor for it, `any` serves alone until the latch moves.
+    fn turn_to(&mut self, aim: Option<SocketAddr>) {
+        self.peer = None; // closes it, and with it its place in the epoll set
+        self.peer = aim.and_then(|aim| sys::udp_companion(&self.any, aim, self.dscp).ok());
+    }
+
+    /// The peer's address as far as it is known.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.latch.as_ref().map(Latch::peer)
+    }
+
+    /// Whether audio may go to the peer by what was agreed.
+    pub fn may_send(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| session.sends && session.remote.is_some())
+    }
+
+    /// Whether bridged audio goes to the peer at this moment.
+    pub fn takes_bridged_audio(&self) -> bool {
+        self.may_send()
+    }
+
+    /// Decide whose a datagram is. `packet`: what it is as RTP, with a payload type that was agreed. True when it is the
+    /// peer's. `moved` is set when the `peer` socket was replaced.
+    pub fn admit(&mut self, from: SocketAddr, plausible: bool, moved: &mut bool, turn: Turn) -> bool {
+        let Some(latch) = self.latch.as_mut() else {
+            return false; // nothing was agreed yet: early packets of either kind are dropped
+        };
+        match latch.judge(from, plausible, turn.now) {
+            Verdict::Peer => true,
+            Verdict::Moved => {
+                self.turn_to(Some(from));
+                *moved = true;
+                turn.outbox.tell(Event::Latched {
+                    stream: self.name.to_string(),
+                    address: from.ip().to_string(),
+                    port: from.port(),
+                });
+                true
+            }
+            Verdict::Stranger => {
+                self.note_stranger(from, turn.outbox);
+                false
+            }
+        }
+    }
+
+    fn note_stranger(&mut self, from: SocketAddr, outbox: &Outbox) {
+        self.counts.strangers += 1;
+        if !self.stranger_told {
+            self.stranger_told = true;
+            outbox.tell(Event::Stranger {
+                stream: self.name.to_string(),
+                address: from.ip().to_string(),
+                port: from.port(),
+            });
+        }
+    }
+
+    /// Take note of a packet of the peer. True when its audio may be used.
+    pub fn hear(&mut self, packet: &Packet, lane: &Lane, datagram: &[u8], turn: Turn) -> bool {
+        self.counts.packets_in += 1;
+        self.counts.octets_in += datagram.len() as u64;
+        self.heard_at = turn.now;
+        self.timeout_told = false;
+        self.reception.note(packet, turn.now, lane.clock_rate_hz);
+        if lane.kind == crate::codec::Kind::TelephoneEvent {
+            if let Some(body) = dtmf::Body::parse(&datagram[packet.payload.clone()]) {
+                for press in self
+                    .digits_in
+                    .note(body, packet.timestamp, turn.now, lane.clock_rate_hz)
+                    .into_iter()
+                    .flatten()
+                {
+                    self.tell_digit(press, turn.outbox);
+                }
+            }
+        }
+        self.session.as_ref().is_some_and(|session| session.hears)
+    }
+
+    fn tell_digit(&self, press: dtmf::Press, outbox: &Outbox) {
+        outbox.tell(Event::Digit {
+            stream: self.name.to_string(),
+            digit: press.key.to_string(),
+            duration_ms: press.duration_ms,
+        });
+    }
+
+    /// Take in a control packet that came from `from`.
+    pub fn hear_control(&mut self, datagram: &[u8], from: SocketAddr, turn: Turn) {
+        let Some(session) = self.session.as_ref() else {
+            return;
+        };
+        let known = session.remote_rtcp == Some(from) || self.control.source == Some(from);
+        // A NAT gives RTCP a port of its own: the first one from the peer's address is taken.
+        let plausible = self.control.source.is_none() && self.remote().is_some_and(|remote| remote.ip() == from.ip());
+        if !known && !plausible {
+            return self.note_stranger(from, turn.outbox);
+        }
+        if self.control.hear(datagram, self.sending.ssrc, turn.now, turn.clock) {
+            self.control.source = Some(from);
+        } else {
+            self.counts.malformed += 1;
+        }
+    }
+
+    /// Send a datagram to the peer.
+    pub fn transmit(&mut self, datagram: &[u8]) {
+        let sent = match (&self.peer, &self.latch) {
+            (Some(peer), _) => match peer.send(datagram) {
+                // An answer "port unreachable" to an earlier packet is told with the next one, which is then not sent.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => peer.send(datagram),
+                other => other,
+            },
+            (None, Some(latch)) => self.any.send_to(datagram, latch.peer()),
+            (None, None) => return,
+        };
+        // A full socket buffer or a lost route loses this packet, as the network might.
+        if sent.is_ok() {
+            self.counts.packets_out += 1;
+            self.counts.octets_out += datagram.len() as u64;
+        }
+    }
+
+    /// The work of every tenth of a second: presses whose end was lost, silence, reports.
+    pub fn housekeeping(&mut self, random: &mut Random, turn: Turn) {
+        if self.digits_in.is_pressed() {
+            if let Some(press) = self.digits_in.expire(turn.now) {
+                self.tell_digit(press, turn.outbox);
+            }
+        }
+        let Some(session) = self.session.as_ref() else {
+            return;
+        };
+        let silent = turn.now.saturating_sub(self.heard_at);
+        if let Some(limit) = session.media_timeout {
+            if session.hears && session.remote.is_some() && silent >= limit && !self.timeout_told {
+                self.timeout_told = true;
+                turn.outbox.tell(Event::MediaTimeout {
+                    stream: self.name.to_string(),
+                    silent_ms: silent / MILLISECOND,
+                });
+            }
+        }
+        if self.control.is_due(turn.now, random) {
+            self.report(false, turn);
+        }
+    }
+
+    /// Send a report to the peer; the last one says goodbye.
+    pub fn report(&mut self, goodbye: bool, turn: Turn) {
+        let Some(session) = self.session.as_ref() else {
+            return;
+        };
+        let rate_hz = session.own().map_or(8000, |format| format.clock_rate_hz);
+        let Some(facts) = self
+            .control
+            .facts(&self.sending, &mut self.reception, rate_hz, turn.now, turn.clock)
+        else {
+            return;
+        };
+        let mut octets = [0; MAX_BUILT];
+        let compound = Compound {
+            ssrc: self.sending.ssrc,
+            sender: facts.sender,
+            report: facts.report,
+            name: turn.cname,
+            goodbye,
+        };
+        let length = rtcp::build(&compound, &mut octets);
+        let report = &octets[..length];
+        // What cannot be sent now is said again in the next report.
+        let _: io::Result<usize> = if session.rtcp_mux {
+            match (&self.peer, self.remote()) {
+                (Some(peer), _) => peer.send(report),
+                (None, Some(remote)) => self.any.send_to(report, remote),
+                (None, None) => Ok(0),
+            }
+        } else {
+            match self.control_remote(session) {
+                Some(remote) => self.rtcp.send_to(report, remote),
+                None => Ok(0),
+            }
+        };
+    }
+
+    /// Where reports go: where the peer's came from; else as signalled, unless the latch says that the peer is elsewhere.
+    fn control_remote(&self, session: &Session) -> Option<SocketAddr> {
+        let remote = self.remote()?;
+        self.control.source.or_else(|| {
+            if session.remote == Some(remote) {
+                session.remote_rtcp
+            } else {
+                remote
+                    .port()
+                    .checked_add(1)
+                    .map(|port| SocketAddr::new(remote.ip(), port))
+            }
+        })
+    }
+
+    /// The counters as the controller sees them.
+    pub fn counters(&self) -> Counters {
+        let counts = &self.counts;
+        Counters {
+            packets_in: counts.packets_in,
+            bytes_in: counts.octets_in,
+            packets_out: counts.packets_out,
+            bytes_out: counts.octets_out,
+            lost_in: self.reception.lost(),
+            strangers: counts.strangers,
+            malformed: counts.malformed,
+            jitter_ms: self.reception.jitter_ms(),
+            round_trip_ms: self.control.round_trip_ms.unwrap_or(-1.0),
+            remote_lost: self.control.remote_lost.map_or(-1, |lost| i64::from(lost.max(0))),
+        }
+    }
+}

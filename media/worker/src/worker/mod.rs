@@ -1,0 +1,241 @@
+//! A media thread: one epoll loop that owns streams, bridges and whatever happens on them.
+//!
+//! Nothing here is shared and nothing is locked. A turn of the loop waits for packets, for a task or for the next tick,
+//! reads the clock once, then handles all that is ready. Every socket is read once a turn: a busy one does not keep
+//! others waiting, and the level-triggered epoll set brings it back.
+//!
+//! A panic is a bug of ours. It ends the stream whose packet or task was in hand, is told as `Failed(code="internal")`,
+//! and the loop goes on: one call is lost, not all of them.
+
+mod packets;
+mod tasks;
+mod timers;
+
+use std::collections::HashMap;
+use std::io;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::clock::{Clock, Nanos, MILLISECOND};
+use crate::log;
+use crate::protocol::{Event, Failed};
+use crate::random::Random;
+use crate::slab::{Key, Slab};
+use crate::stream::Stream;
+use crate::sys::{self, Epoll, Ready, Waker};
+use crate::tasks::{Inlet, Name, Outbox, Task, Up};
+use crate::wheel::Wheel;
+
+/// The largest datagram that is looked at; RTP of any codec is far below.
+const MAX_DATAGRAM: usize = 2048;
+/// Sockets that one wait may report.
+const MAX_READY: usize = 1024;
+/// How often streams are looked after without a packet.
+const HOUSEKEEPING: Nanos = 100 * MILLISECOND;
+
+const WAKER_TOKEN: u64 = u64::MAX;
+
+/// Which of a stream's sockets is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Port {
+    Any = 0,
+    Peer = 1,
+    Control = 2,
+}
+
+/// Two joined streams.
+#[derive(Debug)]
+struct Bridge {
+    name: Name,
+    first: Key,
+    second: Key,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Worker {
+    clock: Clock,
+    cname: String,
+    epoll: Epoll,
+    waker: Arc<Waker>,
+    tasks: Receiver<Task>,
+    outbox: Outbox,
+    streams: Slab<Stream>,
+    stream_keys: HashMap<Name, Key>,
+    bridges: Slab<Bridge>,
+    bridge_keys: HashMap<Name, Key>,
+    wheel: Wheel,
+    random: Random,
+    now: Nanos,
+    housekeeping_at: Nanos,
+    /// The stream in hand, to be blamed for a panic.
+    current: Option<Key>,
+    datagram: Box<[u8; MAX_DATAGRAM]>,
+    stopping: bool,
+}
+
+/// The clock, the way up and the name, borrowed apart from the streams.
+macro_rules! turn {
+    ($worker:expr) => {
+        $crate::stream::Turn {
+            now: $worker.now,
+            clock: &$worker.clock,
+            cname: &$worker.cname,
+            outbox: &$worker.outbox,
+        }
+    };
+}
+pub(crate) use turn;
+
+/// Start a media thread.
+pub fn start(number: usize, clock: Clock, outbox: Outbox) -> io::Result<(Inlet, JoinHandle<()>)> {
+    let (sender, receiver) = mpsc::channel();
+    let waker = Arc::new(Waker::new()?);
+    let mut worker = Worker::new(clock, receiver, waker.clone(), outbox)?;
+    let thread = std::thread::Builder::new()
+        .name(format!("media-{number}"))
+        .spawn(move || worker.run_to_the_end())?;
+    Ok((Inlet::new(sender, waker), thread))
+}
+
+impl Worker {
+    fn new(clock: Clock, tasks: Receiver<Task>, waker: Arc<Waker>, outbox: Outbox) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        epoll.add(&*waker, WAKER_TOKEN)?;
+        let name: [u8; 12] = sys::entropy();
+        let now = clock.now();
+        Ok(Self {
+            clock,
+            cname: name.iter().map(|octet| format!("{octet:02x}")).collect(),
+            epoll,
+            waker,
+            tasks,
+            outbox,
+            streams: Slab::default(),
+            stream_keys: HashMap::new(),
+            bridges: Slab::default(),
+            bridge_keys: HashMap::new(),
+            wheel: Wheel::new(now),
+            random: Random::new(u64::from_be_bytes(sys::entropy())),
+            now,
+            housekeeping_at: now,
+            current: None,
+            datagram: Box::new([0; MAX_DATAGRAM]),
+            stopping: false,
+        })
+    }
+
+    fn run_to_the_end(&mut self) {
+        while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            if let Some(key) = self.current.take() {
+                self.give_up(key);
+            }
+        }
+        self.outbox.send(Up::Stopped);
+    }
+
+    /// End the stream that was in hand when the code gave way.
+    fn give_up(&mut self, key: Key) {
+        let Some(name) = self.streams.get(key).map(|stream| stream.name.clone()) else {
+            return;
+        };
+        log::error("stream_panicked", &[("stream", &name)]);
+        self.outbox.tell(Event::Failed(Failed::new(
+            "stream",
+            &name,
+            "internal",
+            "a bug in the worker; the stream was closed",
+        )));
+        // A second panic while closing must not end the thread either.
+        if catch_unwind(AssertUnwindSafe(|| self.close(&name))).is_err() {
+            self.streams.remove(key);
+            self.stream_keys.remove(&name);
+        }
+    }
+
+    fn run(&mut self) {
+        let mut ready = vec![Ready::EMPTY; MAX_READY];
+        while !self.stopping {
+            let timeout_ms = self.timeout_ms();
+            let ready = self.epoll.wait(&mut ready, timeout_ms);
+            self.now = self.clock.now();
+            for one in ready {
+                match one.token() {
+                    WAKER_TOKEN => {
+                        self.waker.reset();
+                        self.take_tasks();
+                    }
+                    token => {
+                        let (key, port) = from_token(token);
+                        self.current = Some(key);
+                        match port {
+                            Port::Peer => self.receive_from_peer(key),
+                            Port::Any => self.receive_from_anyone(key),
+                            Port::Control => self.receive_control(key),
+                        }
+                    }
+                }
+            }
+            self.tick();
+        }
+    }
+
+    /// How long the loop may sleep.
+    fn timeout_ms(&self) -> i32 {
+        if self.streams.is_empty() {
+            return -1;
+        }
+        let next = self
+            .wheel
+            .next_at()
+            .map_or(self.housekeeping_at, |at| at.min(self.housekeeping_at));
+        // Rounded up: waking before the tick would only mean another turn.
+        next.saturating_sub(self.clock.now()).div_ceil(MILLISECOND).min(1000) as i32
+    }
+
+    /// Have the sockets of a stream watched by this thread.
+    fn watch(&self, key: Key) {
+        let Some(stream) = self.streams.get(key) else {
+            return;
+        };
+        let mut result = self.epoll.add(&stream.any, token(key, Port::Any));
+        result = result.and(self.epoll.add(&stream.rtcp, token(key, Port::Control)));
+        if let Err(error) = result {
+            log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
+        }
+        self.watch_peer(key);
+    }
+
+    /// Have the `peer` socket watched after it was replaced. The old one left the set when it was closed.
+    fn watch_peer(&self, key: Key) {
+        if let Some(stream) = self.streams.get(key) {
+            if let Some(Err(error)) = stream
+                .peer
+                .as_ref()
+                .map(|peer| self.epoll.add(peer, token(key, Port::Peer)))
+            {
+                log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
+            }
+        }
+    }
+}
+
+/// Slab index, generation and socket in one number: 32, 30 and 2 bits.
+fn token(key: Key, port: Port) -> u64 {
+    (u64::from(key.index) << 32) | (u64::from(key.generation) << 2) | port as u64
+}
+
+fn from_token(token: u64) -> (Key, Port) {
+    let port = match token & 3 {
+        0 => Port::Any,
+        1 => Port::Peer,
+        _ => Port::Control,
+    };
+    let key = Key {
+        index: (token >> 32) as u32,
+        generation: (token as u32) >> 2,
+    };
+    (key, port)
+}

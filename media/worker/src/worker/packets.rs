@@ -1,0 +1,122 @@
+//! The packet path: from one stream's socket to its mate's, without an allocation, a lock or a copy.
+
+use super::{turn, Worker};
+use crate::clock::Nanos;
+use crate::rtp::{self, Packet, HEADER};
+use crate::sending::Source;
+use crate::session::{Lane, Passage};
+use crate::slab::Key;
+use crate::stream::Stream;
+
+impl Worker {
+    /// A packet from the connected peer: the hot path.
+    pub(super) fn receive_from_peer(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(peer) = stream.peer.as_ref() else {
+            return;
+        };
+        // An error here is an ICMP answer to what we sent; the peer may be back with the next packet.
+        let Ok(length) = peer.recv(&mut self.datagram[..]) else {
+            return;
+        };
+        let Some(from) = stream.remote() else {
+            return;
+        };
+        self.accept(key, length, from);
+    }
+
+    /// A packet on the port from anyone whom the kernel does not know as the peer.
+    pub(super) fn receive_from_anyone(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Ok((length, from)) = stream.any.recv_from(&mut self.datagram[..]) else {
+            return;
+        };
+        self.accept(key, length, from);
+    }
+
+    pub(super) fn receive_control(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Ok((length, from)) = stream.rtcp.recv_from(&mut self.datagram[..]) else {
+            return;
+        };
+        stream.hear_control(&self.datagram[..length], from, turn!(self));
+    }
+
+    fn accept(&mut self, key: Key, length: usize, from: std::net::SocketAddr) {
+        let turn = turn!(self);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let datagram = &self.datagram[..length];
+        if rtp::is_rtcp(datagram) && stream.session.as_ref().is_some_and(|session| session.rtcp_mux) {
+            if stream.admit(from, false, &mut false, turn) {
+                stream.hear_control(datagram, from, turn);
+            }
+            return;
+        }
+        let known = rtp::parse(datagram).and_then(|packet| {
+            let lane = *stream.plan.lane(packet.payload_type)?;
+            Some((packet, lane))
+        });
+        let mut moved = false;
+        if !stream.admit(from, known.is_some(), &mut moved, turn) {
+            return;
+        }
+        match known {
+            None => stream.counts.malformed += 1,
+            Some((packet, lane)) => {
+                if stream.hear(&packet, &lane, datagram, turn) {
+                    self.relay(key, &packet, &lane);
+                }
+            }
+        }
+        if moved {
+            self.watch_peer(key);
+        }
+    }
+
+    /// Pass a packet, which lies in `datagram`, to the other side of the bridge.
+    fn relay(&mut self, key: Key, packet: &Packet, lane: &Lane) {
+        let Some(mate) = self.streams.get(key).and_then(|stream| stream.mate) else {
+            return;
+        };
+        let Some(mate) = self.streams.get_mut(mate) else {
+            return;
+        };
+        if lane.passage == Passage::Drop || !mate.takes_bridged_audio() {
+            return;
+        }
+        let source = Source::Bridged {
+            stream: key.index,
+            ssrc: packet.ssrc,
+        };
+        forward(mate, source, packet, lane, &mut self.datagram[..], self.now);
+    }
+}
+
+/// Write the header that `mate`'s peer shall see just before the payload, over whatever CSRCs and extensions were there,
+/// translate the payload in place, and send.
+fn forward(mate: &mut Stream, source: Source, packet: &Packet, lane: &Lane, datagram: &mut [u8], now: Nanos) {
+    let Some(stamp) = mate
+        .sending
+        .relay(source, packet, lane.payload_type, now, lane.clock_rate_hz)
+    else {
+        return;
+    };
+    if let Passage::Translate(table) = lane.passage {
+        for octet in &mut datagram[packet.payload.clone()] {
+            *octet = table[usize::from(*octet)];
+        }
+    }
+    let out = &mut datagram[packet.payload.start - HEADER..packet.payload.end];
+    if let Some(head) = out.first_chunk_mut::<HEADER>() {
+        rtp::write(head, stamp);
+        mate.transmit(out);
+    }
+}

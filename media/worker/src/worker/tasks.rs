@@ -1,0 +1,204 @@
+//! What the control thread asks for, carried out on the streams of this thread.
+
+use super::{turn, Bridge, Worker};
+use crate::log;
+use crate::protocol::{Event, Failed};
+use crate::session::{Plan, Session};
+use crate::slab::Key;
+use crate::stream::Stream;
+use crate::tasks::{Name, Task};
+
+impl Worker {
+    pub(super) fn take_tasks(&mut self) {
+        while let Ok(task) = self.tasks.try_recv() {
+            self.current = None;
+            self.carry_out(task);
+        }
+    }
+
+    fn carry_out(&mut self, task: Task) {
+        match task {
+            Task::Attach(stream) => self.attach(stream),
+            Task::Detach { stream, reply } => {
+                let stream = self.detach(&stream);
+                // Who asked has a deadline; a stream that nobody waits for any more is taken back.
+                if let Err(unsent) = reply.try_send(stream) {
+                    if let std::sync::mpsc::TrySendError::Disconnected(Some(stream))
+                    | std::sync::mpsc::TrySendError::Full(Some(stream)) = unsent
+                    {
+                        self.attach(stream);
+                    }
+                }
+            }
+            Task::Connect { stream, session } => self.connect(&stream, *session),
+            Task::Bridge { bridge, first, second } => self.bridge(bridge, &first, &second),
+            Task::Unbridge { bridge } => self.unbridge(&bridge),
+            Task::Stats { stream } => {
+                if let Some(stream) = self.find(&stream) {
+                    let event = Event::StreamStats {
+                        stream: stream.name.to_string(),
+                        counters: stream.counters(),
+                    };
+                    self.outbox.tell(event);
+                }
+            }
+            Task::Close { stream } => self.close(&stream),
+            Task::Stop => self.stop(),
+        }
+    }
+
+    /// The stream of this name; it is blamed for what goes wrong from here on.
+    fn find(&mut self, name: &str) -> Option<&mut Stream> {
+        let key = *self.stream_keys.get(name)?;
+        self.current = Some(key);
+        self.streams.get_mut(key)
+    }
+
+    fn attach(&mut self, stream: Box<Stream>) {
+        if self.streams.is_empty() {
+            self.housekeeping_at = self.now;
+        }
+        let name = stream.name.clone();
+        let key = self.streams.insert(stream);
+        self.stream_keys.insert(name, key);
+        self.watch(key);
+    }
+
+    /// Only a stream that is in no bridge can leave.
+    fn detach(&mut self, name: &str) -> Option<Box<Stream>> {
+        let key = *self.stream_keys.get(name)?;
+        let stream = self.streams.get(key).filter(|stream| stream.bridge.is_none())?;
+        for socket in [Some(&stream.any), Some(&stream.rtcp), stream.peer.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            // It was added when the stream came; a failure leaves events that find nobody.
+            let _ = self.epoll.remove(socket);
+        }
+        self.stream_keys.remove(name);
+        self.streams.remove(key)
+    }
+
+    fn connect(&mut self, name: &str, session: Session) {
+        let now = self.now;
+        let Some(stream) = self.find(name) else {
+            return;
+        };
+        let moved = stream.connect(session, now);
+        let key = self.stream_keys[name];
+        if moved {
+            self.watch_peer(key);
+        }
+        self.plan_ways(key);
+    }
+
+    /// Work out anew how the packets of a stream, and of its mate, pass.
+    fn plan_ways(&mut self, key: Key) {
+        let Some(mate) = self.streams.get(key).map(|stream| stream.mate) else {
+            return;
+        };
+        let Some(mate) = mate else {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.plan = stream
+                    .session
+                    .as_ref()
+                    .map_or_else(Plan::default, |session| Plan::new(session, None));
+            }
+            return;
+        };
+        let (Some(one), Some(other)) = self.streams.pair(key, mate) else {
+            return;
+        };
+        one.plan = plan(one, other);
+        other.plan = plan(other, one);
+        let (Some(from), Some(to)) = (&one.session, &other.session) else {
+            return;
+        };
+        let deaf = |plan: &Plan, session: &Session| {
+            let own = session.own().and_then(|format| plan.lane(format.payload_type));
+            own.is_some_and(|lane| lane.passage == crate::session::Passage::Drop)
+        };
+        if deaf(&one.plan, from) || deaf(&other.plan, to) {
+            let names = |session: &Session| session.own().map_or(String::new(), |format| format.name.clone());
+            let reason = format!("no way between {} and {}", names(from), names(to));
+            let bridge = one
+                .bridge
+                .and_then(|key| self.bridges.get(key))
+                .map_or("", |bridge| &bridge.name);
+            self.outbox
+                .tell(Event::Failed(Failed::new("bridge", bridge, "codec", reason)));
+        }
+    }
+
+    fn bridge(&mut self, name: Name, first: &str, second: &str) {
+        let (Some(&first), Some(&second)) = (self.stream_keys.get(first), self.stream_keys.get(second)) else {
+            log::error("bridge_without_streams", &[("bridge", &name)]);
+            return;
+        };
+        self.current = Some(first);
+        let key = self.bridges.insert(Box::new(Bridge {
+            name: name.clone(),
+            first,
+            second,
+        }));
+        self.bridge_keys.insert(name, key);
+        for (one, other) in [(first, second), (second, first)] {
+            if let Some(stream) = self.streams.get_mut(one) {
+                stream.bridge = Some(key);
+                stream.mate = Some(other);
+            }
+        }
+        self.plan_ways(first);
+    }
+
+    fn unbridge(&mut self, name: &str) {
+        let Some(bridge) = self.bridge_keys.remove(name).and_then(|key| self.bridges.remove(key)) else {
+            return;
+        };
+        for key in [bridge.first, bridge.second] {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.bridge = None;
+                stream.mate = None;
+            }
+            self.plan_ways(key);
+        }
+    }
+
+    /// End a stream and what it takes part in. Its sockets close with it.
+    pub(super) fn close(&mut self, name: &str) {
+        let Some(key) = self.stream_keys.remove(name) else {
+            return;
+        };
+        self.current = Some(key);
+        let bridge = self.streams.get(key).and_then(|stream| stream.bridge);
+        if let Some(bridge) = bridge
+            .and_then(|key| self.bridges.get(key))
+            .map(|bridge| bridge.name.clone())
+        {
+            self.unbridge(&bridge);
+        }
+        let turn = turn!(self);
+        let Some(mut stream) = self.streams.remove(key) else {
+            return;
+        };
+        stream.report(true, turn);
+        self.outbox.tell(Event::Closed {
+            stream: name.to_owned(),
+            counters: stream.counters(),
+        });
+    }
+
+    fn stop(&mut self) {
+        let names: Vec<Name> = self.stream_keys.keys().cloned().collect();
+        for name in names {
+            self.close(&name);
+        }
+        self.stopping = true;
+    }
+}
+
+fn plan(from: &Stream, to: &Stream) -> Plan {
+    from.session
+        .as_ref()
+        .map_or_else(Plan::default, |session| Plan::new(session, to.session.as_ref()))
+}
