@@ -194,6 +194,7 @@ class World:
         self._tick = 0
         self._inbox: deque[sip.Event | sip.Traced | sip.Dropped] = deque()
         self._draining = False
+        self.left_over: list[str] = []
         self._on_answer: Callable[[Phone], None] = lambda phone: None
         settings: dict[str, object] = {
             "account_sid": "AC" + "0" * 32,
@@ -348,12 +349,16 @@ class World:
 
     # --- what must be true at the end -----------------------------------------------------------------------------
 
-    def leaks(self) -> list[str]:
-        """Everything that still lives, anywhere."""
+    def checkpoint(self, *, with_phones: bool) -> None:
+        """Note what lives now, although all should be over."""
+        self.left_over = self.leaks(with_phones=with_phones)
+
+    def leaks(self, *, with_phones: bool = True) -> list[str]:
+        """Everything that still lives."""
         found = [f"server {name}={n}" for name, n in self.server.counts().items() if n]
         found += [f"registry {name}={n}" for name, n in self.registry.counts().items() if n]
         for host, phone in self.phones.items():
-            if not phone.script.silent:
+            if with_phones and not phone.script.silent:
                 found += [f"phone {host} {name}={n}" for name, n in phone.endpoint.counts().items() if n]
                 found += [f"phone {host} session {session}" for session in phone.sessions]
         if not self.engine.empty:
