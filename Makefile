@@ -1,6 +1,7 @@
 # dialplane: `make run` to see it work, `make test` to check it. `make help` lists the rest.
 #
 #   make run DEMO=0        the server and the demo application, without the demo call
+#   make run RCML_URL=...  the number 2000 asks this application
 #   make run PYTHON=...    with a certain Python (3.11 or newer)
 #   make test ONLY=sipp    some stages only, see .ci/test
 VENV   ?= .venv
@@ -15,7 +16,7 @@ help: ## this list
 
 run: ## set up what is missing, start the server with its demo application, place one call
 	@.ci/setup run
-	@exec $(VENV)/bin/python -m server.demo $(if $(filter 0 no off,$(DEMO)),--no-call)
+	@exec $(VENV)/bin/python -m server.demo $(if $(filter 0 no off,$(DEMO)),--no-call) $(if $(RCML_URL),--rcml-url '$(RCML_URL)')
 
 test: ## set up what is missing, run every check and test
 	@.ci/setup test

@@ -33,6 +33,7 @@ from server.storage.reader import Reader
 HOST = "127.0.0.1"
 NUMBER = "1000"  # answered by the demo application
 OWN_NUMBER = "2000"  # answered by the RCML URL that was given
+CALLEE_PORT = 5070  # where the called phone is, unless somebody else is there
 
 CONFIGURATION = """\
 # Written by `make run` for the demo, anew each time. Your own configuration begins as a copy of this.
@@ -91,8 +92,8 @@ async def demo(options: argparse.Namespace) -> int:
     async with AsyncExitStack() as unwind:
         callee = Phone("callee", HOST, ring_s=RING_S, greeting=sound.melody()[: sound.RATE_HZ // 2])
         caller = Phone("caller", HOST)
-        for phone in (callee, caller):
-            await phone.start()
+        for phone, port in ((callee, free_port(CALLEE_PORT)), (caller, 0)):
+            await phone.start(port)
             unwind.push_async_callback(phone.stop)
         application = Application(HOST, callee.uri)
         await application.start()

@@ -30,7 +30,7 @@ class State(enum.Enum):
 
 
 class Phone:
-    """One user agent on `host` and a free port."""
+    """One user agent on `host`, over UDP."""
 
     def __init__(self, name: str, host: str, ring_s: float = 0.0, greeting: Samples | None = None) -> None:
         """ring_s: how long a call to it rings before it answers. greeting: what it says then."""
@@ -56,8 +56,8 @@ class Phone:
     def uri(self) -> str:
         return f"sip:{self.name}@{self.host}:{self.port}"
 
-    async def start(self) -> None:
-        (listener,) = await self._driver.start([("udp", self.host, 0)])
+    async def start(self, port: int = 0) -> None:
+        (listener,) = await self._driver.start([("udp", self.host, port)])
         self.port = listener.bind.port
         self.audio = await Audio.open(self.host)
 
