@@ -50,7 +50,17 @@ def parse_host_port(text: str) -> HostPort:
     return HostPort(found["v6"] or found["host"], port)
 
 
-def _listen(text: str) -> str:
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where SIP is received. host: an IP literal without brackets; port 0: one that is free."""
+
+    transport: str
+    host: str
+    port: int
+
+
+def parse_listen(text: str) -> ListenAddress:
+    """`udp:0.0.0.0:5060` or `tcp:[::]:5060`. ValueError says what is wrong, for the operator."""
     transport, colon, rest = text.partition(":")
     if not colon or transport.lower() not in TRANSPORTS:
         raise ValueError(f'"{text}" does not begin with a transport; write for example "udp:0.0.0.0:5060" or "tcp:[::]:5060"')
@@ -59,7 +69,12 @@ def _listen(text: str) -> str:
         ipaddress.ip_address(place.host)
     except ValueError:
         raise ValueError(f'"{place.host}" is not an IP address: listen on an address, and put a name into sip.advertise') from None
-    return f"{transport.lower()}:{place}"
+    return ListenAddress(transport.lower(), place.host, place.port)
+
+
+def _listen(text: str) -> str:
+    place = parse_listen(text)
+    return f"{place.transport}:{HostPort(place.host, place.port)}"
 
 
 def _host_port(text: str) -> str:

@@ -1,0 +1,130 @@
+"""What Prometheus reads at `/metrics`. Names begin with `dialplane_`; labels have few values, whatever peers send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from server.calls.outputs import CallRecord, Fetch, Fetched, Notification, Recording
+from sip.core.outputs import Dropped, Traced
+
+_METHODS = frozenset(
+    {
+        *("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "INFO", "UPDATE"),
+        *("PRACK", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE", "PUBLISH"),
+    }
+)
+_HTTP_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_CALL_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 14400)
+_RING_BUCKETS = (0, 1, 2, 5, 10, 15, 20, 30, 60, 120)
+
+
+class Metrics:
+    """All counters of one server, in a registry of its own."""
+
+    def __init__(self, version: str = "") -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        Info("dialplane_build", "Which program this is", registry=registry).info({"version": version or _version()})
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"dialplane_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(f"dialplane_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self._calls = counter("legs_ended", "Legs that ended: how, and by whom", "direction", "cause", "by")
+        self._talk = histogram("leg_talk_seconds", "Answered legs: answer to end", _CALL_BUCKETS, "direction")
+        self._ring = histogram("leg_ring_seconds", "Legs: begin to answer or failure", _RING_BUCKETS, "direction")
+        self._http = counter("http_requests", "Requests to applications, by result", "purpose", "result")
+        self._http_s = histogram("http_seconds", "Requests to applications: time taken", _HTTP_BUCKETS, "purpose")
+        self._sip = counter("sip_messages", "SIP messages: methods, and classes of responses", "direction", "transport", "message")
+        self._again = counter("sip_retransmissions", "SIP messages seen or sent before", "direction")
+        self._dropped = counter("sip_dropped", "SIP input thrown away or refused below the calls", "reason")
+        self._notices = counter("notifications", "Notifications to authors of applications", "code", "level")
+        self._recorded = counter("recording_seconds", "Seconds of finished recordings")
+        self._recordings = counter("recordings", "Finished recordings")
+        self._internal = counter("internal_errors", "Faults of the server itself: each is a bug")
+
+    def sip(self, event: Traced | Dropped) -> None:
+        match event:
+            case Dropped():
+                self._dropped.labels(event.reason).inc()
+            case Traced():
+                direction = event.direction.value
+                self._sip.labels(direction, event.flow.transport, _message(event.summary)).inc()
+                if event.repeated:
+                    self._again.labels(direction).inc()
+
+    def fetched(self, request: Fetch, answer: Fetched) -> None:
+        result = answer.error or ("200" if answer.status == 200 else f"{answer.status // 100}xx")
+        self._http.labels(request.purpose, result).inc()
+        self._http_s.labels(request.purpose).observe(answer.elapsed_ms / 1000)
+
+    def ended(self, record: CallRecord) -> None:
+        self._calls.labels(record.direction, record.ended.cause.value, record.ended.by.value).inc()
+        self._ring.labels(record.direction).observe(record.ring_duration_s)
+        if record.answered_at is not None:
+            self._talk.labels(record.direction).observe(record.ended_at - record.answered_at)
+
+    def notified(self, notification: Notification) -> None:
+        self._notices.labels(str(notification.code), notification.level).inc()
+
+    def recorded(self, recording: Recording) -> None:
+        self._recordings.inc()
+        self._recorded.inc(recording.duration_ms / 1000)
+
+    def internal_error(self) -> None:
+        self._internal.inc()
+
+    # --- what is read when asked
+
+    def watch_live(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """`counts`: what lives at the moment, by name; asked at every reading."""
+        self.registry.register(_Live(counts))
+
+    def watch_storage(self, waiting: Callable[[], int], written: Callable[[], int], dropped: Callable[[], int]) -> None:
+        for name, text, read in (
+            ("dialplane_storage_waiting", "Items that wait to be written to the database", waiting),
+            ("dialplane_storage_written", "Items written to the database since the start", written),
+            ("dialplane_storage_dropped", "Items that were never written: the queue was full, or the database refused them", dropped),
+        ):
+            Gauge(name, text, registry=self.registry).set_function(read)
+
+    def text(self) -> bytes:
+        """The exposition format, version 0.0.4."""
+        return generate_latest(self.registry)
+
+
+class _Live(Collector):
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        family = GaugeMetricFamily("dialplane_live", "What lives at the moment: calls, sessions, transactions ...", labels=["what"])
+        for name, count in self._counts().items():
+            family.add_metric([name], count)
+        return [family]
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []  # nothing is asked before the server runs
+
+
+def _message(summary: str) -> str:
+    """`INVITE`, `2xx`: a label with few values out of a message's summary."""
+    word = summary.split(" ", 1)[0]
+    if word.isdigit() and len(word) == 3:
+        return f"{word[0]}xx"
+    return word if word in _METHODS else "other"
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dialplane")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,113 @@
+"""What must not be read in logs and timelines: credentials always, numbers and addresses as the operator chooses. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+HIDDEN = "***"
+Level = Literal["none", "numbers", "all"]
+
+# Header fields whose value proves who someone is. A folded value goes on in lines that begin with a blank (RFC 3261 7.3.1).
+_CREDENTIALS = re.compile(
+    rb"^((?:Proxy-)?Authorization|Authentication-Info)([ \t]*:[ \t]*)([^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
+)
+_SCHEME_AND_USER = re.compile(rb'(?P<scheme>\w+)|username="(?P<user>[^"]*)"|realm="(?P<realm>[^"]*)"', re.IGNORECASE)
+# sip:user:password@host and http://user:password@host, wherever they stand.
+_USERINFO = re.compile(r"(?P<before>\b(?:sips?:|https?://)[^\s:@<>\"/?;]*):[^\s@<>\"/]+@")
+# password=... of a URL's query or a form; a=b pairs with such names.
+_SECRET_PAIR = re.compile(r"(?i)(?P<name>(?<![A-Za-z0-9])(?:password|passwd|pwd|secret|token|api_?key|auth_?token)=)[^&\s\"'<>;]+")
+# password="..." as an attribute of a document's <Sip>.
+_SECRET_ATTRIBUTE = re.compile(r"(?i)\b(?P<name>password\s*=\s*)(?P<quote>[\"'])[^\"'<]*(?P=quote)")
+_SECRET_NAME = re.compile(r"(?i)(?:^|[_\-.])(?:password|passwd|pwd|secret|token|api_?key|auth_?token)$|authtoken$")
+_CRYPTO = re.compile(r"(?im)^(a=crypto:\S+ \S+ inline:)[^\r\n|;]+")  # SRTP keys in SDP (RFC 4568 9.1)
+# Five digits and more, with the separators that people write between them.
+_NUMBER = re.compile(r"(?<![\w.\-:])\+?\d(?:[\-. ()]?\d){4,}(?![\w\-])")
+_IPV4 = re.compile(r"\b(\d{1,3})\.(\d{1,3})\.\d{1,3}\.\d{1,3}\b")
+_IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f.]{0,15}){2,7}(?![\w:])")
+
+
+def hide_sip_secrets(raw: str) -> str:
+    """A SIP message without what a stranger could use: digest responses, passwords in URIs, SRTP keys.
+
+    The scheme, user and realm of credentials stay: they are what one looks for when a challenge fails.
+    """
+    octets = _CREDENTIALS.sub(_credentials, raw.encode("utf-8", "surrogateescape"))
+    text = octets.decode("utf-8", "replace")
+    return _CRYPTO.sub(rf"\1{HIDDEN}", hide_secrets(text))
+
+
+def _credentials(found: re.Match[bytes]) -> bytes:
+    name, colon, value = found.groups()
+    kept = []
+    scheme = value.split(maxsplit=1)[0] if value.strip() else b""
+    for part in _SCHEME_AND_USER.finditer(value):
+        if part["user"] is not None:
+            kept.append(b'username="' + part["user"] + b'"')
+        elif part["realm"] is not None:
+            kept.append(b'realm="' + part["realm"] + b'"')
+    return name + colon + b" ".join([scheme, b", ".join([*kept, HIDDEN.encode()])])
+
+
+def hide_secrets(text: str) -> str:
+    """A text without the passwords in URLs, URIs and attributes, and without the values of pairs that are named like a secret."""
+    text = _SECRET_ATTRIBUTE.sub(rf"\g<name>\g<quote>{HIDDEN}\g<quote>", text)
+    return _SECRET_PAIR.sub(rf"\g<name>{HIDDEN}", _USERINFO.sub(rf"\g<before>:{HIDDEN}@", text))
+
+
+def hide_url_secrets(url: str) -> str:
+    """A URL to be shown: without its password. The user stays."""
+    try:
+        parts = urlsplit(url)
+        if parts.password is not None:
+            place = parts.netloc.rpartition("@")[2]
+            url = urlunsplit(parts._replace(netloc=f"{parts.username or ''}:{HIDDEN}@{place}"))
+    except ValueError:
+        pass
+    return hide_secrets(url)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a parameter or field of this name holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def redact(text: str, level: Level = "numbers") -> str:
+    """A text for a log line: numbers keep their last three digits, addresses their first half.
+
+    level: "none" changes nothing; "numbers" hides telephone numbers; "all" IP addresses too.
+    """
+    if level == "none":
+        return text
+    if level == "all":
+        text = _IPV6.sub(_shorter_ipv6, _IPV4.sub(r"\1.\2.x.x", text))
+    return _NUMBER.sub(_shorter_number, text)
+
+
+def _shorter_number(found: re.Match[str]) -> str:
+    number = found[0]
+    if _IPV4.fullmatch(number):
+        return number
+    plus = "+" if number.startswith("+") else ""
+    digits = [character for character in number if character.isdigit()]
+    return f"{plus}{HIDDEN}{''.join(digits[-3:])}"
+
+
+def _shorter_ipv6(found: re.Match[str]) -> str:
+    head = [part for part in found[0].split(":")[:2] if part]
+    return ":".join([*head, ":x"])
+
+
+def redact_fields(facts: Mapping[str, object], level: Level) -> dict[str, object]:
+    """The facts of a log line, redacted. Sids and hashes are no numbers and stay."""
+    shown: dict[str, object] = {}
+    for key, value in facts.items():
+        if is_secret_name(key):
+            shown[key] = HIDDEN
+        elif isinstance(value, str):
+            shown[key] = redact(hide_secrets(value), level)
+        else:
+            shown[key] = value
+    return shown

@@ -1,0 +1,80 @@
+"""Questions to the database, for the command line and the API. Sids in their long form (`ID...-CA...`) are understood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Executable, or_, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from server.calls.outputs import Kind
+from server.observability.timeline import Entry
+from server.storage import schema
+from server.storage.rows import CallRow, NotificationRow, RecordingRow, short_sid
+
+_CALL = [column for column in schema.calls.columns if column.name != "instance_id"]
+
+
+class Reader:
+    """Reads what the writer wrote; several may read at the same time, in other processes too."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def call(self, sid: str) -> CallRow | None:
+        rows = await self._rows(select(*_CALL).where(schema.calls.c.sid == short_sid(sid)))
+        return CallRow(*rows[0]) if rows else None
+
+    async def legs(self, call_sid: str) -> list[CallRow]:
+        """The dialled legs of a call, the first first."""
+        calls = schema.calls
+        found = select(*_CALL).where(calls.c.parent_sid == short_sid(call_sid)).order_by(calls.c.created_at, calls.c.sid)
+        return [CallRow(*row) for row in await self._rows(found)]
+
+    async def recent_calls(self, limit: int = 20) -> list[CallRow]:
+        """Calls (not dialled legs), the latest first."""
+        calls = schema.calls
+        found = select(*_CALL).where(calls.c.parent_sid == "").order_by(calls.c.created_at.desc(), calls.c.sid).limit(limit)
+        return [CallRow(*row) for row in await self._rows(found)]
+
+    async def find_calls(self, start: str, limit: int = 10) -> list[CallRow]:
+        """Calls and legs whose sid begins so, or whose SIP Call-ID is exactly this; the latest first."""
+        calls = schema.calls
+        wanted = short_sid(start)
+        matches = or_(calls.c.sid.startswith(wanted, autoescape=True), calls.c.sip_call_id == start)
+        return [CallRow(*row) for row in await self._rows(select(*_CALL).where(matches).order_by(calls.c.created_at.desc()).limit(limit))]
+
+    async def timeline(self, call_sid: str) -> list[Entry]:
+        """The entries of a call, or of the call that a leg belongs to; in the order of time."""
+        sid = short_sid(call_sid)
+        entries = await self._timeline(sid)
+        if not entries:
+            call = await self.call(sid)
+            if call is not None and call.parent_sid:
+                return await self._timeline(call.parent_sid)
+        return entries
+
+    async def _timeline(self, sid: str) -> list[Entry]:
+        table = schema.timeline
+        found = select(table.c.call_sid, table.c.at, table.c.kind, table.c.data, table.c.leg).where(table.c.call_sid == sid)
+        rows = await self._rows(found.order_by(table.c.at, table.c.id))
+        return [Entry(call_sid, at, Kind(kind), data, leg) for call_sid, at, kind, data, leg in rows]
+
+    async def notifications(self, call_sid: str) -> list[NotificationRow]:
+        table = schema.notifications
+        rows = await self._rows(select(table).where(table.c.call_sid == short_sid(call_sid)).order_by(table.c.at, table.c.sid))
+        return [NotificationRow(*row) for row in rows]
+
+    async def recording(self, sid: str) -> RecordingRow | None:
+        table = schema.recordings
+        rows = await self._rows(select(table).where(table.c.sid == short_sid(sid)))
+        return RecordingRow(*rows[0]) if rows else None
+
+    async def recordings(self, call_sid: str) -> list[RecordingRow]:
+        table = schema.recordings
+        rows = await self._rows(select(table).where(table.c.call_sid == short_sid(call_sid)).order_by(table.c.created_at))
+        return [RecordingRow(*row) for row in rows]
+
+    async def _rows(self, query: Executable) -> list[tuple[Any, ...]]:
+        async with self._engine.connect() as connection:
+            return [tuple(row) for row in await connection.execute(query)]

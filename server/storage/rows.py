@@ -1,0 +1,79 @@
+"""What is stored and read back, as values. Times are aware datetimes in UTC. A timeline entry is `observability.timeline.Entry`."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import dataclass
+
+_LONG_SID = re.compile(r"ID[0-9A-Fa-f]{32}-(?=[A-Z]{2})")
+
+
+def short_sid(sid: str) -> str:
+    """`CA...` of the long form `ID...-CA...` (behaviour.md 1.6, row 1)."""
+    return _LONG_SID.sub("", sid.strip(), count=1)
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A call that began; overwritten by its CallRow at its end, and how a crash is noticed when there is none."""
+
+    sid: str
+    created_at: datetime.datetime
+    from_user: str = ""
+    to_user: str = ""
+    account_sid: str = ""
+    direction: str = "inbound"
+    parent_sid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A leg. cause "" and ended_at None: it still lives."""
+
+    sid: str
+    parent_sid: str
+    account_sid: str
+    direction: str
+    from_user: str
+    to_user: str
+    created_at: datetime.datetime
+    answered_at: datetime.datetime | None = None
+    ended_at: datetime.datetime | None = None
+    duration_s: int = 0
+    ring_duration_s: int = 0
+    cause: str = ""
+    ended_by: str = ""
+    sip_status: int = 0
+    detail: str = ""
+    sip_call_id: str = ""
+
+    @property
+    def live(self) -> bool:
+        return not self.cause
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationRow:
+    """A problem that the author of the application should see. line 0: none."""
+
+    sid: str
+    call_sid: str
+    at: datetime.datetime
+    code: int
+    level: str
+    message: str
+    url: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRow:
+    """A finished recording and where its file is."""
+
+    sid: str
+    call_sid: str
+    account_sid: str
+    path: str
+    duration_ms: int
+    created_at: datetime.datetime

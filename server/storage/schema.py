@@ -1,0 +1,105 @@
+"""The tables. Their history is in `migrations/versions`; a test holds both equal."""
+
+from __future__ import annotations
+
+import datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"})
+
+
+class UtcDateTime(TypeDecorator[datetime.datetime]):
+    """Aware datetimes, kept as UTC without a zone, so that every database orders them alike."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> datetime.datetime | None:
+        return None if value is None else value.astimezone(datetime.UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime.datetime | None, dialect: Dialect) -> datetime.datetime | None:
+        return None if value is None else value.replace(tzinfo=datetime.UTC)
+
+
+# SQLite numbers rows by itself only for a column that is exactly INTEGER.
+_RowId = BigInteger().with_variant(Integer, "sqlite")
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("sid", String(64), primary_key=True),
+    Column("parent_sid", String(64), nullable=False),
+    Column("account_sid", String(64), nullable=False),
+    Column("instance_id", String(64), nullable=False),
+    Column("direction", String(16), nullable=False),
+    Column("from_user", Text, nullable=False),
+    Column("to_user", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("answered_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("duration_s", Integer, nullable=False),
+    Column("ring_duration_s", Integer, nullable=False),
+    Column("cause", String(16), nullable=False),
+    Column("ended_by", String(16), nullable=False),
+    Column("sip_status", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("sip_call_id", Text, nullable=False),
+    Index(None, "parent_sid"),
+    Index(None, "created_at"),
+    Index(None, "sip_call_id"),
+)
+
+timeline = Table(
+    "timeline",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("call_sid", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("leg", String(64), nullable=False),
+    Column("data", JSON, nullable=False),
+    Index(None, "call_sid"),
+    Index(None, "at"),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("sid", String(64), primary_key=True),
+    Column("call_sid", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("code", Integer, nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("line", Integer, nullable=False),
+    Index(None, "call_sid"),
+    Index(None, "at"),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("sid", String(64), primary_key=True),
+    Column("call_sid", String(64), nullable=False),
+    Column("account_sid", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "call_sid"),
+    Index(None, "created_at"),
+)
