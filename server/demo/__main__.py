@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from config.errors import ConfigError
+from config.identity import with_identity
 from config.load import load
 from config.settings import Settings
 from media.errors import MediaError
@@ -26,9 +27,8 @@ from server.demo.application import Application
 from server.demo.phones import Phone
 from server.demo.tour import RING_S, DemoFailed, Outcome, place_call
 from server.observability import ladder
-from server.observability.log import set_up_logging
-from server.storage.database import open_database
-from server.storage.reader import Reader
+from server.observability.logs import set_up_logging
+from server.storage.database import StorageError
 
 HOST = "127.0.0.1"
 NUMBER = "1000"  # answered by the demo application
@@ -78,7 +78,7 @@ def main() -> int:
         sys.stderr.write(f"The configuration does not fit:\n{error}\n")
     except MediaError as error:
         sys.stderr.write(f"The media worker does not run: {error}\nBuild it with `make worker`.\n")
-    except OSError as error:
+    except (OSError, StorageError) as error:
         sys.stderr.write(f"Could not start: {error}\n")
     return 1
 
@@ -125,7 +125,7 @@ def configure(options: argparse.Namespace, url: str) -> Settings:
         text += OWN_CONFIGURATION.format(number=OWN_NUMBER, url=options.rcml_url)
     file = state / "dialplane.toml"
     file.write_text(text, encoding="utf-8")
-    return load(file)
+    return with_identity(load(file))
 
 
 def free_port(wanted: int) -> int:
@@ -178,15 +178,11 @@ async def tell(server: Server, outcome: Outcome) -> None:
 
 async def diagram(server: Server, call_sid: str) -> str:
     """The call's ladder, as `dialplane timeline` draws it; entries are written with a little delay."""
-    engine = open_database(server.settings.storage.url, read_only=True)
-    try:
-        for _ in range(50):
-            entries = await Reader(engine).timeline(call_sid)
-            if any(entry.kind is Kind.OUTCOME for entry in entries):
-                break
-            await asyncio.sleep(0.1)
-    finally:
-        await engine.dispose()
+    for _ in range(50):
+        entries = await server.database.reader.timeline(call_sid)
+        if any(entry.kind is Kind.OUTCOME and not entry.leg for entry in entries):
+            break
+        await asyncio.sleep(0.1)
     width = min(max(shutil.get_terminal_size((120, 40)).columns - 2, 80), 140)
     return ladder.render(entries, width, color=sys.stdout.isatty())
 
