@@ -1,0 +1,41 @@
+"""The media package's knobs: defaults that work, mistakes refused with the known values named."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from media.settings import CODECS, MediaSettings, PromptSettings, SpeechSettings
+
+
+@pytest.mark.parametrize("model", [MediaSettings, PromptSettings, SpeechSettings])
+def test_every_knob_has_a_default_and_a_sentence(model: type[BaseModel]) -> None:
+    model()
+    for name, field in model.model_fields.items():
+        assert field.description and field.description.endswith("."), name
+
+
+def test_codec_names_are_spelled_as_in_sdp_and_once() -> None:
+    assert MediaSettings(codecs=("pcma", "PCMU", "PCMA")).codecs == ("PCMA", "PCMU")
+    assert MediaSettings().codecs == CODECS
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"codecs": ["G729"]}, "unknown codec G729; known are PCMU"),
+        ({"codecs": ["telephone-event"]}, "at least one voice codec"),
+        ({"codecs": []}, "at least one voice codec"),
+        ({"port_min": 5001, "port_max": 5002}, "an even port and the odd one"),
+        ({"port_min": 6000, "port_max": 5000}, "an even port and the odd one"),
+        ({"ptime_ms": 25}, "ptime_ms"),
+        ({"bind_adress": "127.0.0.1"}, "bind_adress"),
+    ],
+)
+def test_mistakes_are_refused(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        MediaSettings.model_validate(values)
+
+
+def test_the_media_timeout_in_the_ports_unit() -> None:
+    assert MediaSettings(media_timeout_s=1.5).media_timeout_ms == 1500
