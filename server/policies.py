@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import email.utils
 import secrets
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from server.calls.policy import MediaAddress, Policy
 from server.calls.targets import Outbound
 from sip.core.outputs import Credentials, Listener
 
-WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104  compared with, never bound
+WILDCARDS = ("0.0.0.0", "::", "")
 
 
 def build_policy(settings: Settings, listeners: Sequence[Listener], now: float) -> Policy:
@@ -23,6 +24,9 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], now: float) 
         moment = datetime.datetime.fromtimestamp(at + offset, datetime.UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
+    def wall_rfc2822(at: float) -> str:
+        return email.utils.format_datetime(datetime.datetime.fromtimestamp(at + offset, datetime.UTC))
+
     return Policy(
         account_sid=settings.server.account_sid,
         instance_id=settings.server.instance_id,
@@ -31,6 +35,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], now: float) 
         media=settings.media,
         rcml=settings.rcml,
         wall_iso=wall_iso,
+        wall_rfc2822=wall_rfc2822,
         random_bytes=secrets.token_bytes,
         media_v4=_media_address(settings.media.bind_address, settings.media.advertised_address, listeners, "127.0.0.1", v6=False),
         media_v6=_media_address(settings.media.bind_address_v6, settings.media.advertised_address_v6, listeners, "::1", v6=True),

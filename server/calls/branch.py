@@ -12,13 +12,15 @@ OVER is the logical end: `ended` is set, once, and the CDR is out. The SIP sessi
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from media import engine
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import SdpRefused
+from rcml.verbs.nouns import CallNoun
 from server.calls.desk import Desk, sip_reason
+from server.calls.destination import Placed
 from server.calls.legmedia import LegMedia
+from server.calls.legstatus import LegStatus
 from server.calls.outcome import STATUS_OF_SILENCE, status_of_response
 from server.calls.outputs import By, CallEnded, CallRecord, Cause, Kind
 from sip.core import outputs as sip
@@ -35,21 +37,9 @@ class BranchState(enum.Enum):
     OVER = "over"
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """One place to send the INVITE of a branch to; the next one is tried when this one cannot be reached."""
-
-    request_uri: str
-    host: str  # of the next hop, for the address family of our media
-    from_uri: str
-    next_hop: str | None = None
-    from_display: str | None = None
-    headers: sip.HeaderList = ()
-    credentials: sip.Credentials | None = None
-
-
 class Branch:
-    def __init__(self, desk: Desk, destinations: list[Destination], from_user: str, to_user: str, codecs: tuple[str, ...]) -> None:
+    def __init__(self, desk: Desk, noun: CallNoun, placed: Placed, codecs: tuple[str, ...]) -> None:
+        """codecs: names to offer first."""
         self._desk = desk
         self.sid = desk.sid("CA")
         self.state = BranchState.OPENING
@@ -64,12 +54,13 @@ class Branch:
         self.sip_call_id: str | None = None
         self.canceled_by_us = False
         self.early_sdp = False
-        self.media = LegMedia(desk, self.sid, destinations[0].host)
+        self.media = LegMedia(desk, self.sid, placed.destinations[0].host)
         self.session = sip.SessionId(self.sid)
         self.session_open = False
         self.bye_pending = False
-        self.from_user, self.to_user = from_user, to_user
-        self._destinations = destinations
+        self.from_user, self.to_user = placed.from_user, placed.to_user
+        self._destinations = placed.destinations
+        self._status = LegStatus(desk, noun, self.sid, placed.from_user, placed.to_user, placed.destinations[0].from_display)
         self._attempt = 0
         self._codecs = codecs
 
@@ -130,6 +121,7 @@ class Branch:
             )
         )
         self._desk.note(Kind.STATE, {"status": "initiated", "to": to.request_uri}, self.sid)
+        self._status.tell("initiated")
 
     def cancel(self, cause: Cause, by: By, *, reason: str | None = None, text: str = "") -> None:
         """Give up before the answer: CANCEL goes out as soon as it may."""
@@ -164,6 +156,7 @@ class Branch:
         if self.rang_at is None:
             self.rang_at = self._desk.now
             self._desk.note(Kind.STATE, {"status": "ringing"}, self.sid)
+            self._status.tell("ringing")
         self.state = BranchState.RINGING
         return self._take_answer(event.response, early=True) is None and self.early_sdp
 
@@ -176,6 +169,7 @@ class Branch:
         self.answered_at = self._desk.now
         self.state = BranchState.ANSWERED
         self._desk.note(Kind.STATE, {"status": "answered"}, self.sid)
+        self._status.tell("answered")
         refused = self._take_answer(event.response, early=False)
         if refused is None:
             return True
@@ -275,6 +269,7 @@ class Branch:
         self.ended_at = self._desk.now
         self.media.close()
         duration = self.duration_s
+        self._status.tell("completed", duration)
         facts = {"cause": ended.cause.value, "by": ended.by.value, "sip_status": ended.sip_status, "text": ended.text}
         self._desk.note(Kind.OUTCOME, facts | {"duration_s": duration, "ring_duration_s": self.ring_duration_s}, self.sid)
         self._desk.emit(

@@ -16,6 +16,7 @@ import enum
 
 from media import engine
 from rcml.verbs.dial import Dial as DialVerb
+from rcml.verbs.nouns import CallNoun, Number
 from server.calls.branch import ELSEWHERE, Branch, BranchState
 from server.calls.caller import Caller
 from server.calls.desk import Desk, sip_reason
@@ -79,7 +80,9 @@ class Dial:
                 text = f"{placed.reason}; {placed.remedy}" if placed.remedy else placed.reason
                 self._desk.notify(11008, "error", text, line=noun.line)
                 continue
-            self.branches.append(Branch(self._desk, placed.destinations, placed.from_user, placed.to_user, self._caller.codecs))
+            assert isinstance(noun, CallNoun)
+            self._warn_of_ignored(noun)
+            self.branches.append(Branch(self._desk, noun, placed, self._caller.codecs))
         if not self.branches:
             self._conclude_uncreated()
             return
@@ -87,6 +90,15 @@ class Dial:
         for branch in self.branches:
             branch.start()
         self._start_comfort()
+
+    def _warn_of_ignored(self, noun: CallNoun) -> None:
+        """Attributes of later releases: the author must not believe that they worked."""
+        if noun.url is not None:
+            self._desk.notify(
+                12200, "error", "Screening (url on a noun) is not supported in this release: bridged without it", line=noun.line
+            )
+        if isinstance(noun, Number) and noun.send_digits is not None:
+            self._desk.notify(12200, "warning", "sendDigits is not supported in this release: no digits are sent", line=noun.line)
 
     @property
     def deadline(self) -> float | None:
@@ -365,23 +377,28 @@ class Dial:
 
     def _give_up(self, status: Cause, by: By, reason: str | None) -> None:
         self._part()
-        reported = next((branch for branch in self.branches if branch.rang), self.branches[0])
+        reported = self._foremost()
         for branch in self.branches:
             branch.cancel(Cause.CANCELED, by, reason=reason)
         self._conclude(self._of_branch(reported, status, answered=False, code=CODE_OF_CANCELED_BRANCHES, own=True))
+
+    def _foremost(self) -> Branch:
+        """The leg to report when all are given up: one that still rings, else one that is still tried, else the first."""
+        alive = [branch for branch in self.branches if branch.ringing_or_calling] or self.branches
+        return next((branch for branch in alive if branch.rang), alive[0])
 
     def _media_failed(self, text: str) -> None:
         if self.phase in (Phase.SETTLING, Phase.OVER):
             if self.phase is Phase.SETTLING:
                 self._check_settled()
             return
+        reported = self._foremost()
         for branch in self.branches:
             branch.media_failed(text)
         self._reason_text = "Media failure"
         if self.winner is not None:
             self._settle(Cause.FAILED, By.SERVER, None)
         elif self.result is None:
-            reported = next((branch for branch in self.branches if branch.rang), self.branches[0])
             self._conclude(
                 self._of_branch(reported, Cause.FAILED, answered=False, failure_reason="Media failure", code=CODE_OF_UNREACHABLE)
             )

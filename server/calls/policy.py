@@ -54,7 +54,7 @@ class Router(Protocol):
 class Policy:
     """See the configuration reference for what each knob means to an operator.
 
-    wall_iso: maps a monotonic time to ISO 8601 UTC with milliseconds.
+    wall_iso, wall_rfc2822: map a monotonic time to UTC, as ISO 8601 with milliseconds and as RFC 2822.
     random_bytes: the only source of chance; sids and session numbers are made from it.
     """
 
@@ -65,6 +65,7 @@ class Policy:
     media: MediaSettings
     rcml: RcmlSettings
     wall_iso: Callable[[float], str]
+    wall_rfc2822: Callable[[float], str]
     random_bytes: Callable[[int], bytes]
     media_v4: MediaAddress = MediaAddress("127.0.0.1", "127.0.0.1")
     media_v6: MediaAddress = MediaAddress("::1", "::1")

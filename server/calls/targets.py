@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rcml.verbs.dial import Client, Noun, Number, Sip
-from server.calls.branch import Destination
+from server.calls.destination import Destination, Placed
 from server.calls.outcome import CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE
 from sip.core.outputs import Credentials, HeaderList
 from sip.errors import ParseError
@@ -30,15 +30,6 @@ class Outbound:
 class CallerIdentity:
     user: str
     display: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """What a branch needs. from_user/to_user: for the records and callbacks of the leg."""
-
-    destinations: list[Destination]
-    from_user: str
-    to_user: str
 
 
 @dataclass(frozen=True, slots=True)

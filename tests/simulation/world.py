@@ -204,6 +204,7 @@ class World:
             "media": MediaSettings(),
             "rcml": RcmlSettings(),
             "wall_iso": lambda at: f"2026-01-01T00:00:00.{int(at) % 1000:03d}Z",
+            "wall_rfc2822": lambda at: "Thu, 01 Jan 2026 00:00:00 +0000",
             "random_bytes": lambda size: rng.randbytes(size),
             "media_v4": MediaAddress(SERVER.host, SERVER.host),
             "recordings_dir": "/recordings",

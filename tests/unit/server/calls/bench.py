@@ -70,6 +70,7 @@ class Bench:
             "media": MediaSettings(),
             "rcml": rcml or RcmlSettings(),
             "wall_iso": lambda at: "2026-01-01T00:00:00.000Z",
+            "wall_rfc2822": lambda at: "Thu, 01 Jan 2026 00:00:00 +0000",
             "random_bytes": lambda size: rng.randbytes(size),
             "media_v4": MediaAddress("192.0.2.1", "192.0.2.1"),
             "recordings_dir": "/rec",

@@ -1,0 +1,29 @@
+"""Where the INVITE of a branch goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sip.core import outputs as sip
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One place to send the INVITE of a branch to; the next one is tried when this one cannot be reached."""
+
+    request_uri: str
+    host: str  # of the next hop, for the address family of our media
+    from_uri: str
+    next_hop: str | None = None
+    from_display: str | None = None
+    headers: sip.HeaderList = ()
+    credentials: sip.Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What a branch needs. from_user/to_user: for the records and callbacks of the leg."""
+
+    destinations: list[Destination]
+    from_user: str
+    to_user: str
