@@ -75,7 +75,7 @@ class ServerProcess:
     def stop(self) -> None:
         """End it politely. Raises ServerFailed unless it is gone within 20 s, with status 0, and its children with it."""
         process = self.process
-        children = _children(process.pid)
+        children = child_processes(process.pid)
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(20)
@@ -85,7 +85,7 @@ class ServerProcess:
         if process.returncode != 0:
             raise ServerFailed(f"the server stopped with {process.returncode}\n{self.log()}")
         deadline = time.monotonic() + 5
-        while left := [pid for pid in children if _alive(pid)]:
+        while left := [pid for pid in children if is_alive(pid)]:
             if time.monotonic() > deadline:
                 for pid in left:
                     os.kill(pid, signal.SIGKILL)
@@ -95,8 +95,8 @@ class ServerProcess:
     def kill(self) -> None:
         """End it and its children in any case."""
         process = self.process
-        for pid in [*_children(process.pid), process.pid]:
-            if _alive(pid):
+        for pid in [*child_processes(process.pid), process.pid]:
+            if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
         process.wait(10)
 
@@ -108,7 +108,7 @@ class ServerProcess:
 
     def worker_pids(self) -> list[int]:
         """The media worker's process (the server's children that run it)."""
-        return [pid for pid in _children(self.process.pid) if "dialplane-media" in Path(f"/proc/{pid}/cmdline").read_text()]
+        return [pid for pid in child_processes(self.process.pid) if "dialplane-media" in Path(f"/proc/{pid}/cmdline").read_text()]
 
     # --- what it is -------------------------------------------------------------------------------------------------
 
@@ -225,16 +225,16 @@ def _numbers(value: object, name: str) -> Iterator[tuple[str, int]]:
         yield name, value
 
 
-def _children(pid: int) -> list[int]:
+def child_processes(pid: int) -> list[int]:
     """All descendants of a process, the nearest first."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in task.read_text().split():
-            found += [int(child), *_children(int(child))]
+            found += [int(child), *child_processes(int(child))]
     return found
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
