@@ -91,7 +91,10 @@ class Server:
 
         self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes)
         self.driver = SipDriver(self.endpoint, self._on_sip)
-        self.sip_addresses = await self.driver.start([parse_listen(text) for text in settings.sip.listen])
+        places = [parse_listen(text) for text in settings.sip.listen]
+        self.sip_addresses = await self.driver.start(
+            [(place.transport, place.host, place.port) for place in places], settings.sip.advertise
+        )
         unwind.push_async_callback(self.driver.stop)
         policy = build_policy(settings, self.sip_addresses, self._loop.time())
         self.registry = Registry(policy, Targets(outbound_of(settings), policy.domain), Routing(settings))
@@ -156,18 +159,18 @@ class Server:
         if self._busy:
             return
         self._busy = True
-        try:
-            while self._inbox:
-                for action in self._inbox.popleft()(self._loop.time()):
-                    self._carry_out(action)
-        except Exception:
-            # Our own bug. The other calls go on; this input's rest is lost, and the log says where.
-            log.exception("internal_error")
-            self.metrics.internal_error()
-        finally:
-            self._busy = False
-        if self._inbox:
-            self._loop.call_soon(self._give, lambda now: [])
+        actions: deque[Action] = deque()
+        while self._inbox or actions:
+            try:
+                if actions:
+                    self._carry_out(actions.popleft())
+                else:
+                    actions.extend(self._inbox.popleft()(self._loop.time()))
+            except Exception:
+                # Our own bug. What else this input asked for is still carried out, and the other calls go on.
+                log.exception("internal_error")
+                self.metrics.internal_error()
+        self._busy = False
         self._arm()
 
     def _arm(self) -> None:
