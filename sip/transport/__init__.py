@@ -1,0 +1,1 @@
+"""The asyncio shell of the SIP core: sockets, the clock, DNS."""

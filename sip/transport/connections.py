@@ -1,0 +1,207 @@
+"""All TCP connections of one driver: accepted and opened, found by number and by peer, and closed when their time is up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Protocol
+
+from sip.core.outputs import Address, Flow
+from sip.transport.address import WILDCARDS, ip_version
+from sip.transport.settings import TransportSettings
+from sip.transport.tcp import READ_BYTES, State, TcpConnection
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 0.5  # for what is still being written when the driver stops
+REFUSAL_LOG_S = 10.0  # one line per so long: a flood of connections must not become a flood of lines
+
+
+class ConnectionUser(Protocol):
+    """What happens on connections; the driver."""
+
+    def connection_opened(self, flow: Flow) -> None: ...
+
+    def connection_received(self, flow: Flow, data: bytes) -> bool:
+        """Whether the core made something of it; else a message has begun that has not ended yet."""
+        ...
+
+    def connection_lost(self, flow: Flow) -> None: ...
+
+    def connect_failed(self, flow: Flow, reason: str) -> None: ...
+
+
+class Connections:
+    """counters: `tcp_accepted`, `tcp_opened`, `tcp_refused`, `tcp_connect_failed`, `tcp_in`, `tcp_out`, `tcp_overflow`, `tcp_closed_<why>`.
+
+    spawn: runs a coroutine as a task that its owner cancels at stop.
+    """
+
+    def __init__(
+        self,
+        user: ConnectionUser,
+        settings: TransportSettings,
+        spawn: Callable[[Coroutine[None, None, None]], None],
+        counters: Counter[str],
+    ) -> None:
+        self._user = user
+        self._settings = settings
+        self._spawn = spawn
+        self._counters = counters
+        self._loop = asyncio.get_running_loop()
+        self._all: dict[int, TcpConnection] = {}  # opening ones too
+        self._by_remote: dict[Address, TcpConnection] = {}  # one that may be used for sending to that peer
+        self._per_host: Counter[str] = Counter()
+        self._last_number = 0
+        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._refusals_logged_until = 0.0
+        self._stopping = False
+        self._empty = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    # --- what the driver wants ----------------------------------------------------------------------------------------
+
+    def accept(self, local: Address) -> TcpConnection:
+        """A protocol object for a connection to the listener at `local`, whose peer is not known yet."""
+        return self._new(Flow("tcp", local, Address("", 0)), accepted=True)
+
+    def send(self, flow: Flow, data: bytes) -> str | None:
+        """Send, by a new connection if there is none; what went wrong, as far as it is known now."""
+        if flow.connection:
+            connection = self._all.get(flow.connection)
+            if connection is None:
+                return "connection is gone"
+        else:
+            connection = self._by_remote.get(flow.remote)
+            if connection is None:
+                if ip_version(flow.remote.host) is None or not 0 < flow.remote.port < 65536:
+                    return "not an address"
+                if len(self._all) >= self._settings.max_connections:
+                    return "too many connections"
+                connection = self._all_by_remote(self._new(flow, accepted=False))
+                self._spawn(self._open(connection, flow))
+        self._counters["tcp_out"] += 1
+        if connection.send(data):
+            return None
+        self._counters["tcp_overflow"] += 1
+        log.warning("sip_connection_overflow", extra={"peer": str(flow.remote)})
+        opening = connection.state is State.OPENING
+        self._leave(connection)
+        connection.abort()
+        return "too much is waiting for the connection" if opening else None  # an open one is reported when it is lost
+
+    def close(self, number: int) -> None:
+        """Close when all is sent. Whoever sends to that peer meanwhile uses another connection."""
+        connection = self._all.get(number)
+        if connection is not None:
+            self._leave(connection)
+            connection.close()
+
+    def sweep(self, now: float) -> None:
+        """Close what is overdue."""
+        for connection in list(self._all.values()):
+            cause = connection.overdue(now)
+            if cause is not None:
+                self._counters[f"tcp_closed_{cause}"] += 1
+                log.info("sip_connection_closed", extra={"peer": str(connection.flow.remote), "cause": cause})
+                self._leave(connection)
+                connection.abort()
+
+    async def stop(self) -> None:
+        """Close all: politely, then at once. Tasks that were opening connections are cancelled by now."""
+        self._stopping = True
+        for connection in list(self._all.values()):
+            if connection.announced:
+                connection.close()
+            else:
+                self._forget(connection)
+                connection.abort()
+        for hurry in (False, True):
+            for connection in list(self._all.values()) if hurry else ():
+                connection.abort()
+            if self._all:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._empty.wait(), STOP_GRACE_S)
+
+    # --- what connections tell ----------------------------------------------------------------------------------------
+
+    def connection_ready(self, connection: TcpConnection) -> None:
+        """Accepted, or opened for us."""
+        settings, host = self._settings, connection.flow.remote.host
+        if connection.accepted:
+            full = len(self._all) >= settings.max_connections or self._per_host[host] >= settings.max_connections_per_host
+            if full or self._stopping:
+                self._refuse(connection)
+                return
+            self._all[connection.number] = connection
+            self._by_remote.setdefault(connection.flow.remote, connection)
+        self._per_host[host] += 1
+        self._counters["tcp_accepted" if connection.accepted else "tcp_opened"] += 1
+        connection.announced = True
+        self._user.connection_opened(connection.flow)
+
+    def connection_received(self, connection: TcpConnection, data: bytes) -> None:
+        self._counters["tcp_in"] += 1
+        if self._user.connection_received(connection.flow, data):
+            connection.unfinished_since = None
+        elif connection.unfinished_since is None and data.strip(b"\r\n"):
+            connection.unfinished_since = connection.last_active
+
+    def connection_gone(self, connection: TcpConnection) -> None:
+        self._forget(connection)
+        if connection.announced:
+            host = connection.flow.remote.host
+            self._per_host[host] -= 1
+            if self._per_host[host] <= 0:
+                del self._per_host[host]
+            self._user.connection_lost(connection.flow)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _new(self, flow: Flow, *, accepted: bool) -> TcpConnection:
+        self._last_number += 1
+        return TcpConnection(self, self._last_number, flow, self._settings, self._buffer, self._loop.time(), accepted=accepted)
+
+    def _all_by_remote(self, connection: TcpConnection) -> TcpConnection:
+        self._all[connection.number] = connection
+        self._by_remote[connection.flow.remote] = connection
+        return connection
+
+    def _refuse(self, connection: TcpConnection) -> None:
+        self._counters["tcp_refused"] += 1
+        now = self._loop.time()
+        if now >= self._refusals_logged_until:
+            self._refusals_logged_until = now + REFUSAL_LOG_S
+            log.warning("sip_connection_refused", extra={"peer": str(connection.flow.remote), "open": len(self._all)})
+        connection.abort()
+
+    async def _open(self, connection: TcpConnection, flow: Flow) -> None:
+        own = None if flow.local.host in WILDCARDS or not flow.local.host else (flow.local.host, 0)
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                await self._loop.create_connection(lambda: connection, flow.remote.host, flow.remote.port, local_addr=own)
+        except (OSError, TimeoutError) as error:
+            reason = str(error) or "timed out"
+        else:
+            return
+        if not connection.announced:
+            self._forget(connection)
+            if connection.state is State.OPENING:  # else it was given up before, and that was told
+                self._counters["tcp_connect_failed"] += 1
+                self._user.connect_failed(flow, reason)
+
+    def _leave(self, connection: TcpConnection) -> None:
+        """New messages to that peer shall use another connection."""
+        if self._by_remote.get(connection.flow.remote) is connection:
+            del self._by_remote[connection.flow.remote]
+
+    def _forget(self, connection: TcpConnection) -> None:
+        self._leave(connection)
+        self._all.pop(connection.number, None)
+        if self._stopping and not self._all:
+            self._empty.set()

@@ -1,0 +1,33 @@
+"""The knobs of the sockets. Durations are seconds, sizes are octets; every default works as it stands."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TransportSettings(BaseModel):
+    """Limits of the SIP sockets: what a peer may make this machine hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    udp_buffer_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=65536, description="Kernel buffer asked for per UDP socket and direction; the kernel may grant less."
+    )
+    max_connections: int = Field(default=4096, ge=1, description="Open TCP connections above which new ones are closed at once.")
+    max_connections_per_host: int = Field(
+        default=1024, ge=1, description="Open TCP connections from one address above which new ones are closed at once."
+    )
+    connect_timeout_s: float = Field(
+        default=5.0, gt=0, description="How long opening a TCP connection may take before it counts as failed."
+    )
+    message_timeout_s: float = Field(
+        default=30.0, gt=0, description="How long a peer may take to finish a message that it began, or to send anything at all."
+    )
+    idle_timeout_s: float = Field(
+        default=3600.0, gt=0, description="A connection on which nothing was sent or received for this long is closed."
+    )
+    write_timeout_s: float = Field(default=30.0, gt=0, description="How long a peer may leave octets for it unread.")
+    max_unsent_bytes: int = Field(
+        default=1024 * 1024, ge=65536, description="Octets that may wait for one slow or not yet open connection; above, it is given up."
+    )
+    resolve_timeout_s: float = Field(default=10.0, gt=0, description="How long all DNS queries for one SIP URI may take together.")
