@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,19 @@ _DEFAULT_EVENTS = "0-15"  # what a missing fmtp means (RFC 4733 2.4.1)
 _EVENTS = re.compile(r"\d{1,3}(?:-\d{1,3})?(?:\s*,\s*\d{1,3}(?:-\d{1,3})?)*")
 
 
+MAX_EVENTS_TEXT = 200
+
+
 def parse_events(fmtp: str) -> frozenset[int]:
-    """Event numbers of a telephone-event fmtp; an absent or unreadable one means the DTMF keys.
+    """Event numbers of a telephone-event fmtp; an absent, unreadable or endless one means the DTMF keys.
 
     Source: RFC 4733 2.4.1.
     """
+    return _parse_events(fmtp if len(fmtp) <= MAX_EVENTS_TEXT else "")
+
+
+@lru_cache(maxsize=256)  # the same few texts in nearly every description
+def _parse_events(fmtp: str) -> frozenset[int]:
     text = fmtp.strip()
     if text.lower().startswith("events="):  # the registered parameter's name, written by some
         text = text[len("events=") :].strip()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from media.errors import SdpError, SdpRefused
 from media.sdp.codecs import STATIC, Encoding
@@ -58,12 +59,12 @@ class Connection:
     def unspecified(self) -> bool:
         """No address at all: the old way to put on hold, or "not known yet" (RFC 3264 8.4, RFC 6157 5.1)."""
         if self.family:
-            return ipaddress.ip_address(self.address).is_unspecified
+            return parse_literal(self.address).is_unspecified
         return self.address.lower().rstrip(".").endswith(".invalid")
 
     @property
     def multicast(self) -> bool:
-        return bool(self.family) and ipaddress.ip_address(self.address).is_multicast
+        return bool(self.family) and parse_literal(self.address).is_multicast
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +212,15 @@ def build_description(description: Description) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
+@lru_cache(maxsize=4096)  # a handful of trunks send nearly all descriptions
+def parse_literal(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An IP literal. Raises ValueError when it is none."""
+    return ipaddress.ip_address(address)
+
+
 def connection_to(address: str) -> Connection:
     """The c= of an IP literal of ours. Raises ValueError when it is none."""
-    literal = ipaddress.ip_address(address)
+    literal = parse_literal(address)
     return Connection(str(literal), literal.version)
 
 
@@ -255,7 +262,7 @@ def _parse_connection(value: str, line: int) -> Connection:
     if (network.upper(), kind.upper()) not in {("IN", "IP4"), ("IN", "IP6")}:
         return Connection(text, 0)
     try:
-        literal = ipaddress.ip_address(text)
+        literal = parse_literal(text)
     except ValueError:
         if _HOST.fullmatch(text):
             return Connection(text, 0)

@@ -19,7 +19,6 @@ An answer may come several times to one offer (183, then 200; or from several fo
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from dataclasses import dataclass, replace
 from media.engine import Codec, Connect
 from media.errors import SdpError, SdpRefused, UsageError
 from media.sdp.codecs import DESCRIPTORS, FIRST_DYNAMIC, LAST_DYNAMIC, Descriptor
-from media.sdp.description import Description, Media, Origin, build_description, connection_to, parse_description
+from media.sdp.description import Description, Media, Origin, build_description, connection_to, parse_description, parse_literal
 from media.settings import MediaSettings
 
 __all__ = ["Agreed", "LocalMedia", "OfferAnswer", "SdpRefused", "offered_family"]
@@ -287,7 +286,7 @@ class OfferAnswer:
             raise SdpRefused(488, "Address is no IP literal", 301, f"Address {_safe(connection.address)} is no IP address")
         if connection.multicast:
             raise SdpRefused(488, "Multicast", 330, "Multicast is not available")
-        ours = ipaddress.ip_address(self.local.address).version
+        ours = parse_literal(self.local.address).version
         if connection.family != ours:
             raise SdpRefused(488, f"IPv{connection.family} against IPv{ours}", 300, f"Media is available over IPv{ours} here")
 
@@ -315,7 +314,7 @@ class OfferAnswer:
         if connection.unspecified and self.agreed:
             address, port = self.agreed.remote_address, self.agreed.remote_port
         elif connection.unspecified:
-            address = "::" if ipaddress.ip_address(self.local.address).version == 6 else "0.0.0.0"
+            address = "::" if parse_literal(self.local.address).version == 6 else "0.0.0.0"
         voice_first = sorted(choice.matches, key=lambda match: not match.descriptor.voice)
         codecs = [_codec(match.descriptor, match.payload_type, match.fmtp) for match in voice_first]
         for match in voice_first:

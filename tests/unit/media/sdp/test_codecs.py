@@ -34,6 +34,7 @@ def test_names_compare_without_case__rfc8866_6_6() -> None:
         ("5-3", set()),
         ("garbage", set(range(16))),
         ("0-999", set(range(256))),
+        ("1," * 200 + "1", set(range(16))),
     ],
 )
 def test_events_of_an_fmtp__rfc4733_2_4_1(fmtp: str, events: set[int]) -> None:
