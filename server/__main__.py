@@ -23,7 +23,7 @@ from media.errors import MediaError
 from server import advice
 from server.calls.outputs import Kind
 from server.observability.export import call_document, timeline_document
-from server.observability.ladder import render
+from server.observability.ladder import printable, render
 from server.observability.logs import set_up_logging
 from server.observability.timeline import Entry
 from server.storage.database import StorageError, check_version, open_database
@@ -117,13 +117,13 @@ def _timeline(options: argparse.Namespace) -> int:
             return DONE
         width = options.width or shutil.get_terminal_size((120, 40)).columns
         if call is not None:
-            _say(_headline(call) + "\n")
+            _say(printable(_headline(call)) + "\n")
         _say(render(entries, width, ascii_only=options.ascii or not _draws(), color=sys.stdout.isatty()).rstrip("\n"))
         for recording in await reader.recordings(sid):
             _say(f"\nRecording {recording.sid}: {recording.path} ({recording.duration_ms / 1000:.1f} s)")
         if options.messages:
             for entry in entries:
-                _say(_in_full(entry), end="")
+                _say(printable(_in_full(entry)), end="")
         return DONE
 
     return asyncio.run(_reading(settings, look))
@@ -144,7 +144,7 @@ async def _chosen(reader: Reader, wanted: str | None) -> str | None:
         return wanted
     recent = [row for row in found if not row.parent_sid] if calls else await reader.recent_calls(5)
     what = f'several calls begin with "{wanted}"' if calls else f'there is no call "{wanted}"'
-    _complain(f"dialplane: {what}" + ("; the latest are:" if recent else "") + "".join(f"\n  {_line(row)}" for row in recent))
+    _complain(f"dialplane: {what}" + ("; the latest are:" if recent else "") + printable("".join(f"\n  {_line(row)}" for row in recent)))
     return None
 
 
@@ -159,7 +159,7 @@ def _calls(options: argparse.Namespace) -> int:
             _say("no calls yet")
         else:
             for row in rows:
-                _say(_line(row))
+                _say(printable(_line(row)))
         return DONE
 
     return asyncio.run(_reading(settings, look))

@@ -30,6 +30,15 @@ from server.storage.rows import short_sid
 log = logging.getLogger(__name__)
 
 API_VERSION = "2012-04-24"
+INDEX = f"""dialplane
+
+/healthz                     is it up, and what lives at the moment
+/metrics                     for Prometheus
+/calls                       the latest calls, as JSON (?limit=)
+/calls/CALLSID/timeline      everything about one call, as JSON
+/calls/CALLSID/timeline.txt  the same as a ladder diagram (?width=)
+/restcomm/{API_VERSION}/Accounts/ACCOUNTSID/Recordings/RECORDINGSID.wav
+"""
 _RECORDING = re.compile(r"RE[0-9a-f]{32}")
 _CALL = re.compile(r"CA[0-9a-f]{32}")
 _LOCAL_NAMES = ("localhost", "ip6-localhost")
@@ -80,6 +89,7 @@ def make_app(deps: Deps) -> web.Application:
     base = f"/restcomm/{API_VERSION}/Accounts/{{account}}"
     app.add_routes(
         [
+            web.get("/", resources.index),
             web.get("/healthz", resources.health),
             web.get("/metrics", resources.metrics),
             web.get(base + "/Recordings/{sid}.wav", resources.recording),
@@ -112,6 +122,10 @@ async def _edge(request: web.Request, handler: Callable[[web.Request], Awaitable
 class _Resources:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
+
+    async def index(self, request: web.Request) -> web.Response:
+        """What there is, for whoever types the address into a browser."""
+        return web.Response(text=INDEX)
 
     async def health(self, request: web.Request) -> web.Response:
         """200 while the server takes calls. counts: what lives at the moment; all 0 when it is idle."""

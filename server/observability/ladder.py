@@ -370,7 +370,13 @@ def _number_of(canvas: _Canvas, leg: str) -> int:
     return legs.index(leg)  # the caller is 0, callees count from 1
 
 
+def printable(text: str) -> str:
+    """A peer's text for a terminal: what would move its cursor or colour it becomes a question mark. Line breaks and tabs stay."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+
+
 def _write(row: list[str], x: int, text: str) -> None:
+    text = printable(text).replace("\n", " ").replace("\t", " ")
     row[x : x + len(text)] = text[: max(0, len(row) - x)]
 
 

@@ -116,7 +116,7 @@ class _Live(Collector):
 def _message(summary: str) -> str:
     """`INVITE`, `2xx`: a label with few values out of a message's summary."""
     word = summary.split(" ", 1)[0]
-    if word.isdigit() and len(word) == 3:
+    if len(word) == 3 and word.isascii() and word.isdigit() and word[0] in "123456":
         return f"{word[0]}xx"
     return word if word in _METHODS else "other"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Literal
@@ -12,9 +13,9 @@ Level = Literal["none", "numbers", "all"]
 
 # Header fields whose value proves who someone is. A folded value goes on in lines that begin with a blank (RFC 3261 7.3.1).
 _CREDENTIALS = re.compile(
-    rb"^((?:Proxy-)?Authorization|Authentication-Info)([ \t]*:[ \t]*)([^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
+    r"^((?:Proxy-)?Authorization|Authentication-Info)([ \t]*:[ \t]*)([^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
 )
-_SCHEME_AND_USER = re.compile(rb'(?P<scheme>\w+)|username="(?P<user>[^"]*)"|realm="(?P<realm>[^"]*)"', re.IGNORECASE)
+_WHO = re.compile(r'\b(?:username|realm)="[^"]*"', re.IGNORECASE)
 # sip:user:password@host and http://user:password@host, wherever they stand.
 _USERINFO = re.compile(r"(?P<before>\b(?:sips?:|https?://)[^\s:@<>\"/?;]*):[^\s@<>\"/]+@")
 # password=... of a URL's query or a form; a=b pairs with such names.
@@ -24,7 +25,7 @@ _SECRET_ATTRIBUTE = re.compile(r"(?i)\b(?P<name>password\s*=\s*)(?P<quote>[\"'])
 _SECRET_NAME = re.compile(r"(?i)(?:^|[_\-.])(?:password|passwd|pwd|secret|token|api_?key|auth_?token)$|authtoken$")
 _CRYPTO = re.compile(r"(?im)^(a=crypto:\S+ \S+ inline:)[^\r\n|;]+")  # SRTP keys in SDP (RFC 4568 9.1)
 # Five digits and more, with the separators that people write between them.
-_NUMBER = re.compile(r"(?<![\w.\-:])\+?\d(?:[\-. ()]?\d){4,}(?![\w\-])")
+_NUMBER = re.compile(r"(?<![\w.\-:])\+?\d(?:[\-. ()]{0,2}\d){4,}(?![\w\-])")
 _IPV4 = re.compile(r"\b(\d{1,3})\.(\d{1,3})\.\d{1,3}\.\d{1,3}\b")
 _IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f.]{0,15}){2,7}(?![\w:])")
 
@@ -34,21 +35,13 @@ def hide_sip_secrets(raw: str) -> str:
 
     The scheme, user and realm of credentials stay: they are what one looks for when a challenge fails.
     """
-    octets = _CREDENTIALS.sub(_credentials, raw.encode("utf-8", "surrogateescape"))
-    text = octets.decode("utf-8", "replace")
-    return _CRYPTO.sub(rf"\1{HIDDEN}", hide_secrets(text))
+    return _CRYPTO.sub(rf"\1{HIDDEN}", hide_secrets(_CREDENTIALS.sub(_credentials, raw)))
 
 
-def _credentials(found: re.Match[bytes]) -> bytes:
+def _credentials(found: re.Match[str]) -> str:
     name, colon, value = found.groups()
-    kept = []
-    scheme = value.split(maxsplit=1)[0] if value.strip() else b""
-    for part in _SCHEME_AND_USER.finditer(value):
-        if part["user"] is not None:
-            kept.append(b'username="' + part["user"] + b'"')
-        elif part["realm"] is not None:
-            kept.append(b'realm="' + part["realm"] + b'"')
-    return name + colon + b" ".join([scheme, b", ".join([*kept, HIDDEN.encode()])])
+    scheme = "".join(value.split(maxsplit=1)[:1])
+    return f"{name}{colon}{scheme} " + ", ".join([*_WHO.findall(value), HIDDEN])
 
 
 def hide_secrets(text: str) -> str:
@@ -96,8 +89,11 @@ def _shorter_number(found: re.Match[str]) -> str:
 
 
 def _shorter_ipv6(found: re.Match[str]) -> str:
-    head = [part for part in found[0].split(":")[:2] if part]
-    return ":".join([*head, ":x"])
+    try:
+        ipaddress.IPv6Address(found[0])
+    except ValueError:  # a time of day
+        return found[0]
+    return ":".join([*[part for part in found[0].split(":")[:2] if part], ":x"])
 
 
 def redact_fields(facts: Mapping[str, object], level: Level) -> dict[str, object]:

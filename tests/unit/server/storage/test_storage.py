@@ -22,7 +22,7 @@ from server.storage.housekeeping import clean_up
 from server.storage.reader import Reader
 from server.storage.rows import CallRow, CallStarted, NotificationRow, RecordingRow, short_sid
 from server.storage.schema import metadata
-from server.storage.writer import Writer
+from server.storage.writer import Item, Writer
 
 T0 = datetime.datetime(2026, 5, 26, 17, 59, 16, 555000, datetime.UTC)
 CALL, LEG = "CA" + "1" * 32, "CA" + "2" * 32
@@ -65,7 +65,8 @@ async def test_everything_written_is_read_back(database: Database) -> None:
     notification = NotificationRow("NO1", CALL, after(1), 13212, "warning", "ü", "http://x/", 3)
     recording = RecordingRow("RE1", CALL, "AC1", "/tmp/RE1.wav", 3000, after(5))
     entries = [entry(0, verb="Dial", line=3), entry(1.5, verb="Hangup", nested={"a": [1, None, "é"]})]
-    for item in (*rows, notification, recording, *entries):
+    items: list[Item] = [*rows, notification, recording, *entries]
+    for item in items:
         database.writer.put(item)
     await database.writer.flush()
     reader = database.reader

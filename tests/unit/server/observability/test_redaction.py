@@ -1,0 +1,84 @@
+"""What must not be read in logs and timelines."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.observability.redaction import hide_secrets, hide_sip_secrets, hide_url_secrets, is_secret_name, redact, redact_fields
+
+INVITE = (
+    "INVITE sip:alice:pa55@example.com SIP/2.0\r\n"
+    "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n"
+    'proxy-authorization : Digest username="bob", realm="example.com",\r\n'
+    ' nonce="n0nce", uri="sip:x", response="deadbeef",\r\n'
+    '\tcnonce="c"\r\n'
+    "Authorization: Basic Ym9iOnNlY3JldA==\r\n"
+    "Content-Length: 60\r\n\r\n"
+    "v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0a2V5|2^31\r\n"
+)
+
+
+def test_digest_response_is_removed_and_its_user_stays() -> None:
+    shown = hide_sip_secrets(INVITE)
+    for secret in ("deadbeef", "n0nce", "cnonce", "Ym9iOnNlY3JldA", "pa55", "c2VjcmV0a2V5"):
+        assert secret not in shown
+    assert 'proxy-authorization : Digest username="bob", realm="example.com", ***\r\nAuthorization: Basic ***\r\n' in shown
+    assert "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n" in shown
+    assert "sip:alice:***@example.com" in shown
+
+
+@pytest.mark.parametrize("raw", ["", "Authorization:", "Authorization:\r\n", "\ud800 Authorization: x", "Authorization: Digest"])
+def test_any_text_is_survived(raw: str) -> None:
+    hide_sip_secrets(raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://user:secret@host/x", "http://user:***@host/x"),
+        ("POST https://host/x?a=1&password=hunter2&b=2", "POST https://host/x?a=1&password=***&b=2"),
+        ("api_key=abc token=def", "api_key=*** token=***"),
+        ('<Sip username="u" password="hunter2">sip:a@b</Sip>', '<Sip username="u" password="***">sip:a@b</Sip>'),
+        ("sip:a@b:5060", "sip:a@b:5060"),
+        ("http://host:8080/x", "http://host:8080/x"),
+        ("the passwordless way", "the passwordless way"),
+    ],
+)
+def test_secrets_in_text(text: str, shown: str) -> None:
+    assert hide_secrets(text) == shown
+
+
+def test_password_of_a_url() -> None:
+    assert hide_url_secrets("https://user:a%40b@host:1/x?token=1") == "https://user:***@host:1/x?token=***"
+    assert hide_url_secrets("http://[broken") == "http://[broken"
+
+
+@pytest.mark.parametrize("name", ["password", "Password", "auth_token", "AuthToken", "api_key", "sip.password"])
+def test_name_of_a_secret(name: str) -> None:
+    assert is_secret_name(name)
+    assert not is_secret_name("tokens_left")
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "shown"),
+    [
+        ("+12223334455", "numbers", "+***455"),
+        ("call from +1 (222) 333-4455 now", "numbers", "call from +***455 now"),
+        ("sip:+12223334455@192.0.2.10:5060", "numbers", "sip:+***455@192.0.2.10:5060"),
+        ("1234", "numbers", "1234"),
+        ("CA12345678901234567890123456789012", "numbers", "CA12345678901234567890123456789012"),
+        ("z9hG4bK123456789", "numbers", "z9hG4bK123456789"),
+        ("192.0.2.10:50600", "numbers", "192.0.2.10:50600"),
+        ("192.0.2.10:5060", "all", "192.0.x.x:5060"),
+        ("[2001:db8::5]:5060", "all", "[2001:db8::x]:5060"),
+        ("17:59:16", "all", "17:59:16"),
+        ("+12223334455", "none", "+12223334455"),
+    ],
+)
+def test_numbers_and_addresses(text: str, level: str, shown: str) -> None:
+    assert redact(text, level) == shown  # type: ignore[arg-type]
+
+
+def test_facts_of_a_log_line() -> None:
+    shown = redact_fields({"to": "+12223334455", "password": "x", "count": 12345678, "url": "http://u:p@h/"}, "numbers")
+    assert shown == {"to": "+***455", "password": "***", "count": 12345678, "url": "http://u:***@h/"}
