@@ -7,6 +7,8 @@ ARG RUST=1.88
 
 FROM rust:${RUST}-slim-bookworm AS worker
 WORKDIR /build
+# libopus is built from the source that its crate brings along.
+RUN apt-get update && apt-get install -y --no-install-recommends cmake make && rm -rf /var/lib/apt/lists/*
 COPY media/worker/ ./
 RUN cargo build --release --locked --bin dialplane-media
 

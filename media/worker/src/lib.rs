@@ -23,5 +23,7 @@ mod slab;
 mod stream;
 pub mod sys;
 mod tasks;
+#[cfg(test)]
+mod testing;
 mod wheel;
 mod worker;

@@ -1,6 +1,10 @@
 //! Payload formats: which we know, and how one becomes another.
 
+pub mod audio;
 pub mod g711;
+pub mod g722;
+pub mod l16;
+pub mod opus;
 
 use crate::protocol;
 
