@@ -29,6 +29,7 @@ from config.types import (
 from media.settings import MediaSettings
 from rcml.settings import RcmlSettings
 from sip.settings import SipSettings
+from sip.transport.settings import TransportSettings
 
 # Where no request of an application may lead unless `http.allow` says so: everything that is not a public unicast address
 # (IANA special-purpose registries, RFC 6890), and the addresses where clouds keep the machine's credentials.
@@ -135,6 +136,7 @@ class SipSection(SipSettings):
     advertise: str = Field(
         default="", description="Host name or address written into Via and Contact, as behind NAT; empty means the address of the socket."
     )
+    transport: TransportSettings = Field(default=TransportSettings(), description="The sockets.")
 
 
 class HttpSettings(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
@@ -50,8 +50,7 @@ def parse_host_port(text: str) -> HostPort:
     return HostPort(found["v6"] or found["host"], port)
 
 
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
+class ListenAddress(NamedTuple):
     """Where SIP is received. host: an IP literal without brackets; port 0: one that is free."""
 
     transport: str
