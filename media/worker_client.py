@@ -7,6 +7,9 @@ stands; otherwise it answers with Failed(code="no_worker"), later in the loop's 
 A worker that we find alive may carry streams of a controller that died. They are listed, logged and closed, which finishes
 their recordings; what the worker says of them is logged here and does not reach call control.
 
+A worker obeys the controller that greeted it last, so two control processes on one socket would take each other's calls
+away for ever. A lock beside the socket, held as long as the client lives, lets the second one fail at its start instead.
+
 The program is started in a session of its own, so that Ctrl-C in a terminal reaches us and not it: calls are ended first.
 It is a plain `subprocess.Popen` because asyncio's kills its child when the loop goes, and a worker may outlive us.
 """
@@ -16,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import shutil
@@ -96,6 +100,7 @@ class WorkerClient:
         self._writer: asyncio.StreamWriter | None = None  # only while commands may be sent
         self._child: _Child | None = None
         self._stopping = False
+        self._lock = -1  # a file descriptor
         self._orphans: set[str] = set()  # streams and recordings of an earlier controller, on their way out
 
     @property
@@ -115,6 +120,7 @@ class WorkerClient:
         if len(os.fsencode(self._path)) > MAX_SOCKET_PATH:
             raise WorkerUnavailable(f"the socket's path is longer than {MAX_SOCKET_PATH} octets: {self._path}")
         self._loop = asyncio.get_running_loop()
+        self._lock = _take_lock(self._path)
         ready: asyncio.Future[Welcome] = self._loop.create_future()
         self._task = asyncio.create_task(self._run(ready), name="media-worker-client")
         self._task.add_done_callback(_report_bug)
@@ -123,16 +129,24 @@ class WorkerClient:
         except asyncio.CancelledError:
             await self.stop(shutdown_worker=True)
             raise
-        if not ready.done():
-            self._task.result()  # raises what went wrong in it
-        return ready.result()
+        try:
+            if not ready.done():
+                self._task.result()  # raises what went wrong in it
+            return ready.result()
+        except BaseException:
+            self._release_lock()
+            raise
 
     def send(self, command: Command) -> None:
         """Queue a command. Never blocks, never raises; what cannot be sent is answered by Failed."""
         if self._writer is None:
             self._refuse(command, "no_worker", "the media worker is not there")
             return
-        frame = _frame(command)
+        try:
+            frame = _frame(command)
+        except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError) as error:  # a lone surrogate, a number beyond 64 bits
+            self._refuse(command, "frame", f"cannot be written: {error}")
+            return
         if len(frame) > MAX_FRAME_BYTES + _LENGTH.size:
             self._refuse(command, "frame", f"a command of {len(frame)} octets")
             return
@@ -166,6 +180,7 @@ class WorkerClient:
                 await self._child.end(TERMINATE_S if writer is not None else 0, self._settings.worker_stop_timeout_s)
             await self._child.close()
             self._child = None
+        self._release_lock()
 
     # --- the task -------------------------------------------------------------------------------------------------
 
@@ -317,6 +332,11 @@ class WorkerClient:
         failed = Failed(op=str(command.__struct_config__.tag), subject=_subject(command), code=code, reason=reason)
         self._loop.call_soon(self._deliver, failed)
 
+    def _release_lock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
     def _hang_up(self) -> None:
         """Give a connection up at once; the task notices."""
         if self._writer is not None:
@@ -329,7 +349,6 @@ class WorkerClient:
         program = find_worker(self._settings)
         _remove_stale_socket(self._path)
         try:
-            Path(self._path).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             child = _Child([program, *worker_arguments(self._settings)])
         except OSError as error:
             raise WorkerUnavailable(f"cannot start {program}: {error.strerror or error}") from error
@@ -488,6 +507,25 @@ def _subject(command: Command) -> str:
             return subject
         case _:
             return getattr(command, "stream", "")
+
+
+def _take_lock(path: str) -> int:
+    """Lock the socket's path for this process. The kernel releases it when the process ends, however it does.
+
+    Raises:
+        WorkerUnavailable: another process holds it, or its directory cannot be written.
+    """
+    try:
+        Path(path).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise WorkerUnavailable(f"{path}.lock: {error.strerror or error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise WorkerUnavailable(f"another control process uses {path}; give this one a state directory of its own") from error
+    return lock
 
 
 def _remove_stale_socket(path: str) -> None:

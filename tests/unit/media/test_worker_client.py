@@ -219,6 +219,18 @@ async def test_stop_with_shutdown_says_so_and_waits_for_the_end(worker: FakeWork
     assert not client.connected
 
 
+async def test_a_second_control_process_is_kept_off_the_socket(worker: FakeWorker, make: Make) -> None:
+    first, second = make(), make()
+    await first.start()
+    with pytest.raises(WorkerUnavailable, match="another control process"):
+        await second.start()
+    assert first.connected
+    await first.stop(shutdown_worker=False)
+    third = make()
+    await third.start()
+    assert third.connected
+
+
 # --- what goes wrong ----------------------------------------------------------------------------------------------
 
 
@@ -296,10 +308,18 @@ async def test_a_worker_that_does_not_read_counts_as_dead(socket_path: Path, mak
     server.close()
 
 
-async def test_a_command_beyond_the_frame_limit_fails_alone(worker: FakeWorker, make: Make, events: Events) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        engine.Play(stream="s", play="p", files=["x" * (1 << 20)]),
+        engine.Play(stream="s", play="p", files=["\udcff"]),
+        engine.Play(stream="s", play="p", loop=1 << 70),
+    ],
+)
+async def test_a_command_that_fits_no_frame_fails_alone(worker: FakeWorker, make: Make, events: Events, command: engine.Command) -> None:
     client = make()
     await client.start()
-    client.send(engine.Play(stream="s", play="p", files=["x" * (1 << 20)]))
+    client.send(command)
     failed = await events.next()
     assert isinstance(failed, engine.Failed)
     assert (failed.op, failed.subject, failed.code) == ("play", "p", "frame")
