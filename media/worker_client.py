@@ -517,9 +517,9 @@ def _take_lock(path: str) -> int:
     """
     try:
         Path(path).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(f"{path}.controller", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise WorkerUnavailable(f"{path}.lock: {error.strerror or error}") from error
+        raise WorkerUnavailable(f"{path}.controller: {error.strerror or error}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
