@@ -47,7 +47,9 @@ class Incoming:
         branch = via.branch
         if branch is not None and branch.startswith(BRANCH_COOKIE):
             port = via.port or DEFAULT_PORTS.get(via.transport.lower(), 5060)
-            return (branch, via.host.lower(), str(port), method)
+            # The Call-ID is not part of the RFC's match, but always the same where that holds. It keeps apart two phones behind
+            # NATs that share a private address and count their branches from one.
+            return (branch, via.host.lower(), str(port), method, self.call_id)
         # A peer of RFC 2543. The To tag stays out: the INVITE lacks the one that its ACK and its repetitions may have.
         return ("", self.request.uri, self.from_tag, self.call_id, str(self.cseq), str(via), method)
 

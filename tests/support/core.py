@@ -40,7 +40,7 @@ UDP = Flow("udp", OURS, PEER)
 TCP = Flow("tcp", OURS, Address(PEER.host, 40000), 7)
 LISTENERS = (Listener("udp", OURS, OURS), Listener("tcp", OURS, OURS))
 OFFER, ANSWER = b"v=0\r\no=offer\r\n", b"v=0\r\no=answer\r\n"
-ALL_ZERO = {name: 0 for name in ("transactions", "dialogs", "sessions", "timers", "connections", "resolves", "deliveries")}
+ALL_ZERO = dict.fromkeys(("transactions", "dialogs", "sessions", "timers", "connections", "resolves", "deliveries"), 0)
 
 E = TypeVar("E")
 
@@ -124,11 +124,8 @@ class Core:
 
     def events(self) -> list[Output]:
         """Events since the last look."""
-        found = [
-            output
-            for _, output in self.out[self._events_seen :]
-            if not isinstance(output, (Transmit, Traced, Dropped, Resolve, CloseConnection))
-        ]
+        below = (Transmit, Traced, Dropped, Resolve, CloseConnection)
+        found: list[Output] = [output for _, output in self.out[self._events_seen :] if not isinstance(output, below)]
         self._events_seen = len(self.out)
         return found
 
@@ -243,7 +240,7 @@ def reply(
 CALL = SessionId("out-1")
 
 
-def call(session: SessionId = CALL, **given: object) -> SendInvite:
+def call(session: object = CALL, **given: object) -> SendInvite:
     given.setdefault("request_uri", "sip:bob@192.0.2.77")
     given.setdefault("from_uri", "sip:alice@192.0.2.1")
     given.setdefault("body", OFFER)
@@ -252,7 +249,7 @@ def call(session: SessionId = CALL, **given: object) -> SendInvite:
 
 def dial(core: Core, **given: object) -> Request:
     """Open a session; its INVITE."""
-    core.do(call(**given))  # type: ignore[arg-type]
+    core.do(call(**given))
     return core.sent_request("INVITE")
 
 

@@ -27,7 +27,7 @@ def test_timeout_is_64_times_t1__rfc3261_table4() -> None:
 
 
 def test_deadlines_come_out_in_their_order() -> None:
-    agenda, log = Agenda(), []
+    agenda, log = Agenda(), list[tuple[float, str]]()
     for name, at in (("b", 2.0), ("a", 1.0), ("c", 3.0)):
         Alarm(agenda, log, name, at)
     agenda.expire(2.5)
@@ -36,7 +36,7 @@ def test_deadlines_come_out_in_their_order() -> None:
 
 
 def test_a_deadline_that_moves_later_does_not_fire_early() -> None:
-    agenda, log = Agenda(), []
+    agenda, log = Agenda(), list[tuple[float, str]]()
     alarm = Alarm(agenda, log, "a", 1.0)
     alarm.at = 5.0
     assert agenda.next_deadline() == 5.0
@@ -47,7 +47,7 @@ def test_a_deadline_that_moves_later_does_not_fire_early() -> None:
 
 
 def test_a_deadline_that_moves_earlier_fires_once() -> None:
-    agenda, log = Agenda(), []
+    agenda, log = Agenda(), list[tuple[float, str]]()
     alarm = Alarm(agenda, log, "a", 5.0)
     alarm.at = 1.0
     agenda.arm(alarm)
@@ -58,7 +58,7 @@ def test_a_deadline_that_moves_earlier_fires_once() -> None:
 
 
 def test_a_cancelled_deadline_is_no_deadline() -> None:
-    agenda, log = Agenda(), []
+    agenda, log = Agenda(), list[tuple[float, str]]()
     alarm = Alarm(agenda, log, "a", 1.0)
     assert agenda.live() == 1
     alarm.at = None
@@ -69,7 +69,7 @@ def test_a_cancelled_deadline_is_no_deadline() -> None:
 
 def test_the_agenda_agrees_with_a_plain_list_of_deadlines() -> None:
     rng = random.Random(3)
-    agenda, log = Agenda(), []
+    agenda, log = Agenda(), list[tuple[float, str]]()
     alarms = [Alarm(agenda, log, str(index), rng.uniform(0, 10)) for index in range(50)]
     for step in range(400):
         now = step / 20
