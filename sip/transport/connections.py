@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Protocol
 
 from sip.core.outputs import Address, Flow
@@ -37,14 +38,14 @@ class ConnectionUser(Protocol):
 class Connections:
     """counters: `tcp_accepted`, `tcp_opened`, `tcp_refused`, `tcp_connect_failed`, `tcp_in`, `tcp_out`, `tcp_overflow`, `tcp_closed_<why>`.
 
-    spawn: runs a coroutine as a task that its owner cancels at stop.
+    spawn: runs a coroutine function as a task that its owner cancels at stop.
     """
 
     def __init__(
         self,
         user: ConnectionUser,
         settings: TransportSettings,
-        spawn: Callable[[Coroutine[None, None, None]], None],
+        spawn: Callable[[Callable[[], Coroutine[None, None, None]]], None],
         counters: Counter[str],
     ) -> None:
         self._user = user
@@ -83,8 +84,9 @@ class Connections:
                     return "not an address"
                 if len(self._all) >= self._settings.max_connections:
                     return "too many connections"
-                connection = self._all_by_remote(self._new(flow, accepted=False))
-                self._spawn(self._open(connection, flow))
+                connection = self._new(flow, accepted=False)
+                self._all[connection.number] = self._by_remote[flow.remote] = connection
+                self._spawn(partial(self._open, connection, flow))
         self._counters["tcp_out"] += 1
         if connection.send(data):
             return None
@@ -166,11 +168,6 @@ class Connections:
     def _new(self, flow: Flow, *, accepted: bool) -> TcpConnection:
         self._last_number += 1
         return TcpConnection(self, self._last_number, flow, self._settings, self._buffer, self._loop.time(), accepted=accepted)
-
-    def _all_by_remote(self, connection: TcpConnection) -> TcpConnection:
-        self._all[connection.number] = connection
-        self._by_remote[connection.flow.remote] = connection
-        return connection
 
     def _refuse(self, connection: TcpConnection) -> None:
         self._counters["tcp_refused"] += 1

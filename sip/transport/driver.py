@@ -206,7 +206,7 @@ class SipDriver:
                 case CloseConnection(flow):
                     self._connections.close(flow.connection)
                 case Resolve():
-                    self._spawn(self._resolve(output))
+                    self._spawn(partial(self._resolve, output))
                 case Traced():
                     if wire.isEnabledFor(logging.DEBUG):
                         wire.debug(output.summary, extra={"direction": output.direction.value, "peer": str(output.flow.remote)})
@@ -325,14 +325,14 @@ class SipDriver:
         finally:  # whatever happened: the core waits for an answer
             self._input(partial(self._endpoint.resolved, query.query, targets, self._loop.time()))
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         task = self._loop.create_task(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+    async def _guarded(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
-            await work
+            await work()
         except Exception:
             self.counters["input_errors"] += 1
             log.exception("sip_task_failed")
