@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -16,12 +17,18 @@ _CREDENTIALS = re.compile(
     r"^((?:Proxy-)?Authorization|Authentication-Info)([ \t]*:[ \t]*)([^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
 )
 _WHO = re.compile(r'\b(?:username|realm)="[^"]*"', re.IGNORECASE)
-# sip:user:password@host and http://user:password@host, wherever they stand.
-_USERINFO = re.compile(r"(?P<before>\b(?:sips?:|https?://)[^\s:@<>\"/?;]*):[^\s@<>\"/]+@")
+# sip:user:password and http://user:password before an `@`; longer ones are no passwords but garbage.
+_USERINFO = re.compile(r"(.*\b(?:sips?:|https?://)[^:/?;]{0,128}):[^/]{1,128}", re.IGNORECASE)
+_LONGEST_USERINFO = 300
+_BEFORE_USERINFO = re.compile(r".*[\s<>\"',]", re.DOTALL)
+_ONLY_SCHEME = re.compile(r"(?:^|[^\w/:])sips?$", re.IGNORECASE)
+_BLANK = re.compile(r"\s")
+_LONGEST_FACT = 4096
 # password=... of a URL's query or a form; a=b pairs with such names.
 _SECRET_PAIR = re.compile(r"(?i)(?P<name>(?<![A-Za-z0-9])(?:password|passwd|pwd|secret|token|api_?key|auth_?token)=)[^&\s\"'<>;]+")
 # password="..." as an attribute of a document's <Sip>.
 _SECRET_ATTRIBUTE = re.compile(r"(?i)\b(?P<name>password\s*=\s*)(?P<quote>[\"'])[^\"'<]*(?P=quote)")
+_SECRET_WORDS = ("passw", "pwd", "secret", "token", "apikey", "api_key")  # one of these is in all that the two patterns find
 _SECRET_NAME = re.compile(r"(?i)(?:^|[_\-.])(?:password|passwd|pwd|secret|token|api_?key|auth_?token)$|authtoken$")
 _CRYPTO = re.compile(r"(?im)^(a=crypto:\S+ \S+ inline:)[^\r\n|;]+")  # SRTP keys in SDP (RFC 4568 9.1)
 # Five digits and more, with the separators that people write between them.
@@ -35,7 +42,12 @@ def hide_sip_secrets(raw: str) -> str:
 
     The scheme, user and realm of credentials stay: they are what one looks for when a challenge fails.
     """
-    return _CRYPTO.sub(rf"\1{HIDDEN}", hide_secrets(_CREDENTIALS.sub(_credentials, raw)))
+    lower = raw.lower()
+    if "authorization" in lower or "authentication-info" in lower:
+        raw = _CREDENTIALS.sub(_credentials, raw)
+    if "a=crypto" in lower:
+        raw = _CRYPTO.sub(rf"\1{HIDDEN}", raw)
+    return hide_secrets(raw)
 
 
 def _credentials(found: re.Match[str]) -> str:
@@ -46,8 +58,28 @@ def _credentials(found: re.Match[str]) -> str:
 
 def hide_secrets(text: str) -> str:
     """A text without the passwords in URLs, URIs and attributes, and without the values of pairs that are named like a secret."""
-    text = _SECRET_ATTRIBUTE.sub(rf"\g<name>\g<quote>{HIDDEN}\g<quote>", text)
-    return _SECRET_PAIR.sub(rf"\g<name>{HIDDEN}", _USERINFO.sub(rf"\g<before>:{HIDDEN}@", text))
+    if "@" in text:
+        text = _hide_userinfo(text)
+    lower = text.lower()
+    if any(word in lower for word in _SECRET_WORDS):
+        text = _SECRET_ATTRIBUTE.sub(rf"\g<name>\g<quote>{HIDDEN}\g<quote>", text)
+        text = _SECRET_PAIR.sub(rf"\g<name>{HIDDEN}", text)
+    return text
+
+
+def _hide_userinfo(text: str) -> str:
+    """Looks back from each `@`, as every message holds several of them and few hold a password."""
+    parts = text.split("@")
+    for index, part in enumerate(parts[:-1]):
+        colon = part.rfind(":")
+        if colon < 0 or _ONLY_SCHEME.search(part[max(0, colon - 6) : colon]) or _BLANK.search(part, colon):
+            continue  # sip:user@, or no part of a URI at all
+        tail = part[-_LONGEST_USERINFO:]
+        if (before := _BEFORE_USERINFO.match(tail)) is not None:
+            tail = tail[before.end() :]
+        if (found := _USERINFO.fullmatch(tail)) is not None:
+            parts[index] = f"{part[: len(part) - len(tail)]}{found[1]}:{HIDDEN}"
+    return "@".join(parts)
 
 
 def hide_url_secrets(url: str) -> str:
@@ -62,6 +94,7 @@ def hide_url_secrets(url: str) -> str:
     return hide_secrets(url)
 
 
+@functools.lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
     """Whether a parameter or field of this name holds a secret."""
     return _SECRET_NAME.search(name) is not None
@@ -103,7 +136,7 @@ def redact_fields(facts: Mapping[str, object], level: Level) -> dict[str, object
         if is_secret_name(key):
             shown[key] = HIDDEN
         elif isinstance(value, str):
-            shown[key] = redact(hide_secrets(value), level)
+            shown[key] = redact(hide_secrets(value[:_LONGEST_FACT]), level)
         else:
             shown[key] = value
     return shown

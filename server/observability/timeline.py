@@ -18,6 +18,7 @@ from server.observability.clock import WallClock
 from server.observability.redaction import HIDDEN, hide_secrets, hide_sip_secrets, hide_url_secrets, is_secret_name
 
 REMEMBERED_CALLS = 1000  # ended ones, whose late entries still find them
+_MARGIN = 1024
 LATE_ENTRIES = 200  # written of each of these: its last request, its BYE and the answer to it
 
 
@@ -105,17 +106,18 @@ def clean(kind: Kind, data: Mapping[str, Json], max_text: int) -> dict[str, Json
 def _clean_value(kind: Kind, key: str, value: Json, max_text: int) -> Json:
     match value:
         case str():
-            if kind is Kind.SIP and key == "raw":
-                value = hide_sip_secrets(value)
+            length = len(value)
+            # Cut before the search for secrets, but not so close that a secret could be cut in two and stay.
+            value = value[: max_text + _MARGIN]
+            if kind is Kind.SIP:  # of the five texts of each message two are the peer's
+                value = hide_sip_secrets(value) if key == "raw" else hide_secrets(value) if key == "summary" else value
             elif key == "url":
                 value = hide_url_secrets(value)
             elif is_secret_name(key) and value:
                 value = HIDDEN
             else:
                 value = hide_secrets(value)
-            if len(value) > max_text:
-                value = f"{value[:max_text]}\n... {len(value) - max_text} more characters"
-            return value
+            return f"{value[:max_text]}\n... {length - max_text} more characters" if length > max_text else value
         case [[str(), str()], *_] if key == "parameters":
             return [_clean_pair(pair, max_text) for pair in value]
         case list():

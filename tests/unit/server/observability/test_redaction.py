@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from server.observability.redaction import hide_secrets, hide_sip_secrets, hide_url_secrets, is_secret_name, redact, redact_fields
@@ -39,6 +41,9 @@ def test_any_text_is_survived(raw: str) -> None:
         ("POST https://host/x?a=1&password=hunter2&b=2", "POST https://host/x?a=1&password=***&b=2"),
         ("api_key=abc token=def", "api_key=*** token=***"),
         ('<Sip username="u" password="hunter2">sip:a@b</Sip>', '<Sip username="u" password="***">sip:a@b</Sip>'),
+        ("http://sip:secret@host/", "http://sip:***@host/"),
+        ("sip:sip:secret@host", "sip:sip:***@host"),
+        ("<sips:a:b@c>,<sip:d@e>,<sip:f:g@h>", "<sips:a:***@c>,<sip:d@e>,<sip:f:***@h>"),
         ("sip:a@b:5060", "sip:a@b:5060"),
         ("http://host:8080/x", "http://host:8080/x"),
         ("the passwordless way", "the passwordless way"),
@@ -82,3 +87,23 @@ def test_numbers_and_addresses(text: str, level: str, shown: str) -> None:
 def test_facts_of_a_log_line() -> None:
     shown = redact_fields({"to": "+12223334455", "password": "x", "count": 12345678, "url": "http://u:p@h/"}, "numbers")
     assert shown == {"to": "+***455", "password": "***", "count": 12345678, "url": "http://u:***@h/"}
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "sip:" * 15000,
+        "sip:a:" * 10000 + "@",
+        "a@" * 30000,
+        "Authorization:" + "\r\n " * 20000,
+        "password" + " " * 60000,
+        "password=" * 6000,
+        "a=crypto:1 " * 5000,
+        "\r\n" * 30000,
+    ],
+)
+def test_no_message_makes_it_slow(evil: str) -> None:
+    """A message of 64 KiB is a peer's choice; its time must grow with its length and no faster."""
+    started = time.process_time()
+    hide_sip_secrets(evil)
+    assert time.process_time() - started < 1.0
