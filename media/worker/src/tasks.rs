@@ -6,6 +6,7 @@
 use std::sync::mpsc::{self, Sender};
 use std::sync::Arc;
 
+use crate::play::Prompt;
 use crate::protocol::Event;
 use crate::session::Session;
 use crate::stream::Stream;
@@ -50,6 +51,12 @@ pub enum Task {
 #[derive(Debug)]
 pub enum Up {
     Event(Event),
+    /// The files of a play were read, or the first that cannot be played is named.
+    Loaded {
+        stream: Name,
+        play: Name,
+        prompts: Result<Vec<Arc<Prompt>>, String>,
+    },
     /// A media thread has ended after `Stop`.
     Stopped,
 }

@@ -53,8 +53,10 @@ fn events_read_and_write_as_the_golden_frames() {
 #[test]
 fn every_message_has_a_golden_frame() {
     let tags = |kind: &str| {
-        let mut tags: Vec<String> =
-            golden(kind).iter().map(|one| one.json["t"].as_str().expect("a tag").to_owned()).collect();
+        let mut tags: Vec<String> = golden(kind)
+            .iter()
+            .map(|one| one.json["t"].as_str().expect("a tag").to_owned())
+            .collect();
         tags.sort();
         tags.dedup();
         tags

@@ -299,6 +299,7 @@ impl Control {
                 self.tell(event);
             }
             Up::Stopped => self.stopped += 1,
+            Up::Loaded { .. } => {}
         }
     }
 
