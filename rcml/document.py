@@ -42,7 +42,7 @@ def parse_document(body: bytes, *, content_type: str, url: str, settings: RcmlSe
     """Read the body of a 200 answer.
 
     Args:
-        body: as received.
+        body: as received; that of audio may be left out, it is fetched again to be played.
         content_type: the header's value, "" when there was none; decides what the body is.
         url: of the answer, after redirects.
     Returns:
@@ -56,7 +56,7 @@ def parse_document(body: bytes, *, content_type: str, url: str, settings: RcmlSe
     if len(body) > settings.max_document_bytes and not _AUDIO.fullmatch(media_type):
         line = body.count(b"\n", 0, settings.max_document_bytes) + 1
         raise DocumentError(f"a document may have {settings.max_document_bytes} bytes, this one has {len(body)}", line)
-    if not media_type or not body.strip():
+    if not media_type or not (body.strip() or _AUDIO.fullmatch(media_type)):
         if body.strip():
             read.warning(outputs.NOT_CARRIED_OUT, 1, f"the answer has no Content-Type; its {len(body)} bytes are not read")
         return Document(url, (), read.notices)

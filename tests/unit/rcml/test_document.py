@@ -28,7 +28,8 @@ def test_xml_and_html_types_are_rcml__behaviour_1_7(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["audio/wav", "audio/x-wav", "audio/wave; rate=8000", "audio/mpeg"])
 def test_audio_is_as_if_its_url_was_played__behaviour_1_7(kind: str) -> None:
-    assert give(b"RIFF" + b"\0" * 200_000, kind).verbs == (Play(1, URL),)
+    for body in (b"RIFF" + b"\0" * 200_000, b""):  # whoever fetches documents may leave it out
+        assert give(body, kind).verbs == (Play(1, URL),)
 
 
 def test_audio_without_a_url_to_fetch_it_from_is_refused__behaviour_1_7() -> None:
@@ -45,7 +46,7 @@ def test_plain_text_is_as_if_it_was_said__behaviour_1_7() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "kind"), [("", "text/xml"), ("", ""), (" \r\n", "application/xml"), (" ", "text/plain"), ("", "audio/wav")]
+    ("body", "kind"), [("", "text/xml"), ("", ""), (" \r\n", "application/xml"), (" ", "text/plain")]
 )
 def test_no_body_is_a_document_without_verbs__behaviour_1_7(body: str, kind: str) -> None:
     document = give(body, kind)
