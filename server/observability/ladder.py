@@ -16,6 +16,7 @@ arrows say whose they are.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,6 +71,8 @@ class _Lane:
     shared: bool = False
 
 
+_SID = re.compile(r"\b([A-Z]{2}[0-9a-f]{6})[0-9a-f]{26}\b")
+_PATH = re.compile(r"(?<![\w/.:])/(?:[^/\s,]+/)+([^/\s,]+)")
 OURS, APPLICATION = "dialplane", "application"
 
 
@@ -83,6 +86,7 @@ class _Cast:
     application: str = ""
 
     def name(self, sid: str) -> str:
+        sid = sid.partition("-")[0]  # `CA...-2` is the second play to a leg
         if sid in ("", self.call_sid):
             return "caller"
         return f"callee {self.legs.index(sid) + 1}" if sid in self.legs else sid[:8]
@@ -162,7 +166,8 @@ def _steps(entries: Sequence[Entry], cast: _Cast) -> Iterator[_Arrow | _Remark]:
             case Kind.VERB:
                 yield _Remark(at, f"▸ {_verb(entry.data)}", "verb")
             case Kind.MEDIA:
-                yield _Remark(at, f"♪ {_media(entry, cast)}", "media")
+                bad = entry.data.get("event") in ("failed", "media-timeout", "worker-lost", "answer-refused")
+                yield _Remark(at, f"♪ {_media(entry, cast)}", "error" if bad else "media")
             case Kind.STATE:
                 yield _Remark(at, f"· {_whose(entry, cast)}{_facts(entry.data, cast, first='status')}", "dim")
             case Kind.NOTICE:
@@ -270,7 +275,15 @@ def _pair(key: str, value: Json) -> str:
         if key.endswith(suffix):
             return f"{key.removesuffix(suffix).replace('_', ' ')} {value}{unit}"
     shown = key.replace("_", " ")
-    return shown if value is True else f"{shown} {value}"
+    return shown if value is True else f"{shown} {_short(value)}"
+
+
+def _short(value: Json) -> Json:
+    """Sids and paths by what tells them apart; in full they are in the JSON form."""
+    if not isinstance(value, str):
+        return value
+    value = _PATH.sub(lambda found: found[1] if len(found[1]) <= 24 else f"{found[1][:12]}…{found[1][-8:]}", value)
+    return _SID.sub(r"\1…", value)
 
 
 def _text(data: Data, key: str) -> str:

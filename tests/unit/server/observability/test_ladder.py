@@ -122,6 +122,18 @@ def test_notice_and_outcome_are_in_words() -> None:
     assert "■ call completed by callee, duration 6 s" in line("■")
 
 
+def test_sids_and_paths_are_short() -> None:
+    entries = [
+        entry(0, Kind.MEDIA, CALL + "-2", event="play", what="/var/lib/dialplane/prompts/" + "0d17585a" * 5 + ".wav"),
+        entry(0, Kind.MEDIA, event="record", recording="RE" + "b2120a00" * 4),
+        entry(0, Kind.VERB, verb="Dial", action="http://app.example.com/a/b/c"),
+    ]
+    text = render(entries, 200)
+    assert "caller play: what 0d17585a0d17…585a.wav" in text
+    assert "recording REb2120a…" in text
+    assert "action http://app.example.com/a/b/c" in text
+
+
 def test_silence_is_shown() -> None:
     assert line("3.4 s").count("⋮") == 5
 
