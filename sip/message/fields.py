@@ -29,9 +29,9 @@ MAX_UINT_DIGITS = 64  # leading zeros are legal (RFC 4475 wsinv), a megabyte of 
 # Wider than that on purpose: tags in base64 with "=" or "/", bare IPv6 in `received`, an empty value ("rport=").
 _PARAM_RE = re.compile(rf'[ \t]*+;[ \t]*+({TOKEN})[ \t]*+(?:=[ \t]*+({QUOTED}|[^{BLANK};,"<>]*+)[ \t]*+)?+', re.DOTALL)
 
-# via-parm = sent-protocol LWS sent-by *( SEMI via-params );  sent-protocol = "SIP" SLASH "2.0" SLASH transport
+# via-parm = sent-protocol LWS sent-by *( SEMI via-params );  sent-protocol = protocol-name SLASH protocol-version SLASH transport
 _VIA_RE = re.compile(
-    rf"SIP[ \t]*+/[ \t]*+2\.0[ \t]*+/[ \t]*+({TOKEN})[ \t]++({HOST})[ \t]*+(?::[ \t]*+([0-9]{{1,5}}))?+[ \t]*+(?=;|$)", re.IGNORECASE
+    rf"({TOKEN})[ \t]*+/[ \t]*+({TOKEN})[ \t]*+/[ \t]*+({TOKEN})[ \t]++({HOST})[ \t]*+(?::[ \t]*+([0-9]{{1,5}}))?+[ \t]*+(?=;|$)"
 )
 
 # name-addr = [ display-name ] LAQUOT addr-spec RAQUOT;  display-name = *( token LWS ) / quoted-string
@@ -148,12 +148,16 @@ def build_host_port(host: str, port: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """One hop (RFC 3261 20.42). `transport` is upper case; `host` and `port` are the sent-by, IPv6 without brackets."""
+    """One hop (RFC 3261 20.42). `transport` is upper case; `host` and `port` are the sent-by, IPv6 without brackets.
+
+    `protocol` is "SIP/2.0"; the grammar allows others, and a request of another version has one that must be echoed in its 505.
+    """
 
     transport: str
     host: str
     port: int | None = None
     params: Params = field(default_factory=dict)
+    protocol: str = "SIP/2.0"
 
     @property
     def branch(self) -> str | None:
@@ -175,7 +179,7 @@ class Via:
         return port if 0 < port <= MAX_PORT else None
 
     def __str__(self) -> str:
-        return f"SIP/2.0/{self.transport} {build_host_port(self.host, self.port)}{build_params(self.params)}"
+        return f"{self.protocol}/{self.transport} {build_host_port(self.host, self.port)}{build_params(self.params)}"
 
 
 def parse_via(text: str) -> Via:
@@ -188,12 +192,13 @@ def _parse_via(text: str, name: str) -> Via:
     match = _VIA_RE.match(text)
     if match is None:
         raise ParseError("malformed", field=name)
-    transport, host, port = match.groups()
+    protocol, version, transport, host, port = match.groups()
     return Via(
         transport.upper(),
-        parse_host(host, name, match.start(2)) if host[0] == "[" else host,
-        None if port is None else parse_port(port, name, match.start(3)),
+        parse_host(host, name, match.start(4)) if host[0] == "[" else host,
+        None if port is None else parse_port(port, name, match.start(5)),
         parse_params(text, name, match.end()),
+        f"{protocol}/{version}".upper(),
     )
 
 

@@ -31,6 +31,12 @@ def test_via_is_read__rfc3261_20_42() -> None:
     assert via.params["ttl"] == "16"
 
 
+def test_via_of_another_protocol_is_well_formed__rfc3261_25_1() -> None:
+    via = parse_via("sip/7.0/udp c.example.com;branch=z9hG4bKkdjuw")
+    assert (via.protocol, via.transport) == ("SIP/7.0", "UDP")
+    assert str(via) == "SIP/7.0/UDP c.example.com;branch=z9hG4bKkdjuw"
+
+
 def test_via_with_ipv6__rfc5118_4_5() -> None:
     via = parse_via("SIP/2.0/TCP [2001:db8::9:1]:6050;received=[2001:db8::9:255];branch=z9hG4bKas3")
     assert (via.host, via.port, via.received) == ("2001:db8::9:1", 6050, "2001:db8::9:255")

@@ -1,0 +1,71 @@
+"""RFC 4475 through the whole core: what a peer that sends these messages gets back."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sip.core.endpoint import Endpoint
+from sip.core.outputs import Address, Dropped, Flow, InviteReceived, Listener, Transmit
+from sip.message import ParseError, Response, parse_message
+from sip.settings import SipSettings
+
+TORTURE = Path(__file__).parents[2] / "vectors" / "sip" / "torture"
+MANIFEST: dict[str, dict[str, Any]] = tomllib.loads((TORTURE / "manifest.toml").read_text(encoding="utf-8"))
+HERE, THERE = Address("192.0.2.200", 5060), Address("192.0.2.1", 5060)
+
+# Requests that the core does not treat as the RFC wants yet.
+UNREADABLE = "the core drops a request whose Via, From, To or CSeq does not parse, where 400 could repeat them as they came"
+GAPS = {
+    "badinv01": UNREADABLE,
+    "scalar02": UNREADABLE,
+    "quotbal": UNREADABLE,
+    "badaspec": UNREADABLE,
+    "baddn": UNREADABLE,
+    "sdp01": "nobody looks at the Accept of an INVITE yet",
+    "inv2543": "an INVITE without a Contact is refused, where RFC 2543 takes the From",
+}
+
+
+def cases(parser: str) -> list[Any]:
+    return [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=GAPS[name]) if name in GAPS else ())
+        for name, entry in MANIFEST.items()
+        if entry["parser"] == parser
+    ]
+
+
+def outcome(data: bytes) -> str | int:
+    """The status of the final answer; "call" or "drop" without one."""
+    serial = iter(range(1, 1 << 20))
+    endpoint = Endpoint(
+        SipSettings(), (Listener("udp", HERE, HERE), Listener("tcp", HERE, HERE)), lambda size: next(serial).to_bytes(size, "big")
+    )
+    outputs = endpoint.receive(data, Flow("udp", HERE, THERE), 0.0)
+    answers = [parse_message(output.data) for output in outputs if isinstance(output, Transmit)]
+    finals = [answer.status for answer in answers if isinstance(answer, Response) and answer.status >= 200]
+    if finals:
+        [status] = finals
+        return status
+    if any(isinstance(output, InviteReceived) for output in outputs):
+        return "call"
+    assert any(isinstance(output, Dropped) for output in outputs)
+    return "drop"
+
+
+@pytest.mark.parametrize("name", cases("accept"))
+def test_accepted_message_is_answered_as_the_manifest_says__rfc4475(name: str) -> None:
+    assert outcome((TORTURE / f"{name}.dat").read_bytes()) == MANIFEST[name]["core"]
+
+
+@pytest.mark.parametrize("name", cases("refuse"))
+def test_refused_request_is_answered_and_refused_response_dropped__rfc4475(name: str) -> None:
+    data = (TORTURE / f"{name}.dat").read_bytes()
+    with pytest.raises(ParseError) as caught:
+        parse_message(data)
+    partial = caught.value.partial
+    answerable = partial is not None and all(field in partial.headers for field in ("Via", "From", "To", "Call-ID", "CSeq"))
+    assert outcome(data) == (MANIFEST[name]["status"] if answerable else "drop")
