@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support import digest
 from tests.support.app import Answer, nothing, rcml
 from tests.support.scene import Scene
 from tests.support.server import TRUNK_PASSWORD, TRUNK_USER
@@ -56,7 +57,7 @@ async def test_the_actions_document_is_run__behaviour_2_8(scene: Scene) -> None:
 
 async def test_the_action_is_asked_by_its_method__behaviour_2_2(scene: Scene) -> None:
     busy = await scene.called("callee_rejects", ring_ms=100, status_line=BUSY, refusal="none")
-    scene.app.answer("/voice", rcml(f"<Dial action='/done?a=1&amp;b=two words' method='get'>{busy.uri}</Dial>"))
+    scene.app.answer("/voice", rcml(f"<Dial action='/done?a=1&amp;b=two%20words' method='get'>{busy.uri}</Dial>"))
     scene.app.answer("/done", nothing())
     caller = await scene.calling("caller_rejected")
     await scene.through(caller, busy)
@@ -123,22 +124,25 @@ async def test_a_number_goes_to_the_trunks_proxy_without_its_dashes__behaviour_2
 
 
 async def test_a_proxys_challenge_is_answered_with_the_trunks_credentials__behaviour_2_4(scene: Scene) -> None:
-    proxy = await scene.called("callee_challenges", port=scene.server.proxy_port, user=TRUNK_USER, password=TRUNK_PASSWORD)
+    proxy = await scene.called("callee_challenges", port=scene.server.proxy_port)
     scene.app.answer("/voice", rcml("<Dial><Number>+14445556666</Number></Dial>"))
     caller = await scene.calling("caller_hangs_up", talk_ms=400)
     await scene.through(caller, proxy)
     assert caller.statuses() == [180, 200]
     assert proxy.first("INVITE").start_line.startswith("INVITE sip:+14445556666@")
+    invites = [m for m in proxy.received if m.method == "INVITE" and not m.status]
+    assert digest.answers(invites[-1], proxy.first("SIP/2.0 407", received=False), TRUNK_USER, TRUNK_PASSWORD)
 
 
 async def test_a_sip_nouns_credentials_answer_one_challenge__behaviour_2_4(scene: Scene) -> None:
     """Same Call-ID, CSeq one higher, same SDP."""
-    callee = await scene.called("callee_challenges", user="alice", password="wonder land")
+    callee = await scene.called("callee_challenges")
     scene.app.answer("/voice", rcml(f"<Dial><Sip username='alice' password='wonder land'>{callee.uri}</Sip></Dial>"))
     caller = await scene.calling("caller_hangs_up", talk_ms=400)
     await scene.through(caller, callee)
     first, second = [m for m in callee.received if m.method == "INVITE" and not m.status]
-    assert second.header("Proxy-Authorization").startswith("Digest ")
+    assert digest.answers(second, callee.first("SIP/2.0 407", received=False), "alice", "wonder land")
+    assert not digest.answers(second, callee.first("SIP/2.0 407", received=False), "alice", "wonderland")
     assert first.header("Call-ID") == second.header("Call-ID")
     assert int(second.header("CSeq").split()[0]) == int(first.header("CSeq").split()[0]) + 1
     assert first.body == second.body

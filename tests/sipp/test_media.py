@@ -150,10 +150,11 @@ async def test_the_sdp_of_the_answer_is_that_of_the_183__trap_38(scene: Scene) -
 
 
 async def test_dial_music_disabled_is_a_plain_180__behaviour_10_2(scene: Scene) -> None:
-    callee = await scene.called("callee_waits", ring_ms=1200)
+    callee = await scene.called("callee_waits", ring_ms=1500)
     scene.app.answer("/voice", rcml(f"<Dial dialMusic='Disabled'>{callee.uri}</Dial>"))
     caller = await scene.calling("caller_hangs_up", talk_ms=1000)
-    await caller.until("SIP/2.0 200")
+    await callee.until("SIP/2.0 180")
+    await asyncio.sleep(1.0)
     assert ear(caller).packets == []
     await scene.through(caller, callee)
     assert caller.statuses() == [180, 200]
@@ -225,12 +226,13 @@ async def test_early_media_of_a_refusing_callee_is_heard_before_the_refusal__beh
 
 
 async def test_no_early_media_is_passed_on_in_a_fork__behaviour_decision_1(scene: Scene) -> None:
-    early = await scene.called("callee_plays_early_media", ring_ms=1200)
+    early = await scene.called("callee_plays_early_media", ring_ms=1500)
     ear(early).say(sound.tone(950, 1.0))
     other = await scene.called("callee_rejects", ring_ms=100, status_line=BUSY, refusal="none")
     scene.app.answer("/voice", rcml(f"<Dial><Sip>{early.uri}</Sip><Sip>{other.uri}</Sip></Dial>"))
     caller = await scene.calling("caller_hangs_up", talk_ms=600)
-    await caller.until("SIP/2.0 200")
+    await early.until("SIP/2.0 183")
+    await asyncio.sleep(1.0)
     assert ear(caller).packets == []
     await scene.through(caller, early, other)
     assert caller.statuses() == [180, 200]

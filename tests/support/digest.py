@@ -1,0 +1,32 @@
+"""Judges digest answers, by arithmetic of its own. Source: RFC 2617 3.2.2, RFC 7616 3.4."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from tests.support.sipp import SippMessage
+
+
+def parameters(header: str) -> dict[str, str]:
+    """Of a Digest challenge or answer, without quotes."""
+    found = re.findall(r'(\w+)=(?:"([^"]*)"|([^",\s]+))', header)
+    return {name.lower(): quoted or plain for name, quoted, plain in found}
+
+
+def answers(request: SippMessage, challenge: SippMessage, username: str, password: str) -> bool:
+    """Whether a request answers the challenge of a 401 or 407 with these credentials (MD5 or SHA-256, qop auth)."""
+    proxy = challenge.status == 407
+    asked = parameters(challenge.header("Proxy-Authenticate" if proxy else "WWW-Authenticate"))
+    given = parameters(request.header("Proxy-Authorization" if proxy else "Authorization"))
+    if given.get("username") != username or any(given.get(key) != asked[key] for key in ("realm", "nonce")):
+        return False
+    digest = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}[asked.get("algorithm", "MD5")]
+
+    def hashed(*parts: str) -> str:
+        return digest(":".join(parts).encode()).hexdigest()
+
+    secret = hashed(username, given["realm"], password)
+    subject = hashed(request.method, given["uri"])
+    proof = hashed(secret, given["nonce"], given["nc"], given["cnonce"], given["qop"], subject)
+    return given["response"] == proof and given["nc"] == "00000001" and given["uri"] == request.start_line.split()[1]
