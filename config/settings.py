@@ -186,9 +186,6 @@ class DialSettings(Section):
     rest_completed_status: Literal["canceled", "completed"] = Field(
         default="canceled", description="DialCallStatus when an operator ends a call as completed while its Dial is still ringing."
     )
-    repeat_180_s: float = Field(
-        default=60.0, ge=1, description="Seconds between repeated 180 responses to a caller who waits long, which keep proxies alive."
-    )
     media_timeout_ends_call: bool = Field(
         default=True, description="End a call whose media is lost (media.media_timeout_s); false only notes it."
     )

@@ -60,6 +60,7 @@ class Server:
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._quiet = asyncio.Event()  # an input has been dealt with: look again whether all calls are over
         self._unwind = contextlib.AsyncExitStack()
         self.sip_addresses: tuple[sip.Listener, ...] = ()
 
@@ -90,14 +91,15 @@ class Server:
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
         self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes)
-        self.driver = SipDriver(self.endpoint, self._on_sip)
+        self.driver = SipDriver(self.endpoint, self._on_sip, settings=settings.sip.transport)
         places = [parse_listen(text) for text in settings.sip.listen]
         self.sip_addresses = await self.driver.start(
             [(place.transport, place.host, place.port) for place in places], settings.sip.advertise
         )
         unwind.push_async_callback(self.driver.stop)
-        policy = build_policy(settings, self.sip_addresses, self._loop.time())
-        self.registry = Registry(policy, Targets(outbound_of(settings), policy.domain), Routing(settings))
+        policy = build_policy(settings, self.sip_addresses, self.recorder.clock)
+        routing = Routing(settings)
+        self.registry = Registry(policy, Targets(outbound_of(routing.outbound_trunk()), policy.domain), routing)
 
         self.api = Api(self)
         self.http_address = await self.api.start()
@@ -115,7 +117,9 @@ class Server:
         self._give(self.registry.shutdown)
         deadline = self._loop.time() + self.settings.server.shutdown_grace_s
         while any(self.registry.counts().values()) and self._loop.time() < deadline:
-            await asyncio.sleep(0.02)
+            self._quiet.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._quiet.wait(), deadline - self._loop.time())
         left = {name: count for name, count in self.registry.counts().items() if count}
         if left:
             log.warning("calls_left_at_shutdown", extra=left)
@@ -171,6 +175,7 @@ class Server:
                 log.exception("internal_error")
                 self.metrics.internal_error()
         self._busy = False
+        self._quiet.set()
         self._arm()
 
     def _arm(self) -> None:

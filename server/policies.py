@@ -1,31 +1,25 @@
-"""From the settings to what call control knows of them (`server.calls.policy.Policy`). Pure but for the wall clock's offset."""
+"""From the settings to what call control knows of them (`server.calls.policy.Policy`)."""
 
 from __future__ import annotations
 
-import datetime
 import email.utils
 import secrets
-import time
 from collections.abc import Sequence
 
-from config.settings import Settings
+from config.settings import Settings, TrunkSettings
 from server.calls.policy import MediaAddress, Policy
 from server.calls.targets import Outbound
+from server.observability.clock import WallClock
 from sip.core.outputs import Credentials, Listener
 
 WILDCARDS = ("0.0.0.0", "::", "")
 
 
-def build_policy(settings: Settings, listeners: Sequence[Listener], now: float) -> Policy:
-    """listeners: as opened, with addresses that peers can reach in `advertised`; now: the loop's clock at this moment."""
-    offset = time.time() - now
-
-    def wall_iso(at: float) -> str:
-        moment = datetime.datetime.fromtimestamp(at + offset, datetime.UTC)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallClock) -> Policy:
+    """listeners: as opened, with addresses that peers can reach in `advertised`; clock: the one that timelines use."""
 
     def wall_rfc2822(at: float) -> str:
-        return email.utils.format_datetime(datetime.datetime.fromtimestamp(at + offset, datetime.UTC))
+        return email.utils.format_datetime(clock.at(at))
 
     return Policy(
         account_sid=settings.server.account_sid,
@@ -34,7 +28,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], now: float) 
         domain=settings.sip.advertise or (listeners[0].advertised.host if listeners else "localhost"),
         media=settings.media,
         rcml=settings.rcml,
-        wall_iso=wall_iso,
+        wall_iso=clock.iso,
         wall_rfc2822=wall_rfc2822,
         random_bytes=secrets.token_bytes,
         media_v4=_media_address(settings.media.bind_address, settings.media.advertised_address, listeners, "127.0.0.1", v6=False),
@@ -46,7 +40,6 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], now: float) 
         ringback_country=settings.dial.ringback,
         no_branch_code_500=settings.dial.no_branch_code == "500",
         operator_completed_is_completed=settings.dial.rest_completed_status == "completed",
-        repeat_180_s=settings.dial.repeat_180_s,
         recording_wait_s=settings.dial.recording_wait_s,
         media_open_s=settings.dial.media_open_s,
         final_status_wait_s=settings.dial.final_status_wait_s,
@@ -69,17 +62,14 @@ def _media_address(bind: str, advertised: str, listeners: Sequence[Listener], fa
     return MediaAddress(bind, advertised)
 
 
-def outbound_of(settings: Settings) -> Outbound | None:
-    """The trunk where Numbers go: the named one, else the first that has a proxy."""
-    wanted = settings.outbound.trunk
-    for trunk in settings.trunks:
-        if trunk.proxy and (not wanted or trunk.name == wanted):
-            password = trunk.password.get_secret_value()
-            return Outbound(
-                name=trunk.name,
-                proxies=tuple(uri for uri in (trunk.proxy, trunk.fallback_proxy) if uri),
-                credentials=Credentials(trunk.username, password) if trunk.username else None,
-                headers=tuple(trunk.headers.items()),
-                from_host=trunk.from_host,
-            )
-    return None
+def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:
+    """The trunk where Numbers go, as call control knows it."""
+    if trunk is None:
+        return None
+    return Outbound(
+        name=trunk.name,
+        proxies=tuple(uri for uri in (trunk.proxy, trunk.fallback_proxy) if uri),
+        credentials=Credentials(trunk.username, trunk.password.get_secret_value()) if trunk.username else None,
+        headers=tuple(trunk.headers.items()),
+        from_host=trunk.from_host,
+    )

@@ -115,7 +115,7 @@ class Call:
 
     def next_deadline(self) -> float | None:
         dial = self.dial.deadline if self.dial is not None else None
-        times = (dial, self._pause_until, self._open_until, self.caller.repeat_at(), self._final_status_until)
+        times = (dial, self._pause_until, self._open_until, self._final_status_until)
         return min((at for at in times if at is not None), default=None)
 
     # --- inputs ---------------------------------------------------------------------------------------------------
@@ -174,9 +174,6 @@ class Call:
         if self._open_until is not None and now >= self._open_until:
             self._open_until = None
             self._depart(By.SERVER, CODE_OF_UNREACHABLE, "The media worker did not open a stream in time", Cause.FAILED)
-        repeat = self.caller.repeat_at()
-        if repeat is not None and now >= repeat:
-            self.caller.ring()
         if self._final_status_until is not None and now >= self._final_status_until:
             self._final_status_until = None
             if self._asking is not None:

@@ -42,7 +42,6 @@ class Caller:
         self.answered_at: float | None = None
         self._sdp_sent: bytes | None = None
         self._agreed: Agreed | None = None
-        self._last_provisional: float | None = None
 
     @property
     def unanswered(self) -> bool:
@@ -79,20 +78,13 @@ class Caller:
     # --- commands -------------------------------------------------------------------------------------------------
 
     def ring(self) -> None:
-        """180, or again the 183 with the session description that the caller hears already."""
+        """180, or again the 183 with the session description that the caller hears already. The SIP core repeats it in time."""
         if self.state is not CallerState.RINGING:
             return
-        self._last_provisional = self._desk.now
         if self._sdp_sent is not None:
             self._desk.emit(sip.SendProvisional(self.session, 183, body=self._sdp_sent))
         else:
             self._desk.emit(sip.SendProvisional(self.session, 180))
-
-    def repeat_at(self) -> float | None:
-        """When the provisional is due again, so that proxies keep the call (behaviour.md 4.5)."""
-        if self.state is not CallerState.RINGING or self._last_provisional is None or self.cancel_pending:
-            return None
-        return self._last_provisional + self._desk.policy.repeat_180_s
 
     def early_media(self, prefer: tuple[str, ...] = ()) -> bool:
         """183 with our answer, so that the unanswered caller hears us. False when that cannot be (late offer)."""

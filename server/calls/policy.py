@@ -76,7 +76,6 @@ class Policy:
     ringback_country: str = "us"
     no_branch_code_500: bool = False
     operator_completed_is_completed: bool = False
-    repeat_180_s: float = 60.0
     settle_s: float = 1.0
     recording_wait_s: float = 3.0
     media_open_s: float = 5.0

@@ -329,12 +329,6 @@ def test_early_media_of_a_fork_is_not_relayed__decision_1() -> None:
     assert bench.order() == ["180", "INVITE", "INVITE"] and not bench.engine.bridges
 
 
-def test_180_is_repeated_for_a_long_wait__behaviour_4_5() -> None:
-    bench = Bench(dial(ONE, 'timeout="200"'))
-    bench.run(130.0)
-    assert bench.order() == ["180", "INVITE", "180", "180"]
-
-
 def test_late_offer__our_offer_in_the_200_bridge_after_the_ack__decision_5() -> None:
     bench = Bench(dial(ONE), offer=b"")
     bench.answer(0)
