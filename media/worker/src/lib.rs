@@ -17,6 +17,7 @@ pub mod prompts;
 pub mod protocol;
 pub mod random;
 pub mod reception;
+pub mod resample;
 pub mod record;
 pub mod rtcp;
 pub mod rtp;

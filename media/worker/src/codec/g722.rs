@@ -306,7 +306,7 @@ impl Decoder {
 mod tests {
     use super::*;
     use crate::random::Random;
-    use crate::testing::{chirp, fit, noise, sine, voice};
+    use crate::testing::{chirp, fit, noise, voice};
 
     fn samples(octets: &[u8]) -> Vec<i16> {
         octets

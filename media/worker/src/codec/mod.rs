@@ -1,6 +1,7 @@
 //! Payload formats: which we know, and how one becomes another.
 
 pub mod audio;
+pub mod cn;
 pub mod g711;
 pub mod g722;
 pub mod l16;
