@@ -221,9 +221,12 @@ class Endpoint:
             mark = len(self._context.out)
             try:
                 send_stateless(self._context, read_incoming(request, flow), error.status, error.reason[:1].upper() + error.reason[1:])
+                sent = self._context.out[-1]
+                assert isinstance(sent, Transmit)
+                parse_message(sent.data)  # what it echoes may be broken itself: then it would be nonsense to answer
                 self._context.out.insert(mark, self._traced_in(None, request, data, flow))
                 status = error.status
-            except (ParseError, UsageError):  # not even that can be read, or said
+            except (ParseError, UsageError):
                 del self._context.out[mark:]
         self._context.drop(flow, "parse_error", str(error), status)
 
