@@ -126,7 +126,7 @@ class Headers:
     def set(self, name: str, value: str) -> None:
         """Make this the only field of its name, in the place of the first one, or at the end when there was none."""
         key, name = name_of(name)
-        if key not in self._values_by_key():
+        if key not in self.by_key():
             self.add(name, value)
             return
         items: list[tuple[str, str, str]] = []
@@ -142,23 +142,23 @@ class Headers:
     def remove(self, name: str) -> None:
         """Drop every field of that name; none is no error."""
         key = name_of(name)[0]
-        if key in self._values_by_key():
+        if key in self.by_key():
             self._items = [item for item in self._items if item[0] != key]
             self._index = None
 
     def get(self, name: str) -> str | None:
         """The value of the first field of that name, or None."""
-        values = self._values_by_key().get(name_of(name)[0])
+        values = self.by_key().get(name_of(name)[0])
         return None if values is None else values[0]
 
     def get_all(self, name: str) -> list[str]:
         """The value of every field of that name, not split at commas."""
-        return list(self._values_by_key().get(name_of(name)[0], ()))
+        return list(self.by_key().get(name_of(name)[0], ()))
 
     def values(self, name: str) -> list[str]:
         """Every value of that name: list-type fields are split at their commas (quotes and <> respected), empty ones are left out."""
         key = name_of(name)[0]
-        fields = self._values_by_key().get(key, ())
+        fields = self.by_key().get(key, ())
         if key not in _LIST_KEYS:
             return list(fields)
         return [value for field in fields for value in parse_list(field)]
@@ -166,7 +166,7 @@ class Headers:
     def first_value(self, name: str) -> str | None:
         """The first of `values(name)`, without splitting the rest: the topmost Via."""
         key = name_of(name)[0]
-        fields = self._values_by_key().get(key, ())
+        fields = self.by_key().get(key, ())
         if key not in _LIST_KEYS:
             return fields[0] if fields else None
         for field in fields:
@@ -179,17 +179,18 @@ class Headers:
 
     def repeated(self, names: tuple[str, ...]) -> list[str]:
         """Which of these names have more than one field."""
-        index = self._values_by_key()
+        index = self.by_key()
         if len(index) == len(self._items):
             return []
-        return [name for name in names if len(index.get(name_of(name)[0], ())) > 1]
+        return [name for name in names if len(index.get(name.lower(), ())) > 1]
 
     def copy(self) -> Headers:
         clone = Headers()
         clone._items, clone._index = list(self._items), None
         return clone
 
-    def _values_by_key(self) -> dict[str, list[str]]:
+    def by_key(self) -> dict[str, list[str]]:
+        """The values of all fields by lower-case long name; to be looked at, not changed. For who asks for many at once."""
         index = self._index
         if index is None:
             index = self._index = {}
@@ -198,7 +199,7 @@ class Headers:
         return index
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name_of(name)[0] in self._values_by_key()
+        return isinstance(name, str) and name_of(name)[0] in self.by_key()
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return ((name, value) for _, name, value in self._items)

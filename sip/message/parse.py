@@ -230,8 +230,10 @@ def _uri_defect(uri: str) -> str | None:
 def _check_fields(message: Message | None, headers: Headers, defects: list[tuple[int, str, str]]) -> None:
     for name in headers.repeated(_SINGLE):
         defects.append((0, name, f"more than one {name}"))
-    for name, check in _REQUIRED.items():
-        value = headers.first_value(name)
+    values = headers.by_key()
+    for key, (name, check) in _REQUIRED.items():
+        found = values.get(key)
+        value = headers.first_value(name) if key == "via" else found[0] if found else None
         if value is None:
             defects.append((0, name, f"missing {name}"))
             continue
@@ -240,12 +242,11 @@ def _check_fields(message: Message | None, headers: Headers, defects: list[tuple
         except ParseError as error:
             defects.append((0, name, f"{name} {error.reason}"))
         else:
-            if name == "CSeq" and isinstance(message, Request) and parse_cseq(value).method != message.method:
+            if key == "cseq" and isinstance(message, Request) and parse_cseq(value).method != message.method:
                 defects.append((0, name, "CSeq method does not match"))
-    max_forwards = headers.get("Max-Forwards")
-    if max_forwards is not None:
+    if "max-forwards" in values:
         try:
-            parse_uint(max_forwards, maximum=MAX_FORWARDS)
+            parse_uint(values["max-forwards"][0], maximum=MAX_FORWARDS)
         except ParseError as error:
             defects.append((0, "Max-Forwards", f"Max-Forwards {error.reason}"))
 
@@ -257,18 +258,18 @@ def _check_call_id(value: str) -> None:
 
 
 # A message without these, or with one that does not parse, belongs to no transaction or dialog (RFC 3261 8.1.1, 8.2.6.2).
-_REQUIRED: dict[str, Callable[[str], object]] = {
-    "Via": parse_via,
-    "From": lambda value: parse_name_addr(value, "From"),
-    "To": lambda value: parse_name_addr(value, "To"),
-    "Call-ID": _check_call_id,
-    "CSeq": parse_cseq,
+_REQUIRED: dict[str, tuple[str, Callable[[str], object]]] = {
+    "via": ("Via", parse_via),
+    "from": ("From", lambda value: parse_name_addr(value, "From")),
+    "to": ("To", lambda value: parse_name_addr(value, "To")),
+    "call-id": ("Call-ID", _check_call_id),
+    "cseq": ("CSeq", parse_cseq),
 }
 
 
 def _content_length(headers: Headers, stream: bool) -> tuple[int | None, str | None]:
     """The length, and what is wrong with it."""
-    values = headers.get_all("Content-Length")
+    values = headers.by_key().get("content-length")
     if not values:
         return None, "missing Content-Length" if stream else None
     if len(values) > 1:
