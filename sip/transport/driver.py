@@ -209,7 +209,8 @@ class SipDriver:
                     self._spawn(partial(self._resolve, output))
                 case Traced():
                     if wire.isEnabledFor(logging.DEBUG):
-                        wire.debug(output.summary, extra={"direction": output.direction.value, "peer": str(output.flow.remote)})
+                        facts = {"summary": output.summary, "direction": output.direction.value, "peer": str(output.flow.remote)}
+                        wire.debug("sip_message", extra=facts)
                     self._events.append(output)
                 case event:
                     self._events.append(event)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -772,6 +774,39 @@ async def test_broken_framing_gets_400_and_the_connection_is_closed__rfc3261_18_
             writer.write(options("tcp", Address("127.0.0.1", 5060), listener.bind, length="-5"))
             assert (await expect_eof(reader)).startswith(b"SIP/2.0 400 ")
         await eventually(lambda: not core.counts()["connections"])
+
+
+GARBAGE = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "vectors" / "sip" / "torture").glob("*.dat"))]
+
+
+async def test_garbage_by_udp_leaves_the_next_request_served() -> None:
+    dice = random.Random(1)
+    async with driven(real_core(), ("udp", "127.0.0.1", 0)) as (driver, (listener,)):
+        with Peer() as peer, Peer() as sane:
+            for _ in range(20):
+                for data in GARBAGE:
+                    spoilt = bytearray(data)
+                    for _ in range(3):
+                        spoilt[dice.randrange(len(spoilt))] = dice.randrange(256)
+                    peer.send(bytes(spoilt), listener.bind)
+                peer.send(dice.randbytes(dice.randrange(1, 2000)), listener.bind)
+                await asyncio.sleep(0.001)
+            sane.send(options("udp", sane.address, listener.bind), listener.bind)
+            assert (await sane.read()).startswith(b"SIP/2.0 200 ")
+        assert driver.counters["input_errors"] == driver.counters["event_errors"] == 0
+
+
+async def test_garbage_by_tcp_leaves_the_next_request_served() -> None:
+    dice = random.Random(2)
+    async with driven(real_core(), ("tcp", "127.0.0.1", 0)) as (driver, (listener,)):
+        for data in [*GARBAGE, dice.randbytes(3000), b"GET / HTTP/1.1\r\n\r\n", b"\r\n" * 5000]:
+            async with connected(listener.bind) as (_, writer):
+                writer.write(data)
+                writer.write_eof()
+        async with connected(listener.bind) as (reader, writer):
+            writer.write(options("tcp", Address("127.0.0.1", 5060), listener.bind))
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)).startswith(b"SIP/2.0 200 ")
+        assert driver.counters["input_errors"] == driver.counters["event_errors"] == 0
 
 
 class Phone:
