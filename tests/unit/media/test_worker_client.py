@@ -18,7 +18,8 @@ import pytest
 
 from media import engine
 from media.settings import MediaSettings
-from media.worker_client import WorkerClient, WorkerUnavailable, find_worker, worker_arguments
+from media.worker_client import WorkerClient, WorkerUnavailable
+from media.worker_process import find_worker, worker_arguments
 
 Received = engine.Event | engine.EngineLost
 
