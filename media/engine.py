@@ -58,6 +58,28 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     fmtp: str = ""
 
 
+class SrtpKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """Encryption of a stream's RTP and RTCP (RFC 3711), as signalling agreed on it. Never shown, in logs or elsewhere.
+
+    suite: AES_CM_128_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_32, AES_256_CM_HMAC_SHA1_80, AES_256_CM_HMAC_SHA1_32,
+    AEAD_AES_128_GCM or AEAD_AES_256_GCM. local_key, remote_key: base64 of master key and salt, one behind the other, of
+    what we send and of what the peer sends. remote_mki: hexadecimal octets of the key identifier in the peer's packets.
+    """
+
+    suite: str
+    local_key: str
+    remote_key: str
+    remote_mki: str = ""
+
+    def __repr__(self) -> str:
+        return f"SrtpKeys(suite={self.suite!r})"
+
+    __str__ = __repr__
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("suite", self.suite)]
+
+
 class Connect(_Message, tag="connect", frozen=True, kw_only=True):
     """Where the peer is and what was agreed. May be sent again whenever the session changes.
 
@@ -65,6 +87,8 @@ class Connect(_Message, tag="connect", frozen=True, kw_only=True):
     direction: ours: sendrecv, sendonly, recvonly, inactive. `recvonly`/`inactive`: we send no audio.
     latch: accept the first plausible source as the peer when it differs from the SDP's (symmetric RTP), then lock to it.
     media_timeout_ms: 0 = off; else MediaTimeout after so much silence while direction lets the peer send.
+    srtp: absent = in the clear. With it nothing in the clear is sent or taken; keys that the worker cannot use are answered
+    by Failed(code="srtp"). The same keys once more change nothing; other keys are a change of keys in mid-stream.
     """
 
     stream: str
@@ -77,6 +101,7 @@ class Connect(_Message, tag="connect", frozen=True, kw_only=True):
     latch: bool = True
     ptime_ms: int = 20
     media_timeout_ms: int = 0
+    srtp: SrtpKeys | msgspec.UnsetType = msgspec.UNSET
 
 
 class Bridge(_Message, tag="bridge", frozen=True, kw_only=True):
@@ -178,7 +203,7 @@ class Welcome(_Message, tag="welcome", frozen=True, kw_only=True):
 class Failed(_Message, tag="failed", frozen=True, kw_only=True):
     """A command that could not be done. `subject` is the id it named (stream, bridge, play or recording).
 
-    code: "version", "frame", "unknown_stream", "no_ports", "bind", "address", "codec", "file", "busy", "limit", "internal".
+    code: "version", "frame", "unknown_stream", "no_ports", "bind", "address", "codec", "srtp", "file", "busy", "limit", "internal".
     """
 
     op: str

@@ -97,6 +97,24 @@ pub struct Connect {
     pub ptime_ms: u32,
     #[serde(default)]
     pub media_timeout_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srtp: Option<SrtpKeys>,
+}
+
+/// The keys of an encrypted stream: base64, and the identifier in hexadecimal digits. They are never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SrtpKeys {
+    pub suite: String,
+    pub local_key: String,
+    pub remote_key: String,
+    #[serde(default)]
+    pub remote_mki: String,
+}
+
+impl std::fmt::Debug for SrtpKeys {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(to, "SrtpKeys({})", self.suite)
+    }
 }
 
 /// Audio for one stream's peer: files or a tone.

@@ -54,6 +54,10 @@ impl Session {
         if !formats.iter().any(|format| format.kind.is_audio()) {
             return Err(refuse("codec", "no audio format".into()));
         }
+        if connect.srtp.is_some() {
+            // Better no media than media in the clear where encryption was agreed.
+            return Err(refuse("srtp", "this worker does not encrypt yet".into()));
+        }
         let remote = (connect.remote_port != 0 && !address.is_unspecified())
             .then(|| SocketAddr::new(address, connect.remote_port));
         let rtcp_port = match (connect.rtcp_mux, connect.remote_rtcp_port) {
@@ -174,7 +178,7 @@ fn passage(format: &Format, to: &Session) -> (Passage, u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Codec;
+    use crate::protocol::{Codec, SrtpKeys};
 
     fn codec(payload_type: u8, name: &str, clock_rate_hz: u32) -> Codec {
         Codec {
@@ -198,6 +202,7 @@ mod tests {
             latch: true,
             ptime_ms: 20,
             media_timeout_ms: 0,
+            srtp: None,
         }
     }
 
@@ -228,6 +233,13 @@ mod tests {
         assert_eq!(refused(|it| it.codecs = vec![codec(128, "PCMU", 8000)]), "codec");
         assert_eq!(refused(|it| it.codecs = vec![codec(0, "PCMU", 0)]), "codec");
         assert_eq!(refused(|it| it.remote_port = 65535), "accepted");
+        let keys = SrtpKeys {
+            suite: "AEAD_AES_128_GCM".into(),
+            local_key: String::new(),
+            remote_key: String::new(),
+            remote_mki: String::new(),
+        };
+        assert_eq!(refused(|it| it.srtp = Some(keys.clone())), "srtp");
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //!
 //! Primitives are those of the RustCrypto crates; tags are compared in constant time by them.
 
+mod channel;
 mod cipher;
 mod derive;
 mod inbound;
@@ -32,6 +33,7 @@ mod tests;
 
 use crate::rtp::HEADER;
 
+pub use channel::{Agreed, Channel};
 pub use inbound::{Inbound, OLD_KEY};
 pub use keys::{KeyError, Keys, Suite};
 pub use outbound::Outbound;

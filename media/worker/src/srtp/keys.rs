@@ -147,6 +147,11 @@ impl Keys {
         self.suite
     }
 
+    /// Whether both are the same octets, whatever they are for.
+    pub fn same_master(&self, other: &Self) -> bool {
+        *self.master == *other.master
+    }
+
     pub(super) fn key(&self) -> &[u8] {
         &self.master[..self.suite.key_len()]
     }
