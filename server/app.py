@@ -15,6 +15,7 @@ import secrets
 import signal
 from collections import deque
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -74,6 +75,7 @@ class Server:
 
     async def _start(self, unwind: contextlib.AsyncExitStack) -> None:
         settings = self.settings
+        Path(settings.media.recordings_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.metrics = Metrics()
         self.database = Database(settings)
         await self.database.start()
