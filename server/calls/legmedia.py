@@ -40,7 +40,14 @@ class LegMedia:
 
     def open(self) -> None:
         self.state = MediaState.OPENING
-        self._desk.emit(engine.Open(stream=self.stream, call=self._desk.call_sid, address=self._address.bind, expires_ms=60_000))
+        self._desk.emit(
+            engine.Open(
+                stream=self.stream,
+                call=self._desk.call_sid,
+                address=self._address.bind,
+                expires_ms=round(self._desk.policy.media.orphan_s * 1000),
+            )
+        )
 
     def opened(self, event: engine.Opened) -> bool:
         """True when this is news."""

@@ -70,7 +70,7 @@ class Prepared:
     prompt: int
     path: str  # "" on failure
     duration_ms: int = 0
-    error: str = ""  # "", fetch, format, too_large, blocked, engine
+    error: str = ""  # "", fetch, format, too_large, blocked, engine, language
     detail: str = ""
 
 
