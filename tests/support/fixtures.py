@@ -1,4 +1,4 @@
-"""One server for all scenarios; after each test it must be idle again, at the end it must be empty and stop politely."""
+"""Fixtures of the tests with a running server; `tests/conftest.py` takes them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ LINGERING = ("sip_",)
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """After each test it must be idle again; at the end it must be empty and stop politely."""
     process = ServerProcess(tmp_path_factory.mktemp("server"))
     process.start()
     try:

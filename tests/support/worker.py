@@ -1,0 +1,182 @@
+"""The real media worker for tests: the built program on a socket of its own, and a controller that speaks its protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from media import engine
+from media.engine import Codec, Command, Connect, Event, Hello, Open, Opened, Welcome
+from tests.support.rtp import RtpEndpoint
+
+CRATE = Path(__file__).parents[2] / "media" / "worker"
+GIVEN = os.environ.get("DIALPLANE_MEDIA_PROGRAM")  # another build, an installed wheel's for example
+PROGRAM = Path(GIVEN) if GIVEN else CRATE / "target" / "release" / "dialplane-media"
+# A range of its own, away from the settings' default, so that a server under test beside us is not in the way.
+PORTS = (12000, 15999)
+
+PCMU = Codec(payload_type=0, name="PCMU")
+PCMA = Codec(payload_type=8, name="PCMA")
+EVENTS = Codec(payload_type=101, name="telephone-event", fmtp="0-16")
+
+E = TypeVar("E")
+
+
+def build() -> Path:
+    """The program as the sources are now, or the one that was given."""
+    if GIVEN:
+        return PROGRAM
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--bin", PROGRAM.name], cwd=CRATE, check=True)
+    return PROGRAM
+
+
+class Controller:
+    """A connection to a worker. Events are kept in order; `expect` looks at those not yet expected."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self.events: list[Event] = []
+        self._taken: set[int] = set()
+        self._arrived = asyncio.Condition()
+        self.closed = False
+        self._task = asyncio.create_task(self._read())
+
+    @classmethod
+    async def connect(cls, path: Path) -> Controller:
+        return cls(*await asyncio.open_unix_connection(str(path)))
+
+    async def _read(self) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                length = int.from_bytes(await self._reader.readexactly(4), "big")
+                event = msgspec.msgpack.decode(await self._reader.readexactly(length), type=Event)
+                async with self._arrived:
+                    self.events.append(event)
+                    self._arrived.notify_all()
+        async with self._arrived:
+            self.closed = True
+            self._arrived.notify_all()
+
+    def send(self, command: Command) -> None:
+        self.send_body(msgspec.msgpack.encode(command))
+
+    def send_body(self, body: bytes) -> None:
+        self.send_raw(len(body).to_bytes(4, "big") + body)
+
+    def send_raw(self, octets: bytes) -> None:
+        self._writer.write(octets)
+
+    async def expect(self, kind: type[E], *, timeout_s: float = 5.0, **fields: Any) -> E:
+        """The first event of that kind, with those fields, that was not expected before.
+
+        Raises:
+            AssertionError: it did not come; the text says what did.
+        """
+
+        def fits() -> E | None:
+            for index, event in enumerate(self.events):
+                if index not in self._taken and isinstance(event, kind) and all(getattr(event, k) == v for k, v in fields.items()):
+                    self._taken.add(index)
+                    return event
+            return None
+
+        return await self._until(fits, f"{kind.__name__} {fields or ''}", timeout_s)
+
+    async def expect_close(self, timeout_s: float = 5.0) -> None:
+        await self._until(lambda: self.closed or None, "end of the connection", timeout_s)
+
+    async def _until(self, fits: Callable[[], E | None], what: str, timeout_s: float) -> E:
+        found: E | None = None
+
+        def ready() -> bool:
+            nonlocal found
+            found = fits()
+            return found is not None
+
+        async with self._arrived:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait_for(ready), timeout_s)
+        if found is None:
+            raise AssertionError(f"no {what}; what came: {self.events}")
+        return found
+
+    def seen(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def synchronize(self) -> None:
+        """Until all that was sent so far has reached the worker's control thread."""
+        self.send(engine.List())
+        await self.expect(engine.Listing)
+
+    async def hello(self) -> Welcome:
+        self.send(Hello(controller="test"))
+        return await self.expect(Welcome)
+
+    async def open(self, stream: str, *, call: str = "", address: str = "127.0.0.1", expires_ms: int = 0) -> Opened:
+        self.send(Open(stream=stream, call=call, address=address, expires_ms=expires_ms))
+        return await self.expect(Opened, stream=stream)
+
+    def connect_to(self, stream: str, phone: RtpEndpoint, codecs: list[Codec] | None = None, **more: Any) -> None:
+        """Connect a stream to a phone as its SDP would have it."""
+        fields: dict[str, Any] = {"remote_address": phone.host, "remote_port": phone.port, "codecs": codecs or [PCMU, EVENTS]}
+        self.send(Connect(stream=stream, **(fields | more)))
+
+    async def close(self) -> None:
+        self._task.cancel()
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+
+class Worker:
+    """A running worker process."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.socket = folder / "media.sock"
+        ports = ["--port-min", str(PORTS[0]), "--port-max", str(PORTS[1])]
+        self.errors = folder / "worker.log"
+        with self.errors.open("ab") as log:
+            self.process = subprocess.Popen([build(), "--socket", self.socket, *ports, *arguments], stderr=log)
+
+    async def controller(self) -> Controller:
+        """A connection that has said hello."""
+        controller = await self.raw_connection()
+        await controller.hello()
+        return controller
+
+    async def raw_connection(self) -> Controller:
+        for _ in range(500):
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                return await Controller.connect(self.socket)
+            if self.process.poll() is not None:
+                break
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"the worker does not listen:\n{self.errors.read_text()}")
+
+    async def ended(self, timeout_s: float = 10.0) -> int:
+        """Its exit status."""
+        return await asyncio.to_thread(self.process.wait, timeout_s)
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, *arguments: str) -> AsyncIterator[Worker]:
+    worker = Worker(folder, *arguments)
+    try:
+        yield worker
+    finally:
+        worker.stop()
