@@ -194,10 +194,11 @@ def farewell(server: Server, settings: Settings, options: argparse.Namespace) ->
 The server is up. Call it:
   with a phone on this machine (no registration):  sip:{NUMBER}@{HOST}:{port}
       you hear music for a second, then your own voice
-  with SIPp:  sipp -sn uac -s {NUMBER} {HOST}:{port} -m 1 -d 3000
+  with SIPp:  sipp -sn uac -i {HOST} -s {NUMBER} {HOST}:{port} -m 1 -d 3000
 Have your own application asked, when {OWN_NUMBER} is called:
   {own}
-See what happened:  {settings.server.base_url}/  or  .venv/bin/dialplane timeline --config {settings.server.state_dir}/dialplane.toml
+See what happened:
+  .venv/bin/dialplane timeline --config {settings.server.state_dir}/dialplane.toml
 Ctrl-C stops it."""
 
 

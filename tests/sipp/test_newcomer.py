@@ -44,15 +44,33 @@ async def test_the_demo_places_a_call_and_shows_what_became_of_it__issue_newcome
     assert errors.decode() == ""
 
 
-@pytest.mark.parametrize("options", [("--no-call",), ()], ids=["no-call", "after-the-call"])
-async def test_ctrl_c_ends_the_demo_and_leaves_nothing_running__issue_newcomer(tmp_path: Path, options: tuple[str, ...]) -> None:
-    demo = await start_demo(tmp_path, *options)
+async def until(demo: asyncio.subprocess.Process, text: bytes) -> str:
+    """All that it said until then."""
     assert demo.stdout is not None
     seen = b""
-    while b"Ctrl-C stops it." not in seen:
+    while text not in seen:
         line = await asyncio.wait_for(demo.stdout.readline(), 40)
         assert line, seen.decode()
         seen += line
+    return seen.decode()
+
+
+async def test_the_demo_can_be_called_as_it_says__issue_newcomer(tmp_path: Path) -> None:
+    demo = await start_demo(tmp_path, "--no-call")
+    found = re.search(r"sipp -sn uac .*", await until(demo, b"Ctrl-C stops it."))
+    assert found is not None
+    null = asyncio.subprocess.DEVNULL
+    sipp = await asyncio.create_subprocess_exec(*found[0].split(), "-timeout", "20s", cwd=tmp_path, stdin=null, stdout=null, stderr=null)
+    status = await sipp.wait()
+    demo.send_signal(signal.SIGINT)
+    out, errors = await demo.communicate()
+    assert status == 0, out.decode() + errors.decode()
+
+
+@pytest.mark.parametrize("options", [("--no-call",), ()], ids=["no-call", "after-the-call"])
+async def test_ctrl_c_ends_the_demo_and_leaves_nothing_running__issue_newcomer(tmp_path: Path, options: tuple[str, ...]) -> None:
+    demo = await start_demo(tmp_path, *options)
+    await until(demo, b"Ctrl-C stops it.")
     children = child_processes(demo.pid)
     assert children
     demo.send_signal(signal.SIGINT)
@@ -63,9 +81,7 @@ async def test_ctrl_c_ends_the_demo_and_leaves_nothing_running__issue_newcomer(t
 
 async def test_ctrl_c_in_the_middle_of_the_demo_call_ends_it__issue_newcomer(tmp_path: Path) -> None:
     demo = await start_demo(tmp_path)
-    assert demo.stdout is not None
-    while b"answered after" not in await asyncio.wait_for(demo.stdout.readline(), 40):
-        assert demo.returncode is None
+    await until(demo, b"answered after")
     demo.send_signal(signal.SIGINT)
     _, errors = await asyncio.wait_for(demo.communicate(), 20)
     assert b"Traceback" not in errors
