@@ -44,7 +44,7 @@ from sip.core.outputs import (
     Transmit,
 )
 from sip.core.reception import Reception
-from sip.core.responses import check_headers, check_text, send_stateless
+from sip.core.responses import check_headers, check_text, send_broken
 from sip.message import (
     KeepAlive,
     Message,
@@ -217,17 +217,10 @@ class Endpoint:
     def _broken(self, error: ParseError, flow: Flow, data: bytes | None = None) -> None:
         """Answer what shows enough of itself to be answered, drop the rest (RFC 3261 16.3, 18.3)."""
         request, status = error.partial, 0
-        if request is not None and request.method != "ACK":
-            mark = len(self._context.out)
-            try:
-                send_stateless(self._context, read_incoming(request, flow), error.status, error.reason[:1].upper() + error.reason[1:])
-                sent = self._context.out[-1]
-                assert isinstance(sent, Transmit)
-                parse_message(sent.data)  # what it echoes may be broken itself: then it would be nonsense to answer
-                self._context.out.insert(mark, self._traced_in(None, request, data, flow))
-                status = error.status
-            except (ParseError, UsageError):
-                del self._context.out[mark:]
+        mark = len(self._context.out)
+        if request is not None and send_broken(self._context, request, flow, error):
+            status = error.status
+            self._context.out.insert(mark, self._traced_in(None, request, data, flow))
         self._context.drop(flow, "parse_error", str(error), status)
 
     # --- messages -------------------------------------------------------------------------------------------------

@@ -16,8 +16,9 @@ from sip.core.machine import State
 from sip.core.outputs import HeaderList, SessionId
 from sip.core.responses import capability_headers, send_response, send_stateless, stateless_tag
 from sip.core.server_invite import ServerInvite
+from sip.core.tokens import BRANCH_COOKIE
 from sip.core.transactions import ServerTransaction
-from sip.message import Headers, ParseError, Request, parse_params, parse_uri
+from sip.message import Headers, ParseError, Request, parse_name_addr, parse_params, parse_uri
 
 # Methods that IANA has registered: known, but not for us (405). All others nobody knows (501, RFC 3261 21.5.2).
 _REGISTERED_METHODS = frozenset(
@@ -134,7 +135,7 @@ class Reception:
         if len(context.sessions) >= context.settings.max_sessions or len(context.servers) >= context.settings.max_transactions:
             self._refuse(incoming, self._busy())
             return
-        checked = self._hops(incoming.request) or self._check_body(incoming.request)
+        checked = self._hops(incoming.request) or self._acceptable(incoming.request) or self._check_body(incoming.request)
         if isinstance(checked, Refusal):
             self._refuse(incoming, checked)
             return
@@ -145,9 +146,11 @@ class Reception:
         except ParseError as error:
             self._refuse(incoming, Refusal(400, f"Bad {error.field}"))
             return
-        if target is None:
+        if target is None and (incoming.via.branch or "").startswith(BRANCH_COOKIE):
             self._refuse(incoming, Refusal(400, "Missing Contact"))  # 8.1.1.8
             return
+        if target is None:  # RFC 2543 asked for none: it is called back where it says it is from (RFC 4475 3.4.1)
+            target = parse_name_addr(incoming.request.headers.get("From") or "", "From").uri
         session_id = SessionId(f"in-{context.tokens.token(8)}")
         transaction = ServerTransaction(context, incoming, context.tokens.token(), session_id, now)
         dialog = answered_dialog(incoming, transaction.to_tag, target, routes)
@@ -181,6 +184,11 @@ class Reception:
     def _hops(self, request: Request) -> Refusal | None:
         """A back-to-back user agent stops loops like a proxy does (RFC 7332 4)."""
         return Refusal(483) if (request.headers.get("Max-Forwards") or "70").strip("0 ") == "" else None
+
+    def _acceptable(self, request: Request) -> Refusal | None:
+        """An INVITE that takes no session description can have no session (20.1, RFC 4475 3.3.15)."""
+        types = [value.partition(";")[0].strip().lower() for value in request.headers.values("Accept")]
+        return Refusal(406) if types and not any(one in ("application/sdp", "application/*", "*/*") for one in types) else None
 
     def _check_target(self, request: Request) -> Refusal | None:
         if request.method not in ("INVITE", "UPDATE"):

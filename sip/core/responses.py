@@ -6,13 +6,16 @@ flood of them leaves nothing behind, and no timer G makes us an amplifier for wh
 
 from __future__ import annotations
 
-from sip.core.context import ACCEPTED_BODIES, Context
-from sip.core.incoming import Incoming
-from sip.core.machine import Packet, pack
-from sip.core.outputs import HeaderList
-from sip.core.transactions import ServerTransaction
-from sip.message import Headers, Response, UsageError, is_token, reason_phrase
+import re
 
+from sip.core.context import ACCEPTED_BODIES, Context
+from sip.core.incoming import Incoming, read_incoming
+from sip.core.machine import Packet, pack
+from sip.core.outputs import Flow, HeaderList
+from sip.core.transactions import ServerTransaction
+from sip.message import Headers, ParseError, Request, Response, UsageError, is_token, reason_phrase
+
+_CONTROL_RE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Written by the core itself: a user's value would break the message or the dialog.
 _RESERVED = frozenset(
     (
@@ -101,6 +104,37 @@ def send_stateless(context: Context, incoming: Incoming, status: int, reason: st
     if flow.connection and not context.is_open(flow):
         flow = incoming.reopened_flow()
     context.transmit(pack(response), flow, None)
+
+
+def send_broken(context: Context, request: Request, flow: Flow, error: ParseError) -> bool:
+    """Tell a peer that its request is broken, by what can be read of it; False when that is too little (RFC 3261 8.2.6, 16.3).
+
+    The five fields that a response repeats must be there. One that does not parse is repeated as it came: the peer knows what it wrote,
+    and the response is for its author's eyes more than for its parser.
+    """
+    headers = request.headers
+    fields = [(name, headers.get(name)) for name in ("From", "To", "Call-ID", "CSeq")]
+    vias = headers.get_all("Via")
+    if request.method == "ACK" or not vias or any(value is None for _, value in fields):
+        return False
+    try:
+        incoming = read_incoming(request, flow)
+    except ParseError:
+        items = [*(("Via", via) for via in vias), *((name, value or "") for name, value in fields)]
+    else:
+        items = incoming.echoed()
+        items.append(("To", _to(headers.get("To") or "", incoming.to_tag, stateless_tag(context, incoming))))
+        flow = incoming.reply_flow(context.settings.force_rport)
+    if any(_CONTROL_RE.search(value) for _, value in items):
+        return False
+    items.append(("Server", context.settings.user_agent))
+    reason = error.reason[:1].upper() + error.reason[1:]
+    try:
+        packet = pack(Response(error.status, reason, Headers(items)))
+    except UsageError:
+        return False
+    context.transmit(packet, flow, None)
+    return True
 
 
 def stateless_tag(context: Context, incoming: Incoming) -> str:

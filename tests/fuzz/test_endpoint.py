@@ -37,7 +37,7 @@ from sip.core.outputs import (
     Traced,
     Transmit,
 )
-from sip.message import Request, Response, UsageError, build_message, parse_message
+from sip.message import ParseError, Request, Response, UsageError, build_message, parse_message
 from tests.support.core import ALL_ZERO, OFFER, OURS, PEER, TCP, UDP, Core, call, reply, request
 
 pytestmark = pytest.mark.fuzz
@@ -85,6 +85,16 @@ def mutate(data: bytes, plan: list[Mutation]) -> bytes:
                 lines[1 + where % len(lines) : 1 + where % len(lines)] = [PIECES[what % len(PIECES)].rstrip(b"\r\n")]
                 data = b"\r\n".join(lines)
     return data
+
+
+def check_sip(data: bytes, stream: bool) -> None:
+    """What we say parses; only the refusal of a broken request may repeat, as they came, the fields that break it."""
+    try:
+        parse_message(data, stream=stream)
+    except ParseError as error:
+        status = int(data[8:11]) if data.startswith(b"SIP/2.0 ") else 0
+        assert status in (400, 413, 505, 513), data
+        assert error.field in ("Via", "From", "To", "Call-ID", "CSeq"), data
 
 
 class Game:
@@ -142,7 +152,7 @@ class Game:
         core = self.core
         for transmit in core.all(Transmit):
             if transmit.data != b"\r\n":
-                parse_message(transmit.data, stream=transmit.flow.reliable)  # raises when we talk nonsense
+                check_sip(transmit.data, transmit.flow.reliable)
         ends = Counter(one.session for one in core.all(InviteFailed)) + Counter(one.session for one in core.all(SessionEnded))
         begun = Counter(one.session for one in core.all(InviteReceived)) + Counter(SessionId(f"c{n}") for n in range(self.calls))
         assert ends == begun, "each session ends exactly once"
@@ -173,7 +183,8 @@ class Game:
         found = []
         for at, output in self.core.out:
             if isinstance(output, Transmit) and output.data != b"\r\n":
-                found.append(type("S", (), {"at": at, "message": parse_message(output.data)}))
+                with contextlib.suppress(ParseError):  # see check_sip
+                    found.append(type("S", (), {"at": at, "message": parse_message(output.data)}))
         return found  # type: ignore[return-value]
 
     def _request(self, method: str, variant: int) -> Request:
@@ -252,7 +263,7 @@ def test_any_mutation_of_a_request_is_answered_dropped_or_served(plan: list[Muta
     outputs = core.give(mutate(build_message(request(method, body=OFFER)), plan), flow)
     for output in outputs:
         if isinstance(output, Transmit) and output.data != b"\r\n":
-            parse_message(output.data, stream=stream)
+            check_sip(output.data, stream)
 
 
 def test_the_games_reach_answered_calls() -> None:

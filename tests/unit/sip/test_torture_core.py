@@ -10,32 +10,16 @@ import pytest
 
 from sip.core.endpoint import Endpoint
 from sip.core.outputs import Address, Dropped, Flow, InviteReceived, Listener, Transmit
-from sip.message import ParseError, Response, parse_message
+from sip.message import ParseError, parse_message
 from sip.settings import SipSettings
 
 TORTURE = Path(__file__).parents[2] / "vectors" / "sip" / "torture"
 MANIFEST: dict[str, dict[str, Any]] = tomllib.loads((TORTURE / "manifest.toml").read_text(encoding="utf-8"))
 HERE, THERE = Address("192.0.2.200", 5060), Address("192.0.2.1", 5060)
 
-# Requests that the core does not treat as the RFC wants yet.
-UNREADABLE = "the core drops a request whose Via, From, To or CSeq does not parse, where 400 could repeat them as they came"
-GAPS = {
-    "badinv01": UNREADABLE,
-    "scalar02": UNREADABLE,
-    "quotbal": UNREADABLE,
-    "badaspec": UNREADABLE,
-    "baddn": UNREADABLE,
-    "sdp01": "nobody looks at the Accept of an INVITE yet",
-    "inv2543": "an INVITE without a Contact is refused, where RFC 2543 takes the From",
-}
 
-
-def cases(parser: str) -> list[Any]:
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=GAPS[name]) if name in GAPS else ())
-        for name, entry in MANIFEST.items()
-        if entry["parser"] == parser
-    ]
+def cases(parser: str) -> list[str]:
+    return [name for name, entry in MANIFEST.items() if entry["parser"] == parser]
 
 
 def outcome(data: bytes) -> str | int:
@@ -45,8 +29,9 @@ def outcome(data: bytes) -> str | int:
         SipSettings(), (Listener("udp", HERE, HERE), Listener("tcp", HERE, HERE)), lambda size: next(serial).to_bytes(size, "big")
     )
     outputs = endpoint.receive(data, Flow("udp", HERE, THERE), 0.0)
-    answers = [parse_message(output.data) for output in outputs if isinstance(output, Transmit)]
-    finals = [answer.status for answer in answers if isinstance(answer, Response) and answer.status >= 200]
+    # Read by hand: the refusal of a broken field repeats it as it came.
+    statuses = [int(output.data[8:11]) for output in outputs if isinstance(output, Transmit)]
+    finals = [status for status in statuses if status >= 200]
     if finals:
         [status] = finals
         return status

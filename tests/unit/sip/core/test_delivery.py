@@ -16,6 +16,7 @@ from sip.core.outputs import (
     Listener,
     Resolve,
     SendBye,
+    SendCancel,
     SendReinvite,
     SendRequest,
     SessionEnded,
@@ -173,6 +174,15 @@ def test_a_transport_error_moves_on__rfc3263_4_3__trap32() -> None:
     core.settle()
 
 
+def test_a_503_after_cancel_does_not_move_on() -> None:
+    core = Core()
+    first = open_by_name(core, T1, T2)
+    core.do(SendCancel(CALL))
+    core.give(reply(first, 503))
+    assert failed(core).cause is FailureCause.CANCELED
+    assert core.statuses() == ["ACK"]
+
+
 @pytest.mark.parametrize("status", [404, 408, 480, 486, 500, 504, 600])
 def test_other_finals_do_not_move_on__rfc3263_4_3__trap32(status: int) -> None:
     core = Core()
@@ -222,6 +232,14 @@ def test_an_ack_whose_target_cannot_be_reached_tries_the_next__rfc3263_4_3() -> 
         ("ACK", T1.address),
         ("ACK", T2.address),
     ]
+
+
+def test_an_ack_whose_name_is_never_resolved_is_forgotten_with_its_invite() -> None:
+    core = Core()
+    core.give(reply(dial(core), 200, contact="<sip:bob@pbx.example>"))
+    assert core.endpoint.counts()["resolves"] == 1
+    core.pass_time(32.1)
+    assert (core.endpoint.counts()["resolves"], core.endpoint.counts()["transactions"]) == (0, 0)
 
 
 # --- long requests ------------------------------------------------------------------------------------------------
@@ -426,8 +444,6 @@ def test_ack_and_cancel_are_never_held_up_by_a_challenge__rfc3261_22_1__trap14()
     core = Core()
     sent = dial(core, credentials=TRUNK)
     core.give(reply(sent, 180))
-    from sip.core.outputs import SendCancel
-
     core.do(SendCancel(CALL))
     cancel = core.sent_request("CANCEL")
     core.give(challenge(cancel))  # type: ignore[arg-type]

@@ -58,6 +58,26 @@ def test_a_broken_request_gets_400_built_from_what_could_be_read__rfc3261_8_2__t
     assert core.endpoint.counts() == ALL_ZERO
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("From", "Bell, Alexander <sip:a.g.bell@example.com>;tag=43"),
+        ("To", '"Mr. J. User <sip:j.user@example.com>'),
+        ("CSeq", "36893488147419103232 INVITE"),
+        ("Via", "SIP/2.0/UDP 192.0.2.15;;,;,,"),
+    ],
+)
+def test_a_field_that_does_not_parse_is_repeated_as_it_came__rfc4475_3_1_2(field: str, value: str) -> None:
+    core = Core()
+    broken = invite()
+    broken.headers.set(field, value)
+    core.give(broken)
+    data = core.last(Transmit).data
+    assert data.startswith(b"SIP/2.0 400 ")
+    assert f"{field}: {value}\r\n".encode() in data
+    assert core.last(Transmit).flow == UDP
+
+
 def test_another_version_gets_505__rfc3261_21_5_7() -> None:
     core = Core()
     core.give(build_message(invite()).replace(b" SIP/2.0\r\n", b" SIP/7.0\r\n", 1))

@@ -97,9 +97,9 @@ def test_2xx_is_repeated_until_its_ack_over_every_transport__rfc3261_13_3_1_4__t
     be_called(core, flow, via=via)
     start = core.now
     core.do(SendAnswer(core.session, ANSWER))
-    core.pass_time(8)
+    core.pass_time(16)
     sent = core.sent()
-    assert [one.at - start for one in sent] == [0, 0.5, 1.5, 3.5, 7.5]
+    assert [one.at - start for one in sent] == [0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5]
     assert len({one.data for one in sent}) == 1
     core.give(ack(sent[0].message), flow)  # type: ignore[arg-type]
     assert isinstance(core.event(), AnswerAcked)
@@ -179,6 +179,18 @@ def test_reject_without_ack_ends_by_timer_h__rfc3261_17_2_1__trap6() -> None:
     core.settle()
 
 
+def test_the_early_dialog_ends_with_the_refusal__rfc3261_12_3() -> None:
+    core = Core()
+    be_called(core)
+    core.do(SendProvisional(core.session, 183))
+    tag = to_tag(core.sent_response())
+    core.do(SendReject(core.session, 486))
+    core.sent()
+    core.give(request("INFO", branch="z9hG4bKinfo", cseq=2, to_tag=tag))
+    assert core.statuses() == [481]
+    assert core.events() == []
+
+
 def test_the_user_may_answer_once_only() -> None:
     core = Core()
     be_called(core)
@@ -249,6 +261,15 @@ def test_an_answer_that_crosses_cancel_is_487__rfc3261_9_2() -> None:
     core.sent()
     core.do(SendAnswer(core.session, ANSWER))
     assert core.statuses() == [487]
+
+
+def test_a_provisional_that_crosses_cancel_is_not_sent() -> None:
+    core = Core()
+    be_called(core)
+    core.give(request("CANCEL"))
+    core.sent()
+    core.do(SendProvisional(core.session, 180))
+    assert core.statuses() == []
 
 
 def test_bye_in_the_early_dialog_is_a_cancel__rfc3261_15() -> None:
@@ -392,6 +413,15 @@ def test_responses_open_a_connection_when_theirs_is_gone__rfc3261_18_2_2__trap25
     core.do(SendReject(core.session, 486))
     flow = core.sent()[0].flow
     assert (flow.connection, str(flow.remote)) == (0, "192.0.2.77:9999")
+
+
+def test_responses_do_not_use_a_connection_that_is_closing() -> None:
+    core = Core()
+    core.give(invite(via=OVER_TCP), TCP)
+    core.give(b"rubbish\r\n\r\n", TCP)
+    core.sent()
+    core.do(SendReject(core.session, 486))
+    assert core.sent()[0].flow.connection == 0
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from sip.core.outputs import (
     SendCancel,
     SessionEnded,
     SessionId,
+    Target,
     Traced,
 )
 from sip.message import Request, Response, UsageError, parse_name_addr
@@ -364,7 +365,7 @@ def test_cancel_before_the_name_is_resolved_sends_nothing() -> None:
     core.do(call(request_uri="sip:bob@example.org"))
     core.do(SendCancel(CALL))
     assert failed(core).cause is FailureCause.CANCELED
-    core.resolve()
+    core.resolve(Target("udp", PEER))
     assert core.statuses() == []
     core.settle()
 
@@ -458,6 +459,21 @@ def test_a_bye_that_overtakes_the_2xx_ends_the_session_after_it__rfc3261_15() ->
     assert isinstance(ended, SessionEnded)
     assert ended.cause is EndCause.BYE_RECEIVED
     core.settle()
+
+
+def test_the_early_dialog_that_answers_lives_on_and_the_others_do_not__rfc3261_13_2_2_4() -> None:
+    core = Core()
+    sent = dial(core)
+    core.give(reply(sent, 180, tag="one"))
+    core.give(reply(sent, 180, tag="two"))
+    core.give(reply(sent, 200, tag="two"))
+    core.sent()
+    core.events()
+    core.give(from_peer(sent, "BYE", tag="one"))
+    assert core.statuses() == [481]
+    core.give(from_peer(sent, "BYE", tag="two"))
+    assert core.statuses() == [200]
+    assert isinstance(core.event(), SessionEnded)
 
 
 def test_a_request_in_an_early_dialog_is_answered_there() -> None:

@@ -213,6 +213,24 @@ def test_an_invite_without_contact_gets_400__rfc3261_8_1_1_8() -> None:
     assert refusal(invite(contact=None))[0] == 400
 
 
+def test_an_old_invite_without_contact_is_called_back_at_its_from__rfc2543() -> None:
+    core = Core()
+    core.give(invite(contact=None, via="SIP/2.0/UDP 192.0.2.77"))
+    assert isinstance(core.event(), InviteReceived)
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/isup, text/html;level=1"])
+def test_an_invite_that_takes_no_sdp_gets_406__rfc4475_3_3_15(accept: str) -> None:
+    assert refusal(invite(headers=[("Accept", accept)]))[0] == 406
+
+
+@pytest.mark.parametrize("accept", ["application/sdp", "text/plain, application/SDP;q=0.5", "application/*", "*/*", ""])
+def test_an_invite_that_takes_sdp_passes__rfc3261_20_1(accept: str) -> None:
+    core = Core()
+    core.give(invite(headers=[("Accept", accept)]))
+    assert isinstance(core.event(), InviteReceived)
+
+
 @pytest.mark.parametrize("contact", ["*", "<mailto:a@b>", "<tel:+1>", "<sip:a@b>, <sip:c@d>", "<sip:a@b:99999>"])
 def test_an_invite_with_an_unusable_contact_gets_400__rfc3261_12_1_1(contact: str) -> None:
     assert refusal(invite(contact=contact))[0] == 400

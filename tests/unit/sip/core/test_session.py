@@ -520,6 +520,17 @@ def test_glare_is_tried_again_by_the_rules__rfc3261_14_1__trap24(owner: bool, le
     assert len(waits) > 4
 
 
+def test_no_reinvite_is_tried_again_once_we_hang_up() -> None:
+    core = Core()
+    dial_and_answer(core)
+    core.do(SendReinvite(CALL, OFFER))
+    core.give(reply(core.sent_request("INVITE"), 491))
+    core.sent()
+    core.do(SendBye(CALL))
+    core.pass_time(10)
+    assert "INVITE" not in core.statuses()
+
+
 def test_glare_that_never_ends_is_reported() -> None:
     core = Core(SipSettings(max_reinvite_retries=2))
     dial_and_answer(core)
@@ -655,6 +666,16 @@ def test_a_caller_behind_a_nat_by_tcp_is_reached_on_its_connection() -> None:
     Called(core, flow, contact="<sip:a@10.0.0.5;transport=tcp>", via="SIP/2.0/TCP 10.0.0.5;branch=z9hG4bKpeer1")
     core.do(SendBye(core.session))
     assert core.sent()[0].flow == flow
+
+
+def test_a_connection_that_is_gone_is_no_way_to_reach_anybody() -> None:
+    core = Core()
+    flow = Flow("tcp", OURS, PUBLIC, 9)
+    Called(core, flow, contact="<sip:a@10.0.0.5;transport=tcp>", via="SIP/2.0/TCP 10.0.0.5;branch=z9hG4bKpeer1")
+    core.lose(flow)
+    core.do(SendBye(core.session))
+    sent = core.sent()[0].flow
+    assert (str(sent.remote), sent.connection) == ("10.0.0.5:5060", 0)
 
 
 def test_a_contact_that_refuses_tcp_is_reached_on_the_callers_connection() -> None:
