@@ -60,6 +60,7 @@ class Server:
         self._inbox: deque[Handle] = deque()
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # when it fires, if there is one
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet = asyncio.Event()  # an input has been dealt with: look again whether all calls are over
         self._unwind = contextlib.AsyncExitStack()
@@ -183,12 +184,12 @@ class Server:
     def _arm(self) -> None:
         at = self.registry.next_deadline()
         if self._timer is not None:
-            if at is not None and self._timer.when() == at:
-                return
+            if at is not None and self._timer_at <= at:
+                return  # too early is harmless, and cheaper than a new timer
             self._timer.cancel()
             self._timer = None
         if at is not None:
-            self._timer = self._loop.call_at(at, self._on_timer)
+            self._timer, self._timer_at = self._loop.call_at(at, self._on_timer), at
 
     # --- outputs --------------------------------------------------------------------------------------------------
 

@@ -106,6 +106,7 @@ class SipDriver:
         self._events: deque[Event | Traced | Dropped] = deque()
         self._dispatching = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # when it fires, if there is one
         self._next_sweep: float | None = None
         self._not_before = 0.0
 
@@ -255,10 +256,11 @@ class SipDriver:
             return
         at = max(at, self._not_before)
         if self._timer is not None:
-            if self._timer.when() <= at:
+            if self._timer_at <= at:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._fire, at)
+        # uvloop gives a handle without `when` for a time that has passed already.
+        self._timer, self._timer_at = self._loop.call_at(at, self._fire, at), at
 
     def _fire(self, at: float) -> None:
         self._timer = None
