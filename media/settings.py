@@ -6,6 +6,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+SrtpPolicy = Literal["forbidden", "optional", "mandatory"]
+# what media.sdp.crypto describes; the suite that every implementation has comes first
+SRTP_SUITES = (
+    "AES_CM_128_HMAC_SHA1_80",
+    "AES_256_CM_HMAC_SHA1_80",
+    "AEAD_AES_128_GCM",
+    "AEAD_AES_256_GCM",
+    "AES_CM_128_HMAC_SHA1_32",
+    "AES_256_CM_HMAC_SHA1_32",
+)
 CODECS = ("PCMU", "PCMA", "telephone-event")  # what media.sdp.codecs describes
 
 
@@ -110,6 +120,14 @@ class MediaSettings(_Settings):
     offer_rtcp_mux: bool = Field(
         default=False, description="Offer RTCP on the RTP port (RFC 5761); it is always accepted when the peer offers it."
     )
+    srtp: SrtpPolicy = Field(
+        default="forbidden",
+        description="Encrypted media with keys in the SDP (use SIP over TLS with it): `forbidden`, `optional` (offered beside plain media "
+        "and taken when offered), or `mandatory` (calls without it are refused).",
+    )
+    srtp_suites: tuple[str, ...] = Field(
+        default=SRTP_SUITES, description="Crypto suites offered and accepted, the most wanted first: " + ", ".join(SRTP_SUITES) + "."
+    )
     latch: bool = Field(
         default=True,
         description="Send RTP to where the peer's RTP really comes from when that differs from its SDP (symmetric RTP behind NAT).",
@@ -142,6 +160,15 @@ class MediaSettings(_Settings):
         spelled = tuple(dict.fromkeys(known[name.lower()] for name in names))
         if not any(name != "telephone-event" for name in spelled):
             raise ValueError("at least one voice codec is needed")
+        return spelled
+
+    @field_validator("srtp_suites")
+    @classmethod
+    def _known_suites(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        spelled = tuple(dict.fromkeys(name.upper() for name in names))
+        unknown = [name for name in spelled if name not in SRTP_SUITES]
+        if unknown or not spelled:
+            raise ValueError(f"unknown crypto suite {', '.join(unknown) or '(none)'}; known are {', '.join(SRTP_SUITES)}")
         return spelled
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ What it holds to:
 - Refusing (SdpRefused) changes nothing; the session goes on as it was.
 
 An answer may come several times to one offer (183, then 200; or from several forks): the last one counts.
+Encryption is the affair of `media.sdp.crypto`: here its lines are put in, and its keys handed on.
 """
 
 from __future__ import annotations
@@ -23,16 +24,25 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from media.engine import Codec, Connect
+import msgspec
+
+from media.engine import Codec, Connect, SrtpKeys
 from media.errors import SdpError, SdpRefused, UsageError
 from media.sdp.codecs import DESCRIPTORS, FIRST_DYNAMIC, LAST_DYNAMIC, Descriptor
-from media.sdp.description import Description, Media, Origin, build_description, connection_to, parse_description, parse_literal
-from media.settings import MediaSettings
+from media.sdp.crypto import PLAIN, SECURE, CryptoLine, RandomBytes, Security
+from media.sdp.description import (
+    Attributes,
+    Description,
+    Media,
+    Origin,
+    build_description,
+    connection_to,
+    parse_description,
+    parse_literal,
+)
+from media.settings import MediaSettings, SrtpPolicy
 
 __all__ = ["Agreed", "LocalMedia", "OfferAnswer", "SdpRefused", "offered_family"]
-
-# What we can speak. AVPF is AVP with earlier RTCP allowed: taken, and named so in the answer (RFC 4585 3.1).
-_PROTOCOLS = ("RTP/AVP", "RTP/AVPF")
 
 _SENDS, _RECEIVES = ("sendrecv", "sendonly"), ("sendrecv", "recvonly")
 _DIRECTION = {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly", (False, False): "inactive"}
@@ -54,7 +64,7 @@ class Agreed:
     remote_address, remote_port: where to send. While the peer has no address (hold by 0.0.0.0, port 0) the last known one
     stays, and direction forbids sending. codecs: never empty; ours to send is the first that is not telephone-event. A
     format that the peer numbers otherwise than we do comes twice: first as it is sent, then as it is received. direction:
-    ours. remote_hold: the peer does not want to hear us. ptime_ms: what we should send.
+    ours. remote_hold: the peer does not want to hear us. ptime_ms: what we should send. srtp: None means in the clear.
     """
 
     remote_address: str
@@ -65,6 +75,7 @@ class Agreed:
     remote_hold: bool
     rtcp_mux: bool
     ptime_ms: int
+    srtp: SrtpKeys | None = None
 
     def connect_command(self, stream: str, *, latch: bool, media_timeout_ms: int) -> Connect:
         """The engine's command that puts this into force on a stream."""
@@ -79,6 +90,7 @@ class Agreed:
             latch=latch,
             ptime_ms=self.ptime_ms,
             media_timeout_ms=media_timeout_ms,
+            srtp=self.srtp or msgspec.UNSET,
         )
 
 
@@ -98,6 +110,7 @@ class _Choice:
     description: Description
     index: int
     matches: tuple[_Match, ...] = ()
+    crypto: CryptoLine | None = None
 
     @property
     def media(self) -> Media:
@@ -109,9 +122,19 @@ class OfferAnswer:
 
     local: what we advertise; set it when the stream's ports become known, or when the stream was replaced.
     agreed: what is in force, None before the first agreement. local_description: what we said last and was not refused.
+    random_bytes: where keys for encryption come from; needed unless it is forbidden. srtp: the policy for this session,
+    None for that of the settings.
     """
 
-    def __init__(self, settings: MediaSettings, local: LocalMedia, session_id: int) -> None:
+    def __init__(
+        self,
+        settings: MediaSettings,
+        local: LocalMedia,
+        session_id: int,
+        *,
+        random_bytes: RandomBytes | None = None,
+        srtp: SrtpPolicy | None = None,
+    ) -> None:
         self.local = local
         self.agreed: Agreed | None = None
         self.local_description = b""
@@ -126,7 +149,8 @@ class OfferAnswer:
         self._numbers: dict[str, int] = {}  # codec name → payload type that we receive it with
         self._taken: dict[int, str] = {}  # dynamic payload type → lower-case name, whoever used it so
         self._remote_offer: _Choice | None = None
-        self._before_offer: tuple[tuple[Media, ...], int, bytes, str] | None = None
+        self._security = Security(srtp or settings.srtp, settings.srtp_suites, random_bytes)
+        self._before_offer: tuple[tuple[Media, ...], int, bytes, str, object] | None = None
 
     # --- we offer -------------------------------------------------------------------------------------------------
 
@@ -139,12 +163,15 @@ class OfferAnswer:
         if direction is not None:
             self._wish = direction
         current = self._lines[self._index] if self._lines else None
+        protocol = current.protocol if current else self._security.first_protocol()
+        encrypted = None if self.agreed is None else self.agreed.srtp is not None
         audio = self._audio_line(
-            protocol=current.protocol if current else _PROTOCOLS[0],
+            protocol=protocol,
             formats=[(descriptor, self._number(descriptor), descriptor.fmtp) for descriptor in _ordered(self._descriptors, prefer)],
             direction=self._wish,
             ptime_ms=self._settings.ptime_ms,
             rtcp_mux=self._settings.offer_rtcp_mux,
+            crypto=self._security.offer_lines(protocol, self._place, encrypted),
         )
         lines = [_refused_line(line) for line in self._lines] or [audio]
         lines[self._index] = audio
@@ -160,7 +187,8 @@ class OfferAnswer:
     def withdraw(self) -> None:
         """Our offer was refused or failed: what was agreed before stays in force (RFC 3261 14.1)."""
         if self._before_offer is not None:
-            self._lines, self._index, self.local_description, self._wish = self._before_offer
+            self._lines, self._index, self.local_description, self._wish, security = self._before_offer
+            self._security.restore(security)
             self._before_offer = None
 
     def receive_answer(self, body: bytes) -> Agreed:
@@ -179,7 +207,8 @@ class OfferAnswer:
         if not media.audio or media.port == 0:
             raise SdpRefused(488, "Audio was refused", 304, "The answer refuses audio")
         matches = self._matches(description, media, answer=True)
-        agreed = self._agree(_Choice(description, self._index, matches), offered=self._numbers)
+        srtp = self._security.take_answer(self._lines[self._index], media)
+        agreed = self._agree(_Choice(description, self._index, matches), self._numbers, srtp)
         self._note_numbers(media)
         self._before_offer = None
         return agreed
@@ -218,7 +247,8 @@ class OfferAnswer:
             self._index = next(index for index, media in enumerate(choice.description.media) if media.audio)
         else:
             choice = replace(choice, matches=self._select(choice.matches, prefer))
-            agreed = self._agree(choice, offered={})
+            crypto, srtp = self._security.answer(choice.crypto, self._place) if choice.crypto else ((), None)
+            agreed = self._agree(choice, {}, srtp)
             self._index = choice.index
             self._note_numbers(choice.media)
             self._numbers = {match.descriptor.name: match.payload_type for match in choice.matches}
@@ -228,6 +258,7 @@ class OfferAnswer:
                 direction=agreed.direction,
                 ptime_ms=agreed.ptime_ms,
                 rtcp_mux=agreed.rtcp_mux,
+                crypto=crypto,
             )
         return self._publish(lines), agreed
 
@@ -242,7 +273,8 @@ class OfferAnswer:
             if not media.audio or media.port == 0:
                 continue
             try:
-                return _Choice(description, index, self._matches(description, media, answer=False))
+                matches = self._matches(description, media, answer=False)
+                return _Choice(description, index, matches, self._security.choose(media))
             except SdpRefused as refused:
                 refusals.append(refused)
         if refusals:
@@ -253,8 +285,9 @@ class OfferAnswer:
 
     def _matches(self, description: Description, media: Media, *, answer: bool) -> tuple[_Match, ...]:
         """The payload formats common with one audio line, in its order. Raises SdpRefused when there is no voice among them."""
-        if media.protocol.upper() not in _PROTOCOLS:
-            raise SdpRefused(488, f"Transport {_safe(media.protocol)}", 302, f"{_safe(media.protocol)} is not supported, RTP/AVP is")
+        if media.protocol.upper() not in self._security.protocols:
+            supported = "RTP/AVP and RTP/SAVP are" if SECURE[0] in self._security.protocols else "RTP/AVP is"
+            raise SdpRefused(488, f"Transport {_safe(media.protocol)}", 302, f"{_safe(media.protocol)} is not supported, {supported}")
         self._require_address(description, media)
         numbered = {number: name for name, number in self._numbers.items()} if answer else {}
         matches: list[_Match] = []
@@ -303,7 +336,7 @@ class OfferAnswer:
         beside = [match for match in matches if not match.descriptor.voice and match.descriptor.clock_rate_hz in clocks]
         return (*voices, *beside)
 
-    def _agree(self, choice: _Choice, offered: dict[str, int]) -> Agreed:
+    def _agree(self, choice: _Choice, offered: dict[str, int], srtp: SrtpKeys | None) -> Agreed:
         """What a remote description and ours come to. `offered`: our own payload numbers, when the peer answered us."""
         description, media = choice.description, choice.media
         connection = description.connection_of(media)
@@ -330,6 +363,7 @@ class OfferAnswer:
             remote_hold=not they_receive,
             rtcp_mux=rtcp_mux,
             ptime_ms=self._ptime(media),
+            srtp=srtp,
         )
         return self.agreed
 
@@ -349,8 +383,19 @@ class OfferAnswer:
 
     # --- writing ours ---------------------------------------------------------------------------------------------
 
+    @property
+    def _place(self) -> tuple[str, int]:
+        return self.local.address, self.local.port
+
     def _audio_line(
-        self, *, protocol: str, formats: Iterable[tuple[Descriptor, int, str]], direction: str, ptime_ms: int, rtcp_mux: bool
+        self,
+        *,
+        protocol: str,
+        formats: Iterable[tuple[Descriptor, int, str]],
+        direction: str,
+        ptime_ms: int,
+        rtcp_mux: bool,
+        crypto: Attributes,
     ) -> Media:
         numbers: list[str] = []
         attributes: list[tuple[str, str]] = []
@@ -366,6 +411,7 @@ class OfferAnswer:
             attributes.append(("rtcp", str(self.local.rtcp_port)))
         if rtcp_mux:
             attributes.append(("rtcp-mux", ""))
+        attributes.extend(crypto)
         return Media("audio", self.local.port, protocol, tuple(numbers), None, tuple(attributes))
 
     def _number(self, descriptor: Descriptor) -> int:
@@ -394,7 +440,7 @@ class OfferAnswer:
     def _remember(self) -> None:
         """Keep what `withdraw` goes back to; several offers in a row go back to before the first."""
         if self._before_offer is None:
-            self._before_offer = (self._lines, self._index, self.local_description, self._wish)
+            self._before_offer = (self._lines, self._index, self.local_description, self._wish, self._security.snapshot())
 
     def _publish(self, lines: Sequence[Media]) -> bytes:
         """Number and write a description of ours."""
@@ -422,7 +468,7 @@ def offered_family(body: bytes) -> int:
         return 0
     for media in description.media:
         connection = description.connection_of(media)
-        if media.audio and media.port and media.protocol.upper() in _PROTOCOLS and connection and connection.family:
+        if media.audio and media.port and media.protocol.upper() in PLAIN + SECURE and connection and connection.family:
             return connection.family
     return 0
 

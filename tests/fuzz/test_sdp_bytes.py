@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from media.sdp.description import SdpError, build_description, extract_sdp, parse_description
 from media.sdp.offer_answer import LocalMedia, OfferAnswer, SdpRefused, offered_family
-from media.settings import MediaSettings
+from media.settings import MediaSettings, SrtpPolicy
 
 pytestmark = pytest.mark.fuzz
 
@@ -42,9 +42,12 @@ def test_any_bytes_give_a_description_or_an_sdp_error(data: bytes) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["offer", "answer", "ours"]), descriptions), max_size=5))
-def test_any_exchange_leaves_readable_descriptions_and_an_agreement_that_holds(steps: list[tuple[str, bytes]]) -> None:
-    machine = OfferAnswer(MediaSettings(), LocalMedia("192.0.2.10", 20000, 20001), 1)
+@given(
+    st.sampled_from(["forbidden", "optional", "mandatory"]),
+    st.lists(st.tuples(st.sampled_from(["offer", "answer", "ours"]), descriptions), max_size=5),
+)
+def test_any_exchange_leaves_readable_descriptions_and_an_agreement_that_holds(policy: SrtpPolicy, steps: list[tuple[str, bytes]]) -> None:
+    machine = OfferAnswer(MediaSettings(), LocalMedia("192.0.2.10", 20000, 20001), 1, random_bytes=bytes, srtp=policy)
     machine.offer()
     for kind, data in steps:
         offered_family(data)
@@ -63,6 +66,8 @@ def test_any_exchange_leaves_readable_descriptions_and_an_agreement_that_holds(s
             assert refused.warning_text.isascii() and refused.warning_text.isprintable() and '"' not in refused.warning_text
             continue
         assert any(codec.name != "telephone-event" for codec in agreed.codecs)
+        assert agreed.srtp or policy != "mandatory"
+        assert not agreed.srtp or policy != "forbidden"
         assert 0 < agreed.remote_port <= 65535 and 0 < agreed.remote_rtcp_port <= 65535
 
 

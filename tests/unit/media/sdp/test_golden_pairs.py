@@ -1,13 +1,15 @@
 """The golden pairs of tests/vectors/sdp: what each offer is answered with, to the letter, and what was agreed.
 
 A file: comment lines (`#`), settings (`prefer: PCMU`, `local: <address>`, any field of MediaSettings), then offer and answer
-in turns, parted by `---`. An answer ends with `=> address:port rtcp port direction codecs ptime [hold] [mux]`; a refusal is
-the one line `=> status warning-code warning-text`.
+in turns, parted by `---`. An answer ends with `=> address:port rtcp port direction codecs ptime [hold] [mux] [srtp]`; a
+refusal is the one line `=> status warning-code warning-text`. Keys of ours are made of zeros, then of ones, and so on.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,8 +50,15 @@ def read_golden(path: Path) -> Golden:
 def describe(agreed: Agreed) -> str:
     codecs = " ".join(f"{codec.name}/{codec.payload_type}" + (f"({codec.fmtp})" if codec.fmtp else "") for codec in agreed.codecs)
     flags = " hold" * agreed.remote_hold + " mux" * agreed.rtcp_mux
+    if agreed.srtp:
+        flags += f" srtp {agreed.srtp.suite}" + f" mki {agreed.srtp.remote_mki}" * bool(agreed.srtp.remote_mki)
     where = f"{agreed.remote_address}:{agreed.remote_port} rtcp {agreed.remote_rtcp_port}"
     return f"=> {where} {agreed.direction} {codecs} {agreed.ptime_ms}ms{flags}"
+
+
+def key_source() -> Callable[[int], bytes]:
+    numbers = itertools.count()
+    return lambda length: bytes([next(numbers)] * length)
 
 
 def give(machine: OfferAnswer, offer: str, prefer: tuple[str, ...]) -> str:
@@ -65,7 +74,7 @@ def give(machine: OfferAnswer, offer: str, prefer: tuple[str, ...]) -> str:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_offer_is_answered_to_the_letter(path: Path) -> None:
     golden = read_golden(path)
-    machine = OfferAnswer(golden.settings, LocalMedia(golden.local, 20000, 20001), 1000)
+    machine = OfferAnswer(golden.settings, LocalMedia(golden.local, 20000, 20001), 1000, random_bytes=key_source())
     assert len(golden.offers) == len(golden.answers) > 0
     for offer, answer in zip(golden.offers, golden.answers, strict=True):
         assert give(machine, offer, golden.prefer) == answer
