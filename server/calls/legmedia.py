@@ -31,7 +31,9 @@ class LegMedia:
         self._desk = desk
         self._address = desk.policy.media_address(peer_host)
         session_id = int.from_bytes(desk.policy.random_bytes(4), "big") >> 1
-        self.offer_answer = OfferAnswer(desk.policy.media, LocalMedia(self._address.advertised, 9, 10), session_id)
+        self.offer_answer = OfferAnswer(
+            desk.policy.media, LocalMedia(self._address.advertised, 9, 10), session_id, random_bytes=desk.policy.random_bytes
+        )
         self._plays = 0
 
     @property
