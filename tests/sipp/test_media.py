@@ -98,8 +98,10 @@ async def test_a_recording_holds_both_voices__behaviour_7(scene: Scene) -> None:
     assert (rate, samples.shape[1]) == (8000, 1)
     talked = caller.first("BYE", received=False).at - callee.first("ACK").at
     assert len(samples) / rate == pytest.approx(talked, abs=0.15)  # from the bridge on: no ringing
-    assert sound.find(sound.chirp_up(), samples[:, 0]).likeness > 0.6  # mixed: they spoke at the same time
-    assert sound.find(sound.chirp_down(), samples[:, 0]).likeness > 0.6
+    up = sound.find_in_pieces(sound.chirp_up(), samples[:, 0])
+    down = sound.find_in_pieces(sound.chirp_down(), samples[:, 0])
+    assert min(up.likeness, down.likeness) > 0.6  # 0.71 is all there can be, as they spoke at the same time
+    assert abs(up.at_s - down.at_s) < 0.1
 
 
 async def test_nothing_is_recorded_of_an_unanswered_dial__behaviour_7(scene: Scene) -> None:
@@ -137,7 +139,7 @@ async def test_dial_music_is_early_media_for_an_unanswered_caller__behaviour_10_
     assert caller.statuses() == [180, 183, 200]
     assert "m=audio" in caller.first("SIP/2.0 183").body
     assert sound.tone_seconds(ear(caller).heard(mark), 700) == 0.0
-    assert sound.tone_seconds(ear(callee).heard(), 700) == 0.0
+    assert sound.tone_seconds(ear(callee).heard(), 700) <= 0.1  # the chirp passes by
 
 
 async def test_the_sdp_of_the_answer_is_that_of_the_183__trap_38(scene: Scene) -> None:

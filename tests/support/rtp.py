@@ -226,7 +226,7 @@ class RtpEndpoint:
                 samples = sound.decode(packet.payload, packet.payload_type)
                 placed.append((base + offset, samples))
                 end = max(end, base + offset + len(samples))
-        heard = sound.silence(end / sound.RATE_HZ)
+        heard = np.zeros(end, dtype=np.int16)
         for at, samples in placed:
             heard[at : at + len(samples)] = samples
         return heard

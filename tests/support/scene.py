@@ -62,6 +62,10 @@ class Scene:
         )
         return await self._stack.enter_async_context(phone)
 
+    async def playing(self, phone: Phone) -> Phone:
+        """Start a phone that the test has made itself; it is ended with the test."""
+        return await self._stack.enter_async_context(phone)
+
     @staticmethod
     async def through(*phones: Phone) -> None:
         """Until all scenarios are through. Raises SippFailed for the first that went wrong."""

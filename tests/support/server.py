@@ -155,6 +155,7 @@ listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}", "udp:[::1]:{sip}", "tcp:
 [media]
 port_min = {first}
 port_max = {last}
+prompts = {{ fresh_s = 0.0, negative_s = 0.0 }}  # tests give other audio under the same name
 
 [http]
 timeout_s = 2.0

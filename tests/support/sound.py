@@ -117,18 +117,37 @@ class Match:
 
 
 def find(sound: Samples, heard: Samples) -> Match:
-    """Find a sound by normalised cross-correlation (0.0 when what was heard is shorter than the sound)."""
+    """Find a sound by normalised cross-correlation (0.0 when what was heard is shorter than the sound).
+
+    A tenth of it may be missing at the edge of what was heard: whoever listens from the first moment on misses a packet or two.
+    """
     n = len(sound)
     if len(heard) < n:
         return Match(0.0, 0.0)
-    reference, signal = sound.astype(np.float64), heard.astype(np.float64)
+    margin = n // 10
+    reference, signal = sound.astype(np.float64), np.pad(heard.astype(np.float64), margin)
     size = 1 << (len(signal) + n).bit_length()
     products = np.fft.irfft(np.fft.rfft(signal, size) * np.conj(np.fft.rfft(reference, size)), size)[: len(signal) - n + 1]
     energy = np.concatenate(([0.0], np.cumsum(signal**2)))
     local = np.maximum(energy[n:] - energy[:-n], 1.0)
     likeness = products / np.sqrt(local * np.sum(reference**2))
     best = int(np.argmax(likeness))
-    return Match(best / RATE_HZ, float(likeness[best]))
+    return Match((best - margin) / RATE_HZ, float(likeness[best]))
+
+
+def find_in_pieces(sound: Samples, heard: Samples, piece_s: float = 0.1, slip_s: float = 0.002) -> Match:
+    """Find a sound that may have slipped by a few samples on its way, as a recorder does that makes up for drifting clocks.
+
+    Returns:
+        Where it begins, and how like the least like of its pieces is; each may be `slip_s` off the place that the others have. Its
+        first piece does not count (see `find`).
+    """
+    n, slip = int(piece_s * RATE_HZ), int(slip_s * RATE_HZ)
+    starts = range(n, len(sound) - n + 1, n)
+    places = [find(sound[start : start + n], heard) for start in starts]
+    begin = round(float(np.median([place.at_s * RATE_HZ - start for place, start in zip(places, starts, strict=True)])))
+    near = [heard[max(begin + start - slip, 0) : begin + start + n + slip] for start in starts]
+    return Match(begin / RATE_HZ, min(find(sound[start : start + n], part).likeness for start, part in zip(starts, near, strict=True)))
 
 
 def tone_seconds(heard: Samples, hz: float, *, share: float = 0.6, window_s: float = 0.05, least: float = 100.0) -> float:

@@ -48,13 +48,15 @@ class FakeEngine:
         self.packets_in: dict[str, int] = {}  # what Stats says of a stream
         self.digits: list[engine.SendDigits] = []
         self.fail_open: Callable[[str], bool] = lambda stream: False
+        self.deaf = False  # no command gets to it
+        self.slow_disk = False  # the end of a recording is not reported: the test tells it when it likes
         self._dead = False  # killed, and the controller does not know yet
         self._queue: list[tuple[float, int, engine.Event | engine.EngineLost]] = []
         self._count = 0
         self._last: dict[str, float] = {}
 
     def send(self, command: engine.Command, now: float) -> None:
-        if self._dead:
+        if self._dead or self.deaf:
             return  # written into a socket that nobody reads
         match command:
             case engine.Open():
@@ -172,6 +174,8 @@ class FakeEngine:
 
     def _end_recording(self, name: str, reason: str, now: float) -> None:
         recording = self.recordings.pop(name)
+        if self.slow_disk:
+            return
         length = int((now - recording.started) * 1000)
         event = engine.RecordingEnded(recording=name, path=recording.path, duration_ms=length, size_bytes=44 + 16 * length, reason=reason)
         self._later(name, event, now)

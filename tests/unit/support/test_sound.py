@@ -35,6 +35,23 @@ def test_a_chirp_is_not_found_where_it_is_not(other: sound.Samples) -> None:
     assert sound.find(sound.chirp_up(), np.concatenate((sound.silence(0.3), other, sound.silence(0.3)))).likeness < 0.3
 
 
+def test_a_chirp_is_found_whose_beginning_was_missed() -> None:
+    match = sound.find(sound.chirp_up(), np.concatenate((sound.chirp_up()[160:], sound.silence(0.5))))
+    assert match.likeness > 0.98
+    assert abs(match.at_s + 0.02) < 0.001
+
+
+def test_a_chirp_that_slipped_is_found_in_pieces_and_another_is_not() -> None:
+    slipped = np.concatenate((sound.silence(0.25), sound.chirp_up()[:3000], sound.chirp_up()[3001:], sound.silence(0.3)))
+    mixed = slipped + sound.chirp_down(2.0)[: len(slipped)]
+    assert sound.find(sound.chirp_up(), slipped).likeness < 0.9
+    assert sound.find_in_pieces(sound.chirp_up(), slipped).likeness > 0.9
+    match = sound.find_in_pieces(sound.chirp_up(), mixed)
+    assert match.likeness > 0.6
+    assert match.at_s == pytest.approx(0.25, abs=0.001)
+    assert sound.find_in_pieces(sound.chirp_up(), sound.chirp_down(1.5)).likeness < 0.5
+
+
 def test_a_chirp_survives_g711_and_half_the_level() -> None:
     heard = sound.decode(sound.encode(sound.chirp_up() // 2))
     assert sound.find(sound.chirp_up(), heard).likeness > 0.99
