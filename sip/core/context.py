@@ -58,6 +58,8 @@ class Context:
         self._serial = 0
         self.allow = ", ".join([*CORE_METHODS, *settings.user_methods])
         self.supported = ", ".join(settings.supported)
+        # As they go into INVITE and its 2xx (13.2.1, 13.3.1.4).
+        self.capabilities: HeaderList = (("Allow", self.allow), ("Supported", self.supported))[: 2 if self.supported else 1]
         self.known_methods = frozenset((*CORE_METHODS, *settings.user_methods))
 
     def serial(self) -> int:
@@ -78,9 +80,3 @@ class Context:
     def drop(self, flow: Flow, reason: str, detail: str = "", status: int = 0) -> None:
         self.out.append(Dropped(flow, reason, detail, status))
 
-    def capabilities(self) -> HeaderList:
-        """Allow and Supported, as they go into INVITE and its 2xx (13.2.1, 13.3.1.4)."""
-        items = [("Allow", self.allow)]
-        if self.supported:
-            items.append(("Supported", self.supported))
-        return tuple(items)

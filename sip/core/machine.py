@@ -90,7 +90,8 @@ class Machine:
         self.deadlines: dict[Timer, float] = {}
 
     def deadline(self) -> float | None:
-        return min(self.deadlines.values(), default=None)
+        deadlines = self.deadlines
+        return min(deadlines.values()) if deadlines else None
 
     def expire(self, now: float) -> list[Action]:
         """Fire every timer that is due, the earliest first."""

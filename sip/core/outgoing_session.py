@@ -226,7 +226,7 @@ def _invite(context: Context, command: SendInvite) -> tuple[Request, Uri | None,
         ("Call-ID", context.tokens.token(16)),
         ("CSeq", "1 INVITE"),
         ("User-Agent", context.settings.user_agent),
-        *context.capabilities(),
+        *context.capabilities,
     ]
     if command.body:
         items.append(("Content-Type", command.content_type))

@@ -110,6 +110,7 @@ class Reception:
             incoming.request = checked
         transaction = ServerTransaction(context, incoming, incoming.to_tag or "", session.id, now)
         if isinstance(checked, Refusal):
+            dialog.remote_cseq = max(incoming.cseq, dialog.remote_cseq or 0)  # it has been seen, if not served
             headers = (*session.headers, *checked.headers)
             send_response(context, transaction, checked.status, now, reason=checked.reason, headers=headers)
         else:

@@ -210,7 +210,7 @@ class Session:
         request = dialog.request(method, body, content_type)
         items = [*request.headers, ("User-Agent", self.context.settings.user_agent)]
         if method in ("INVITE", "UPDATE"):
-            items += self.context.capabilities()
+            items += self.context.capabilities
         if self.digest is not None:
             items += self.digest.headers(method, request.uri, body)
         request.headers = merge(items, (*self.headers, *headers))
@@ -272,7 +272,7 @@ class Session:
                 core.append(("Contact", f"<{contact_uri(listener, user, secure)}>"))
         if method == "INVITE" and 100 < status < 300:
             core += [("Record-Route", value) for value in transaction.request.headers.get_all("Record-Route")]
-            core += self.context.capabilities()
+            core += self.context.capabilities
         return send_response(
             self.context,
             transaction,

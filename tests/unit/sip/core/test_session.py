@@ -242,6 +242,8 @@ def test_unknown_methods_and_extensions_are_refused_inside_a_dialog_too__rfc3261
     peer.give("INVITE", 5, body=b"x", content_type="text/plain")
     assert core.statuses() == [405, 501, 420, 415]
     assert core.events() == []
+    peer.give("OPTIONS", 4, branch="z9hG4bKlate")
+    assert core.statuses() == [500]  # their numbers count all the same
 
 
 def test_a_request_that_the_user_never_answers_leaks_nothing() -> None:
