@@ -117,11 +117,7 @@ impl Reception {
         source.expected_at_report = source.expected();
         source.received_at_report = source.received;
         let lost = expected.saturating_sub(received);
-        let fraction_lost = if expected == 0 {
-            0
-        } else {
-            (lost * 256 / expected).min(255)
-        };
+        let fraction_lost = (lost * 256).checked_div(expected).unwrap_or(0).min(255);
         Some(Report {
             ssrc: source.ssrc,
             fraction_lost: fraction_lost as u8,

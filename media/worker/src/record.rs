@@ -3,8 +3,10 @@
 //! The time line counts samples of our clock since the recording began. A packet's own place is where its audio ended
 //! when it arrived. Packets of one source keep the distances of their RTP timestamps; the place of the source on the time
 //! line is that of its *fastest* packet, because delay is only ever added on the way. So jitter does not move audio, loss
-//! leaves silence of its length, and both directions stay aligned. When the fastest packet of the last seconds comes late,
-//! the sender's clock is slower than ours, and the source is moved on.
+//! leaves silence of its length, and both directions stay aligned. When even the fastest packet of some seconds comes
+//! late, the sender's clock is slower than ours and the source is moved on; when a packet comes faster than any before,
+//! it is moved back. To move is to drop or to insert a few samples, so it is done between two packets that are not loud,
+//! and only a large error does not wait for that. A beginning that is not written yet moves as a whole.
 //!
 //! Audio waits for `WINDOW` before it is written, so that a late or reordered packet still finds its place.
 
@@ -18,9 +20,12 @@ const WINDOW: i64 = 1600;
 const RING: usize = 8192;
 /// A timestamp that lies farther from the clock than this has lost its meaning: the source starts anew.
 const LOST: i64 = 3200;
-/// How long the fastest packet is looked for, and by how much it must be late to count as drift.
-const DRIFT_SPAN: Nanos = 4 * SECOND;
-const DRIFT: i64 = 4;
+/// How long the fastest packet is looked for before it counts as the sender's drift.
+const DRIFT_SPAN: Nanos = 5 * SECOND;
+/// An error that is put right in the middle of a word.
+const LARGE: i64 = 160;
+/// A packet whose samples are all below this (about -36 dBFS) is not loud.
+const LOUD: i16 = 512;
 
 /// One direction.
 #[derive(Debug)]
@@ -38,9 +43,12 @@ struct Source {
     /// What was written since the source started: its first and its last place.
     first: i64,
     last: i64,
-    /// How late the fastest packet since `span_began` was.
+    /// How late the fastest packet since `span_began` was; negative if it was early.
     fastest: i64,
     span_began: Nanos,
+    /// The timestamp that follows the newest packet, and whether that was loud.
+    next: u32,
+    loud: bool,
 }
 
 /// See the module. The samples come out interleaved or mixed.
@@ -81,10 +89,16 @@ impl TimeLine {
         };
         let place = track.place(ssrc, timestamp, payload.len() as i64, arrived, written, now);
         let table = law.decoder();
+        let mut peak = 0;
         for (octet, at) in payload.iter().zip(place..) {
+            let sample = table[usize::from(*octet)];
+            peak = peak.max(sample.saturating_abs());
             if at >= written && at < written + RING as i64 {
-                track.ring[at as usize % RING] = table[usize::from(*octet)];
+                track.ring[at as usize % RING] = sample;
             }
+        }
+        if let Some(source) = track.source.as_mut() {
+            source.loud = peak >= LOUD;
         }
     }
 
@@ -129,45 +143,49 @@ impl Track {
                 last: arrived + length,
                 fastest: 0,
                 span_began: now,
+                next: timestamp.wrapping_add(length as u32),
+                loud: false,
             });
             return arrived;
         };
         let late = arrived - by_timestamp(&source);
-        if late < 0 {
-            self.move_earlier(&mut source, -late, written);
+        if late < 0 && self.move_beginning(&mut source, -late, written) {
             source.fastest = 0;
         } else {
             source.fastest = source.fastest.min(late);
-            if now.saturating_sub(source.span_began) >= DRIFT_SPAN {
-                if source.fastest >= DRIFT {
-                    source.place += source.fastest;
-                }
-                source.fastest = i64::MAX;
-                source.span_began = now;
-            }
+        }
+        let over = now.saturating_sub(source.span_began) >= DRIFT_SPAN;
+        let between_words = !source.loud || timestamp != source.next;
+        let error = source.fastest;
+        if (error < 0 || over) && (between_words || error.abs() >= LARGE) {
+            source.place += error;
+            source.fastest = if over { i64::MAX } else { late - error };
+            source.span_began = now;
         }
         let place = by_timestamp(&source);
         // Kept near the newest packet, so that differences never wrap.
         source.place = place;
         source.timestamp = timestamp;
         source.last = source.last.max(place + length);
+        source.next = timestamp.wrapping_add(length as u32);
         self.source = Some(source);
         place
     }
 
-    /// A packet came that was faster than all before by `by` samples: those were late. What is not written yet is moved
-    /// to where it belongs.
-    fn move_earlier(&mut self, source: &mut Source, by: i64, written: i64) {
-        source.place -= by;
+    /// A packet came that was faster by `by` samples than all before: those were late. If none of them is written yet,
+    /// they are moved to where they belong.
+    fn move_beginning(&mut self, source: &mut Source, by: i64, written: i64) -> bool {
         if source.first - by < written {
-            return; // a part is written already: the rest stays in its place too
+            return false;
         }
+        source.place -= by;
         for at in source.first..source.last {
             let sample = std::mem::take(&mut self.ring[at as usize % RING]);
             self.ring[(at - by) as usize % RING] = sample;
         }
         source.first -= by;
         source.last -= by;
+        true
     }
 }
 
@@ -256,6 +274,32 @@ mod tests {
     #[test]
     fn nothing_said_is_silence_of_the_whole_length() {
         assert_eq!(heard(&[], 3_000), vec![0; 24_000]);
+    }
+
+    #[test]
+    fn a_word_is_not_cut_to_put_a_small_error_right() {
+        // Ten loud packets whose first came 3 ms late, after 300 ms of which nothing can be moved as a whole.
+        let mut line = TimeLine::new(0, false);
+        let mut out = Vec::new();
+        for packet in 0..25_u64 {
+            let late = if packet < 12 { 3 } else { 0 };
+            let now = (20 + 20 * packet + late) * MS;
+            line.put(
+                0,
+                1,
+                160 * packet as u32,
+                Law::Mu,
+                &octets(&[level(packet as usize); 160]),
+                now,
+            );
+            line.take(now, &mut out);
+        }
+        line.finish(line.length(520 * MS), &mut out);
+        let samples: Vec<i16> = out
+            .chunks(2)
+            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+            .collect();
+        assert_eq!(levels(&samples[24..4024]), (0..25).map(level).collect::<Vec<_>>());
     }
 
     #[test]

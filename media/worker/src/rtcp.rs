@@ -171,7 +171,7 @@ impl Writer<'_> {
     }
 
     fn end(&mut self, start: usize) {
-        while self.length % 4 != 0 {
+        while !self.length.is_multiple_of(4) {
             self.put(&[0]);
         }
         let words = ((self.length - start) / 4 - 1) as u16;

@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn the_payload_lies_between_what_surrounds_it() {
         let body = |first: u8, rest: &[u8]| parse(&[&header(first, 0)[..], rest].concat()).map(|packet| packet.payload);
-        let cases: [(&str, u8, &[u8], Option<Range<usize>>); 13] = [
+        type Case<'a> = (&'a str, u8, &'a [u8], Option<Range<usize>>);
+        let cases: [Case; 13] = [
             ("plain", 0x80, b"abcd", Some(12..16)),
             ("no payload", 0x80, b"", Some(12..12)),
             ("version 1", 0x40, b"abcd", None),

@@ -11,6 +11,7 @@ use crate::clock::{Clock, Nanos, MILLISECOND};
 use crate::control_traffic::ControlTraffic;
 use crate::dtmf;
 use crate::latch::{Latch, Verdict};
+use crate::play::Play;
 use crate::protocol::{Counters, Event};
 use crate::random::Random;
 use crate::reception::Reception;
@@ -43,6 +44,13 @@ pub struct Counts {
     pub malformed: u64,
 }
 
+/// Where a direction of a stream is recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Tap {
+    pub recording: Key,
+    pub track: usize,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Stream {
@@ -57,6 +65,20 @@ pub struct Stream {
     pub bridge: Option<Key>,
     pub sending: Sending,
     pub counts: Counts,
+    pub play: Option<Box<Play>>,
+    /// How many plays there were.
+    pub plays: u32,
+    pub digits_out: dtmf::Sender,
+    /// A digit is being sent, so audio is not.
+    pub digits_busy: bool,
+    /// The timestamp of the digit that is being sent.
+    pub digit_start: u32,
+    /// The ticks of the wheel at which the play and the digits go on.
+    pub play_due: u64,
+    pub digits_due: u64,
+    /// Recordings of what the peer sends, and of what it is sent.
+    pub taps_in: Vec<Tap>,
+    pub taps_out: Vec<Tap>,
     latch: Option<Latch>,
     reception: Reception,
     control: ControlTraffic,
@@ -93,6 +115,15 @@ impl Stream {
             bridge: None,
             sending: Sending::new(word(0), word(8) as u16, word(4)),
             counts: Counts::default(),
+            play: None,
+            plays: 0,
+            digits_out: dtmf::Sender::default(),
+            digits_busy: false,
+            digit_start: 0,
+            play_due: 0,
+            digits_due: 0,
+            taps_in: Vec::new(),
+            taps_out: Vec::new(),
             latch: None,
             reception: Reception::default(),
             control: ControlTraffic::new(now, &mut random),
@@ -151,7 +182,8 @@ impl Stream {
 
     /// Whether bridged audio goes to the peer at this moment.
     pub fn takes_bridged_audio(&self) -> bool {
-        self.may_send()
+        let playing = self.play.as_ref().is_some_and(|play| play.programme.is_some());
+        self.may_send() && !playing && !self.digits_busy
     }
 
     /// Decide whose a datagram is. `packet`: what it is as RTP, with a payload type that was agreed. True when it is the

@@ -6,11 +6,12 @@
 use std::sync::mpsc::{self, Sender};
 use std::sync::Arc;
 
-use crate::play::Prompt;
+use crate::play::{Programme, Prompt};
 use crate::protocol::Event;
 use crate::session::Session;
 use crate::stream::Stream;
 use crate::sys::Waker;
+use crate::worker::Recording;
 
 /// A stream's, bridge's, play's or recording's name.
 pub type Name = Arc<str>;
@@ -19,11 +20,11 @@ pub type Name = Arc<str>;
 #[derive(Debug)]
 pub enum Task {
     /// Take over this stream, its sockets included.
-    Attach(Box<Stream>),
+    Attach(Box<Parcel>),
     /// Give a stream up, because it is to be bridged with one of another thread.
     Detach {
         stream: Name,
-        reply: mpsc::SyncSender<Option<Box<Stream>>>,
+        reply: mpsc::SyncSender<Option<Box<Parcel>>>,
     },
     Connect {
         stream: Name,
@@ -37,6 +38,35 @@ pub enum Task {
     Unbridge {
         bridge: Name,
     },
+    /// A play is to come; what plays now ends.
+    Play {
+        stream: Name,
+        play: Name,
+    },
+    /// What the play is to be, or why it cannot be.
+    BeginPlay {
+        stream: Name,
+        play: Name,
+        programme: Result<Programme, String>,
+    },
+    StopPlay {
+        stream: Name,
+        play: Name,
+    },
+    Record(RecordTask),
+    StopRecord {
+        recording: Name,
+    },
+    /// The disk has refused this recording, and that was told.
+    LoseRecording {
+        recording: Name,
+    },
+    SendDigits {
+        stream: Name,
+        digits: String,
+        tone_ms: u32,
+        gap_ms: u32,
+    },
     Stats {
         stream: Name,
     },
@@ -45,6 +75,25 @@ pub enum Task {
     },
     /// End everything and return.
     Stop,
+}
+
+/// A stream on its way from thread to thread, with the recordings of it.
+#[derive(Debug)]
+pub struct Parcel {
+    pub stream: Box<Stream>,
+    pub recordings: Vec<Recording>,
+}
+
+/// A recording that is to begin; exactly one of bridge and stream is named.
+#[derive(Debug)]
+pub struct RecordTask {
+    pub recording: Name,
+    pub path: String,
+    pub bridge: Option<Name>,
+    pub stream: Option<Name>,
+    /// 1 or 2.
+    pub channels: u8,
+    pub max_ms: u64,
 }
 
 /// What comes back.
@@ -57,7 +106,7 @@ pub enum Up {
         play: Name,
         prompts: Result<Vec<Arc<Prompt>>, String>,
     },
-    /// A media thread has ended after `Stop`.
+    /// A media thread, or the writer, has ended after `Stop`.
     Stopped,
 }
 

@@ -49,14 +49,17 @@ impl Wheel {
             .unwrap_or(self.tick + 1)
     }
 
+    /// Let an empty wheel keep up with the clock, so that what is scheduled next is not in the past.
+    pub fn follow(&mut self, now: Nanos) {
+        if self.waiting == 0 {
+            self.tick = self.tick.max(now / STEP);
+        }
+    }
+
     /// The entries of the next tick that is due, oldest first. The list must be given back with `recycle`.
     pub fn take_due(&mut self, now: Nanos) -> Option<(u64, Vec<Key>)> {
         let current = now / STEP;
-        if self.waiting == 0 {
-            self.tick = self.tick.max(current);
-            return None;
-        }
-        if self.tick >= current {
+        if self.waiting == 0 || self.tick >= current {
             return None;
         }
         self.tick += 1;
@@ -69,6 +72,11 @@ impl Wheel {
     pub fn recycle(&mut self, mut list: Vec<Key>) {
         list.clear();
         self.spare = list;
+    }
+
+    /// The last tick that was taken: what is due at it or before has had its turn.
+    pub fn now(&self) -> u64 {
+        self.tick
     }
 
     /// When `take_due` has something to do next; None while nobody waits.
@@ -135,6 +143,7 @@ mod tests {
     #[test]
     fn an_idle_wheel_follows_the_clock() {
         let mut wheel = Wheel::new(0);
+        wheel.follow(1000 * STEP);
         assert!(wheel.take_due(1000 * STEP).is_none());
         assert_eq!(wheel.schedule(key(1), 0), 1001);
         assert_eq!(wheel.next_at(), Some(1001 * STEP));

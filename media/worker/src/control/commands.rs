@@ -14,7 +14,7 @@ use crate::protocol::{is_identifier, Command, Connect, Counters, Event, Failed};
 use crate::session::Session;
 use crate::stream::{Sockets, Stream};
 use crate::sys;
-use crate::tasks::{Name, Task};
+use crate::tasks::{Name, Parcel, Task};
 
 /// How long a media thread may take to give up a stream.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -70,17 +70,44 @@ impl Control {
                 self.tell(listing);
                 Ok(())
             }
-            Command::Play(_) | Command::StopPlay { .. } | Command::Record(_) | Command::StopRecord { .. } => {
-                Err(Failed::new(op, subject, "internal", "not yet"))
+            Command::Play(play) => self.play(play),
+            Command::StopPlay { stream, play } => {
+                if let Some(entry) = self.directory.stream(stream) {
+                    let (stream, play) = (stream.as_str().into(), play.as_str().into());
+                    self.inlets[entry.thread].send(Task::StopPlay { stream, play });
+                }
+                Ok(())
             }
-            Command::SendDigits { .. } => Err(Failed::new(op, subject, "internal", "not yet")),
+            Command::Record(record) => self.record(record),
+            Command::StopRecord { recording } => {
+                if let Some(thread) = self.directory.recording_thread(recording) {
+                    let recording = recording.as_str().into();
+                    self.inlets[thread].send(Task::StopRecord { recording });
+                }
+                Ok(())
+            }
+            Command::SendDigits {
+                stream,
+                digits,
+                tone_ms,
+                gap_ms,
+            } => {
+                let thread = self.thread_of(op, stream, stream)?;
+                self.inlets[thread].send(Task::SendDigits {
+                    stream: stream.as_str().into(),
+                    digits: digits.clone(),
+                    tone_ms: *tone_ms,
+                    gap_ms: *gap_ms,
+                });
+                Ok(())
+            }
             // Both are taken where frames are read.
             Command::Hello { .. } | Command::Shutdown {} => Ok(()),
         }
     }
 
     /// The thread of a living stream.
-    fn thread_of(&self, op: &str, subject: &str, stream: &str) -> Result<usize, Failed> {
+    pub(super) fn thread_of(&self, op: &str, subject: &str, stream: &str) -> Result<usize, Failed> {
         match self.directory.stream(stream) {
             Some(entry) => Ok(entry.thread),
             None => Err(Failed::new(
@@ -132,7 +159,11 @@ impl Control {
         };
         self.directory.add_stream(name.clone(), entry);
         let now = self.clock.now();
-        self.inlets[thread].send(Task::Attach(Box::new(Stream::new(name, sockets, now))));
+        let parcel = Parcel {
+            stream: Box::new(Stream::new(name, sockets, now)),
+            recordings: Vec::new(),
+        };
+        self.inlets[thread].send(Task::Attach(Box::new(parcel)));
         self.tell(opened);
         Ok(())
     }

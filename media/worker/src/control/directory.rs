@@ -30,11 +30,21 @@ pub struct BridgeEntry {
     pub thread: usize,
 }
 
+/// What a recording is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    Stream(Name),
+    /// A bridge on this thread.
+    Bridge(usize),
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Directory {
     pub streams: HashMap<Name, StreamEntry>,
     pub bridges: HashMap<Name, BridgeEntry>,
+    /// Recordings, until their end was told.
+    pub recordings: HashMap<Name, Recorded>,
     /// Streams on each thread.
     loads: Vec<usize>,
     /// Where the streams of a call are, and how many.
@@ -46,6 +56,7 @@ impl Directory {
         Self {
             streams: HashMap::new(),
             bridges: HashMap::new(),
+            recordings: HashMap::new(),
             loads: vec![0; threads.max(1)],
             calls: HashMap::new(),
         }
@@ -118,6 +129,14 @@ impl Directory {
         Some(entry)
     }
 
+    /// The thread on which a recording goes on.
+    pub fn recording_thread(&self, recording: &str) -> Option<usize> {
+        match self.recordings.get(recording)? {
+            Recorded::Bridge(thread) => Some(*thread),
+            Recorded::Stream(stream) => self.streams.get(stream).map(|entry| entry.thread),
+        }
+    }
+
     /// The answer to `List`, in an order that does not change by itself.
     pub fn listing(&self) -> Event {
         let mut streams: Vec<ListedStream> = self
@@ -133,7 +152,7 @@ impl Directory {
         Event::Listing {
             streams,
             bridges: sorted(self.bridges.keys()),
-            recordings: Vec::new(),
+            recordings: sorted(self.recordings.keys()),
         }
     }
 }
@@ -176,7 +195,7 @@ mod tests {
             directory.remove_stream(name);
         }
         assert_eq!(directory.thread_for("a"), 0);
-        assert!(directory.calls.get("a").is_none());
+        assert!(!directory.calls.contains_key("a"));
     }
 
     #[test]

@@ -7,21 +7,25 @@
 mod commands;
 mod directory;
 mod link;
+mod media;
 mod socket;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::Arc;
 
 use crate::args::Args;
 use crate::clock::{Clock, Nanos, SECOND};
 use crate::log;
+use crate::play::Prompt;
 use crate::ports::Pool;
+use crate::prompts;
 use crate::protocol::{self, Command, Event, Failed, PROTOCOL_VERSION};
 use crate::sys::{self, Epoll, Ready, Signals, Waker};
 use crate::tasks::{Inlet, Name, Outbox, Task, Up};
 use crate::worker;
+use crate::writer::{self, Desk};
 use directory::Directory;
 use link::Link;
 use socket::ControlSocket;
@@ -52,8 +56,13 @@ struct Control {
     directory: Directory,
     pools: HashMap<IpAddr, Pool>,
     inlets: Vec<Inlet>,
+    desk: Desk,
+    loader: Sender<prompts::Job>,
+    tones: HashMap<(String, String), Arc<Prompt>>,
+    /// How each play that waits for its files is to be played.
+    waiting_plays: HashMap<(Name, Name), (u32, u64)>,
     max_streams: usize,
-    /// Media threads that have ended.
+    /// Threads that have ended: the media threads, then the writer.
     stopped: usize,
     stop_by: Option<Nanos>,
 }
@@ -73,11 +82,12 @@ pub fn run(args: &Args) -> Result<(), String> {
     epoll.add(&*waker, WAKER).map_err(said("epoll"))?;
     epoll.add(&signals, SIGNALS).map_err(said("epoll"))?;
     let mut inlets = Vec::new();
-    let mut threads = Vec::new();
+    let (desk, _) = writer::start(args.record_buffer_mib << 20, outbox.clone()).map_err(said("thread"))?;
+    let (loader, _) = prompts::start(args.prompt_cache_mib << 20, outbox.clone()).map_err(said("thread"))?;
     for number in 0..args.threads {
-        let (inlet, thread) = worker::start(number, clock, outbox.clone()).map_err(said("thread"))?;
+        let started = worker::start(number, clock, outbox.clone(), desk.clone());
+        let (inlet, _) = started.map_err(said("thread"))?;
         inlets.push(inlet);
-        threads.push(thread);
     }
     let mut control = Control {
         args: args.clone(),
@@ -91,6 +101,10 @@ pub fn run(args: &Args) -> Result<(), String> {
         directory: Directory::new(args.threads),
         pools: HashMap::new(),
         inlets,
+        desk,
+        loader,
+        tones: HashMap::new(),
+        waiting_plays: HashMap::new(),
         // Three sockets a stream, and some descriptors for everything else.
         max_streams: (descriptors.saturating_sub(64) / 3) as usize,
         stopped: 0,
@@ -133,7 +147,8 @@ impl Control {
                 self.take(up);
             }
             let now = self.clock.now();
-            if self.stopped == self.inlets.len() || self.stop_by.is_some_and(|by| now >= by) {
+            // One more than the media threads: the writer.
+            if self.stopped > self.inlets.len() || self.stop_by.is_some_and(|by| now >= by) {
                 return;
             }
             self.look_after_orphans(now);
@@ -293,13 +308,25 @@ impl Control {
     fn take(&mut self, up: Up) {
         match up {
             Up::Event(event) => {
-                if let Event::Closed { stream, .. } = &event {
-                    self.forget_stream(stream);
+                match &event {
+                    Event::Closed { stream, .. } => self.forget_stream(stream),
+                    Event::RecordingEnded { recording, reason, .. } => self.forget_recording(recording, reason),
+                    _ => {}
                 }
                 self.tell(event);
             }
-            Up::Stopped => self.stopped += 1,
-            Up::Loaded { .. } => {}
+            Up::Loaded {
+                stream,
+                play,
+                prompts,
+            } => self.begin_play(stream, play, prompts),
+            Up::Stopped => {
+                self.stopped += 1;
+                // The writer ends last: the media threads leave it the ends of their recordings.
+                if self.stopped == self.inlets.len() {
+                    self.desk.send(writer::Job::Stop);
+                }
+            }
         }
     }
 
@@ -310,6 +337,16 @@ impl Control {
                 pool.give(entry.port, now);
             }
         }
+    }
+
+    fn forget_recording(&mut self, name: &str, reason: &str) {
+        if reason == "disk" {
+            if let Some(thread) = self.directory.recording_thread(name) {
+                let recording = name.into();
+                self.inlets[thread].send(Task::LoseRecording { recording });
+            }
+        }
+        self.directory.recordings.remove(name);
     }
 
     /// Without a controller: streams past their time are closed, and an idle worker may leave.

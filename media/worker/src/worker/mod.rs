@@ -8,6 +8,8 @@
 //! and the loop goes on: one call is lost, not all of them.
 
 mod packets;
+mod playout;
+mod recordings;
 mod tasks;
 mod timers;
 
@@ -27,6 +29,7 @@ use crate::stream::Stream;
 use crate::sys::{self, Epoll, Ready, Waker};
 use crate::tasks::{Inlet, Name, Outbox, Task, Up};
 use crate::wheel::Wheel;
+use crate::writer::Desk;
 
 /// The largest datagram that is looked at; RTP of any codec is far below.
 const MAX_DATAGRAM: usize = 2048;
@@ -36,6 +39,8 @@ const MAX_READY: usize = 1024;
 const HOUSEKEEPING: Nanos = 100 * MILLISECOND;
 
 const WAKER_TOKEN: u64 = u64::MAX;
+
+pub use recordings::Recording;
 
 /// Which of a stream's sockets is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +71,9 @@ pub struct Worker {
     stream_keys: HashMap<Name, Key>,
     bridges: Slab<Bridge>,
     bridge_keys: HashMap<Name, Key>,
+    recordings: Slab<Recording>,
+    recording_keys: HashMap<Name, Key>,
+    desk: Desk,
     wheel: Wheel,
     random: Random,
     now: Nanos,
@@ -73,6 +81,8 @@ pub struct Worker {
     /// The stream in hand, to be blamed for a panic.
     current: Option<Key>,
     datagram: Box<[u8; MAX_DATAGRAM]>,
+    /// A packet of our own.
+    outgoing: Box<[u8; MAX_DATAGRAM]>,
     stopping: bool,
 }
 
@@ -90,10 +100,10 @@ macro_rules! turn {
 pub(crate) use turn;
 
 /// Start a media thread.
-pub fn start(number: usize, clock: Clock, outbox: Outbox) -> io::Result<(Inlet, JoinHandle<()>)> {
+pub fn start(number: usize, clock: Clock, outbox: Outbox, desk: Desk) -> io::Result<(Inlet, JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel();
     let waker = Arc::new(Waker::new()?);
-    let mut worker = Worker::new(clock, receiver, waker.clone(), outbox)?;
+    let mut worker = Worker::new(clock, receiver, waker.clone(), outbox, desk)?;
     let thread = std::thread::Builder::new()
         .name(format!("media-{number}"))
         .spawn(move || worker.run_to_the_end())?;
@@ -101,7 +111,7 @@ pub fn start(number: usize, clock: Clock, outbox: Outbox) -> io::Result<(Inlet, 
 }
 
 impl Worker {
-    fn new(clock: Clock, tasks: Receiver<Task>, waker: Arc<Waker>, outbox: Outbox) -> io::Result<Self> {
+    fn new(clock: Clock, tasks: Receiver<Task>, waker: Arc<Waker>, outbox: Outbox, desk: Desk) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.add(&*waker, WAKER_TOKEN)?;
         let name: [u8; 12] = sys::entropy();
@@ -117,12 +127,16 @@ impl Worker {
             stream_keys: HashMap::new(),
             bridges: Slab::default(),
             bridge_keys: HashMap::new(),
+            recordings: Slab::default(),
+            recording_keys: HashMap::new(),
+            desk,
             wheel: Wheel::new(now),
             random: Random::new(u64::from_be_bytes(sys::entropy())),
             now,
             housekeeping_at: now,
             current: None,
             datagram: Box::new([0; MAX_DATAGRAM]),
+            outgoing: Box::new([0; MAX_DATAGRAM]),
             stopping: false,
         })
     }
@@ -161,6 +175,7 @@ impl Worker {
             let timeout_ms = self.timeout_ms();
             let ready = self.epoll.wait(&mut ready, timeout_ms);
             self.now = self.clock.now();
+            self.wheel.follow(self.now);
             for one in ready {
                 match one.token() {
                     WAKER_TOKEN => {

@@ -2,9 +2,10 @@
 
 use super::{turn, Worker};
 use crate::clock::Nanos;
-use crate::rtp::{self, Packet, HEADER};
+use crate::codec::g711::Law;
+use crate::rtp::{self, Packet, Stamp, HEADER};
 use crate::sending::Source;
-use crate::session::{Lane, Passage};
+use crate::session::{law, Lane, Passage};
 use crate::slab::Key;
 use crate::stream::Stream;
 
@@ -72,6 +73,9 @@ impl Worker {
             None => stream.counts.malformed += 1,
             Some((packet, lane)) => {
                 if stream.hear(&packet, &lane, datagram, turn) {
+                    if !stream.taps_in.is_empty() {
+                        self.tap_in(key, &packet, &lane);
+                    }
                     self.relay(key, &packet, &lane);
                 }
             }
@@ -96,27 +100,70 @@ impl Worker {
             stream: key.index,
             ssrc: packet.ssrc,
         };
-        forward(mate, source, packet, lane, &mut self.datagram[..], self.now);
+        let Some(stamp) = forward(mate, source, packet, lane, &mut self.datagram[..], self.now) else {
+            return;
+        };
+        if mate.taps_out.is_empty() {
+            return;
+        }
+        let Some(law) = sent_law(lane) else {
+            return;
+        };
+        for tap in &mate.taps_out {
+            if let Some(recording) = self.recordings.get_mut(tap.recording) {
+                let payload = &self.datagram[packet.payload.clone()];
+                recording
+                    .line()
+                    .put(tap.track, stamp.ssrc, stamp.timestamp, law, payload, self.now);
+            }
+        }
+    }
+
+    /// Record what the peer said.
+    fn tap_in(&mut self, key: Key, packet: &Packet, lane: &Lane) {
+        let (Some(stream), Some(law)) = (self.streams.get(key), law(lane.kind)) else {
+            return;
+        };
+        for tap in &stream.taps_in {
+            if let Some(recording) = self.recordings.get_mut(tap.recording) {
+                let payload = &self.datagram[packet.payload.clone()];
+                recording
+                    .line()
+                    .put(tap.track, packet.ssrc, packet.timestamp, law, payload, self.now);
+            }
+        }
+    }
+}
+
+/// The law of a payload after its passage.
+fn sent_law(lane: &Lane) -> Option<Law> {
+    match (law(lane.kind)?, lane.passage) {
+        (Law::Mu, Passage::Translate(_)) => Some(Law::A),
+        (Law::A, Passage::Translate(_)) => Some(Law::Mu),
+        (law, _) => Some(law),
     }
 }
 
 /// Write the header that `mate`'s peer shall see just before the payload, over whatever CSRCs and extensions were there,
-/// translate the payload in place, and send.
-fn forward(mate: &mut Stream, source: Source, packet: &Packet, lane: &Lane, datagram: &mut [u8], now: Nanos) {
-    let Some(stamp) = mate
+/// translate the payload in place, and send. Gives the header.
+fn forward(
+    mate: &mut Stream,
+    source: Source,
+    packet: &Packet,
+    lane: &Lane,
+    datagram: &mut [u8],
+    now: Nanos,
+) -> Option<Stamp> {
+    let stamp = mate
         .sending
-        .relay(source, packet, lane.payload_type, now, lane.clock_rate_hz)
-    else {
-        return;
-    };
+        .relay(source, packet, lane.payload_type, now, lane.clock_rate_hz)?;
     if let Passage::Translate(table) = lane.passage {
         for octet in &mut datagram[packet.payload.clone()] {
             *octet = table[usize::from(*octet)];
         }
     }
     let out = &mut datagram[packet.payload.start - HEADER..packet.payload.end];
-    if let Some(head) = out.first_chunk_mut::<HEADER>() {
-        rtp::write(head, stamp);
-        mate.transmit(out);
-    }
+    rtp::write(out.first_chunk_mut::<HEADER>()?, stamp);
+    mate.transmit(out);
+    Some(stamp)
 }

@@ -1,12 +1,16 @@
 //! What the control thread asks for, carried out on the streams of this thread.
 
+use std::sync::mpsc::TrySendError;
+
+use super::playout::end_play;
+use super::recordings::Subject;
 use super::{turn, Bridge, Worker};
 use crate::log;
 use crate::protocol::{Event, Failed};
 use crate::session::{Plan, Session};
 use crate::slab::Key;
 use crate::stream::Stream;
-use crate::tasks::{Name, Task};
+use crate::tasks::{Name, Parcel, Task};
 
 impl Worker {
     pub(super) fn take_tasks(&mut self) {
@@ -18,21 +22,35 @@ impl Worker {
 
     fn carry_out(&mut self, task: Task) {
         match task {
-            Task::Attach(stream) => self.attach(stream),
+            Task::Attach(parcel) => self.attach(*parcel),
             Task::Detach { stream, reply } => {
-                let stream = self.detach(&stream);
+                let parcel = self.detach(&stream).map(Box::new);
                 // Who asked has a deadline; a stream that nobody waits for any more is taken back.
-                if let Err(unsent) = reply.try_send(stream) {
-                    if let std::sync::mpsc::TrySendError::Disconnected(Some(stream))
-                    | std::sync::mpsc::TrySendError::Full(Some(stream)) = unsent
-                    {
-                        self.attach(stream);
-                    }
+                if let Err(TrySendError::Disconnected(Some(parcel)) | TrySendError::Full(Some(parcel))) =
+                    reply.try_send(parcel)
+                {
+                    self.attach(*parcel);
                 }
             }
             Task::Connect { stream, session } => self.connect(&stream, *session),
             Task::Bridge { bridge, first, second } => self.bridge(bridge, &first, &second),
             Task::Unbridge { bridge } => self.unbridge(&bridge),
+            Task::Play { stream, play } => self.play(&stream, play),
+            Task::BeginPlay {
+                stream,
+                play,
+                programme,
+            } => self.begin_play(&stream, &play, programme),
+            Task::StopPlay { stream, play } => self.stop_play(&stream, &play),
+            Task::Record(task) => self.record(task),
+            Task::StopRecord { recording } => self.stop_recording(&recording, "stopped"),
+            Task::LoseRecording { recording } => self.lose_recording(&recording),
+            Task::SendDigits {
+                stream,
+                digits,
+                tone_ms,
+                gap_ms,
+            } => self.send_digits(&stream, &digits, tone_ms, gap_ms),
             Task::Stats { stream } => {
                 if let Some(stream) = self.find(&stream) {
                     let event = Event::StreamStats {
@@ -54,18 +72,28 @@ impl Worker {
         self.streams.get_mut(key)
     }
 
-    fn attach(&mut self, stream: Box<Stream>) {
+    fn attach(&mut self, parcel: Parcel) {
         if self.streams.is_empty() {
             self.housekeeping_at = self.now;
         }
-        let name = stream.name.clone();
-        let key = self.streams.insert(stream);
+        let name = parcel.stream.name.clone();
+        let key = self.streams.insert(parcel.stream);
         self.stream_keys.insert(name, key);
         self.watch(key);
+        self.attach_recordings(key, parcel.recordings);
+        // What it was sending goes on with the next tick of this thread's wheel.
+        if let Some(stream) = self.streams.get_mut(key) {
+            if stream.play.is_some() {
+                stream.play_due = self.wheel.schedule(key, 0);
+            }
+            if !stream.digits_out.is_idle() {
+                stream.digits_due = self.wheel.schedule(key, 0);
+            }
+        }
     }
 
     /// Only a stream that is in no bridge can leave.
-    fn detach(&mut self, name: &str) -> Option<Box<Stream>> {
+    fn detach(&mut self, name: &str) -> Option<Parcel> {
         let key = *self.stream_keys.get(name)?;
         let stream = self.streams.get(key).filter(|stream| stream.bridge.is_none())?;
         for socket in [Some(&stream.any), Some(&stream.rtcp), stream.peer.as_ref()]
@@ -75,8 +103,12 @@ impl Worker {
             // It was added when the stream came; a failure leaves events that find nobody.
             let _ = self.epoll.remove(socket);
         }
+        let recordings = self.detach_recordings(key);
         self.stream_keys.remove(name);
-        self.streams.remove(key)
+        let mut stream = self.streams.remove(key)?;
+        stream.play_due = 0;
+        stream.digits_due = 0;
+        Some(Parcel { stream, recordings })
     }
 
     fn connect(&mut self, name: &str, session: Session) {
@@ -152,6 +184,9 @@ impl Worker {
     }
 
     fn unbridge(&mut self, name: &str) {
+        if let Some(&key) = self.bridge_keys.get(name) {
+            self.end_recordings_of(Subject::Bridge(key));
+        }
         let Some(bridge) = self.bridge_keys.remove(name).and_then(|key| self.bridges.remove(key)) else {
             return;
         };
@@ -177,10 +212,12 @@ impl Worker {
         {
             self.unbridge(&bridge);
         }
+        self.end_recordings_of(Subject::Stream(key));
         let turn = turn!(self);
         let Some(mut stream) = self.streams.remove(key) else {
             return;
         };
+        end_play(&mut stream, "closed", String::new(), turn);
         stream.report(true, turn);
         self.outbox.tell(Event::Closed {
             stream: name.to_owned(),

@@ -1,10 +1,16 @@
-//! What happens because time passes: housekeeping ten times a second, and the wheel.
+//! What happens because time passes: the wheel, and housekeeping ten times a second.
 
 use super::{turn, Worker, HOUSEKEEPING};
 
 impl Worker {
     /// Do all that is due.
     pub(super) fn tick(&mut self) {
+        while let Some((tick, due)) = self.wheel.take_due(self.now) {
+            for key in &due {
+                self.play_out(*key, tick);
+            }
+            self.wheel.recycle(due);
+        }
         if self.now >= self.housekeeping_at && !self.streams.is_empty() {
             self.housekeeping_at = self.now + HOUSEKEEPING;
             let turn = turn!(self);
@@ -12,6 +18,7 @@ impl Worker {
                 self.current = Some(key);
                 stream.housekeeping(&mut self.random, turn);
             }
+            self.look_after_recordings();
         }
     }
 }

@@ -1,0 +1,130 @@
+//! Plays and recordings: what is to be heard, and what is to be kept.
+
+use std::sync::Arc;
+
+use super::directory::Recorded;
+use super::Control;
+use crate::play::{Programme, Prompt};
+use crate::prompts;
+use crate::protocol::{Failed, Play, Record};
+use crate::tasks::{Name, RecordTask, Task};
+use crate::tones;
+
+/// Files of one play.
+const MAX_FILES: usize = 1000;
+
+impl Control {
+    pub(super) fn play(&mut self, play: &Play) -> Result<(), Failed> {
+        let refuse = |code: &str, reason: String| Failed::new("play", &play.play, code, reason);
+        let thread = self.thread_of("play", &play.play, &play.stream)?;
+        if play.files.is_empty() == play.tone.is_empty() {
+            return Err(refuse("file", "exactly one of files and tone is to be played".into()));
+        }
+        if play.files.len() > MAX_FILES {
+            return Err(refuse(
+                "limit",
+                format!("{} files, {MAX_FILES} allowed", play.files.len()),
+            ));
+        }
+        let (stream, name): (Name, Name) = (play.stream.as_str().into(), play.play.as_str().into());
+        let tone = if play.tone.is_empty() {
+            None
+        } else {
+            Some(
+                self.tone(&play.tone, &play.tone_country)
+                    .map_err(|reason| refuse("file", reason))?,
+            )
+        };
+        self.inlets[thread].send(Task::Play {
+            stream: stream.clone(),
+            play: name.clone(),
+        });
+        // A tone without an end of its own is not counted: it lasts as long as it was given.
+        let loops = if tones::is_continuous(&play.tone) {
+            0
+        } else {
+            play.loops
+        };
+        if let Some(prompt) = tone {
+            self.inlets[thread].send(Task::BeginPlay {
+                stream,
+                play: name,
+                programme: Ok(Programme::new(vec![prompt], loops, play.duration_ms)),
+            });
+        } else {
+            self.waiting_plays
+                .insert((stream.clone(), name.clone()), (loops, play.duration_ms));
+            let job = prompts::Job {
+                stream,
+                play: name,
+                files: play.files.clone(),
+            };
+            // The thread that reads lives as long as we do.
+            let _ = self.loader.send(job);
+        }
+        Ok(())
+    }
+
+    fn tone(&mut self, name: &str, country: &str) -> Result<Arc<Prompt>, String> {
+        let key = (name.to_owned(), country.to_owned());
+        if let Some(prompt) = self.tones.get(&key) {
+            return Ok(prompt.clone());
+        }
+        let prompt = Arc::new(tones::prompt(name, country)?);
+        self.tones.insert(key, prompt.clone());
+        Ok(prompt)
+    }
+
+    /// The files of a play were read.
+    pub(super) fn begin_play(&mut self, stream: Name, play: Name, prompts: Result<Vec<Arc<Prompt>>, String>) {
+        let key = (stream, play);
+        let Some((loops, duration_ms)) = self.waiting_plays.remove(&key) else {
+            return;
+        };
+        let (stream, play) = key;
+        if let Some(entry) = self.directory.stream(&stream) {
+            let programme = prompts.map(|parts| Programme::new(parts, loops, duration_ms));
+            self.inlets[entry.thread].send(Task::BeginPlay {
+                stream,
+                play,
+                programme,
+            });
+        }
+    }
+
+    pub(super) fn record(&mut self, record: &Record) -> Result<(), Failed> {
+        let refuse = |code: &str, reason: &str| Failed::new("record", &record.recording, code, reason);
+        if record.bridge.is_empty() == record.stream.is_empty() {
+            return Err(refuse("file", "exactly one of bridge and stream is to be recorded"));
+        }
+        if !(1..=2).contains(&record.channels) {
+            return Err(refuse("file", "a recording has one channel or two"));
+        }
+        if self.directory.recordings.contains_key(record.recording.as_str()) {
+            return Ok(());
+        }
+        let (recorded, thread) = if record.stream.is_empty() {
+            let bridge = self.directory.bridges.get(record.bridge.as_str());
+            let thread = bridge
+                .ok_or_else(|| refuse("unknown_bridge", "no bridge of that name"))?
+                .thread;
+            (Recorded::Bridge(thread), thread)
+        } else {
+            let thread = self.thread_of("record", &record.recording, &record.stream)?;
+            (Recorded::Stream(record.stream.as_str().into()), thread)
+        };
+        let named = |name: &str| (!name.is_empty()).then(|| name.into());
+        self.directory
+            .recordings
+            .insert(record.recording.as_str().into(), recorded);
+        self.inlets[thread].send(Task::Record(RecordTask {
+            recording: record.recording.as_str().into(),
+            path: record.path.clone(),
+            bridge: named(&record.bridge),
+            stream: named(&record.stream),
+            channels: record.channels,
+            max_ms: record.max_ms,
+        }));
+        Ok(())
+    }
+}

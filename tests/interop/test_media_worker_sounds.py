@@ -1,0 +1,586 @@
+"""The media worker's own sounds and what it keeps: plays, tones, digits, recordings. Real socket, real RTP, real files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import resource
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from media.engine import (
+    Bridge,
+    Close,
+    Closed,
+    Connect,
+    Digit,
+    Failed,
+    List,
+    Listing,
+    Play,
+    PlayEnded,
+    Record,
+    RecordingEnded,
+    RecordingStarted,
+    SendDigits,
+    StopPlay,
+    StopRecord,
+    Unbridge,
+)
+from tests.support import sound
+from tests.support.rtp import RtpEndpoint, build_packet
+from tests.support.sound import Samples
+from tests.support.worker import EVENTS, PCMA, PCMU, Controller, Worker, running
+
+pytestmark = pytest.mark.interop
+
+
+@pytest.fixture
+async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
+    async with running(tmp_path, "--threads", "2") as worker:
+        yield worker
+
+
+@pytest.fixture
+async def media(worker: Worker) -> AsyncIterator[Controller]:
+    controller = await worker.controller()
+    yield controller
+    await controller.close()
+
+
+class Phones:
+    """Alice on stream "a" and Bob on stream "b", bridged as "ab" from `bridged_at` (monotonic) on."""
+
+    def __init__(self, alice: RtpEndpoint, bob: RtpEndpoint, to_alice: tuple[str, int], to_bob: tuple[str, int]) -> None:
+        self.alice, self.bob, self.to_alice, self.to_bob = alice, bob, to_alice, to_bob
+
+
+@pytest.fixture
+async def phones(media: Controller) -> AsyncIterator[Phones]:
+    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
+        opened = [await media.open(name, call="CA") for name in ("a", "b")]
+        for name, phone, at in zip(("a", "b"), (alice, bob), opened, strict=True):
+            media.connect_to(name, phone)
+            phone.send_to((at.address, at.port))
+        media.send(Bridge(bridge="ab", first="a", second="b"))
+        await media.synchronize()
+        yield Phones(alice, bob, *((at.address, at.port) for at in opened))
+
+
+@contextlib.asynccontextmanager
+async def listener(media: Controller, payload_type: int = 0) -> AsyncIterator[RtpEndpoint]:
+    """A phone on stream "a" that only listens, as a caller who hears early media may."""
+    async with await RtpEndpoint.open("127.0.0.2", payload_type) as phone:
+        await media.open("a")
+        media.connect_to("a", phone, [PCMA if payload_type == 8 else PCMU, EVENTS])
+        yield phone
+
+
+def prompt(folder: Path, name: str, samples: Samples) -> str:
+    path = folder / name
+    path.write_bytes(sound.wav(samples))
+    return str(path)
+
+
+def assert_same(heard: Samples, sent: Samples) -> None:
+    """The same samples, each within half a step of G.711 (which grows with the level)."""
+    assert len(heard) == len(sent)
+    error = np.abs(heard.astype(np.int32) - sent)
+    wrong = np.flatnonzero(error > (np.abs(sent.astype(np.int32)) + 132) // 32 + 6)
+    assert len(wrong) == 0, f"{len(wrong)} samples differ, the first at {wrong[0]}: {heard[wrong[0]]} for {sent[wrong[0]]}"
+
+
+def assert_unbroken(phone: RtpEndpoint) -> None:
+    """One SSRC, and sequence numbers that rise by one."""
+    assert len({packet.ssrc for packet in phone.packets}) == 1
+    assert {(after.sequence - before.sequence) % 65536 for before, after in itertools.pairwise(phone.packets)} == {1}
+
+
+async def ended(media: Controller, play: str, reason: str, timeout_s: float = 5.0) -> PlayEnded:
+    return await media.expect(PlayEnded, play=play, reason=reason, timeout_s=timeout_s)
+
+
+# --- plays --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload_type", [0, 8])
+async def test_a_file_is_played_whole_and_its_end_is_told(media: Controller, tmp_path: Path, payload_type: int) -> None:
+    chirp = sound.chirp_up(0.73)
+    async with listener(media, payload_type) as phone:
+        media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", chirp)]))
+        finished = await ended(media, "p", "finished")
+        assert finished.position_ms == 730
+        heard = phone.heard()
+        assert_same(heard[: len(chirp)], chirp)
+        assert len(heard) == 740 * 8 and sound.loudness(heard[len(chirp) :]) < 10
+        assert phone.packets[0].marker and not any(packet.marker for packet in phone.packets[1:])
+
+
+async def test_packets_leave_at_an_even_pace(media: Controller, tmp_path: Path) -> None:
+    async with listener(media) as phone:
+        media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.chirp_up(1.0))]))
+        await ended(media, "p", "finished")
+        late = [packet.at - phone.packets[0].at - 0.02 * index for index, packet in enumerate(phone.packets)]
+        assert len(phone.packets) == 50
+        assert np.median(np.abs(late)) < 0.01 and max(late) < 0.2
+
+
+async def test_files_follow_one_another_and_loop_without_a_gap(media: Controller, tmp_path: Path) -> None:
+    first, second = sound.chirp_up(0.1301), sound.chirp_down(0.0707)
+    files = [prompt(tmp_path, "1.wav", first), prompt(tmp_path, "2.wav", second)]
+    async with listener(media) as phone:
+        media.send(Play(stream="a", play="p", files=files, loop=4))
+        finished = await ended(media, "p", "finished")
+        whole = np.tile(np.concatenate((first, second)), 4)
+        assert_same(phone.heard()[: len(whole)], whole)
+        assert finished.position_ms == len(whole) // 8
+
+
+async def test_zero_loops_go_on_until_stopped(media: Controller, tmp_path: Path) -> None:
+    short = sound.chirp_up(0.0331)
+    async with listener(media) as phone:
+        media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", short)], loop=0))
+        await asyncio.sleep(1.0)
+        media.send(StopPlay(stream="a", play="p"))
+        stopped = await ended(media, "p", "stopped")
+        assert 900 <= stopped.position_ms <= 1200
+        heard = phone.heard()
+        assert_same(heard, np.resize(short, len(heard)))
+        await asyncio.sleep(0.1)
+        assert len(phone.heard()) == len(heard)
+
+
+async def test_the_duration_ends_a_play(media: Controller, tmp_path: Path) -> None:
+    async with listener(media) as phone:
+        media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.tone(700, 0.2))], loop=0, duration_ms=410))
+        assert (await ended(media, "p", "finished")).position_ms == 410
+        assert len(phone.heard()) == 420 * 8
+
+
+async def test_a_play_replaces_the_one_before(media: Controller, tmp_path: Path) -> None:
+    async with listener(media) as phone:
+        media.send(Play(stream="a", play="one", files=[prompt(tmp_path, "1.wav", sound.tone(600, 5.0))]))
+        await phone.hears_tone(600, seconds=0.3)
+        media.send(Play(stream="a", play="two", files=[prompt(tmp_path, "2.wav", sound.tone(1500, 0.5))]))
+        replaced = await ended(media, "one", "replaced")
+        assert replaced.position_ms >= 300
+        await ended(media, "two", "finished")
+        assert sound.tone_seconds(phone.heard(), 1500) >= 0.4
+        assert_unbroken(phone)
+
+
+async def test_the_same_play_again_and_stopping_what_is_over_do_no_harm(media: Controller, tmp_path: Path) -> None:
+    async with listener(media) as phone:
+        play = Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.chirp_up(0.5))])
+        for _ in range(3):
+            media.send(play)
+        await asyncio.sleep(0.2)
+        media.send(play)
+        media.send(StopPlay(stream="a", play="other"))
+        await ended(media, "p", "finished")
+        media.send(StopPlay(stream="a", play="p"))
+        media.send(StopPlay(stream="nobody", play="p"))
+        await media.synchronize()
+        assert len(media.seen(PlayEnded)) == 1 and not media.seen(Failed)
+        assert_same(phone.heard(), sound.chirp_up(0.5))
+
+
+async def test_a_play_stopped_while_its_file_is_read_never_begins(media: Controller, tmp_path: Path) -> None:
+    async with listener(media) as phone:
+        media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.tone(600, 60.0))]))
+        media.send(StopPlay(stream="a", play="p"))
+        assert (await ended(media, "p", "stopped")).position_ms <= 20
+        await asyncio.sleep(0.2)
+        assert len(phone.packets) <= 1 and len(media.seen(PlayEnded)) == 1
+
+
+async def test_bridged_audio_is_withheld_while_a_play_runs(media: Controller, phones: Phones, tmp_path: Path) -> None:
+    phones.alice.say(sound.tone(2000, 3.0))
+    await phones.bob.hears_tone(2000, seconds=0.3)
+    since = phones.bob.mark()
+    media.send(Play(stream="b", play="p", files=[prompt(tmp_path, "a.wav", sound.tone(700, 0.6))]))
+    await ended(media, "p", "finished")
+    during = phones.bob.heard(since + 5)[: 8 * 500]
+    assert sound.tone_seconds(during, 2000) == 0 and sound.tone_seconds(during, 700) >= 0.4
+    after = phones.bob.mark()
+    await phones.bob.hears_tone(2000, seconds=0.5, since=after)
+    assert_unbroken(phones.bob)
+
+
+async def test_a_play_waits_for_its_listener(media: Controller, tmp_path: Path) -> None:
+    chirp = sound.chirp_up(0.4)
+    await media.open("a")
+    media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", chirp)]))
+    await asyncio.sleep(0.5)
+    async with await RtpEndpoint.open("127.0.0.2") as phone:
+        media.connect_to("a", phone)
+        await ended(media, "p", "finished")
+        assert_same(phone.heard(), chirp)
+
+
+async def test_a_play_goes_on_unheard_while_the_peer_is_on_hold(media: Controller, tmp_path: Path) -> None:
+    async with listener(media) as phone:
+        media.connect_to("a", phone, direction="recvonly")
+        media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.tone(600, 0.4))]))
+        assert (await ended(media, "p", "finished")).position_ms == 400
+        assert phone.packets == []
+
+
+async def test_closing_ends_a_play(media: Controller) -> None:
+    async with listener(media):
+        media.send(Play(stream="a", play="p", tone="ringback", loop=0))
+        await media.synchronize()
+        media.send(Close(stream="a"))
+        await ended(media, "p", "closed")
+        await media.expect(Closed, stream="a")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        (b"", "no WAV"),
+        (b"ID3 this is an MP3", "no WAV"),
+        (sound.wav(sound.silence(0.1), rate_hz=16000), "16000 Hz"),
+        (sound.wav(sound.silence(0.1), channels=2), "2 channels"),
+        (sound.wav(sound.silence(0.1))[:40], "without samples"),
+    ],
+)
+async def test_what_cannot_be_played_is_told_and_the_call_goes_on(
+    media: Controller, phones: Phones, tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "bad.wav"
+    if content is not None:
+        path.write_bytes(content)
+    media.send(Play(stream="b", play="p", files=[str(path)]))
+    failed = await ended(media, "p", "failed")
+    assert said in failed.detail and str(path) in failed.detail
+    phones.alice.say(sound.chirp_up(0.3))
+    await phones.bob.hears(sound.chirp_up(0.3))
+
+
+async def test_a_play_of_nothing_or_of_two_things_is_refused(media: Controller) -> None:
+    await media.open("a")
+    for play in (
+        Play(stream="a", play="p"),
+        Play(stream="a", play="p", files=["x.wav"], tone="busy"),
+        Play(stream="a", play="p", tone="whistle"),
+        Play(stream="a", play="p", tone="busy", tone_country="xx"),
+    ):
+        media.send(play)
+        await media.expect(Failed, op="play", subject="p", code="file")
+    media.send(Play(stream="nobody", play="p", tone="busy"))
+    await media.expect(Failed, op="play", subject="p", code="unknown_stream")
+    assert media.seen(PlayEnded) == []
+
+
+@pytest.mark.parametrize(
+    ("tone", "country", "hz", "on_s", "period_s"),
+    [("ringback", "us", 460, 2.0, 6.0), ("busy", "us", 550, 0.5, 1.0), ("busy", "eu", 425, 0.5, 1.0), ("congestion", "eu", 425, 0.25, 0.5)],
+)
+async def test_tones_have_the_cadence_of_their_country__itut_e180(
+    media: Controller, tone: str, country: str, hz: int, on_s: float, period_s: float
+) -> None:
+    async with listener(media) as phone:
+        media.send(Play(stream="a", play="p", tone=tone, tone_country=country, loop=0, duration_ms=2400))
+        await ended(media, "p", "finished")
+        loud = sound.loud_seconds(phone.heard())
+        cadences = 2.4 / period_s if period_s < 2.4 else 1
+        expected = on_s * int(cadences) + min(on_s, (cadences % 1) * period_s)
+        assert abs(loud - expected) < 0.06, hz
+
+
+async def test_silence_lasts_as_long_as_it_was_given(media: Controller) -> None:
+    async with listener(media) as phone:
+        media.send(Play(stream="a", play="p", tone="silence", duration_ms=1500))
+        assert (await ended(media, "p", "finished")).position_ms == 1500
+        assert sound.loudness(phone.heard()) < 10 and len(phone.packets) == 75
+
+
+# --- digits -------------------------------------------------------------------------------------------------------
+
+
+async def test_digits_are_sent_as_events__rfc4733(media: Controller, phones: Phones) -> None:
+    phones.alice.say(sound.tone(1000, 5.0))
+    await phones.bob.hears_tone(1000, seconds=0.2)
+    media.send(SendDigits(stream="b", digits="1#w9D", tone_ms=80, gap_ms=80))
+    await asyncio.sleep(1.6)
+    bob = phones.bob
+    assert bob.digits() == "1#9D"
+    events = [packet for packet in bob.packets if packet.payload_type == 101]
+    for key in (1, 11, 9, 15):
+        of_key = [packet for packet in events if packet.payload[0] == key]
+        durations = [int.from_bytes(packet.payload[2:4], "big") for packet in of_key]
+        assert durations == [160, 320, 480, 640, 640, 640, 640]
+        assert [packet.payload[1] >> 7 for packet in of_key] == [0, 0, 0, 0, 1, 1, 1]
+        assert [packet.marker for packet in of_key] == [True] + [False] * 6
+        assert len({packet.timestamp for packet in of_key}) == 1
+    assert_unbroken(bob)
+    since = bob.mark()
+    await bob.hears_tone(1000, seconds=0.3, since=since)
+
+
+async def test_what_one_stream_sends_another_tells(media: Controller) -> None:
+    one, other = await media.open("c"), await media.open("d")
+    for name, far in (("c", other), ("d", one)):
+        media.send(Connect(stream=name, remote_address=far.address, remote_port=far.port, codecs=[PCMU, EVENTS]))
+    media.send(SendDigits(stream="c", digits="0123456789*#ABCD", tone_ms=40, gap_ms=60))
+    await media.expect(Digit, stream="d", digit="D")
+    assert "".join(digit.digit for digit in media.seen(Digit)) == "0123456789*#ABCD"
+
+
+async def test_digits_need_an_agreement_and_must_be_keys(media: Controller) -> None:
+    async with await RtpEndpoint.open("127.0.0.2") as phone:
+        await media.open("a")
+        media.connect_to("a", phone, [PCMU])
+        media.send(SendDigits(stream="a", digits="1"))
+        await media.expect(Failed, op="send_digits", subject="a", code="codec")
+        media.connect_to("a", phone)
+        media.send(SendDigits(stream="a", digits="1x"))
+        failed = await media.expect(Failed, op="send_digits", subject="a", code="codec")
+        assert "'x'" in failed.reason
+
+
+# --- recordings ---------------------------------------------------------------------------------------------------
+
+
+def recorded(path: Path) -> tuple[Samples, Samples]:
+    """Left and right; the same for mono."""
+    frames, rate_hz = sound.read_wav(path)
+    assert rate_hz == 8000
+    return frames[:, 0], frames[:, -1]
+
+
+def size_of(path: str) -> int:
+    return Path(path).stat().st_size
+
+
+async def begun(media: Controller, record: Record) -> float:
+    """Record; when it began. A packet's audio lies before its arrival, so what is to be whole is said a packet later."""
+    media.send(record)
+    at = time.monotonic()
+    await media.expect(RecordingStarted, recording=record.recording)
+    await asyncio.sleep(0.05)
+    return at
+
+
+async def finish(media: Controller, recording: str, reason: str) -> RecordingEnded:
+    done = await media.expect(RecordingEnded, recording=recording, reason=reason)
+    assert len([event for event in media.seen(RecordingEnded) if event.recording == recording]) == 1
+    assert size_of(done.path) == done.size_bytes
+    return done
+
+
+async def test_both_directions_are_mixed_and_the_duration_is_the_bridges(media: Controller, phones: Phones, tmp_path: Path) -> None:
+    path = tmp_path / "r.wav"
+    at = await begun(media, Record(recording="r", path=str(path), bridge="ab"))
+    phones.alice.say(sound.chirp_up(0.5))
+    phones.bob.say(sound.chirp_down(0.5))
+    await asyncio.sleep(1.5)
+    media.send(Unbridge(bridge="ab"))
+    lasted_ms = 1000 * (time.monotonic() - at)
+    done = await finish(media, "r", "ended")
+    assert abs(done.duration_ms - lasted_ms) <= 20
+    left, _ = recorded(path)
+    assert abs(1000 * len(left) / 8000 - done.duration_ms) <= 1
+    assert done.size_bytes == 44 + 2 * len(left)
+    assert sound.find(sound.chirp_up(0.5), left).likeness > 0.65
+    assert sound.find(sound.chirp_down(0.5), left).likeness > 0.65
+
+
+async def send_together(phones: Phones, samples: Samples) -> None:
+    """Both phones send the same audio at the same instants."""
+    phones.alice.mute()
+    phones.bob.mute()
+    begin = asyncio.get_running_loop().time()
+    for index, frame in enumerate(samples.reshape(-1, 160)):
+        payload = sound.encode(frame)
+        phones.alice.send_raw(build_packet(0, index, 160 * index, 1, payload), phones.to_alice)
+        phones.bob.send_raw(build_packet(0, index + 5, 160 * index + 99, 2, payload), phones.to_bob)
+        await asyncio.sleep(max(0.0, begin + 0.02 * (index + 1) - asyncio.get_running_loop().time()))
+
+
+async def test_stereo_keeps_the_sides_apart_and_aligned(media: Controller, phones: Phones, tmp_path: Path) -> None:
+    path = tmp_path / "r.wav"
+    await begun(media, Record(recording="r", path=str(path), bridge="ab", channels=2))
+    await send_together(phones, sound.chirp_up(1.0))
+    phones.alice.mute(False)
+    phones.alice.say(sound.chirp_down(0.5))
+    await phones.alice.said()
+    await asyncio.sleep(0.2)
+    media.send(StopRecord(recording="r"))
+    await finish(media, "r", "stopped")
+    left, right = recorded(path)
+    at_left, at_right = sound.find(sound.chirp_up(1.0), left), sound.find(sound.chirp_up(1.0), right)
+    assert at_left.likeness > 0.99 and at_right.likeness > 0.99
+    assert abs(at_left.at_s - at_right.at_s) <= 0.001
+    assert sound.find(sound.chirp_down(0.5), left).likeness > 0.99
+    assert sound.find(sound.chirp_down(0.5), right).likeness < 0.3
+
+
+async def test_nothing_said_is_recorded_as_silence_of_the_same_length(media: Controller, phones: Phones, tmp_path: Path) -> None:
+    phones.alice.mute()
+    phones.bob.mute()
+    at = await begun(media, Record(recording="r", path=str(tmp_path / "r.wav"), bridge="ab"))
+    await asyncio.sleep(1.0)
+    media.send(StopRecord(recording="r"))
+    lasted_ms = 1000 * (time.monotonic() - at)
+    done = await finish(media, "r", "stopped")
+    assert abs(done.duration_ms - lasted_ms) <= 20
+
+
+async def test_loud_talk_on_both_sides_is_clipped_and_never_wraps(media: Controller, phones: Phones, tmp_path: Path) -> None:
+    path = tmp_path / "r.wav"
+    await begun(media, Record(recording="r", path=str(path), bridge="ab"))
+    await send_together(phones, sound.tone(200, 0.5, level=30000))
+    media.send(StopRecord(recording="r"))
+    await finish(media, "r", "stopped")
+    mixed, _ = recorded(path)
+    assert mixed.max() == 32767 and mixed.min() == -32768
+    # A wrapped sum would jump across the whole range from one sample to the next.
+    assert np.abs(np.diff(mixed.astype(np.int32))).max() < 16000
+
+
+async def test_a_stream_is_recorded_with_what_it_is_sent(media: Controller, phones: Phones, tmp_path: Path) -> None:
+    path = tmp_path / "r.wav"
+    await begun(media, Record(recording="r", path=str(path), stream="a", channels=2))
+    phones.alice.say(sound.chirp_up(0.4))
+    phones.bob.say(sound.chirp_down(0.4))
+    await asyncio.sleep(0.7)
+    media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "p.wav", sound.tone(1200, 0.5))]))
+    await ended(media, "p", "finished")
+    media.send(Close(stream="a"))
+    await finish(media, "r", "ended")
+    left, right = recorded(path)
+    assert sound.find(sound.chirp_up(0.4), left).likeness > 0.99
+    assert sound.find(sound.chirp_down(0.4), right).likeness > 0.99
+    assert sound.tone_seconds(right, 1200) >= 0.4 and sound.tone_seconds(left, 1200) == 0
+
+
+async def test_a_recording_ends_at_its_longest(media: Controller, phones: Phones, tmp_path: Path) -> None:
+    media.send(Record(recording="r", path=str(tmp_path / "r.wav"), bridge="ab", max_ms=700))
+    done = await finish(media, "r", "max")
+    assert done.duration_ms == 700
+
+
+async def test_the_same_recording_again_does_no_harm(media: Controller, phones: Phones, tmp_path: Path) -> None:
+    for _ in range(3):
+        media.send(Record(recording="r", path=str(tmp_path / "r.wav"), bridge="ab"))
+    media.send(StopRecord(recording="unknown"))
+    await asyncio.sleep(0.3)
+    for _ in range(3):
+        media.send(StopRecord(recording="r"))
+    await finish(media, "r", "stopped")
+    await media.synchronize()
+    assert len(media.seen(RecordingStarted)) == len(media.seen(RecordingEnded)) == 1
+
+
+async def test_a_file_that_is_there_is_not_overwritten(media: Controller, phones: Phones, tmp_path: Path) -> None:
+    path = tmp_path / "r.wav"
+    path.write_bytes(b"precious")
+    media.send(Record(recording="r", path=str(path), bridge="ab"))
+    await media.expect(RecordingEnded, recording="r", reason="disk")
+    assert path.read_bytes() == b"precious"
+
+
+async def test_what_cannot_be_recorded_is_refused(media: Controller, phones: Phones) -> None:
+    media.send(Record(recording="r", path="/x", bridge="none"))
+    await media.expect(Failed, op="record", subject="r", code="unknown_bridge")
+    media.send(Record(recording="r", path="/x", stream="none"))
+    await media.expect(Failed, op="record", subject="r", code="unknown_stream")
+    media.send(Record(recording="r", path="/x", stream="a", bridge="ab"))
+    await media.expect(Failed, op="record", subject="r", code="file")
+    assert media.seen(RecordingEnded) == []
+
+
+async def test_an_unwritable_place_ends_the_recording_and_not_the_call(media: Controller, phones: Phones) -> None:
+    media.send(Record(recording="r", path="/no/such/folder/r.wav", bridge="ab"))
+    done = await media.expect(RecordingEnded, recording="r", reason="disk")
+    assert (done.duration_ms, done.size_bytes) == (0, 0) and "No such file" in done.detail
+    phones.alice.say(sound.chirp_up(0.4))
+    await phones.bob.hears(sound.chirp_up(0.4), likeness=0.99)
+
+
+async def test_a_full_disk_ends_the_recording_and_not_the_call(worker: Worker, media: Controller, phones: Phones, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: it needs no root, and the write fails in the same place."""
+    resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    path = tmp_path / "r.wav"
+    media.send(Record(recording="r", path=str(path), bridge="ab"))
+    done = await media.expect(RecordingEnded, recording="r", reason="disk")
+    assert "too large" in done.detail.lower() and done.size_bytes <= 20_000
+    left, _ = recorded(path)
+    assert abs(1000 * len(left) / 8000 - done.duration_ms) <= 1 and len(left) > 4000
+    phones.alice.say(sound.chirp_up(0.4))
+    await phones.bob.hears(sound.chirp_up(0.4), likeness=0.99)
+    media.send(List())
+    assert (await media.expect(Listing)).recordings == []
+
+
+async def test_a_killed_worker_leaves_a_valid_file_with_at_most_a_second_lost(
+    worker: Worker, media: Controller, phones: Phones, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.wav"
+    at = await begun(media, Record(recording="r", path=str(path), bridge="ab"))
+    phones.alice.say(sound.chirp_up(0.5))
+    await asyncio.sleep(2.3)
+    worker.process.kill()
+    lasted = time.monotonic() - at
+    await worker.ended()
+    left, _ = recorded(path)
+    assert lasted - 1.0 <= len(left) / 8000 <= lasted + 0.05
+    assert sound.find(sound.chirp_up(0.5), left).likeness > 0.99
+
+
+async def test_a_polite_end_finishes_recordings(worker: Worker, media: Controller, phones: Phones, tmp_path: Path) -> None:
+    media.send(Record(recording="r", path=str(tmp_path / "r.wav"), bridge="ab"))
+    await asyncio.sleep(0.5)
+    worker.process.send_signal(signal.SIGTERM)
+    assert await worker.ended() == 0
+    done = await finish(media, "r", "ended")
+    assert 450 <= done.duration_ms <= 700
+
+
+async def test_calls_and_recordings_outlive_their_controller(worker: Worker, media: Controller, phones: Phones, tmp_path: Path) -> None:
+    media.send(Record(recording="long", path=str(tmp_path / "long.wav"), bridge="ab"))
+    media.send(Record(recording="short", path=str(tmp_path / "short.wav"), stream="a", max_ms=400))
+    await media.synchronize()
+    await media.close()
+    await asyncio.sleep(0.05)
+    phones.alice.say(sound.chirp_up(0.5))
+    await phones.bob.hears(sound.chirp_up(0.5), likeness=0.99)
+    await asyncio.sleep(0.3)
+    heir = await worker.controller()
+    assert (await finish(heir, "short", "max")).duration_ms == 400
+    heir.send(List())
+    listing = await heir.expect(Listing)
+    assert (listing.recordings, listing.bridges) == (["long"], ["ab"])
+    heir.send(StopRecord(recording="long"))
+    done = await finish(heir, "long", "stopped")
+    assert sound.find(sound.chirp_up(0.5), recorded(Path(done.path))[0]).likeness > 0.99
+
+
+async def test_a_recorded_and_playing_stream_keeps_both_when_it_changes_threads(media: Controller, tmp_path: Path) -> None:
+    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
+        for name, phone in (("a", alice), ("b", bob)):
+            at = await media.open(name, call=name)
+            media.connect_to(name, phone)
+            phone.send_to((at.address, at.port))
+        await begun(media, Record(recording="r", path=str(tmp_path / "r.wav"), stream="b", channels=2))
+        media.send(Play(stream="b", play="p", files=[prompt(tmp_path, "p.wav", sound.chirp_up(1.0))]))
+        await asyncio.sleep(0.4)
+        media.send(Bridge(bridge="ab", first="a", second="b"))
+        await ended(media, "p", "finished")
+        assert sound.find(sound.chirp_up(1.0), bob.heard()).likeness > 0.99
+        bob.say(sound.chirp_down(0.4))
+        await alice.hears(sound.chirp_down(0.4), likeness=0.99)
+        media.send(StopRecord(recording="r"))
+        done = await finish(media, "r", "stopped")
+        left, right = recorded(Path(done.path))
+        assert sound.find(sound.chirp_up(1.0), right).likeness > 0.98
+        assert sound.find(sound.chirp_down(0.4), left).likeness > 0.99
