@@ -16,9 +16,9 @@ from server.demo.phones import Phone
 UP = sound.chirp(300.0, 3300.0)  # what the caller says
 DOWN = sound.chirp(3300.0, 300.0)  # what the called party says
 RING_S = 2.5
-TALK_S = 2.5
+TURN_S = 1.5  # for each to speak
 LIKE = 0.9  # correlation from which on a sound counts as heard; what is not there stays below 0.3
-LIKE_MIXED = 0.5  # in the recording both voices are mixed
+UNLIKE = 0.5
 PATIENCE_S = 10.0
 
 Say = Callable[[str], None]
@@ -55,9 +55,10 @@ async def place_call(server: Server, application: Application, caller: Phone, ca
     await _until(caller.talking, "the call was not answered", caller)
     await _until(callee.talking, "the called party did not answer", callee)
     say(f"answered after {time.monotonic() - begun:.1f} s of music; each says a chirp that the other should hear")
-    callee.audio.say(DOWN)
-    caller.audio.say(UP)
-    await asyncio.sleep(TALK_S)
+    await asyncio.sleep(0.3)
+    for phone, words in ((caller, UP), (callee, DOWN)):
+        phone.audio.say(words)
+        await asyncio.sleep(TURN_S)
     heard_by_callee = list(callee.audio.heard)
     say("the called party hangs up")
     callee.hang_up()
@@ -106,11 +107,12 @@ def _examine(
         ("the caller heard the music while it rang", music > LIKE, f"likeness {music:.3f}"),
         ("the called party heard what the caller said", at_callee > LIKE, f"likeness {at_callee:.3f}"),
         ("the caller heard what the called party said", at_caller > LIKE, f"likeness {at_caller:.3f}"),
-        ("nobody heard themselves", wrong < LIKE_MIXED, f"likeness {wrong:.3f}"),
+        ("nobody heard themselves", wrong < UNLIKE, f"likeness {wrong:.3f}"),
     ]
     samples = sound.read_wav(recording) if recording is not None else []
-    voices = min(sound.find(UP, samples)[1], sound.find(DOWN, samples)[1])
-    findings.append(
-        ("the recording holds both voices", voices > LIKE_MIXED, f"{len(samples) / sound.RATE_HZ:.1f} s, likeness {voices:.3f}")
-    )
+    # In quarters: a recorder that makes up for drifting clocks may move on by a sample in the middle of a word.
+    quarter = len(UP) // 4
+    voices = min(sound.find(word[at : at + quarter], samples)[1] for word in (UP, DOWN) for at in range(0, len(UP), quarter))
+    length_s = len(samples) / sound.RATE_HZ
+    findings.append(("the recording holds both voices", voices > LIKE, f"{length_s:.1f} s, likeness {voices:.3f}"))
     return tuple(findings)
