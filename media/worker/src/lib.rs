@@ -4,11 +4,14 @@
 #![cfg_attr(test, allow(non_snake_case))]
 
 pub mod args;
+pub mod arrivals;
 pub mod clock;
 pub mod codec;
 pub mod control;
 mod control_traffic;
 pub mod dtmf;
+pub mod hearing;
+pub mod jitter;
 pub mod latch;
 pub mod log;
 pub mod play;

@@ -91,14 +91,28 @@ pub fn voice(seed: u64, rate_hz: u32, count: usize) -> Vec<i16> {
 /// How far `heard` is below `said` as a signal-to-noise ratio in dB, at the shift (0 to `most` samples) and the gain that
 /// fit best. Also gives the shift.
 pub fn fit(said: &[i16], heard: &[i16], most: usize) -> (f64, usize) {
-    let mut best = (f64::NEG_INFINITY, 0);
-    for shift in 0..=most.min(heard.len().saturating_sub(1)) {
-        let ratio = snr(said, &heard[shift..]);
-        if ratio > best.0 {
-            best = (ratio, shift);
-        }
-    }
-    best
+    // Every so-manyth sample tells which shifts to look at closely.
+    const EVERY: usize = 17;
+    const LOOKED_AT: usize = 6;
+    let likeness = |shift: usize| {
+        let heard = heard[shift..].iter().step_by(EVERY);
+        said.iter()
+            .step_by(EVERY)
+            .zip(heard)
+            .map(|(&one, &other)| f64::from(one) * f64::from(other))
+            .sum::<f64>()
+    };
+    let mut shifts: Vec<(f64, usize)> = (0..=most.min(heard.len().saturating_sub(1)))
+        .map(|shift| (likeness(shift), shift))
+        .collect();
+    shifts.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let close = shifts
+        .iter()
+        .take(LOOKED_AT)
+        .map(|&(_, shift)| (snr(said, &heard[shift..]), shift));
+    close
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .unwrap_or((f64::NEG_INFINITY, 0))
 }
 
 /// Signal-to-noise ratio in dB of `heard` against `said`, the best gain taken out, without their first and last tenth.

@@ -9,7 +9,10 @@ fn stride(channels: u8) -> usize {
 
 /// Sampling instants in a payload; None when it does not end where one ends.
 pub fn count(payload: &[u8], channels: u8) -> Option<usize> {
-    (payload.len() % stride(channels) == 0).then(|| payload.len() / stride(channels))
+    payload
+        .len()
+        .is_multiple_of(stride(channels))
+        .then(|| payload.len() / stride(channels))
 }
 
 /// Decode into `out` as far as it reaches. Returns how many samples were written.
