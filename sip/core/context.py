@@ -79,4 +79,3 @@ class Context:
 
     def drop(self, flow: Flow, reason: str, detail: str = "", status: int = 0) -> None:
         self.out.append(Dropped(flow, reason, detail, status))
-

@@ -290,8 +290,8 @@ def _check(command: Command) -> None:
         case SendInvite():
             check_headers(command.headers)
             check_headers(command.session_headers)
-            check_text(command.from_display)
-            check_text(command.content_type)
+            for text in (command.from_display, command.from_uri, command.request_uri, command.to_uri, command.next_hop):
+                check_text(text)
         case SetSessionHeaders():
             check_headers(command.headers)
         case SendCancel():

@@ -16,6 +16,7 @@ from sip.core.transactions import ServerTransaction
 from sip.message import Headers, ParseError, Request, Response, UsageError, is_token, reason_phrase
 
 _CONTROL_RE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SAYABLE_RE = re.compile(r"[^\r\n\x00\ud800-\udfff]*+")
 # Written by the core itself: a user's value would break the message or the dialog.
 _RESERVED = frozenset(
     (
@@ -49,8 +50,9 @@ def check_headers(headers: HeaderList) -> None:
 
 
 def check_text(text: str | None) -> None:
-    if text is not None and any(character in text for character in "\r\n\x00"):
-        raise UsageError("CR, LF or NUL in the text of a header field or reason")
+    """Raises UsageError for text that `build_message` would refuse later, when half of the work is done."""
+    if text is not None and (not _SAYABLE_RE.fullmatch(text)):
+        raise UsageError("text that cannot stand in a header field: CR, LF, NUL or half a character")
 
 
 def merge(items: list[tuple[str, str]], extra: HeaderList) -> Headers:

@@ -109,7 +109,17 @@ def test_tags_branches_and_call_ids_are_never_used_twice__rfc3261_19_3() -> None
         seen |= found
 
 
-@pytest.mark.parametrize("given", [{"request_uri": "http://x"}, {"request_uri": "bob"}, {"from_uri": ""}, {"from_display": "a\r\nb"}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"request_uri": "http://x"},
+        {"request_uri": "bob"},
+        {"from_uri": ""},
+        {"from_display": "a\r\nb"},
+        {"from_display": "\ud800"},
+        {"request_uri": "sip:\ud800@b"},
+    ],
+)
 def test_what_is_no_uri_is_the_callers_fault(given: dict[str, str]) -> None:
     core = Core()
     with pytest.raises(UsageError):
