@@ -12,7 +12,7 @@ from rcml.document import Document, parse_document
 from rcml.errors import DocumentError
 from rcml.parameters import VoiceFacts, voice_parameters
 from server.calls.desk import Desk
-from server.calls.outputs import Fetch, Fetched, Json, Kind, Parameters
+from server.calls.outputs import Fetch, Fetched, Parameters
 from server.calls.party import InboundParty
 from server.calls.policy import Application
 from sip.message import Request
@@ -21,7 +21,6 @@ NOTIFICATION_OF_ERROR: dict[str, int] = {"url": 11100, "protocol": 11206, "too_l
 NOTIFICATION_OTHERWISE = 11205  # nothing came back: timeout, connect, blocked, tls
 NOTIFICATION_OF_STATUS = 11206
 NOTIFICATION_OF_404 = 21402
-BODY_IN_TIMELINE = 4096  # octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +29,6 @@ class NoDocument:
 
     code: int
     text: str
-
-
-@dataclass(slots=True)
-class _Pending:
-    number: int
-    purpose: str
-    url: str
-    method: str
-    parameters: Parameters
 
 
 class Asking:
@@ -50,10 +40,10 @@ class Asking:
         self._invite = invite
         self._application = application
         self._created_at = desk.now
-        self._pending: _Pending | None = None
+        self._pending: Fetch | None = None
         self._fallback_tried = False
         self._statuses: set[str] = set()
-        self._callbacks: dict[int, _Pending] = {}
+        self._callbacks: set[int] = set()
 
     @property
     def waits(self) -> bool:
@@ -89,7 +79,7 @@ class Asking:
     def ask(self, url: str, method: str, purpose: str, parameters: Parameters) -> None:
         if purpose != "fallback":
             self._fallback_tried = False
-        self._pending = self._send(url, method, purpose, parameters)
+        self._pending = self._desk.ask(purpose, url, method, parameters)
 
     def forget(self, *, keep_action: bool) -> None:
         """Nobody waits for the document any more; an action's request stands, for the application must hear of it."""
@@ -101,15 +91,11 @@ class Asking:
 
         read: False when the call is over and the answer is not run any more.
         """
-        callback = self._callbacks.pop(event.request, None)
-        if callback is not None:
-            self._note(event, callback)
-            return None
+        self._callbacks.discard(event.request)
         pending = self._pending
-        if pending is None or event.request != pending.number:
+        if pending is None or event.request != pending.request:
             return None
         self._pending = None
-        self._note(event, pending)
         if not read:
             return None
         if event.error or event.status != 200:
@@ -121,7 +107,7 @@ class Asking:
             self._desk.notify(error.code, "error", error.message, url=url, line=error.line)
             return self._failed(pending, 500, "Problem_to_parse_downloaded_RCML")
 
-    def _no_answer(self, event: Fetched, pending: _Pending) -> NoDocument | None:
+    def _no_answer(self, event: Fetched, pending: Fetch) -> NoDocument | None:
         if event.error:
             what = f"{event.error}: {event.detail}" if event.detail else event.error
             notification = NOTIFICATION_OF_ERROR.get(event.error, NOTIFICATION_OTHERWISE)
@@ -132,7 +118,7 @@ class Asking:
         self._desk.notify(notification, "error", f"{pending.method} {url} failed: {what}", url=url)
         return self._failed(pending, 404 if event.status == 404 else 500, "Problem to setup the call")
 
-    def _failed(self, pending: _Pending, code: int, text: str) -> NoDocument | None:
+    def _failed(self, pending: Fetch, code: int, text: str) -> NoDocument | None:
         application = self._application
         if application.fallback_url and not self._fallback_tried:
             self._fallback_tried = True
@@ -149,24 +135,9 @@ class Asking:
             return
         self._statuses.add(status)
         if application.status_callback:
-            parameters = voice_parameters(self.facts(status))
-            sent = self._send(application.status_callback, application.status_callback_method, "status", parameters)
-            self._callbacks[sent.number] = sent
+            url, method = application.status_callback, application.status_callback_method
+            self._callbacks.add(self._desk.ask("status", url, method, voice_parameters(self.facts(status))).request)
 
     def give_callbacks_up(self) -> None:
         """The last one was waited for long enough."""
         self._callbacks.clear()
-
-    # --- HTTP -----------------------------------------------------------------------------------------------------
-
-    def _send(self, url: str, method: str, purpose: str, parameters: Parameters) -> _Pending:
-        number = self._desk.number()
-        self._desk.emit(Fetch(number, self._desk.call_sid, purpose, url, method, parameters))
-        return _Pending(number, purpose, url, method, parameters)
-
-    def _note(self, event: Fetched, sent: _Pending) -> None:
-        parameters: list[Json] = [[name, value] for name, value in sent.parameters]
-        facts: dict[str, Json] = {"purpose": sent.purpose, "method": sent.method, "url": event.url or sent.url, "parameters": parameters}
-        facts |= {"status": event.status, "content_type": event.content_type, "elapsed_ms": event.elapsed_ms}
-        facts |= {"error": event.error, "detail": event.detail}
-        self._desk.note(Kind.HTTP, facts | {"body": event.body[:BODY_IN_TIMELINE].decode("utf-8", "replace")})

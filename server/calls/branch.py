@@ -26,6 +26,7 @@ from server.calls.outputs import By, CallEnded, CallRecord, Cause, Kind
 from sip.core import outputs as sip
 from sip.message import Response
 
+RINGING = (180, 183)  # not 181, 182: forwarded, queued (behaviour.md 2.6); nor 199, which ends an early dialog
 ELSEWHERE = sip_reason(200, "Call completed elsewhere")  # RFC 3326, behaviour.md decision 4
 
 
@@ -153,18 +154,18 @@ class Branch:
         if not self.ringing_or_calling:
             return False
         self.sip_call_id = event.response.headers.get("Call-ID")
-        if self.rang_at is None:
-            self.rang_at = self._desk.now
-            self._desk.note(Kind.STATE, {"status": "ringing"}, self.sid)
-            self._status.tell("ringing")
-        self.state = BranchState.RINGING
+        if event.response.status in RINGING:
+            self.state = BranchState.RINGING
+            if self.rang_at is None:
+                self.rang_at = self._desk.now
+                self._desk.note(Kind.STATE, {"status": "ringing"}, self.sid)
+                self._status.tell("ringing")
         return self._take_answer(event.response, early=True) is None and self.early_sdp
 
     def answered(self, event: sip.InviteAnswered) -> bool:
         """The callee took the call (the ACK is out). False: its 200 was of no use, the leg is being hung up."""
         if not self.ringing_or_calling:
-            # our CANCEL crossed it: the endpoint does ACK and BYE; a leg that failed meanwhile is hung up here
-            return False
+            return False  # our CANCEL crossed it: the SIP core has turned that into a BYE
         self._final(event.response)
         self.answered_at = self._desk.now
         self.state = BranchState.ANSWERED
@@ -223,6 +224,7 @@ class Branch:
         if not unreachable or self._attempt + 1 >= len(self._destinations):
             return False
         self._attempt += 1
+        self.early_sdp = False  # of another dialog
         self._desk.note(Kind.STATE, {"status": "fallback", "to": self._destinations[self._attempt].request_uri}, self.sid)
         self.session = sip.SessionId(f"{self.sid}/{self._attempt + 1}")
         self._invite(self.media.offer_answer.offer(self._codecs))
@@ -232,8 +234,8 @@ class Branch:
         """An answered session is over, by whom `event.cause` says. Our own BYE's answer arrives here too."""
         self.session_open = False
         self.bye_pending = False
-        if event.response is not None:
-            self._final(event.response)
+        if event.response is not None and event.response.status < 300:
+            self._final(event.response)  # a BYE refused says nothing of how the call went (behaviour.md 3.1, 3.2)
         match event.cause:
             case sip.EndCause.BYE_RECEIVED:
                 self._over(CallEnded(Cause.COMPLETED, By.CALLEE, 200))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from media import engine
 from media.sdp.offer_answer import SdpRefused
 from rcml.document import Document
-from rcml.interpreter import End, EndReason, Interpreter, Refuse, Run, Step
+from rcml.interpreter import End, EndReason, Interpreter, Refuse, Run, Runnable, Step
 from rcml.interpreter import Fetch as FetchStep
 from rcml.outputs import Notice
 from rcml.parameters import DialFacts, action_parameters, voice_parameters
@@ -30,13 +30,14 @@ from server.calls import indialog
 from server.calls.asking import Asking, NoDocument
 from server.calls.branch import Branch
 from server.calls.caller import Caller
-from server.calls.desk import Action, Desk, sip_reason
+from server.calls.desk import Action, Desk, reason_of, sip_reason
 from server.calls.dial import Dial
 from server.calls.legmedia import LegMedia
 from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE, CODE_WITHOUT_DIAL, DialResult, inbound_status
-from server.calls.outputs import By, CallEnded, CallRecord, Cause, Fetched, Json, Kind, Prepare, Prepared, Synthesize
+from server.calls.outputs import By, CallEnded, CallRecord, Cause, Fetched, Json, Kind, Prepared
 from server.calls.party import InboundParty
 from server.calls.policy import Application, Policy, Refusal
+from server.calls.speaking import Heard, Speaking
 from server.calls.targets import CallerIdentity, Targets
 from sip.core import outputs as sip
 
@@ -56,13 +57,12 @@ class Call:
         self.ended_at: float | None = None
         self.dial: Dial | None = None
         self._asking: Asking | None = None
-        self._owner: dict[str, Dial] = {}  # branch sid -> its Dial, until the branch is gone
-        self._branches: dict[str, Branch] = {}
+        self._legs: dict[str, tuple[Branch, Dial]] = {}  # by branch sid, until the branch is gone
+        self._recorders: list[Dial] = []  # over, but their recordings are not
         self._interpreter: Interpreter | None = None
-        self._verb: Say | Play | Pause | DialVerb | None = None
-        self._held: Run | None = None  # waits for the ACK of a late offer
+        self._speaking = Speaking(self._desk, self.caller.media)
+        self._held: Runnable | None = None  # waits for the ACK of a late offer
         self._passed_reason: str | None = None
-        self._prompt: int | None = None
         self._pause_until: float | None = None
         self._open_until: float | None = None
         self._last_result: DialResult | None = None
@@ -110,7 +110,8 @@ class Call:
             and self.dial is None
             and self._wrapped_up
             and (self._asking is None or not (self._asking.waits or self._asking.callbacks_outstanding))
-            and not self._branches
+            and not self._legs
+            and not self._recorders
         )
 
     def next_deadline(self) -> float | None:
@@ -125,9 +126,9 @@ class Call:
         if event.session == self.caller.session:
             self._caller_event(event)
         else:
-            branch = self._branches.get(event.session.split("/", 1)[0])
-            if branch is not None:
-                self._branch_event(branch, self._owner[branch.sid], event)
+            found = self._legs.get(event.session.split("/", 1)[0])
+            if found is not None:
+                self._branch_event(*found, event)
         return self._finish_input()
 
     def media_event(self, event: engine.Event, now: float) -> list[Action]:
@@ -140,27 +141,24 @@ class Call:
         self._desk.now = now
         self._desk.note(Kind.MEDIA, {"event": "worker-lost", "reason": reason})
         self.caller.media.lost()
-        for branch in self._branches.values():
+        for branch, _ in self._legs.values():
             branch.media.lost()
-        self._open_until = None
-        if self.ended is None:
-            if self.dial is not None:
-                self.dial.engine_lost()
-            self._depart(By.SERVER, CODE_OF_UNREACHABLE, "Media failure", Cause.FAILED, reason=sip_reason(503, "Media failure"))
+        for dial in self._dials():
+            dial.engine_lost()
+        self._media_failed("Media failure")
         return self._finish_input()
 
     def fetched(self, event: Fetched, now: float) -> list[Action]:
         self._desk.now = now
+        self._desk.answered(event)
         if self._asking is not None:
             self._document_came(self._asking.came(event, read=not self._departed))
         return self._finish_input()
 
     def prepared(self, event: Prepared, now: float) -> list[Action]:
         self._desk.now = now
-        if event.prompt == self._prompt:
-            self._prompt = None
-            self._prompt_came(event)
-        elif self.dial is not None:
+        self._heard(self._speaking.prepared(event))
+        if self.dial is not None:
             self.dial.prepared(event)
         return self._finish_input()
 
@@ -173,7 +171,7 @@ class Call:
             self._verb_done()
         if self._open_until is not None and now >= self._open_until:
             self._open_until = None
-            self._depart(By.SERVER, CODE_OF_UNREACHABLE, "The media worker did not open a stream in time", Cause.FAILED)
+            self._media_failed("The media worker did not open a stream in time")
         if self._final_status_until is not None and now >= self._final_status_until:
             self._final_status_until = None
             if self._asking is not None:
@@ -191,9 +189,10 @@ class Call:
     def operator_cancel_branch(self, sid: str, now: float) -> list[Action]:
         """REST on a dialled leg."""
         self._desk.now = now
-        branch = self._branches.get(sid)
-        if branch is not None:
-            self._owner[sid].operator_cancel_branch(branch)
+        found = self._legs.get(sid)
+        if found is not None:
+            branch, dial = found
+            dial.operator_cancel_branch(branch)
         return self._finish_input()
 
     # --- SIP ------------------------------------------------------------------------------------------------------
@@ -202,7 +201,7 @@ class Call:
         match event:
             case sip.CancelReceived():
                 self.caller.canceled()
-                reason = event.request.headers.get("Reason")
+                reason = reason_of(event.request.headers)
                 if self.dial is not None:
                     self.dial.caller_gone(reason)
                 self._depart(By.CALLER, CODE_OF_CANCELED, "Canceled by the caller", Cause.CANCELED)
@@ -224,7 +223,7 @@ class Call:
                 pass  # answers to requests that this leg never sends
 
     def _caller_left(self, event: sip.SessionEnded) -> None:
-        reason = event.request.headers.get("Reason") if event.request is not None else None
+        reason = reason_of(event.request.headers) if event.request is not None else None
         match event.cause:
             case sip.EndCause.BYE_RECEIVED:
                 by, text = By.CALLER, ""
@@ -242,7 +241,7 @@ class Call:
             self.dial.caller_connected()
         held, self._held = self._held, None
         if held is not None:
-            self._begin(held.verb)
+            self._begin(held)
 
     def _branch_event(self, branch: Branch, dial: Dial, event: sip.Event) -> None:
         match event:
@@ -279,15 +278,18 @@ class Call:
                     self._desk.note(Kind.MEDIA, facts, event.stream)
             case engine.PlayEnded():
                 self._play_ended(event)
+            case engine.RecordingStarted():
+                for dial in self._dials():
+                    dial.recording_started(event)
             case engine.RecordingEnded():
                 facts = {"event": "recorded", "recording": event.recording, "duration_ms": event.duration_ms, "reason": event.reason}
                 self._desk.note(Kind.MEDIA, facts | {"detail": event.detail})
-                for dial in {*self._owner.values(), *([self.dial] if self.dial else [])}:
+                for dial in self._dials():
                     dial.recording_ended(event)
             case engine.MediaTimeout():
                 self._silence(event)
             case engine.StreamStats():
-                self._stats(event)
+                self._counted(event)
             case engine.Failed():
                 self._command_failed(event)
             case engine.Latched() | engine.Stranger():
@@ -295,21 +297,25 @@ class Call:
                 self._desk.note(Kind.MEDIA, {"event": kind, "address": f"{event.address}:{event.port}"}, event.stream)
             case engine.Digit():
                 self._desk.note(Kind.MEDIA, {"event": "digit", "duration_ms": event.duration_ms}, event.stream)
-            case engine.RecordingStarted() | engine.Welcome() | engine.Listing():
+            case engine.Welcome() | engine.Listing():
                 pass
+
+    def _dials(self) -> list[Dial]:
+        """Those that the engine may still have something to say about as a whole."""
+        return [*self._recorders, *([self.dial] if self.dial is not None else [])]
 
     def _leg_media(self, stream: str) -> LegMedia | None:
         if stream == self.sid:
             return self.caller.media
-        branch = self._branches.get(stream)
-        return branch.media if branch is not None else None
+        found = self._legs.get(stream)
+        return found[0].media if found is not None else None
 
     def _opened(self, event: engine.Opened) -> None:
-        if event.stream != self.sid:
-            branch = self._branches.get(event.stream)
-            if branch is not None:
-                self._owner[branch.sid].media_opened(branch, event)
-        elif self.caller.media.opened(event):
+        found = self._legs.get(event.stream)
+        if found is not None:
+            branch, dial = found
+            dial.media_opened(branch, event)
+        elif event.stream == self.sid and self.caller.media.opened(event):
             self._open_until = None
             assert self._asking is not None
             self._asking.ask_first(self._call_status())
@@ -317,67 +323,63 @@ class Call:
     def _command_failed(self, event: engine.Failed) -> None:
         self._desk.note(Kind.MEDIA, {"event": "failed", "op": event.op, "code": event.code, "reason": event.reason}, event.subject)
         sid = event.subject.split("-", 1)[0]
+        leg = self._leg_media(sid)
         match event.op:
-            case "open" if sid == self.sid:
-                self._open_until = None
-                self.caller.media.closed()
-                self._depart(By.SERVER, CODE_OF_UNREACHABLE, f"No media: {event.reason}", Cause.FAILED)
-            case "open":
-                branch = self._branches.get(sid)
-                if branch is not None:
-                    branch.media.closed()
-                    self._owner[sid].media_failed(branch, event.reason)
+            case "open" | "connect":
+                if leg is not None and event.op == "open":
+                    leg.closed()
+                if sid == self.sid:
+                    self._media_failed(f"No media: {event.reason}")
+                elif sid in self._legs:
+                    branch, dial = self._legs[sid]
+                    dial.media_failed(branch, event.reason)
             case "close":
-                leg = self._leg_media(sid)
                 if leg is not None:
                     leg.closed()
             case "play":
                 self._play_ended(engine.PlayEnded(stream=sid, play=event.subject, reason="failed", detail=event.reason))
             case "record":
-                ended = engine.RecordingEnded(
-                    recording=event.subject, path="", duration_ms=0, size_bytes=0, reason="disk", detail=event.reason
-                )
-                for dial in {*self._owner.values(), *([self.dial] if self.dial else [])}:
+                why = event.reason
+                ended = engine.RecordingEnded(recording=event.subject, path="", duration_ms=0, size_bytes=0, reason="disk", detail=why)
+                for dial in self._dials():
                     dial.recording_ended(ended)
             case _:
                 pass
 
     def _play_ended(self, event: engine.PlayEnded) -> None:
         leg = self._leg_media(event.stream)
-        if leg is None or not leg.play_ended(event) or not isinstance(self._verb, Say | Play):
+        if leg is None or not leg.play_ended(event):
             return
-        if event.reason == "failed":
-            self._desk.notify(13233, "error", f"Cannot be played: {event.detail}", line=self._verb.line)
-        if event.reason == "failed" and isinstance(self._verb, Play):
-            self._script_failed("The file of a Play cannot be played")
-        else:
-            self._verb_done()
+        if self.dial is not None and event.reason == "failed":
+            self.dial.play_failed(event.detail)
+        self._heard(self._speaking.play_ended(event))
 
     def _silence(self, event: engine.MediaTimeout) -> None:
         """One side is silent. The call is ended when both are; the counters tell whether the other still is."""
         leg = self._leg_media(event.stream)
         self._desk.note(Kind.MEDIA, {"event": "media-timeout", "silent_ms": event.silent_ms}, event.stream)
-        if leg is None or not self.policy.media_timeout_ends_call or self.dial is None or self.dial.winner is None:
+        if leg is None or not self.policy.media_timeout_ends_call:
             return
-        other = self.dial.winner.media if leg is self.caller.media else self.caller.media
-        leg.silent, leg.silent_packets = True, None
-        if other.silent:
-            self._desk.emit(engine.Stats(stream=other.stream))
-        self._desk.emit(engine.Stats(stream=leg.stream))
+        leg.fell_silent()
+        for other in self._bridged():
+            if other is not leg:
+                other.count()
 
-    def _stats(self, event: engine.StreamStats) -> None:
+    def _counted(self, event: engine.StreamStats) -> None:
         leg = self._leg_media(event.stream)
-        if leg is None or not leg.silent:
+        if leg is None:
             return
-        if leg.silent_packets is None:
-            leg.silent_packets = event.counters.packets_in
-        elif leg.silent_packets != event.counters.packets_in:
-            leg.silent = False
-        winner = self.dial.winner if self.dial is not None else None
-        if self.dial is not None and winner is not None:
-            both = (self.caller.media, winner.media)
-            if all(side.silent and side.silent_packets is not None for side in both):
-                self.dial.media_timeout()
+        leg.counted(event.counters.packets_in)
+        both = self._bridged()
+        if both and all(side.dead for side in both) and self.dial is not None:
+            text = "No media from either side"
+            self.dial.media_timeout()
+            self._depart(By.SERVER, 200, text, Cause.COMPLETED, reason=sip_reason(200, text))
+
+    def _bridged(self) -> tuple[LegMedia, ...]:
+        """The two sides of the bridge, or ()."""
+        peer = self._peer_of_caller()
+        return (self.caller.media, peer) if peer is not None else ()
 
     # --- documents ------------------------------------------------------------------------------------------------
 
@@ -401,8 +403,7 @@ class Call:
         if self._interpreter is not None:
             self._interpreter.document_failed()
             self._tell(self._interpreter.take_notices())
-        headers = (("Reason", sip_reason(code, text)),)
-        self._end_here(code, By.APPLICATION, text, headers=headers)
+        self._end_here(code, By.APPLICATION, text, reason=sip_reason(code, text))
 
     def _tell(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
@@ -417,10 +418,11 @@ class Call:
             case Run(verb, needs_answer):
                 if needs_answer and self.caller.unanswered:
                     self.caller.answer()
-                    if self.caller.late_offer:
-                        self._held = step
-                        return
-                self._begin(verb)
+                    self._interpreter.answered()
+                if self.caller.awaits_answer:
+                    self._held = verb
+                else:
+                    self._begin(verb)
             case FetchStep(url, method, purpose):
                 assert self._asking is not None
                 facts = self._asking.facts(self._call_status())
@@ -436,71 +438,55 @@ class Call:
                 code, phrase = (last.caller_code, last.caller_text) if last is not None else (CODE_WITHOUT_DIAL, "")
                 self._end_here(code, By.APPLICATION, why.value, phrase=phrase, reason=self._passed_reason)
 
-    def _begin(self, verb: Say | Play | Pause | DialVerb) -> None:
-        self._verb = verb
+    def _begin(self, verb: Runnable) -> None:
         self._passed_reason = None
         match verb:
             case Pause():
                 self._desk.note(Kind.VERB, {"verb": "Pause", "line": verb.line, "length_s": verb.length_s})
                 self._pause_until = self._desk.now + verb.length_s
-            case Play():
-                self._desk.note(Kind.VERB, {"verb": "Play", "line": verb.line, "url": verb.url, "loop": verb.loop})
-                self._prompt = self._desk.number()
-                self._desk.emit(Prepare(self._prompt, self.sid, verb.url))
-            case Say():
-                self._desk.note(Kind.VERB, {"verb": "Say", "line": verb.line, "language": verb.language, "loop": verb.loop})
-                self._prompt = self._desk.number()
-                self._desk.emit(Synthesize(self._prompt, self.sid, verb.text, verb.voice, verb.language))
+            case Say() | Play():
+                self._speaking.start(verb)
             case DialVerb():
                 facts: dict[str, Json] = {"verb": "Dial", "line": verb.line, "timeout_s": verb.timeout_s, "record": verb.record}
                 self._desk.note(Kind.VERB, facts | {"nouns": len(verb.nouns), "action": verb.action or ""})
                 identity = CallerIdentity(self.party.from_user, self.party.caller_name)
                 self.dial = Dial(self._desk, verb, self.caller, self._targets, identity)
                 self.dial.start()
-                for branch in self.dial.branches:
-                    self._branches[branch.sid] = branch
-                    self._owner[branch.sid] = self.dial
+                self._legs |= {branch.sid: (branch, self.dial) for branch in self.dial.branches}
 
-    def _prompt_came(self, event: Prepared) -> None:
-        verb = self._verb
-        if self._departed or not isinstance(verb, Say | Play):
-            return
-        if not event.path:
-            text = f"{event.error}: {event.detail}".rstrip(": ")
-            if isinstance(verb, Play):
-                self._desk.notify(13233, "error", f"{verb.url} cannot be played, {text}", url=verb.url, line=verb.line)
-                self._script_failed("The file of a Play cannot be fetched or decoded")
-            else:
-                self._desk.notify(13511, "error", f"Say cannot be spoken, {text}", line=verb.line)
+    def _heard(self, heard: Heard | None) -> None:
+        match heard:
+            case Heard.DONE:
                 self._verb_done()
-            return
-        if self.caller.media.play_files([event.path], verb.loop) is None:
-            self._verb_done()  # the caller is on hold or has no media: nothing to wait for
+            case Heard.FAILED:
+                self._script_failed("The file of a Play cannot be played")
+            case None:
+                pass
 
     def _verb_done(self) -> None:
-        self._verb = None
         if self._interpreter is not None and not self._departed:
             self._run(self._interpreter.done())
 
     def _dial_over(self, dial: Dial, result: DialResult) -> None:
         assert self._interpreter is not None
         self.dial = None
-        self._verb = None
         self._last_result = result
         self._passed_reason = dial.end_reason
         if dial.party_answered and result.answered:
             self._interpreter.party_answered()
         self._run(self._interpreter.dial_done(result.answered), result)
         dial.release()
+        if dial.recording_pending:
+            self._recorders.append(dial)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
-    def _end_here(self, code: int, by: By, text: str, *, phrase: str = "", headers: sip.HeaderList = (), reason: str | None = None) -> None:
-        """The script is at its end: BYE, or the final that an unanswered caller gets."""
+    def _end_here(self, code: int, by: By, text: str, *, phrase: str = "", reason: str | None = None) -> None:
+        """The script is at its end: BYE, or the final that an unanswered caller gets. reason: value of a Reason header."""
         if self.caller.unanswered:
-            self._end_unanswered(code, by, text, phrase=phrase, headers=headers)
+            self._end_unanswered(code, by, text, phrase=phrase, headers=_reason_header(reason))
         elif self.ended is None:
-            self.caller.bye(reason or next((value for name, value in headers if name == "Reason"), None))
+            self.caller.bye(reason)
             self._end(CallEnded(Cause.COMPLETED, by, 200, text))
 
     def _end_unanswered(self, code: int, by: By, text: str, *, phrase: str = "", headers: sip.HeaderList = ()) -> None:
@@ -508,19 +494,21 @@ class Call:
             self.caller.reject(code, phrase, headers)
             self._end(CallEnded(inbound_status(code), by, code, text))
 
+    def _media_failed(self, text: str) -> None:
+        """The caller's media cannot be had, or is lost (behaviour.md 1.1, 3.1)."""
+        self._depart(By.SERVER, CODE_OF_UNREACHABLE, text, Cause.FAILED, reason=sip_reason(CODE_OF_UNREACHABLE, text))
+
     def _depart(self, by: By, code: int, text: str, cause: Cause, *, reason: str | None = None) -> None:
         """The call is over for its caller, by whatever way; what still runs is given up, a Dial's action still goes out."""
         if self._departed or self.ended is not None:
             return
         self._departed = True
-        self._pause_until = self._prompt = self._held = self._verb = self._open_until = None
         if self._interpreter is not None:
             self._interpreter.caller_gone()
         if self._asking is not None:
             self._asking.forget(keep_action=True)
         if self.caller.unanswered:
-            headers = (("Reason", reason),) if reason is not None else ()
-            self.caller.reject(code, "", headers)
+            self.caller.reject(code, "", _reason_header(reason))
             cause = inbound_status(code)
         else:
             self.caller.bye(reason)
@@ -532,7 +520,8 @@ class Call:
     def _end(self, ended: CallEnded) -> None:
         self.ended = ended
         self.ended_at = self._desk.now
-        self._pause_until = self._prompt = self._held = self._open_until = None
+        self._pause_until = self._held = self._open_until = None
+        self._speaking.stop()
         if not self._departed:
             self._departed = True
             self._departed_status = ended.cause
@@ -578,8 +567,9 @@ class Call:
             if self._interpreter is not None:
                 self._interpreter.answered()
             self._asking.tell("in-progress")
-        for sid in [sid for sid, branch in self._branches.items() if branch.gone]:
-            del self._branches[sid], self._owner[sid]
+        self._recorders = [dial for dial in self._recorders if dial.recording_pending]
+        for sid in [sid for sid, (branch, _) in self._legs.items() if branch.gone]:
+            del self._legs[sid]
         if self.ended is not None and self.dial is None and not self._wrapped_up:
             self._wrap_up(self.ended)
         return self._desk.drain()
@@ -593,6 +583,10 @@ class Call:
             self._asking.tell(ended.cause.value)
             if self._asking.callbacks_outstanding:
                 self._final_status_until = self._desk.now + self.policy.final_status_wait_s
+
+
+def _reason_header(reason: str | None) -> sip.HeaderList:
+    return (("Reason", reason),) if reason is not None else ()
 
 
 def _dial_facts(result: DialResult) -> DialFacts:

@@ -14,7 +14,7 @@ import enum
 
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import Agreed, SdpRefused
-from server.calls.desk import Desk, sip_reason
+from server.calls.desk import Desk
 from server.calls.legmedia import LegMedia, MediaState
 from server.calls.outputs import Kind
 from sip.core import outputs as sip
@@ -38,7 +38,6 @@ class Caller:
         self.cancel_pending = False  # a CANCEL came; we owe the 487
         self.media = LegMedia(desk, desk.call_sid, flow.local.host)
         self.late_offer = False
-        self.final_status = 0
         self.answered_at: float | None = None
         self._sdp_sent: bytes | None = None
         self._agreed: Agreed | None = None
@@ -46,6 +45,11 @@ class Caller:
     @property
     def unanswered(self) -> bool:
         return self.state is CallerState.RINGING
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Our 200 carried the offer, and nothing can be heard before its ACK."""
+        return self.late_offer and self.state is CallerState.ANSWERING
 
     @property
     def over(self) -> bool:
@@ -109,7 +113,6 @@ class Caller:
         body = self.media.offer_answer.offer(prefer) if self.late_offer else self._negotiate(prefer)
         self.state = CallerState.ANSWERING
         self.answered_at = self._desk.now
-        self.final_status = 200
         self._desk.emit(sip.SendAnswer(self.session, body))
         self._desk.note(Kind.STATE, {"status": "in-progress"}, self._desk.call_sid)
 
@@ -137,7 +140,6 @@ class Caller:
 
     def reject(self, status: int, reason: str = "", headers: sip.HeaderList = ()) -> None:
         if self.state is CallerState.RINGING:
-            self.final_status = status
             self._desk.emit(sip.SendReject(self.session, status, reason, headers))
             self._over()
 
@@ -163,7 +165,3 @@ class Caller:
     def _over(self) -> None:
         self.state = CallerState.OVER
         self.media.close()
-
-
-def media_failure_reason() -> str:
-    return sip_reason(503, "Media failure")

@@ -6,14 +6,18 @@ been emitted when its input is dealt with. Nothing here does I/O.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from media import engine
-from server.calls.outputs import Json, Kind, Note, Notification, Output
+from server.calls.outputs import Fetch, Fetched, Json, Kind, Note, Notification, Output, Parameters
 from server.calls.policy import Policy
 from sip.core import outputs as sip
+from sip.message import Headers
 
 API_VERSION = "2012-04-24"
+BODY_IN_TIMELINE = 4096  # octets
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 
 Action = sip.Command | engine.Command | Output
 
@@ -25,6 +29,7 @@ class Desk:
         self.now = now
         self._number = number
         self._out: list[Action] = []
+        self._asked: dict[int, tuple[Fetch, str]] = {}  # by number: what was asked, and the leg that it is about
 
     def emit(self, action: Action) -> None:
         self._out.append(action)
@@ -39,6 +44,24 @@ class Desk:
 
     def sid(self, prefix: str) -> str:
         return new_sid(self.policy, prefix)
+
+    def ask(self, purpose: str, url: str, method: str, parameters: Parameters, leg: str = "") -> Fetch:
+        """Send a request to the application; its exchange stands in the timeline when `answered`."""
+        request = Fetch(self.number(), self.call_sid, purpose, url, method, parameters)
+        self._asked[request.request] = (request, leg)
+        self.emit(request)
+        return request
+
+    def answered(self, event: Fetched) -> None:
+        """Note what came of a request, whoever waits for it."""
+        request, leg = self._asked.pop(event.request, (None, ""))
+        if request is None:
+            return
+        parameters: list[Json] = [[name, value] for name, value in request.parameters]
+        facts: dict[str, Json] = {"purpose": request.purpose, "method": request.method, "url": event.url or request.url}
+        facts |= {"parameters": parameters, "status": event.status, "content_type": event.content_type}
+        facts |= {"elapsed_ms": event.elapsed_ms, "error": event.error, "detail": event.detail}
+        self.note(Kind.HTTP, facts | {"body": event.body[:BODY_IN_TIMELINE].decode("utf-8", "replace")}, leg)
 
     def note(self, kind: Kind, data: Mapping[str, Json], leg: str = "") -> None:
         self.emit(Note(self.call_sid, self.now, kind, data, leg))
@@ -65,5 +88,11 @@ def new_sid(policy: Policy, prefix: str) -> str:
 
 
 def sip_reason(code: int, text: str) -> str:
-    """A Reason header field's value (RFC 3326 section 2)."""
-    return f'SIP;cause={code};text="{text}"'
+    """A Reason header field's value (RFC 3326 section 2). text: any; it is quoted."""
+    quoted = _CONTROLS.sub(" ", text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'SIP;cause={code};text="{quoted}"'
+
+
+def reason_of(headers: Headers) -> str | None:
+    """What a message says of its reason, to be passed to the other side (decision 4); several fields become one."""
+    return ", ".join(headers.get_all("Reason")) or None

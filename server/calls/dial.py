@@ -19,7 +19,7 @@ from rcml.verbs.dial import Dial as DialVerb
 from rcml.verbs.nouns import CallNoun, Number
 from server.calls.branch import ELSEWHERE, Branch, BranchState
 from server.calls.caller import Caller
-from server.calls.desk import Desk, sip_reason
+from server.calls.desk import Desk, reason_of, sip_reason
 from server.calls.outcome import (
     CODE_OF_CANCELED_BRANCHES,
     CODE_OF_SILENCE,
@@ -56,18 +56,19 @@ class Dial:
         self.winner: Branch | None = None
         self.party_answered = False
         self._uncreated: list[Unreachable] = []
-        self._last_over: Branch | None = None
         self._deadline: float | None = None
         self._timer_runs = False  # the Dial's timeout counts from the first INVITE
-        self._music: int | None = None
+        self._music: int | None = None  # the dialMusic that is being fetched
+        self._music_plays = False
         self._bridge = ""
         self._bridged_with: Branch | None = None
         self._recording = ""
         self._recording_url: str | None = None
-        self._recording_pending = False
+        self._recorded_from: float | None = None  # when its first sample came
+        self.recording_pending = False  # begun or asked for, and not reported ended; may outlast the Dial
         self._status = Cause.COMPLETED
         self._reason_text: str | None = None
-        self.end_reason: str | None = None  # the callee's Reason header, passed on to the caller (decision 4)
+        self.end_reason: str | None = None  # the Reason of the callee's BYE or refusal, passed on to the caller (decision 4)
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -137,10 +138,6 @@ class Dial:
         if not branch.answered(event):
             self.branch_over(branch)
             return
-        if self.phase is not Phase.DIALING:
-            # two 200s in one breath: the first has won
-            branch.bye(Cause.CANCELED, By.SERVER, reason=ELSEWHERE, text="Another party answered first")
-            return
         self.winner = branch
         self.party_answered = True
         self.phase = Phase.CONNECTING
@@ -158,11 +155,15 @@ class Dial:
 
     def branch_failed(self, branch: Branch, event: sip.InviteFailed) -> None:
         branch.failed(event)
+        if self._bridged_with is branch:  # its early media is over, also when the fallback proxy is tried
+            self._part()
+            if branch.state is not BranchState.OVER:
+                self._ringback()
         self.branch_over(branch)
 
     def branch_ended(self, branch: Branch, event: sip.SessionEnded) -> None:
         """BYE from the callee, or the answer to ours."""
-        reason = event.request.headers.get("Reason") if event.request is not None else None
+        reason = reason_of(event.request.headers) if event.request is not None else None
         branch.session_ended(event)
         if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
             self._settle(Cause.COMPLETED, By.CALLEE, reason)
@@ -175,7 +176,6 @@ class Dial:
         """Look whether any branch is left to hope for."""
         if branch.state is not BranchState.OVER or self.phase is not Phase.DIALING:
             return
-        self._last_over = branch
         if self._bridged_with is branch:
             self._part()
         if all(other.state is BranchState.OVER for other in self.branches):
@@ -197,8 +197,11 @@ class Dial:
             self.branch_over(branch)
 
     def engine_lost(self) -> None:
-        """All media is gone; a bridge that recorded has lost the end of its recording."""
-        self._recording_pending = False
+        """All media is gone. What was recorded is on the disk: the worker writes as it goes."""
+        if self.recording_pending and self._recorded_from is not None:
+            length_ms = int((self._desk.now - self._recorded_from) * 1000)
+            self._recording_over(length_ms, self._recording_path, "the media worker ended")
+        self.recording_pending = False
         self._bridge = ""
         self._bridged_with = None
         self._media_failed("The media worker ended")
@@ -211,20 +214,27 @@ class Dial:
         if self.phase is not Phase.DIALING or self._bridged_with is not None:
             return
         if not event.path:
-            text = f"dialMusic {self.verb.dial_music} cannot be played: {event.detail or event.error}; the built-in ringback is used"
-            self._desk.notify(13233, "warning", text, url=self.verb.dial_music or "", line=self.verb.line)
-            self._ringback()
+            self._music_fails(event.detail or event.error)
             return
         if self._caller.unanswered and not self._caller.early_media():
             return
-        self._caller.media.play_files([event.path], 0)
+        self._music_plays = self._caller.media.play_files([event.path], 0) is not None
+
+    def play_failed(self, detail: str) -> None:
+        """The engine cannot play what the caller should hear meanwhile."""
+        if self._music_plays and self.phase is Phase.DIALING:
+            self._music_fails(detail)
+
+    def _music_fails(self, detail: str) -> None:
+        self._music_plays = False
+        text = f"dialMusic {self.verb.dial_music} cannot be played: {detail}; the built-in ringback is used"
+        self._desk.notify(13233, "warning", text, url=self.verb.dial_music or "", line=self.verb.line)
+        self._ringback()
 
     def caller_connected(self) -> None:
         """The caller's late answer has come with the ACK."""
         if self.phase is Phase.CONNECTING:
             self._enter_bridged()
-        elif self.phase is Phase.DIALING:
-            self._start_comfort()
 
     def caller_gone(self, reason: str | None) -> None:
         """BYE or CANCEL from the caller, or the caller never ACKed."""
@@ -260,21 +270,25 @@ class Dial:
         if self.phase is Phase.BRIDGED:
             self._hang_up_winner(By.SERVER, sip_reason(200, "No media from either side"), "No media from either side")
 
+    def recording_started(self, event: engine.RecordingStarted) -> None:
+        if event.recording == self._recording and self._recorded_from is None:
+            self._recorded_from = self._desk.now
+
     def recording_ended(self, event: engine.RecordingEnded) -> None:
-        if event.recording != self._recording or not self._recording_pending:
+        if event.recording != self._recording or not self.recording_pending:
             return
-        self._recording_pending = False
-        policy = self._desk.policy
-        if event.reason == "disk":
-            self._desk.notify(13610, "error", f"Recording {event.recording} stopped early: {event.detail}", line=self.verb.line)
-        if event.duration_ms > 0:
-            base = f"{policy.public_url}/restcomm/2012-04-24/Accounts/{policy.account_sid}/Recordings"
-            self._recording_url = f"{base}/{event.recording}.wav"
-            self._desk.emit(
-                Recording(event.recording, self._desk.call_sid, policy.account_sid, event.path, event.duration_ms, self._desk.now)
-            )
+        self._recording_over(event.duration_ms, event.path, event.detail if event.reason == "disk" else "")
         if self.phase is Phase.SETTLING:
             self._check_settled()
+
+    def _recording_over(self, duration_ms: int, path: str, trouble: str) -> None:
+        self.recording_pending = False
+        sid, account = self._recording, self._desk.policy.account_sid
+        if trouble:
+            self._desk.notify(13610, "error", f"Recording {sid} stopped early: {trouble}", line=self.verb.line)
+        if duration_ms > 0:
+            self._recording_url = self._url_of_recording
+            self._desk.emit(Recording(sid, self._desk.call_sid, account, path, duration_ms, self._desk.now))
 
     def release(self) -> None:
         """After the result has been acted on: take back what still rings (a timeout's CANCELs)."""
@@ -296,7 +310,8 @@ class Dial:
         self._ringback()
 
     def _ringback(self) -> None:
-        if not self._caller.unanswered and self._caller.media_connected:
+        """For an answered caller, and for one who was given early media before: a phone that heard our 183 rings no more."""
+        if self._caller.media_connected:
             self._caller.media.play_tone("ringback")
 
     def _may_pass_early_media(self) -> bool:
@@ -329,11 +344,19 @@ class Dial:
         self._deadline = self._desk.now + self.verb.time_limit_s
         if self.verb.record and self._desk.policy.recordings_dir:
             self._recording = self._desk.sid("RE")
-            self._recording_pending = True
-            path = f"{self._desk.policy.recordings_dir}/{self._recording}.wav"
+            self.recording_pending = True
             channels = self._desk.policy.recording_channels
-            self._desk.emit(engine.Record(recording=self._recording, path=path, bridge=self._bridge, channels=channels))
+            self._desk.emit(engine.Record(recording=self._recording, path=self._recording_path, bridge=self._bridge, channels=channels))
             self._desk.note(Kind.MEDIA, {"event": "record", "recording": self._recording})
+
+    @property
+    def _recording_path(self) -> str:
+        return f"{self._desk.policy.recordings_dir}/{self._recording}.wav"
+
+    @property
+    def _url_of_recording(self) -> str:
+        policy = self._desk.policy
+        return f"{policy.public_url}/restcomm/2012-04-24/Accounts/{policy.account_sid}/Recordings/{self._recording}.wav"
 
     # --- endings --------------------------------------------------------------------------------------------------
 
@@ -348,22 +371,24 @@ class Dial:
         """The bridged part is over; hold the result until the recording's end and the BYE's answer, for a moment."""
         self.phase = Phase.SETTLING
         self._status = status
-        if self._recording_pending:
+        if self.recording_pending:
             self._desk.emit(engine.StopRecord(recording=self._recording))
         self._part()
-        wait = self._desk.policy.recording_wait_s if self._recording_pending else self._desk.policy.settle_s
+        wait = self._desk.policy.recording_wait_s if self.recording_pending else self._desk.policy.settle_s
         self._deadline = self._desk.now + wait
         self.end_reason = reason
         self._check_settled()
 
     def _check_settled(self) -> None:
-        if self.phase is Phase.SETTLING and not self._recording_pending and not (self.winner is not None and self.winner.bye_pending):
+        if self.phase is Phase.SETTLING and not self.recording_pending and not (self.winner is not None and self.winner.bye_pending):
             self._conclude_settled()
 
     def _conclude_settled(self) -> None:
         winner = self.winner
         assert winner is not None
         connected = self._status is not Cause.CANCELED
+        if self.recording_pending and self._recorded_from is not None:
+            self._recording_url = self._url_of_recording  # not accessible yet, which the page allows
         self._conclude(
             self._of_branch(winner, self._status, answered=connected, failure_reason=self._reason_text, code=CODE_OF_UNREACHABLE)
         )
@@ -409,12 +434,13 @@ class Dial:
         cause, status = branch.ended.cause, branch.ended.sip_status
         response = branch.last_response
         text = ""
-        if branch.canceled_by_us:
+        if cause is Cause.CANCELED and branch.canceled_by_us:
             code = CODE_OF_CANCELED_BRANCHES
         elif status >= 300:
             code = relayed_code(status)
-            if code == status and response is not None:
-                text = response.reason
+            if response is not None:
+                self.end_reason = reason_of(response.headers)
+                text = response.reason if code == status else ""
         elif branch.ended.by is By.TIMER:
             code = CODE_OF_SILENCE
         elif status == 200:
@@ -467,7 +493,7 @@ class Dial:
             return
         self.phase = Phase.OVER
         self._deadline = None
-        self._music = None
+        self._music, self._music_plays = None, False
         self._caller.media.stop_playing()
         self.result = result
         facts = {"event": "dial", "status": result.status.value, "leg": result.call_sid, "ring_s": result.ring_duration_s}

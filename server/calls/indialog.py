@@ -51,7 +51,11 @@ def _offer(desk: Desk, media: LegMedia, event: sip.ReinviteReceived | sip.Reques
         return
     try:
         offer = extract_sdp(body, content_type) if body else None
+        if offer is None and body:
+            desk.emit(sip.AnswerRequest(event.session, event.transaction, 415, headers=(("Accept", "application/sdp"),)))
+            return
         if offer is None:
+            media.offer_open = True
             desk.emit(sip.AnswerRequest(event.session, event.transaction, 200, body=media.offer_answer.offer()))
             return
         before = media.offer_answer.agreed
@@ -68,13 +72,21 @@ def _offer(desk: Desk, media: LegMedia, event: sip.ReinviteReceived | sip.Reques
 
 
 def _late_answer(desk: Desk, media: LegMedia, event: sip.ReinviteAcked) -> None:
-    """The answer to the offer that our 200 to an empty re-INVITE carried; without one the session stays as it was."""
+    """The answer to the offer that our 200 to an empty re-INVITE carried; without one the session stays as it was.
+
+    What the ACK of another re-INVITE carries is neither offer nor answer (RFC 3264 4).
+    """
+    if not media.offer_open:
+        return
+    media.offer_open = False
     try:
         answer = extract_sdp(event.body, event.content_type) if event.body else None
         if answer is not None:
             media.connect(media.offer_answer.receive_answer(answer))
+            return
     except SdpRefused as refused:
         desk.note(Kind.MEDIA, {"event": "answer-refused", "reason": refused.reason}, media.stream)
+    media.offer_answer.withdraw()
 
 
 def _info(desk: Desk, peer: LegMedia | None, event: sip.RequestReceived) -> None:

@@ -25,8 +25,10 @@ class LegMedia:
         self.stream = sid
         self.state = MediaState.NONE
         self.connected = False
-        self.silent = False  # a MediaTimeout stands
-        self.silent_packets: int | None = None  # heard until then; None: not known yet
+        self.offer_open = False  # in our 200 to an empty re-INVITE, answered by its ACK
+        self._silent = False  # a MediaTimeout stands
+        self._packets: int | None = None  # heard until then; None: not known yet
+        self._counting = False  # Stats are on their way
         self.playing: str | None = None
         self._desk = desk
         self._address = desk.policy.media_address(peer_host)
@@ -66,9 +68,34 @@ class LegMedia:
         media = self._desk.policy.media
         self._desk.emit(agreed.connect_command(self.stream, latch=media.latch, media_timeout_ms=int(media.media_timeout_s * 1000)))
         self.connected = True
-        self.silent = False
+        self._silent = False
         facts = {"event": "connected", "stream": self.stream, "peer": f"{agreed.remote_address}:{agreed.remote_port}"}
         self._desk.note(Kind.MEDIA, facts | {"codec": agreed.codecs[0].name, "direction": agreed.direction}, self.stream)
+
+    # --- silence --------------------------------------------------------------------------------------------------
+
+    @property
+    def dead(self) -> bool:
+        """Silent for long, and it was counted that nothing has been heard since."""
+        return self._silent and self._packets is not None and not self._counting
+
+    def fell_silent(self) -> None:
+        """The engine tells of a silence once; whether it lasts is found out by counting."""
+        self._silent, self._packets = True, None
+        self.count()
+
+    def count(self) -> None:
+        if self._silent and self.state is MediaState.OPEN:
+            self._counting = True
+            self._desk.emit(engine.Stats(stream=self.stream))
+
+    def counted(self, packets_in: int) -> None:
+        self._counting = False
+        if self._packets is not None and self._packets != packets_in:
+            self._silent = False
+        self._packets = packets_in
+
+    # --- plays ----------------------------------------------------------------------------------------------------
 
     def play_tone(self, tone: str) -> str | None:
         """Endless tone; returns the play's name, or None without a connected stream."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from rcml.verbs.nouns import CallNoun
 from server.calls.desk import Desk
-from server.calls.outputs import Fetch
 
 SEQUENCE = {"initiated": 0, "ringing": 1, "answered": 2, "completed": 3}
 
@@ -45,7 +44,4 @@ class LegStatus:
             ("SequenceNumber", str(SEQUENCE[event])),
         )
         parameters = tuple((name, value) for name, value in values if value is not None)
-        request = Fetch(
-            self._desk.number(), self._desk.call_sid, "leg-status", noun.status_callback, noun.status_callback_method, parameters
-        )
-        self._desk.emit(request)
+        self._desk.ask("leg-status", noun.status_callback, noun.status_callback_method, parameters, sid)

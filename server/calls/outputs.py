@@ -20,7 +20,7 @@ Parameters = tuple[tuple[str, str], ...]
 class Fetch:
     """One request to the application; answered by exactly one Fetched with the same number.
 
-    purpose: "voice", "fallback", "redirect", "action", "status" ("status" answers are read and thrown away).
+    purpose: "voice", "fallback", "redirect", "action"; "status", "leg-status" (their answers are thrown away).
     """
 
     request: int

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sip.errors import ParseError
 from sip.message import Request
-from sip.message.fields import parse_name_addr
+from sip.message.fields import parse_list, parse_name_addr
 from sip.message.uri import parse_uri, unescape_user
 
 
@@ -26,7 +26,8 @@ class InboundParty:
         to_user, _ = _user_and_name(invite.headers.get("To"))
         request_user = _user(invite.uri)
         dialled = (to_user if use_to else request_user) or request_user or to_user
-        forwarded, _ = _user_and_name(invite.headers.get("Diversion"))
+        first = parse_list(invite.headers.get("Diversion") or "")[:1]
+        forwarded, _ = _user_and_name(*first) if first else ("", None)
         return cls(from_user, dialled, display, forwarded or None)
 
 

@@ -132,7 +132,7 @@ class Registry:
         if not isinstance(decision, Refusal):
             if self.closing:
                 decision = Refusal(503, "Service Unavailable", "The server is shutting down")
-            elif len(self.calls) >= self.policy.max_calls:
+            elif len(self.calls) >= self.policy.max_calls and self.counts()["calls"] >= self.policy.max_calls:
                 decision = Refusal(503, "Service Unavailable", f"[server] max_calls = {self.policy.max_calls} is reached")
         early = self._early.pop(event.request.headers.get("Call-ID") or "", [])
         actions: list[Action] = []

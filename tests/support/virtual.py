@@ -49,7 +49,7 @@ class FakeEngine:
         self.digits: list[engine.SendDigits] = []
         self.fail_open: Callable[[str], bool] = lambda stream: False
         self.deaf = False  # no command gets to it
-        self.slow_disk = False  # the end of a recording is not reported: the test tells it when it likes
+        self.slow_disk = False  # nothing is reported of recordings: the test tells it when it likes
         self._dead = False  # killed, and the controller does not know yet
         self._queue: list[tuple[float, int, engine.Event | engine.EngineLost]] = []
         self._count = 0
@@ -81,7 +81,8 @@ class FakeEngine:
                 if command.bridge not in self.bridges:
                     self.complaints.append(f"record of unknown bridge {command.bridge}")
                 self.recordings[command.recording] = _Recording(command.bridge, command.path, now)
-                self._later(command.recording, engine.RecordingStarted(recording=command.recording), now)
+                if not self.slow_disk:
+                    self._later(command.recording, engine.RecordingStarted(recording=command.recording), now)
             case engine.StopRecord():
                 if command.recording in self.recordings:
                     self._end_recording(command.recording, "stopped", now)

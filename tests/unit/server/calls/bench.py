@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import TypeVar
 
 from media import engine
@@ -29,7 +30,10 @@ C = TypeVar("C")
 
 
 class Bench:
-    """One number whose document is `document`; the engine answers at once, the web after 10 ms."""
+    """One number whose document is `document`; the engine answers at once, the web after 10 ms.
+
+    before: what to change in the world before the INVITE comes.
+    """
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class Bench:
         outbound: Outbound | None = CARRIER,
         rcml: RcmlSettings | None = None,
         broken_prompts: tuple[str, ...] = (),
+        before: Callable[[Bench], None] | None = None,
         **policy: object,
     ) -> None:
         self.now = 100.0
@@ -89,6 +94,8 @@ class Bench:
         ]
         invite = Request("INVITE", "sip:2222@192.0.2.1", Headers(headers), body)
         flow = sip.Flow("udp", sip.Address("192.0.2.1", 5060), sip.Address("192.0.2.7", 5060))
+        if before is not None:
+            before(self)
         self.give(sip.InviteReceived(IN, invite, flow))
         self.run(0.1)
 

@@ -412,10 +412,10 @@ def test_media_silent_on_both_sides_ends_the_call__issue_2() -> None:
     bench.run(1.0)
     assert not bench.of(sip.SendBye)
     bench.give_engine(engine.MediaTimeout(stream=bench.leg(0), silent_ms=60000))
-    assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(0)]
+    assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(0), IN]
     bench.bye_answered(0)
     bench.run(1.0)
-    assert bench.action["DialCallStatus"] == "completed"
+    assert bench.action["DialCallStatus"] == "completed" and bench.action["CallStatus"] == "completed"
 
 
 def test_media_timeout_of_one_side_that_is_heard_again_does_not_count__issue_2() -> None:

@@ -1,0 +1,224 @@
+"""Events in the wrong order, at the wrong moment, or never: what the Dial and the call make of them."""
+
+from __future__ import annotations
+
+from server.calls.outputs import Cause
+from server.calls.policy import Application
+from server.calls.targets import Outbound
+from sip.core import outputs as sip
+from sip.message import Headers, Request
+from tests.support.descriptions import sdp
+from tests.unit.server.calls.bench import ACTION, IN, VOICE, Bench, dial
+
+ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
+TWO = ONE + "<Number>1-444-555-6666</Number>"
+NEXT = "<Dial><Sip>sip:dave@192.0.2.11</Sip></Dial>"
+
+
+def call_sid(bench: Bench) -> str:
+    return next(iter(bench.registry.calls))
+
+
+# --- two Dials, and what lingers of the first ---------------------------------------------------------------------
+
+
+def test_late_events_of_the_first_dials_branch_do_not_touch_the_second__behaviour_2_7() -> None:
+    bench = Bench(dial(ONE, 'timeout="3"', NEXT))
+    bench.progress(0)
+    bench.run(3.1)
+    assert bench.order() == ["180", "INVITE", "CANCEL", "INVITE"]
+    bench.progress(0, 183, sdp("192.0.2.8"))
+    bench.answer(0)  # the SIP core would not even tell
+    bench.fail(0, 486)
+    assert bench.order() == ["180", "INVITE", "CANCEL", "INVITE"] and not bench.engine.bridges
+    bench.answer(1)
+    assert bench.order()[-1] == "200"
+    assert [record.ended.cause for record in bench.records] == [Cause.NO_ANSWER]
+
+
+def test_after_early_media_of_a_failed_dial_the_next_one_is_heard_ringing__decision_1() -> None:
+    """The caller's phone plays what comes since our 183, so plain silence would be all that it hears."""
+    bench = Bench(dial(ONE, "", NEXT))
+    bench.progress(0, 183, sdp("192.0.2.8"))
+    assert bench.order() == ["180", "INVITE", "183"] and bench.engine.bridges
+    bench.fail(0, 486)
+    assert not bench.engine.bridges
+    assert [play.tone for play in bench.engine.played] == ["ringback"]
+    bench.answer(1)
+    (pair,) = bench.engine.bridges.values()
+    assert pair == (call_sid(bench), bench.leg(1))
+    assert not bench.engine.complaints
+
+
+def test_early_media_of_the_first_proxy_ends_when_the_fallback_is_tried__behaviour_2_4() -> None:
+    bench = Bench(dial("<Number>1234</Number>"), outbound=Outbound("c", ("sip:gw1.example.com", "sip:gw2.example.com")))
+    bench.progress(0, 183, sdp("192.0.2.8"))
+    assert bench.engine.bridges
+    bench.fail(0, 503)
+    assert len(bench.of(sip.SendInvite)) == 2 and not bench.engine.bridges
+    bench.answer(1, b"")  # no session description: that of the first proxy's 183 is not this dialog's
+    bench.run(0.1)
+    assert bench.action["DialCallStatus"] == "failed" and "200" not in bench.order()
+
+
+# --- the end of the callee's leg ----------------------------------------------------------------------------------
+
+
+def test_bye_answered_481_is_no_failure_of_the_dial__behaviour_2_11_3_1() -> None:
+    bench = Bench(dial(ONE, f'action="{ACTION}" timeLimit="5"'))
+    bench.answer(0, headers=(("X-Desk", "7"),))
+    bench.run(5.0)
+    bench.bye_answered(0, 481, (("X-Gone", "1"),))
+    bench.run(0.1)
+    assert bench.action["DialCallStatus"] == "completed"
+    assert "DialSipResponseCode" not in bench.action and "DialSipCallId" not in bench.action
+    assert bench.action["DialSipHeader_X-Desk"] == "7" and "DialSipHeader_X-Gone" not in bench.action
+
+
+def test_reason_of_a_rejection_is_passed_to_the_unanswered_caller__decision_4() -> None:
+    bench = Bench(dial(ONE, ""))
+    bench.fail(0, 486, "Busy Here", (("Reason", "Q.850;cause=17"), ("Reason", 'SIP;cause=486;text="Busy"')))
+    (reject,) = bench.of(sip.SendReject)
+    assert reject.headers == (("Reason", 'Q.850;cause=17, SIP;cause=486;text="Busy"'),)
+
+
+def test_reason_of_a_rejection_is_not_passed_after_another_verb__decision_4() -> None:
+    bench = Bench(dial(ONE, "", "<Pause/>"))
+    bench.fail(0, 486, "Busy Here", (("Reason", "Q.850;cause=17"),))
+    bench.run(2.0)
+    (reject,) = bench.of(sip.SendReject)
+    assert reject.status == 486 and reject.headers == ()
+
+
+def test_only_180_and_183_are_ringing__behaviour_2_6() -> None:
+    bench = Bench(dial('<Sip statusCallback="/leg">sip:alice@192.0.2.8</Sip>' + ONE, f'action="{ACTION}" timeout="3"'))
+    bench.progress(0, 181)
+    bench.progress(0, 182)
+    bench.progress(1, 180)
+    assert [item["CallStatus"] for item in bench.web.of("leg-status")] == ["initiated"]
+    bench.run(3.1)
+    assert bench.action["DialCallSid"] == bench.leg(1)  # the first that rang
+
+
+# --- late offers --------------------------------------------------------------------------------------------------
+
+
+def test_verbs_wait_for_the_ack_of_a_late_offer_even_when_the_callee_has_left__decision_5() -> None:
+    bench = Bench(dial(ONE, "", "<Say>sorry</Say>"), offer=b"")
+    bench.answer(0)
+    bench.bye_from(bench.leg(0))
+    bench.run(1.0)
+    assert not bench.engine.played and not bench.of(sip.SendBye)  # nothing can be heard yet
+    bench.give(sip.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
+    bench.run(0.1)
+    assert len(bench.engine.played) == 1
+    bench.run(2.0)
+    assert [bye.session for bye in bench.of(sip.SendBye)] == [IN]
+
+
+def test_late_offer_with_dial_music_plays_it_after_the_ack__decision_5_behaviour_10_2() -> None:
+    bench = Bench(dial(ONE, 'answerOnBridge="false" dialMusic="/music.wav"'), offer=b"")
+    assert bench.order() == ["180", "200"] and not bench.engine.played
+    bench.give(sip.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
+    bench.run(0.1)
+    assert bench.order() == ["180", "200", "INVITE"] and bench.engine.played[0].files
+
+
+def test_late_offer_whose_ack_never_comes_ends_both_legs__trap_3() -> None:
+    bench = Bench(dial(ONE), offer=b"")
+    bench.answer(0)
+    bench.run(32.0)
+    bench.give(sip.SessionEnded(IN, sip.EndCause.ACK_TIMEOUT))
+    assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(0)]
+    bench.bye_answered(0)
+    bench.run(1.0)
+    assert bench.action["DialCallStatus"] == "canceled" and not any(bench.registry.counts().values())
+
+
+# --- the caller leaves --------------------------------------------------------------------------------------------
+
+
+def test_caller_cancels_while_the_document_is_fetched__nothing_is_dialled__behaviour_1_9() -> None:
+    bench = Bench(dial(ONE), before=_slow_web)
+    bench.cancel()
+    bench.run(60.0)
+    assert bench.order() == ["180", "487"] and not bench.web.of("action")
+    bench.give(sip.SessionEnded(IN, sip.EndCause.REJECTED))
+    assert not any(bench.registry.counts().values())
+
+
+def _slow_web(bench: Bench) -> None:
+    bench.web.delay_s = 50.0
+
+
+def test_caller_leaves_while_the_action_is_asked__its_answer_is_not_run__behaviour_2_8() -> None:
+    bench = Bench(dial(ONE, f'action="{ACTION}"'), action=f"<Response>{NEXT}</Response>")
+    bench.fail(0, 486)
+    bench.cancel()
+    bench.run(1.0)
+    assert bench.action["DialCallStatus"] == "busy"  # asked once, before
+    assert bench.order() == ["180", "INVITE", "487"]
+    bench.give(sip.SessionEnded(IN, sip.EndCause.REJECTED))
+    assert not any(bench.registry.counts().values())
+
+
+def test_caller_and_callee_hang_up_at_once__one_action__behaviour_2_8() -> None:
+    for first, second in (("caller", "callee"), ("callee", "caller")):
+        bench = Bench(dial(ONE))
+        bench.answer(0)
+        bench.run(2.0)
+        for who in (first, second):
+            bench.bye_from(IN if who == "caller" else bench.leg(0))
+        bench.run(2.0)
+        assert bench.action["DialCallStatus"] == "completed", first
+        assert not any(bench.registry.counts().values()), first
+
+
+def test_cancel_that_crosses_our_200_ends_the_answered_call__trap_13() -> None:
+    """The SIP core lets the CANCEL win when the caller has not heard of the 200."""
+    bench = Bench(dial(ONE))
+    bench.answer(0)
+    bench.cancel()
+    bench.give(sip.SessionEnded(IN, sip.EndCause.REJECTED))
+    bench.bye_answered(0)
+    bench.run(1.0)
+    assert bench.action["DialCallStatus"] == "completed"
+    assert not any(bench.registry.counts().values())
+
+
+def test_request_in_a_dialog_after_the_bye_is_not_served__behaviour_2_11() -> None:
+    bench = Bench(dial(ONE, f'action="{ACTION}" timeLimit="5"'))
+    bench.answer(0)
+    bench.run(5.0)
+    body = sdp("192.0.2.99")
+    again = Request("INVITE", "sip:x", Headers([("Content-Type", "application/sdp")]), body)
+    bench.give(sip.ReinviteReceived(bench.leg(0), sip.TransactionId("t"), again))
+    assert [answer.status for answer in bench.of(sip.AnswerRequest)] == [500]
+    assert not bench.engine.complaints
+
+
+def test_document_without_waiting_is_still_told_that_the_call_was_answered__behaviour_1_10() -> None:
+    """Answered and hung up by one input: a Dial in normal mode that reaches nobody."""
+    application = Application("2222", VOICE, status_callback="http://app/status", answer_delay=False)
+    bench = Bench(dial("<Client>ghost</Client>", "", "<Reject/>"), application=application)
+    assert bench.order() == ["180", "200", "BYE"]
+    assert [parameters["CallStatus"] for parameters in bench.web.of("status")] == ["ringing", "in-progress", "completed"]
+    assert bench.verbs() == ["Dial"]
+    assert bench.records[-1].ended.text == "reject-answered"
+
+
+def test_a_hundred_nouns_ring_and_one_wins__behaviour_2_11() -> None:
+    nouns = "".join(f"<Sip>sip:leg{n}@192.0.2.{n + 1}</Sip>" for n in range(100))
+    bench = Bench(dial(nouns))
+    assert len(bench.of(sip.SendInvite)) == 100
+    for leg in range(0, 100, 2):
+        bench.fail(leg, 486)
+    bench.answer(51)
+    assert len(bench.of(sip.SendCancel)) == 49
+    for leg in range(1, 100, 2):
+        if leg != 51:
+            bench.give(sip.InviteFailed(bench.leg(leg), sip.FailureCause.CANCELED, bench.response(leg, 487)))
+    bench.bye_from(bench.leg(51))
+    bench.give(sip.SessionEnded(IN, sip.EndCause.BYE_ANSWERED))
+    bench.run(6.0)
+    assert len(bench.records) == 101 and not any(bench.registry.counts().values())

@@ -1,0 +1,55 @@
+"""Admission and what the timeline keeps, over several calls."""
+
+from __future__ import annotations
+
+from server.calls.outputs import Kind
+from server.calls.policy import Application
+from sip.core import outputs as sip
+from sip.message import Headers, Request
+from tests.support.descriptions import sdp
+from tests.unit.server.calls.bench import VOICE, Bench, dial
+
+ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
+
+
+def invite(bench: Bench, name: str) -> None:
+    headers = [("From", "<sip:bob@192.0.2.7>;tag=1"), ("To", "<sip:2222@192.0.2.1>"), ("Call-ID", name), ("CSeq", "1 INVITE")]
+    request = Request("INVITE", "sip:2222@192.0.2.1", Headers([*headers, ("Content-Type", "application/sdp")]), sdp("192.0.2.7"))
+    flow = sip.Flow("udp", sip.Address("192.0.2.1", 5060), sip.Address("192.0.2.7", 5060))
+    bench.give(sip.InviteReceived(sip.SessionId(name), request, flow))
+
+
+def test_max_calls_counts_calls_that_live__behaviour_2_11() -> None:
+    bench = Bench(dial(ONE), max_calls=2)
+    invite(bench, "second")
+    invite(bench, "third")
+    (reject,) = bench.of(sip.SendReject)
+    assert (reject.session, reject.status) == ("third", 503) and ("Retry-After", "10") in reject.headers
+
+
+def test_calls_that_are_over_take_no_place__behaviour_2_11() -> None:
+    """They wait for an ACK, for 32 seconds at worst, and hold nothing else."""
+    bench = Bench("<Response><Reject/></Response>", max_calls=1)
+    assert bench.registry.counts()["lingering"] == 1
+    invite(bench, "second")
+    assert [reject.status for reject in bench.of(sip.SendReject)] == [603]
+
+
+def test_every_http_exchange_stands_in_the_timeline__issue_2() -> None:
+    application = Application("2222", VOICE, status_callback="http://app/status")
+    bench = Bench(dial('<Sip statusCallback="/leg">sip:alice@192.0.2.8</Sip>'), application=application)
+    bench.progress(0)
+    bench.fail(0, 486)
+    bench.run(1.0)
+    told = [str(note.data["purpose"]) for note in bench.notes if note.kind is Kind.HTTP]
+    assert sorted(told) == ["action", "leg-status", "leg-status", "leg-status", "status", "status", "voice"]
+    assert {note.leg for note in bench.notes if note.data.get("purpose") == "leg-status"} == {bench.leg(0)}
+
+
+def test_forwarded_from_is_the_first_of_several_diversions__behaviour_1_2() -> None:
+    for headers in (
+        (("Diversion", "<sip:111@x>;reason=a, <sip:222@y>"),),
+        (("Diversion", "<sip:111@x>"), ("Diversion", "<sip:222@y>")),
+    ):
+        bench = Bench(dial(ONE), invite_headers=headers)
+        assert bench.web.of("voice")[0]["ForwardedFrom"] == "111"
