@@ -39,9 +39,10 @@ class BranchState(enum.Enum):
 
 
 class Branch:
-    def __init__(self, desk: Desk, noun: CallNoun, placed: Placed, codecs: tuple[str, ...]) -> None:
-        """codecs: names to offer first."""
+    def __init__(self, desk: Desk, noun: CallNoun, placed: Placed, codecs: tuple[str, ...], hops_left: int) -> None:
+        """codecs: names to offer first. hops_left: Max-Forwards of the INVITE."""
         self._desk = desk
+        self._hops_left = hops_left
         self.sid = desk.sid("CA")
         self.state = BranchState.OPENING
         self.ended: CallEnded | None = None
@@ -116,7 +117,7 @@ class Branch:
                 from_display=to.from_display,
                 body=offer,
                 next_hop=to.next_hop,
-                headers=to.headers,
+                headers=(*to.headers, ("Max-Forwards", str(self._hops_left))),
                 session_headers=self._desk.session_headers(self.sid),
                 credentials=to.credentials,
             )

@@ -79,6 +79,12 @@ class Caller:
             return tuple(codec.name for codec in self._agreed.codecs if codec.name != "telephone-event")
         return () if self.late_offer else self.media.offer_answer.offered_codecs()
 
+    @property
+    def hops_left(self) -> int:
+        """Max-Forwards for the legs that this call leads to: one less than came in, so that a loop through us ends (RFC 3261 8.1.1.6)."""
+        text = self.invite.headers.get("Max-Forwards") or ""
+        return max(0, min(int(text), 70) - 1) if text.isascii() and text.isdigit() and len(text) <= 3 else 69
+
     # --- commands -------------------------------------------------------------------------------------------------
 
     def ring(self) -> None:

@@ -83,7 +83,7 @@ class Dial:
                 continue
             assert isinstance(noun, CallNoun)
             self._warn_of_ignored(noun)
-            self.branches.append(Branch(self._desk, noun, placed, self._caller.codecs))
+            self.branches.append(Branch(self._desk, noun, placed, self._caller.codecs, self._caller.hops_left))
         if not self.branches:
             self._conclude_uncreated()
             return

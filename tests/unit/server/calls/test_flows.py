@@ -552,3 +552,9 @@ def test_fallback_is_asked_once_with_the_same_parameters__behaviour_1_9() -> Non
     )
     assert bench.order() == ["180", "603"]
     assert bench.web.of("voice") == bench.web.of("fallback")
+
+
+@pytest.mark.parametrize(("received", "sent"), [(None, "69"), ("70", "69"), ("5", "4"), ("255", "69"), ("1", "0"), ("soon", "69")])
+def test_a_loop_through_us_runs_out_of_hops__rfc3261_8_1_1_6(received: str | None, sent: str) -> None:
+    bench = Bench(dial(ONE), invite_headers=(("Max-Forwards", received),) if received is not None else ())
+    assert dict(bench.of(sip.SendInvite)[0].headers)["Max-Forwards"] == sent
