@@ -122,6 +122,9 @@ class Play(_Message, tag="play", frozen=True, kw_only=True):
     Exactly one of `files`, `tone`. files: canonical WAV (PCM s16le, mono, 8000 Hz; further rates later) played one after
     another. tone: "ringback", "busy", "congestion", "beep", "silence", with `tone_country` as in ITU-T E.180 ("us", "eu").
     loop: times to play the whole, 0 = for ever. duration_ms: 0 = unlimited; else it ends as "finished" after so long.
+    The whole of a tone is one cadence (a ring and its pause); silence has none, only its duration ends it. A play waits for
+    its stream to be connected, and goes on unheard while the direction forbids to send. A file that cannot be played ends
+    it as "failed", with the file and the cause in `detail`.
     """
 
     stream: str
@@ -142,6 +145,9 @@ class StopPlay(_Message, tag="stop_play", frozen=True, kw_only=True):
 
 class Record(_Message, tag="record", frozen=True, kw_only=True):
     """Record to a WAV (PCM s16le, 8000 Hz). Exactly one of bridge/stream. Ends with its bridge or stream at the latest.
+
+    A bridge's recording holds what both peers said, a stream's what its peer said and was sent (plays too). A path that
+    exists is never overwritten: that is "disk", as is every other refusal by the file system.
 
     channels 1: both directions mixed; 2: first (or the stream's peer) left, second (or what we send) right.
     RecordingStarted at the first sample; RecordingEnded at the end (always, exactly once).
@@ -203,7 +209,8 @@ class Welcome(_Message, tag="welcome", frozen=True, kw_only=True):
 class Failed(_Message, tag="failed", frozen=True, kw_only=True):
     """A command that could not be done. `subject` is the id it named (stream, bridge, play or recording).
 
-    code: "version", "frame", "unknown_stream", "no_ports", "bind", "address", "codec", "srtp", "file", "busy", "limit", "internal".
+    code: "version", "frame", "unknown_stream", "no_ports", "bind", "address", "codec", "srtp", "file", "busy", "limit", "internal",
+    "unknown_bridge".
     """
 
     op: str
@@ -220,6 +227,8 @@ class Opened(_Message, tag="opened", frozen=True, kw_only=True):
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """RTP packets from and to the peer; `bytes` with their RTP headers. RTCP is not counted."""
+
     packets_in: int = 0
     bytes_in: int = 0
     packets_out: int = 0

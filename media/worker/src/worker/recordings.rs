@@ -3,6 +3,7 @@
 use super::{turn, Worker};
 use crate::clock::Nanos;
 use crate::log;
+use crate::protocol::Event;
 use crate::record::{TimeLine, CHUNK};
 use crate::slab::Key;
 use crate::stream::Tap;
@@ -43,8 +44,16 @@ impl Worker {
             (None, None) => None,
         };
         let Some(subject) = subject else {
+            // The control thread looked, so this is a bug; the end is told all the same.
             log::error("recording_of_nothing", &[("recording", &task.recording)]);
-            return;
+            return self.outbox.tell(Event::RecordingEnded {
+                recording: task.recording.to_string(),
+                path: task.path,
+                duration_ms: 0,
+                size_bytes: 0,
+                reason: "ended".to_owned(),
+                detail: String::new(),
+            });
         };
         let octets_per_sample = 2 * u64::from(task.channels);
         let longest = (wav::MAX_DATA / octets_per_sample) as i64;
