@@ -1,13 +1,14 @@
-# dialplane in one image: the control process (Python wheels) and the media worker (a static part of it, built from Rust).
+# dialplane in one image: the control process (Python) and the media worker (Rust).
 #   docker build -t dialplane .
 #   docker run --network host -v ./dialplane.toml:/etc/dialplane/dialplane.toml:ro -v dialplane-state:/var/lib/dialplane dialplane
 
 ARG PYTHON=3.13
-ARG RUST=1.88
+ARG RUST=1.91
 
 FROM rust:${RUST}-slim-bookworm AS worker
 WORKDIR /build
-# libopus is built from the source that its crate brings along.
+# libopus is built from the source that its crate brings along. A stable Debian has one cmake: nothing to pin.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends cmake make && rm -rf /var/lib/apt/lists/*
 COPY media/worker/ ./
 RUN cargo build --release --locked --bin dialplane-media
