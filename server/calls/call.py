@@ -181,8 +181,6 @@ class Call:
     def operator_end(self, now: float, code: int = CODE_OF_CANCELED, text: str = "Ended by the operator") -> list[Action]:
         """REST `completed` or `canceled` on the caller, or the server goes down (`code` 503)."""
         self._desk.now = now
-        if self.dial is not None:
-            self.dial.operator_end()
         self._depart(By.OPERATOR, code, text, Cause.COMPLETED)
         return self._finish_input()
 
@@ -201,15 +199,11 @@ class Call:
         match event:
             case sip.CancelReceived():
                 self.caller.canceled()
-                reason = reason_of(event.request.headers)
-                if self.dial is not None:
-                    self.dial.caller_gone(reason)
-                self._depart(By.CALLER, CODE_OF_CANCELED, "Canceled by the caller", Cause.CANCELED)
+                passed = reason_of(event.request.headers)
+                self._depart(By.CALLER, CODE_OF_CANCELED, "Canceled by the caller", Cause.CANCELED, passed=passed)
             case sip.AnswerAcked():
                 wrong = self.caller.acked(event)
                 if wrong is not None:
-                    if self.dial is not None:
-                        self.dial.caller_gone(None)
                     self._depart(By.SERVER, 488, wrong, Cause.FAILED, reason=sip_reason(488, wrong))
                 elif self.caller.late_offer:
                     self._late_answer_came()
@@ -223,7 +217,7 @@ class Call:
                 pass  # answers to requests that this leg never sends
 
     def _caller_left(self, event: sip.SessionEnded) -> None:
-        reason = reason_of(event.request.headers) if event.request is not None else None
+        passed = reason_of(event.request.headers) if event.request is not None else None
         match event.cause:
             case sip.EndCause.BYE_RECEIVED:
                 by, text = By.CALLER, ""
@@ -232,9 +226,7 @@ class Call:
             case _:
                 by, text = By.SERVER, "The caller's dialog is gone"
         self.caller.left()
-        if self.dial is not None:
-            self.dial.caller_gone(reason)
-        self._depart(by, 200, text, Cause.COMPLETED)
+        self._depart(by, 200, text, Cause.COMPLETED, passed=passed)
 
     def _late_answer_came(self) -> None:
         if self.dial is not None:
@@ -371,15 +363,14 @@ class Call:
             return
         leg.counted(event.counters.packets_in)
         both = self._bridged()
-        if both and all(side.dead for side in both) and self.dial is not None:
+        if both and all(side.dead for side in both):
             text = "No media from either side"
-            self.dial.media_timeout()
-            self._depart(By.SERVER, 200, text, Cause.COMPLETED, reason=sip_reason(200, text))
+            self._depart(By.SERVER, 200, text, Cause.COMPLETED, reason=sip_reason(200, text), passed=sip_reason(200, text))
 
     def _bridged(self) -> tuple[LegMedia, ...]:
         """The two sides of the bridge, or ()."""
         peer = self._peer_of_caller()
-        return (self.caller.media, peer) if peer is not None else ()
+        return (self.caller.media, peer) if peer is not None and self.dial is not None and self.dial.bridged else ()
 
     # --- documents ------------------------------------------------------------------------------------------------
 
@@ -496,13 +487,20 @@ class Call:
 
     def _media_failed(self, text: str) -> None:
         """The caller's media cannot be had, or is lost (behaviour.md 1.1, 3.1)."""
+        if self.dial is not None:
+            self.dial.media_lost(text)
         self._depart(By.SERVER, CODE_OF_UNREACHABLE, text, Cause.FAILED, reason=sip_reason(CODE_OF_UNREACHABLE, text))
 
-    def _depart(self, by: By, code: int, text: str, cause: Cause, *, reason: str | None = None) -> None:
-        """The call is over for its caller, by whatever way; what still runs is given up, a Dial's action still goes out."""
+    def _depart(self, by: By, code: int, text: str, cause: Cause, *, reason: str | None = None, passed: str | None = None) -> None:
+        """The call is over for its caller, by whatever way; what still runs is given up, a Dial's action still goes out.
+
+        reason: of our BYE or refusal to the caller; passed: of what the other side gets. None: no Reason header.
+        """
         if self._departed or self.ended is not None:
             return
         self._departed = True
+        if self.dial is not None:
+            self.dial.give_up(by, reason=passed, text=text)
         if self._interpreter is not None:
             self._interpreter.caller_gone()
         if self._asking is not None:

@@ -19,7 +19,7 @@ from rcml.verbs.dial import Dial as DialVerb
 from rcml.verbs.nouns import CallNoun, Number
 from server.calls.branch import ELSEWHERE, Branch, BranchState
 from server.calls.caller import Caller
-from server.calls.desk import Desk, reason_of, sip_reason
+from server.calls.desk import Desk, reason_of
 from server.calls.outcome import (
     CODE_OF_CANCELED_BRANCHES,
     CODE_OF_SILENCE,
@@ -102,6 +102,10 @@ class Dial:
             self._desk.notify(12200, "warning", "sendDigits is not supported in this release: no digits are sent", line=noun.line)
 
     @property
+    def bridged(self) -> bool:
+        return self.phase is Phase.BRIDGED
+
+    @property
     def deadline(self) -> float | None:
         return self._deadline if self.phase is not Phase.OVER else None
 
@@ -111,7 +115,7 @@ class Dial:
         self._deadline = None
         match self.phase:
             case Phase.DIALING if not self._timer_runs:
-                self._media_failed("The media worker did not open a stream in time")
+                self.media_lost("The media worker did not open a stream in time")
             case Phase.DIALING:
                 self._timed_out()
             case Phase.CONNECTING:
@@ -204,7 +208,7 @@ class Dial:
         self.recording_pending = False
         self._bridge = ""
         self._bridged_with = None
-        self._media_failed("The media worker ended")
+        self.media_lost("The media worker ended")
 
     def prepared(self, event: Prepared) -> None:
         """The dialMusic is there, or not (behaviour.md 10.2)."""
@@ -236,24 +240,14 @@ class Dial:
         if self.phase is Phase.CONNECTING:
             self._enter_bridged()
 
-    def caller_gone(self, reason: str | None) -> None:
-        """BYE or CANCEL from the caller, or the caller never ACKed."""
+    def give_up(self, by: By, *, reason: str | None, text: str) -> None:
+        """The call is over for its caller, by whatever way. reason: for the other side's Reason header."""
         match self.phase:
             case Phase.DIALING:
-                self._give_up(Cause.CANCELED, By.CALLER, reason)
+                ancestral = by is By.OPERATOR and self._desk.policy.operator_completed_is_completed
+                self._give_up(Cause.COMPLETED if ancestral else Cause.CANCELED, by, reason, text)
             case Phase.CONNECTING | Phase.BRIDGED:
-                self._hang_up_winner(By.CALLER, reason, "")
-            case Phase.SETTLING | Phase.OVER:
-                pass
-
-    def operator_end(self) -> None:
-        """REST `completed`/`canceled` on the caller, or the server goes down."""
-        match self.phase:
-            case Phase.DIALING:
-                completed = self._desk.policy.operator_completed_is_completed
-                self._give_up(Cause.COMPLETED if completed else Cause.CANCELED, By.OPERATOR, None)
-            case Phase.CONNECTING | Phase.BRIDGED:
-                self._hang_up_winner(By.OPERATOR, None, "")
+                self._hang_up_winner(by, reason, text)
             case Phase.SETTLING | Phase.OVER:
                 pass
 
@@ -264,11 +258,6 @@ class Dial:
             return
         branch.cancel(Cause.CANCELED, By.OPERATOR, text="Canceled by the operator")
         self.branch_over(branch)
-
-    def media_timeout(self) -> None:
-        """Both sides have been silent for long: the call is dead, whatever SIP thinks."""
-        if self.phase is Phase.BRIDGED:
-            self._hang_up_winner(By.SERVER, sip_reason(200, "No media from either side"), "No media from either side")
 
     def recording_started(self, event: engine.RecordingStarted) -> None:
         if event.recording == self._recording and self._recorded_from is None:
@@ -400,11 +389,11 @@ class Dial:
         result = self._of_branch(reported, Cause.NO_ANSWER, answered=False, code=CODE_OF_TIMEOUT)
         self._conclude(result)
 
-    def _give_up(self, status: Cause, by: By, reason: str | None) -> None:
+    def _give_up(self, status: Cause, by: By, reason: str | None, text: str) -> None:
         self._part()
         reported = self._foremost()
         for branch in self.branches:
-            branch.cancel(Cause.CANCELED, by, reason=reason)
+            branch.cancel(Cause.CANCELED, by, reason=reason, text=text)
         self._conclude(self._of_branch(reported, status, answered=False, code=CODE_OF_CANCELED_BRANCHES, own=True))
 
     def _foremost(self) -> Branch:
@@ -412,7 +401,8 @@ class Dial:
         alive = [branch for branch in self.branches if branch.ringing_or_calling] or self.branches
         return next((branch for branch in alive if branch.rang), alive[0])
 
-    def _media_failed(self, text: str) -> None:
+    def media_lost(self, text: str) -> None:
+        """Nothing can be heard any more, on any leg (behaviour.md 3.1, media failure)."""
         if self.phase in (Phase.SETTLING, Phase.OVER):
             if self.phase is Phase.SETTLING:
                 self._check_settled()

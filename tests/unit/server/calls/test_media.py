@@ -92,6 +92,18 @@ def test_worker_dies_while_the_action_is_asked__its_answer_is_not_run__behaviour
     assert bench.order() == ["180", "INVITE", "503"] and len(bench.web.of("action")) == 1
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_peer_address_that_the_worker_refuses_ends_the_call__behaviour_3_1(answered: bool) -> None:
+    """Better an end with a reason than a call in which nothing is heard."""
+    bench = Bench(dial(ONE))
+    if answered:
+        bench.answer(0)
+    bench.give_engine(engine.Failed(op="connect", subject=call_sid(bench), code="address", reason="cannot be reached"))
+    bench.run(2.0)
+    assert bench.order()[-2:] == (["BYE", "BYE"] if answered else ["CANCEL", "503"])
+    assert bench.action["DialCallStatus"] == "failed" and bench.action["FailureReason"] == "Media failure"
+
+
 # --- what the caller hears ----------------------------------------------------------------------------------------
 
 

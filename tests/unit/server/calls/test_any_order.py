@@ -1,0 +1,253 @@
+"""Any events in any order leave a call that ends once, asks each Dial's action once, and is then forgotten.
+
+The simulation drives calls over a whole SIP stack, which lets only sensible orders through. Here a monkey gives the events
+itself, as far as the contract of `sip.core.outputs` and `media.engine` allows: crossing ones too, which were under way
+when call control changed its mind.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from media import engine
+from server.calls.outputs import Fetched, Kind
+from server.calls.policy import Application
+from server.calls.targets import Outbound
+from sip.core import outputs as sip
+from sip.message import Headers, Request
+from tests.support.descriptions import sdp
+from tests.unit.server.calls.bench import ACTION, IN, VOICE, Bench
+
+SEEDS = 400
+STATUSES = (302, 401, 404, 408, 480, 486, 487, 500, 503, 603)
+
+
+class Monkey:
+    """Gives events to a bench; keeps the contract's side of each session, and the rest to chance."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        rng = self.rng
+        application = Application("2222", VOICE, answer_delay=rng.random() < 0.7, status_callback="http://app/status")
+        self.bench = Bench(
+            self.document(),
+            application=application,
+            offer=b"" if rng.random() < 0.2 else None,
+            outbound=Outbound("c", ("sip:gw1.example.com", "sip:gw2.example.com")) if rng.random() < 0.9 else None,
+            broken_prompts=("http://app/broken.wav",),
+            before=self.prepare,
+        )
+        self.caller_open = True
+        self.acked = False
+        self.over: set[sip.SessionId] = set()  # sessions of legs that will report nothing more
+        self.answered: set[sip.SessionId] = set()
+
+    def prepare(self, bench: Bench) -> None:
+        bench.web.pages[ACTION] = lambda request: Fetched(
+            request.request, self.rng.choice((200, 200, 200, 500)), request.url, "text/xml", self.document().encode()
+        )
+        bench.web.delay_s = self.rng.choice((0.0, 0.01, 3.0))
+        bench.engine.slow_disk = self.rng.random() < 0.3
+        bench.engine.deaf = self.rng.random() < 0.02
+        if self.rng.random() < 0.05:
+            bench.engine.fail_open = lambda stream: self.rng.random() < 0.3
+
+    # --- documents ------------------------------------------------------------------------------------------------
+
+    def document(self) -> str:
+        return f"<Response>{''.join(self.verb() for _ in range(self.rng.choice((0, 1, 2, 2, 3, 3, 4))))}</Response>"
+
+    def verb(self) -> str:
+        rng = self.rng
+        music = rng.choice(("", "", 'dialMusic="/music.wav"', 'dialMusic="/broken.wav"', 'dialMusic="disabled"'))
+        attributes = [f'action="{ACTION}"' if rng.random() < 0.4 else "", f'timeout="{rng.choice((1, 3, 30))}"', music]
+        attributes += [f'timeLimit="{rng.choice((1, 5, 100))}"', 'record="true"' if rng.random() < 0.5 else ""]
+        attributes += [rng.choice(("", 'answerOnBridge="true"', 'answerOnBridge="false"'))]
+        nouns = "".join(
+            rng.choice(('<Sip statusCallback="/leg">sip:a@192.0.2.8</Sip>', "<Number>1234</Number>"))
+            for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3)))
+        )
+        nouns += "<Client>ghost</Client>" if rng.random() < 0.1 else ""
+        dial = f"<Dial {' '.join(attributes)}>{nouns}</Dial>"
+        others = ("<Say>hi</Say>", "<Play>/a.wav</Play>", "<Play>/broken.wav</Play>", "<Pause/>", "<Reject/>", "<Hangup/>")
+        return dial if rng.random() < 0.8 else rng.choice((*others, f"<Redirect>{ACTION}</Redirect>"))
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        rng, bench = self.rng, self.bench
+        what = rng.choices(
+            (self.leg, self.caller, self.media, self.operator, lambda: bench.run(rng.choice((0.0, 0.02, 1.0, 4.0)))), (8, 3, 3, 0.15, 6)
+        )[0]
+        what()
+
+    def leg(self) -> None:
+        open_legs = [invite.session for invite in self.bench.of(sip.SendInvite) if invite.session not in self.over]
+        if not open_legs:
+            return
+        session = self.rng.choice(open_legs)
+        response = self.bench.response
+        canceled = any(command.session == session for command in self.bench.of(sip.SendCancel))
+        hung_up = any(command.session == session for command in self.bench.of(sip.SendBye))
+        if session in self.answered:
+            if hung_up and self.rng.random() < 0.7:
+                self.end_leg(
+                    session, sip.SessionEnded(session, sip.EndCause.BYE_ANSWERED, response=response(0, self.rng.choice((200, 481))))
+                )
+            elif self.rng.random() < 0.3:
+                cause = self.rng.choice((sip.EndCause.BYE_RECEIVED, sip.EndCause.DIALOG_GONE))
+                self.end_leg(session, sip.SessionEnded(session, cause, request=_bye(cause)))
+            else:
+                self.inside(session)
+        elif canceled and self.rng.random() < 0.8:
+            self.end_leg(session, sip.InviteFailed(session, sip.FailureCause.CANCELED, response(0, 487)))
+        else:
+            match self.rng.randrange(4):
+                case 0 | 1:
+                    body = sdp("192.0.2.8") if self.rng.random() < 0.4 else b""
+                    self.bench.give(sip.InviteProgressed(session, response(0, self.rng.choice((180, 181, 183, 199)), body), "t"))
+                case 2:
+                    body = self.rng.choice((sdp("192.0.2.8"), sdp("192.0.2.8"), sdp("192.0.2.8"), b"", b"junk"))
+                    self.answered.add(session)
+                    self.bench.give(sip.InviteAnswered(session, response(0, 200, body)))
+                case _:
+                    why = self.rng.choice([why for why in sip.FailureCause if why is not sip.FailureCause.CANCELED])
+                    final = response(0, self.rng.choice(STATUSES)) if why is sip.FailureCause.RESPONSE else None
+                    self.end_leg(session, sip.InviteFailed(session, why, final))
+
+    def end_leg(self, session: sip.SessionId, event: sip.InviteFailed | sip.SessionEnded) -> None:
+        self.over.add(session)
+        self.bench.give(event)
+
+    def caller(self) -> None:
+        bench, rng = self.bench, self.rng
+        if not self.caller_open:
+            return
+        rejected, answered = bool(bench.of(sip.SendReject)), bool(bench.of(sip.SendAnswer))
+        hung_up = any(command.session == IN for command in bench.of(sip.SendBye))
+        if rejected:
+            self.end_caller(sip.EndCause.REJECTED)
+        elif not answered:
+            if rng.random() < 0.06:
+                bench.cancel()
+        elif not self.acked:
+            if rng.random() < 0.9:
+                self.acked = True
+                body = sdp("192.0.2.7") if rng.random() < 0.8 else b""
+                bench.give(sip.AnswerAcked(IN, body, "application/sdp" if body else ""))
+            else:
+                self.end_caller(rng.choice((sip.EndCause.ACK_TIMEOUT, sip.EndCause.BYE_RECEIVED)))
+        elif hung_up:
+            self.end_caller(rng.choice((sip.EndCause.BYE_ANSWERED, sip.EndCause.BYE_RECEIVED)))
+        elif rng.random() < 0.1:
+            self.end_caller(sip.EndCause.BYE_RECEIVED)
+        else:
+            self.inside(IN)
+
+    def end_caller(self, cause: sip.EndCause) -> None:
+        self.caller_open = False
+        self.bench.give(sip.SessionEnded(IN, cause, request=_bye(cause)))
+
+    def inside(self, session: sip.SessionId) -> None:
+        """A request inside the dialog."""
+        method = self.rng.choice(("INVITE", "UPDATE", "INFO", "REFER"))
+        body = self.rng.choice((b"", b"junk", sdp("192.0.2.99"), sdp("192.0.2.99").replace(b"sendrecv", b"inactive")))
+        request = Request(method, "sip:x", Headers([("Content-Type", "application/sdp")] if body else []), body)
+        kind = sip.ReinviteReceived if method == "INVITE" else sip.RequestReceived
+        self.bench.give(kind(session, sip.TransactionId("t"), request))
+        if self.rng.random() < 0.5:
+            self.bench.give(sip.ReinviteAcked(session, self.rng.choice((b"", b"junk", sdp("192.0.2.99"))), "application/sdp"))
+
+    def media(self) -> None:
+        bench, rng = self.bench, self.rng
+        streams = list(bench.engine.streams)
+        match rng.randrange(7):
+            case 0 | 1 if streams:
+                bench.give_engine(engine.MediaTimeout(stream=rng.choice(streams), silent_ms=60000))
+            case 2 if bench.engine.played:
+                play = rng.choice(bench.engine.played)
+                reason = rng.choice(("finished", "failed", "stopped"))
+                bench.give_engine(engine.PlayEnded(stream=play.stream, play=play.play, reason=reason))
+            case 3 if bench.engine.slow_disk:
+                self.end_recordings()
+            case 4 if rng.random() < 0.08:
+                bench.engine.die(bench.now)
+            case 5 if streams and rng.random() < 0.08:
+                op = rng.choice(("connect", "play", "bridge", "stats"))
+                bench.give_engine(engine.Failed(op=op, subject=rng.choice(streams), code="internal", reason="so be it"))
+            case 6 if streams:
+                bench.give_engine(engine.Latched(stream=rng.choice(streams), address="192.0.2.9", port=4))
+
+    def end_recordings(self) -> None:
+        for note in self.bench.notes:
+            if note.data.get("event") == "record":
+                name = str(note.data["recording"])
+                length = self.rng.choice((0, 3000))
+                self.bench.give_engine(
+                    engine.RecordingEnded(recording=name, path="/rec/x.wav", duration_ms=length, size_bytes=44, reason="ended")
+                )
+
+    def operator(self) -> None:
+        legs = [str(session) for session in self.over | self.answered] + [invite.session for invite in self.bench.of(sip.SendInvite)]
+        sid = self.rng.choice([*self.bench.registry.calls, *legs, "CA-unknown"])
+        self.bench.act(self.bench.registry.operator_end(sid, self.bench.now))
+
+    def finish(self) -> None:
+        """Everything that is owed comes, in the end: the operator ends the call, each session its last event."""
+        bench = self.bench
+        for sid in list(bench.registry.calls):
+            bench.act(bench.registry.operator_end(sid, bench.now))
+        bench.engine.deaf = False
+        for _ in range(4):
+            for invite in bench.of(sip.SendInvite):
+                session = invite.session
+                if session in self.over:
+                    continue
+                if session in self.answered:
+                    self.end_leg(session, sip.SessionEnded(session, sip.EndCause.BYE_ANSWERED, response=bench.response(0, 200)))
+                else:
+                    self.end_leg(session, sip.InviteFailed(session, sip.FailureCause.CANCELED, bench.response(0, 487)))
+            if self.caller_open:
+                self.end_caller(sip.EndCause.REJECTED if bench.of(sip.SendReject) else sip.EndCause.BYE_ANSWERED)
+            self.end_recordings()
+            bench.run(20.0)
+
+
+def _bye(cause: sip.EndCause) -> Request | None:
+    return Request("BYE", "sip:x", Headers([("Reason", "Q.850;cause=16")])) if cause is sip.EndCause.BYE_RECEIVED else None
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, 50))
+def test_any_order_of_events_ends_once_and_leaves_nothing__behaviour_2_7(first: int) -> None:
+    for seed in range(first, first + 50):
+        monkey = Monkey(seed)
+        for _ in range(monkey.rng.randint(5, 120)):
+            monkey.step()
+        deaf = monkey.bench.engine.deaf
+        monkey.finish()
+        bench = monkey.bench
+        where = f"seed {seed}: {bench.order()}"
+        assert bench.engine.complaints == [], where
+        if not deaf:
+            assert bench.engine.empty, where
+            assert not any(bench.registry.counts().values()), f"{where} {bench.registry.counts()}"
+        assert sum(not record.parent_sid for record in bench.records) == 1, where
+        told = Counter(record.sid for record in bench.records)
+        assert max(told.values()) == 1, where
+        over = [note for note in bench.notes if note.kind is Kind.OUTCOME and note.data.get("event") == "dial"]
+        dials = [note for note in bench.notes if note.data.get("verb") == "Dial"]
+        assert len(over) == len(dials), where
+        assert len(bench.web.of("action")) == sum(bool(note.data["action"]) for note in dials), where
+        finals = [name for name in bench.order() if name.isdigit() and int(name) >= 200]
+        assert len(finals) == 1, where
+        assert len([bye for bye in bench.of(sip.SendBye) if bye.session == IN]) <= 1, where
+        for action in bench.web.of("action"):
+            status = action["DialCallStatus"]
+            assert ("FailureReason" in action) == (status == "failed"), where
+            assert status != "completed" or "200" in bench.order(), where
+            assert "DialSipResponseCode" not in action or (int(action["DialSipResponseCode"]) >= 400 and status != "completed"), where
+            assert action["DialCallDuration"] == "0" or status in ("completed", "failed"), where
+            assert "DialCallSid" not in action or action["DialCallSid"] in told, where
