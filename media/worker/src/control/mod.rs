@@ -315,11 +315,7 @@ impl Control {
                 }
                 self.tell(event);
             }
-            Up::Loaded {
-                stream,
-                play,
-                prompts,
-            } => self.begin_play(stream, play, prompts),
+            Up::Loaded { stream, play, prompts } => self.begin_play(stream, play, prompts),
             Up::Stopped => {
                 self.stopped += 1;
                 // The writer ends last: the media threads leave it the ends of their recordings.
