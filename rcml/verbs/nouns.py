@@ -123,7 +123,6 @@ def parse_sip(element: Element, read: Reader, text: str) -> Sip | None:
         read.warning(outputs.BAD_URL, element.line, f"{shown(uri)} is no SIP URI")
     elif len(uri) > MAX_URI:
         read.error(outputs.BAD_URL, element.line, f"a SIP URI may have {MAX_URI} characters, this one has {len(uri)} and is not called")
-        return None
     username, password = element.get("username"), element.get("password")
     return Sip(element.line, uri, headers=headers, username=username, password=password, **_common(element, read))
 

@@ -43,16 +43,11 @@ class Asking:
         self._pending: Fetch | None = None
         self._fallback_tried = False
         self._statuses: set[str] = set()
-        self._callbacks: set[int] = set()
 
     @property
     def waits(self) -> bool:
         """A document is outstanding."""
         return self._pending is not None
-
-    @property
-    def callbacks_outstanding(self) -> bool:
-        return bool(self._callbacks)
 
     def facts(self, status: str) -> VoiceFacts:
         policy = self._desk.policy
@@ -91,7 +86,6 @@ class Asking:
 
         read: False when the call is over and the answer is not run any more.
         """
-        self._callbacks.discard(event.request)
         pending = self._pending
         if pending is None or event.request != pending.request:
             return None
@@ -136,8 +130,4 @@ class Asking:
         self._statuses.add(status)
         if application.status_callback:
             url, method = application.status_callback, application.status_callback_method
-            self._callbacks.add(self._desk.ask("status", url, method, voice_parameters(self.facts(status))).request)
-
-    def give_callbacks_up(self) -> None:
-        """The last one was waited for long enough."""
-        self._callbacks.clear()
+            self._desk.ask("status", url, method, voice_parameters(self.facts(status)))

@@ -109,7 +109,7 @@ class Call:
             and self.caller.gone
             and self.dial is None
             and self._wrapped_up
-            and (self._asking is None or not (self._asking.waits or self._asking.callbacks_outstanding))
+            and not self._desk.asks
             and not self._legs
             and not self._recorders
         )
@@ -174,8 +174,7 @@ class Call:
             self._media_failed("The media worker did not open a stream in time")
         if self._final_status_until is not None and now >= self._final_status_until:
             self._final_status_until = None
-            if self._asking is not None:
-                self._asking.give_callbacks_up()
+            self._desk.give_up_asking()
         return self._finish_input()
 
     def operator_end(self, now: float, code: int = CODE_OF_CANCELED, text: str = "Ended by the operator") -> list[Action]:
@@ -573,14 +572,14 @@ class Call:
         return self._desk.drain()
 
     def _wrap_up(self, ended: CallEnded) -> None:
-        """The last status callback, when no document is waited for any more; it is awaited for a while."""
-        if self._asking is None:
-            self._wrapped_up = True
-        elif not self._asking.waits:
-            self._wrapped_up = True
+        """The last status callback, when no document is waited for any more; what is asked then is awaited for a while."""
+        if self._asking is not None:
+            if self._asking.waits:
+                return
             self._asking.tell(ended.cause.value)
-            if self._asking.callbacks_outstanding:
-                self._final_status_until = self._desk.now + self.policy.final_status_wait_s
+        self._wrapped_up = True
+        if self._desk.asks:
+            self._final_status_until = self._desk.now + self.policy.final_status_wait_s
 
 
 def _reason_header(reason: str | None) -> sip.HeaderList:

@@ -52,6 +52,15 @@ class Desk:
         self.emit(request)
         return request
 
+    @property
+    def asks(self) -> bool:
+        """Some exchange with the application is not over."""
+        return bool(self._asked)
+
+    def give_up_asking(self) -> None:
+        """The answers that are still out were waited for long enough."""
+        self._asked.clear()
+
     def answered(self, event: Fetched) -> None:
         """Note what came of a request, whoever waits for it."""
         request, leg = self._asked.pop(event.request, (None, ""))

@@ -45,9 +45,7 @@ def test_plain_text_is_as_if_it_was_said__behaviour_1_7() -> None:
     assert give("Grüße".encode("cp850"), "text/plain; charset=cp850").verbs == (Say(1, "Grüße"),)
 
 
-@pytest.mark.parametrize(
-    ("body", "kind"), [("", "text/xml"), ("", ""), (" \r\n", "application/xml"), (" ", "text/plain")]
-)
+@pytest.mark.parametrize(("body", "kind"), [("", "text/xml"), ("", ""), (" \r\n", "application/xml"), (" ", "text/plain")])
 def test_no_body_is_a_document_without_verbs__behaviour_1_7(body: str, kind: str) -> None:
     document = give(body, kind)
     assert (document.url, document.verbs, document.notices) == (URL, (), ())

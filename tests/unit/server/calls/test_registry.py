@@ -7,7 +7,7 @@ from server.calls.policy import Application
 from sip.core import outputs as sip
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import VOICE, Bench, dial
+from tests.unit.server.calls.bench import IN, VOICE, Bench, dial
 
 ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 
@@ -44,6 +44,17 @@ def test_every_http_exchange_stands_in_the_timeline__issue_2() -> None:
     told = [str(note.data["purpose"]) for note in bench.notes if note.kind is Kind.HTTP]
     assert sorted(told) == ["action", "leg-status", "leg-status", "leg-status", "status", "status", "voice"]
     assert {note.leg for note in bench.notes if note.data.get("purpose") == "leg-status"} == {bench.leg(0)}
+
+
+def test_exchange_that_ends_after_the_call_stands_in_the_timeline_too__issue_2() -> None:
+    bench = Bench(dial('<Sip statusCallback="/leg">sip:alice@192.0.2.8</Sip>', ""))
+    bench.web.delay_s = 4.0
+    bench.fail(0, 486)
+    bench.give(sip.SessionEnded(IN, sip.EndCause.REJECTED))
+    assert bench.registry.counts()["lingering"] == 1
+    bench.run(5.0)
+    assert [note.data["purpose"] for note in bench.notes if note.kind is Kind.HTTP].count("leg-status") == 2
+    assert not any(bench.registry.counts().values())
 
 
 def test_forwarded_from_is_the_first_of_several_diversions__behaviour_1_2() -> None:

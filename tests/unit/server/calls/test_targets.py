@@ -1,0 +1,65 @@
+"""From a noun to the INVITE (behaviour.md 2.3, 2.4), with nouns as applications write them."""
+
+from __future__ import annotations
+
+from xml.sax.saxutils import escape, quoteattr
+
+import pytest
+
+from sip.core import outputs as sip
+from sip.core.endpoint import Endpoint
+from sip.message import parse_message
+from sip.settings import SipSettings
+from tests.unit.server.calls.bench import Bench, dial
+
+HERE = sip.Address("192.0.2.1", 5060)
+
+
+def invites(nouns: str, attributes: str = "") -> list[sip.SendInvite]:
+    return Bench(dial(nouns, attributes)).of(sip.SendInvite)
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [
+        ("1-444-555-6666", "14445556666"),
+        (" +1 (444) 555.6666 ", "+14445556666"),
+        ("*72#", "*72%23"),
+        ("client:alice", "client%3Aalice"),
+        ("１２３", "%EF%BC%91%EF%BC%92%EF%BC%93"),
+        ("12@evil.example.com", "12%40evilexamplecom"),
+        ("12>\u00a0<sip:x@y", "12%3E%3Csip%3Ax%40y"),
+    ],
+)
+def test_a_number_stays_within_the_user_part__behaviour_2_4(text: str, user: str) -> None:
+    (invite,) = invites(f"<Number>{escape(text)}</Number>")
+    assert invite.request_uri == f"sip:{user}@gw.example.com:5070"
+
+
+@pytest.mark.parametrize("caller_id", ["client:thomas", "+1 555 000", "a@b@c", "@", "sip:x", "é<>", "x@[::1]", "%", "tel:+1"])
+@pytest.mark.parametrize("noun", ["<Number>%41?X-A=%0d%0aVia: x</Number>", "<Sip>sip:a%40@[::1]:5060;lr?b=c</Sip>", "<Sip>h</Sip>"])
+def test_whatever_is_written_the_invite_can_be_sent__behaviour_2_3(caller_id: str, noun: str) -> None:
+    """The core refuses what is no URI by an exception, and a branch without an INVITE would wait for ever."""
+    for invite in invites(noun, f"callerId={quoteattr(caller_id)}"):
+        endpoint = Endpoint(SipSettings(), [sip.Listener("udp", HERE, HERE)], lambda size: b"\x01" * size)
+        for output in endpoint.command(invite, 1.0):
+            if isinstance(output, sip.Transmit):
+                assert parse_message(output.data)
+
+
+def test_headers_of_a_noun_go_into_the_invite_and_not_into_its_uri__behaviour_2_4() -> None:
+    (invite,) = invites("<Sip>sip:alice@192.0.2.8;transport=tcp?mycustomheader=foo&amp;X-Two=a%20b</Sip>")
+    assert invite.request_uri == "sip:alice@192.0.2.8;transport=tcp"
+    assert invite.headers[:2] == (("X-mycustomheader", "foo"), ("X-Two", "a b"))
+
+
+@pytest.mark.parametrize(("uri", "code"), [("a@" + "b" * 300, "414"), ("sip:", "404"), ("a b@c", "404")])
+def test_a_uri_that_cannot_be_called_fails_and_the_action_hears_of_it__behaviour_3_1(uri: str, code: str) -> None:
+    bench = Bench(dial(f"<Sip>{uri}</Sip>"))
+    bench.run(0.1)
+    assert bench.action["DialCallStatus"] == "failed" and "DialCallSid" not in bench.action
+    assert bench.order() == ["180", code]
+
+
+def test_same_destination_twice_is_two_branches__behaviour_2_11() -> None:
+    assert len(invites("<Sip>sip:a@192.0.2.8</Sip>" * 2)) == 2
