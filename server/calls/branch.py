@@ -273,9 +273,7 @@ class Branch:
         self.media.close()
         duration = self.duration_s
         self._status.tell("completed", duration)
-        facts = {"cause": ended.cause.value, "by": ended.by.value, "sip_status": ended.sip_status, "text": ended.text}
-        self._desk.note(Kind.OUTCOME, facts | {"duration_s": duration, "ring_duration_s": self.ring_duration_s}, self.sid)
-        self._desk.emit(
+        self._desk.ended(
             CallRecord(
                 sid=self.sid,
                 parent_sid=self._desk.call_sid,

@@ -33,6 +33,7 @@ from server.calls.caller import Caller
 from server.calls.desk import Action, Desk, reason_of, sip_reason
 from server.calls.dial import Dial
 from server.calls.legmedia import LegMedia
+from server.calls.mediafacts import facts_of
 from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE, CODE_WITHOUT_DIAL, DialResult, inbound_status
 from server.calls.outputs import By, CallEnded, CallRecord, Cause, Fetched, Json, Kind, Prepared
 from server.calls.party import InboundParty
@@ -54,7 +55,6 @@ class Call:
         self.caller = Caller(self._desk, invite.session, invite.request, invite.flow)
         self.created_at = now
         self.ended: CallEnded | None = None
-        self.ended_at: float | None = None
         self.dial: Dial | None = None
         self._asking: Asking | None = None
         self._legs: dict[str, tuple[Branch, Dial]] = {}  # by branch sid, until the branch is gone
@@ -256,6 +256,9 @@ class Call:
     # --- media ----------------------------------------------------------------------------------------------------
 
     def _media_event(self, event: engine.Event) -> None:
+        noted = facts_of(event)
+        if noted is not None:
+            self._desk.note(Kind.MEDIA, *noted)
         match event:
             case engine.Opened():
                 self._opened(event)
@@ -263,18 +266,12 @@ class Call:
                 leg = self._leg_media(event.stream)
                 if leg is not None:
                     leg.closed()
-                    counters = event.counters
-                    facts: dict[str, Json] = {"event": "closed", "packets_in": counters.packets_in, "packets_out": counters.packets_out}
-                    facts |= {"lost_in": counters.lost_in, "jitter_ms": round(counters.jitter_ms, 2), "strangers": counters.strangers}
-                    self._desk.note(Kind.MEDIA, facts, event.stream)
             case engine.PlayEnded():
                 self._play_ended(event)
             case engine.RecordingStarted():
                 for dial in self._dials():
                     dial.recording_started(event)
             case engine.RecordingEnded():
-                facts = {"event": "recorded", "recording": event.recording, "duration_ms": event.duration_ms, "reason": event.reason}
-                self._desk.note(Kind.MEDIA, facts | {"detail": event.detail})
                 for dial in self._dials():
                     dial.recording_ended(event)
             case engine.MediaTimeout():
@@ -283,12 +280,7 @@ class Call:
                 self._counted(event)
             case engine.Failed():
                 self._command_failed(event)
-            case engine.Latched() | engine.Stranger():
-                kind = "latched" if isinstance(event, engine.Latched) else "stranger"
-                self._desk.note(Kind.MEDIA, {"event": kind, "address": f"{event.address}:{event.port}"}, event.stream)
-            case engine.Digit():
-                self._desk.note(Kind.MEDIA, {"event": "digit", "duration_ms": event.duration_ms}, event.stream)
-            case engine.Welcome() | engine.Listing():
+            case engine.Latched() | engine.Stranger() | engine.Digit() | engine.Welcome() | engine.Listing():
                 pass
 
     def _dials(self) -> list[Dial]:
@@ -312,7 +304,6 @@ class Call:
             self._asking.ask_first(self._call_status())
 
     def _command_failed(self, event: engine.Failed) -> None:
-        self._desk.note(Kind.MEDIA, {"event": "failed", "op": event.op, "code": event.code, "reason": event.reason}, event.subject)
         sid = event.subject.split("-", 1)[0]
         leg = self._leg_media(sid)
         match event.op:
@@ -348,7 +339,6 @@ class Call:
     def _silence(self, event: engine.MediaTimeout) -> None:
         """One side is silent. The call is ended when both are; the counters tell whether the other still is."""
         leg = self._leg_media(event.stream)
-        self._desk.note(Kind.MEDIA, {"event": "media-timeout", "silent_ms": event.silent_ms}, event.stream)
         if leg is None or not self.policy.media_timeout_ends_call:
             return
         leg.fell_silent()
@@ -516,27 +506,14 @@ class Call:
 
     def _end(self, ended: CallEnded) -> None:
         self.ended = ended
-        self.ended_at = self._desk.now
         self._pause_until = self._held = self._open_until = None
         self._speaking.stop()
         if not self._departed:
             self._departed = True
             self._departed_status = ended.cause
-        duration = int(self._desk.now - self.created_at + 1e-6)
-        self._desk.note(
-            Kind.OUTCOME,
-            {
-                "event": "call",
-                "cause": ended.cause.value,
-                "by": ended.by.value,
-                "sip_status": ended.sip_status,
-                "text": ended.text,
-                "duration_s": duration,
-            },
-        )
         answered_at = self.caller.answered_at
         ring = int((answered_at if answered_at is not None else self._desk.now) - self.created_at + 1e-6)
-        self._desk.emit(
+        self._desk.ended(
             CallRecord(
                 sid=self.sid,
                 parent_sid="",
@@ -547,7 +524,7 @@ class Call:
                 created_at=self.created_at,
                 answered_at=answered_at,
                 ended_at=self._desk.now,
-                duration_s=duration,
+                duration_s=int(self._desk.now - self.created_at + 1e-6),
                 ring_duration_s=ring,
                 ended=ended,
                 sip_call_id=self.caller.invite.headers.get("Call-ID") or "",

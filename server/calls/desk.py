@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from media import engine
-from server.calls.outputs import Fetch, Fetched, Json, Kind, Note, Notification, Output, Parameters
+from server.calls.outputs import CallRecord, Fetch, Fetched, Json, Kind, Note, Notification, Output, Parameters
 from server.calls.policy import Policy
 from sip.core import outputs as sip
 from sip.message import Headers
@@ -79,6 +79,17 @@ class Desk:
         """A notification for the application's author; it stands in the timeline too."""
         self.emit(Notification(self.call_sid, self.now, code, level, message, url, line))
         self.note(Kind.NOTICE, {"code": code, "level": level, "message": message, "url": url, "line": line})
+
+    def ended(self, record: CallRecord) -> None:
+        """A leg, or the call, is over: its record goes out, and its outcome into the timeline."""
+        end = record.ended
+        facts: dict[str, Json] = {"cause": end.cause.value, "by": end.by.value, "sip_status": end.sip_status, "text": end.text}
+        facts |= {"duration_s": record.duration_s, "ring_duration_s": record.ring_duration_s}
+        if record.sid == self.call_sid:
+            self.note(Kind.OUTCOME, {"event": "call"} | facts)
+        else:
+            self.note(Kind.OUTCOME, facts, record.sid)
+        self.emit(record)
 
     def session_headers(self, sid: str) -> sip.HeaderList:
         """The three headers that every message of ours on a leg carries (behaviour.md 1.1)."""

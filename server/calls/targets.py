@@ -9,7 +9,7 @@ from server.calls.destination import Destination, Placed
 from server.calls.outcome import CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE
 from sip.core.outputs import Credentials, HeaderList
 from sip.errors import ParseError
-from sip.message.uri import Uri, escape_user, parse_uri
+from sip.message.uri import Uri, escape_user, parse_uri, unescape_user
 
 MAX_URI = 255  # characters, behaviour.md 2.4
 MAX_HEADERS = 1024
@@ -107,18 +107,23 @@ class Targets:
             headers=noun.headers,
             credentials=credentials,
         )
-        return Placed([destination], from_user, uri.user or uri.host)
+        return Placed([destination], from_user, unescape_user(uri.user or "") or uri.host)
 
     def _identity(self, caller_id: str | None, caller: CallerIdentity, host: str) -> tuple[str, str | None, str]:
         """From URI, display name, and the user part for the records (behaviour.md 2.3)."""
         if caller_id is None:
-            return str(Uri("sip", escape_user(caller.user), None, host, None, {}, ())), caller.display, caller.user
+            return _from(caller.user, host), caller.display, caller.user
         text = caller_id.strip()
         if "@" in text:
             try:
                 uri = parse_uri(text if text.startswith(("sip:", "sips:")) else f"sip:{text}")
             except ParseError:
-                return str(Uri("sip", escape_user(text), None, host, None, {}, ())), None, text
-            return str(uri), None, uri.user or text
+                return _from(text, host), None, text
+            return str(uri), None, unescape_user(uri.user or "") or text
         user = text.removeprefix("client:")
-        return str(Uri("sip", escape_user(user), None, host, None, {}, ())), None, user
+        return _from(user, host), None, user
+
+
+def _from(user: str, host: str) -> str:
+    """The URI of a From; without a user for a caller that has none (RFC 3261 25.1: a userinfo is never empty)."""
+    return str(Uri("sip", escape_user(user) or None, None, host, None, {}, ()))

@@ -46,6 +46,7 @@ class Bench:
         outbound: Outbound | None = CARRIER,
         rcml: RcmlSettings | None = None,
         broken_prompts: tuple[str, ...] = (),
+        caller: str = '"Bob" <sip:bob@192.0.2.7>;tag=1',
         before: Callable[[Bench], None] | None = None,
         **policy: object,
     ) -> None:
@@ -85,7 +86,7 @@ class Bench:
         body = sdp("192.0.2.7") if offer is None else offer
         headers = [
             ("Via", "SIP/2.0/UDP 192.0.2.7;branch=z9hG4bK1"),
-            ("From", '"Bob" <sip:bob@192.0.2.7>;tag=1'),
+            ("From", caller),
             ("To", "<sip:2222@192.0.2.1>"),
             ("Call-ID", "call-1"),
             ("CSeq", "1 INVITE"),

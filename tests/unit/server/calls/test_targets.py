@@ -12,6 +12,7 @@ from sip.message import parse_message
 from sip.settings import SipSettings
 from tests.unit.server.calls.bench import Bench, dial
 
+ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 HERE = sip.Address("192.0.2.1", 5060)
 
 
@@ -63,3 +64,16 @@ def test_a_uri_that_cannot_be_called_fails_and_the_action_hears_of_it__behaviour
 
 def test_same_destination_twice_is_two_branches__behaviour_2_11() -> None:
     assert len(invites("<Sip>sip:a@192.0.2.8</Sip>" * 2)) == 2
+
+
+def test_a_caller_without_a_user_has_none_in_from__rfc3261_25_1() -> None:
+    anonymous = Bench(dial(ONE, ""), caller="<sip:192.0.2.7>;tag=1")
+    assert [invite.from_uri for invite in anonymous.of(sip.SendInvite)] == ["sip:server.example.com"]
+    assert [invite.from_uri for invite in invites(ONE, 'callerId="client:"')] == ["sip:server.example.com"]
+
+
+def test_escapes_are_undone_in_what_applications_are_told__behaviour_decision_14() -> None:
+    bench = Bench(dial('<Sip statusCallback="/leg">sip:a%40b@192.0.2.8</Sip>', 'callerId="x%23@192.0.2.9"'))
+    (invite,) = bench.of(sip.SendInvite)
+    assert (invite.request_uri, invite.from_uri) == ("sip:a%40b@192.0.2.8", "sip:x%23@192.0.2.9")
+    assert (bench.web.of("leg-status")[0]["From"], bench.web.of("leg-status")[0]["To"]) == ("x#", "a@b")

@@ -1,0 +1,30 @@
+"""What the timeline says of the media engine's events."""
+
+from __future__ import annotations
+
+from media import engine
+from server.calls.outputs import Json
+
+
+def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:
+    """The data of a MEDIA entry and the leg that it belongs to ("" for the call); None for what nobody needs to read."""
+    match event:
+        case engine.Closed(stream=stream, counters=counters):
+            facts: dict[str, Json] = {"event": "closed", "packets_in": counters.packets_in, "packets_out": counters.packets_out}
+            facts |= {"lost_in": counters.lost_in, "jitter_ms": round(counters.jitter_ms, 2), "strangers": counters.strangers}
+            return facts, stream
+        case engine.RecordingEnded():
+            facts = {"event": "recorded", "recording": event.recording, "duration_ms": event.duration_ms}
+            return facts | {"reason": event.reason, "detail": event.detail}, ""
+        case engine.MediaTimeout(stream=stream, silent_ms=silent_ms):
+            return {"event": "media-timeout", "silent_ms": silent_ms}, stream
+        case engine.Failed():
+            leg = event.subject.split("-", 1)[0]  # a play or a bridge is named after its leg
+            return {"event": "failed", "op": event.op, "code": event.code, "reason": event.reason}, leg if leg.startswith("CA") else ""
+        case engine.Latched(stream=stream) | engine.Stranger(stream=stream):
+            kind = "latched" if isinstance(event, engine.Latched) else "stranger"
+            return {"event": kind, "address": f"{event.address}:{event.port}"}, stream
+        case engine.Digit(stream=stream, duration_ms=duration_ms):
+            return {"event": "digit", "duration_ms": duration_ms}, stream  # not which: it may be a PIN
+        case engine.Opened() | engine.PlayEnded() | engine.RecordingStarted() | engine.StreamStats() | engine.Welcome() | engine.Listing():
+            return None
