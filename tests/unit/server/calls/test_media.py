@@ -193,6 +193,19 @@ def test_late_recording_does_not_hold_a_call_whose_worker_died__behaviour_7() ->
     assert not any(bench.registry.counts().values())
 
 
+def test_recording_of_a_worker_that_died_is_kept__issue_2() -> None:
+    """A WAV is valid after the worker was killed: it must not lie about without an owner."""
+    bench = Bench(dial(ONE, RECORDED))
+    bench.answer(0)
+    bench.run(5.0)
+    bench.engine.die(bench.now)
+    bench.run(2.0)
+    (recording,) = bench.recordings
+    assert recording.duration_ms == 5000 and recording.path == f"/rec/{recording.sid}.wav"
+    assert bench.action["DialCallStatus"] == "failed" and bench.action["RecordingUrl"].endswith(f"/{recording.sid}.wav")
+    assert [item.code for item in bench.notifications] == [13610]
+
+
 def test_recording_that_stopped_early_is_kept_and_noted__issue_2() -> None:
     bench = Bench(dial(ONE, RECORDED))
     bench.answer(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from server.calls.outputs import Cause
 from server.calls.policy import Application
 from server.calls.targets import Outbound
@@ -222,3 +224,39 @@ def test_a_hundred_nouns_ring_and_one_wins__behaviour_2_11() -> None:
     bench.give(sip.SessionEnded(IN, sip.EndCause.BYE_ANSWERED))
     bench.run(6.0)
     assert len(bench.records) == 101 and not any(bench.registry.counts().values())
+
+
+# --- what an unanswered caller gets at the end (docs/rcml.md) -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("after", "code"),
+    [("<Hangup/>", "408"), ("<Pause/><Hangup/>", "408"), ("<Reject reason='busy'/>", "486"), ("<Play>ftp://x/</Play>", "500")],
+)
+def test_the_end_after_a_dial_that_timed_out__decision_12(after: str, code: str) -> None:
+    bench = Bench(dial(ONE, 'timeout="3"', after))
+    bench.run(5.0)
+    assert bench.order()[-1] == code or bench.order()[-2:] == [code, "CANCEL"]
+
+
+def test_action_that_is_no_url_ends_the_call_with_the_dial__decision_11() -> None:
+    bench = Bench(dial(ONE, 'action="http://a b/"', NEXT))
+    assert [(item.code, item.line) for item in bench.notifications] == [(11100, 1)]
+    bench.fail(0, 486)
+    assert bench.order() == ["180", "INVITE", "486"]
+
+
+def test_a_conference_is_answered_and_fails_until_there_are_any__issue_2() -> None:
+    bench = Bench(dial("<Conference>room</Conference>"))
+    bench.run(0.1)
+    assert bench.order() == ["180", "200", "BYE"] and 11008 in [item.code for item in bench.notifications]
+    assert bench.action["DialCallStatus"] == "failed" and "DialCallSid" not in bench.action
+
+
+def test_fork_timeout_reports_the_first_noun_that_rang_not_the_first_to_ring__behaviour_3_3() -> None:
+    bench = Bench(dial(TWO, f'action="{ACTION}" timeout="3"'))
+    bench.progress(1)
+    bench.fail(1, 486)
+    bench.progress(0)
+    bench.run(3.5)
+    assert bench.action["DialCallStatus"] == "no-answer" and bench.action["DialCallSid"] == bench.leg(0)
