@@ -1,5 +1,7 @@
 //! The golden frames that the tests of both sides of the protocol read. See `tests/unit/media/test_engine_frames.py`.
 
+#![allow(clippy::expect_used)] // a test that cannot go on says where
+
 use std::path::Path;
 
 use dialplane_media::protocol::{decode_command, encode, Command, Event};
