@@ -14,6 +14,9 @@ pub const MAX_PACKET_MS: u32 = 120;
 /// Room that an encoded packet may need: the largest single frame (RFC 6716 3.4).
 pub const MAX_OCTETS: usize = 1275;
 
+/// Bit/s that copies for FEC need beside the packets themselves.
+const COPIES: i32 = 4000;
+
 /// What a peer asks of us as its sender: format parameters of RFC 7587 6.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wishes {
@@ -87,7 +90,11 @@ pub fn units(payload: &[u8]) -> Option<u32> {
 
 /// Samples to packets.
 #[derive(Debug)]
-pub struct Encoder(opus::Encoder);
+pub struct Encoder {
+    encoder: opus::Encoder,
+    bitrate: i32,
+    fec: bool,
+}
 
 impl Encoder {
     /// An encoder for mono audio of `rate_hz` (see `is_rate`). `complexity`: 0 (cheapest) to 10.
@@ -101,7 +108,7 @@ impl Encoder {
             24_000..48_000 => opus::Bandwidth::Superwideband,
             _ => opus::Bandwidth::Fullband,
         };
-        // The upper half of what RFC 7587 3.1.1 recommends for speech at each bandwidth: the copies for FEC fit in.
+        // What RFC 7587 3.1.1 recommends for speech at each bandwidth, from the upper half of it.
         let bitrate = match rate_hz {
             0..16_000 => 16_000,
             16_000..24_000 => 24_000,
@@ -111,26 +118,32 @@ impl Encoder {
         let bitrate = wishes.max_bitrate.map_or(bitrate, |most| bitrate.min(most));
         encoder.set_complexity(i32::from(complexity.min(10))).ok()?;
         encoder.set_max_bandwidth(bandwidth).ok()?;
-        encoder.set_bitrate(Bitrate::Bits(bitrate as i32)).ok()?;
         encoder.set_vbr(!wishes.constant_bitrate).ok()?;
         encoder.set_dtx(wishes.dtx).ok()?;
         encoder.set_inband_fec(wishes.fec).ok()?;
-        let mut encoder = Self(encoder);
-        // Copies are only sent where loss is expected; until the peer's reports say more, a little is.
-        encoder.expect_loss(5);
+        let mut encoder = Self {
+            encoder,
+            bitrate: bitrate as i32,
+            fec: wishes.fec,
+        };
+        encoder.expect_loss(0);
         Some(encoder)
     }
 
-    /// How many packets of a hundred the peer is likely to miss, from its reports.
+    /// How many packets of a hundred the peer is likely to miss, from its reports. Copies for FEC cost half as much again as
+    /// the encoding itself, so they are made only while there is loss.
     pub fn expect_loss(&mut self, percent: u8) {
-        // Only a value out of range could fail.
-        let _ = self.0.set_packet_loss_perc(i32::from(percent.min(100)));
+        // Without these, libopus finds no room for copies at 8 kHz.
+        let for_copies = if self.fec && percent > 0 { COPIES } else { 0 };
+        // Only values out of range could fail.
+        let _ = self.encoder.set_bitrate(Bitrate::Bits(self.bitrate + for_copies));
+        let _ = self.encoder.set_packet_loss_perc(i32::from(percent.min(100)));
     }
 
     /// Encode one frame of 10, 20, 40 or 60 ms. Returns the packet's length; None for a frame of another length or too
     /// little room. A packet of one or two octets need not be sent: discontinuous transmission (RFC 7587 3.1.3).
     pub fn encode(&mut self, samples: &[i16], out: &mut [u8]) -> Option<usize> {
-        self.0.encode(samples, out).ok()
+        self.encoder.encode(samples, out).ok()
     }
 }
 
@@ -274,24 +287,25 @@ mod tests {
     }
 
     /// Loses every tenth packet; gives the SNR of what is heard against what is heard without loss.
-    fn with_loss(fec: bool, use_it: bool) -> f64 {
-        let said = voice(5, 16_000, 16_000 * 6);
+    fn with_loss(rate_hz: u32, fec: bool, use_it: bool) -> f64 {
+        let frame = rate_hz as usize / 50;
+        let said = voice(5, rate_hz, frame * 300);
         let wishes = Wishes {
             fec,
             ..Wishes::default()
         };
-        let mut encoder = Encoder::new(16_000, &wishes, 5).expect("an encoder");
+        let mut encoder = Encoder::new(rate_hz, &wishes, 5).expect("an encoder");
         encoder.expect_loss(10);
-        let packets = encode_all(&mut encoder, &said, 320);
-        let whole = decode_all(&mut Decoder::new(16_000).expect("a decoder"), &packets);
-        let mut decoder = Decoder::new(16_000).expect("a decoder");
+        let packets = encode_all(&mut encoder, &said, frame);
+        let whole = decode_all(&mut Decoder::new(rate_hz).expect("a decoder"), &packets);
+        let mut decoder = Decoder::new(rate_hz).expect("a decoder");
         let mut heard = Vec::new();
         let mut room = [0; 1920];
         for (index, packet) in packets.iter().enumerate() {
             if index % 10 == 9 {
                 let next = packets.get(index + 1).filter(|_| use_it);
-                decoder.conceal(next.map(Vec::as_slice), &mut room[..320]);
-                heard.extend_from_slice(&room[..320]);
+                decoder.conceal(next.map(Vec::as_slice), &mut room[..frame]);
+                heard.extend_from_slice(&room[..frame]);
             } else {
                 let count = decoder.decode(packet, &mut room).expect("a packet");
                 heard.extend_from_slice(&room[..count]);
@@ -303,15 +317,17 @@ mod tests {
 
     #[test]
     fn the_copy_in_the_next_packet_repairs_better_than_concealment__rfc6716_2_1_7() {
-        let (repaired, concealed) = (with_loss(true, true), with_loss(true, false));
-        println!(
-            "repaired {repaired:.1} dB, concealed {concealed:.1} dB, without fec {:.1} dB",
-            with_loss(false, true)
-        );
-        assert!(
-            repaired > concealed + 3.0,
-            "repaired {repaired:.1} dB, concealed {concealed:.1} dB"
-        );
+        for rate_hz in [8000, 16_000] {
+            let (repaired, concealed) = (with_loss(rate_hz, true, true), with_loss(rate_hz, true, false));
+            let without = with_loss(rate_hz, false, true);
+            println!(
+                "{rate_hz} Hz: repaired {repaired:.1} dB, concealed {concealed:.1} dB, without fec {without:.1} dB"
+            );
+            assert!(
+                repaired > concealed + 3.0,
+                "{rate_hz} Hz: repaired {repaired:.1} dB, concealed {concealed:.1} dB"
+            );
+        }
     }
 
     #[test]
@@ -351,9 +367,10 @@ mod tests {
                 fec: true,
                 ..Wishes::default()
             },
-            0,
+            5,
         )
         .expect("an encoder");
+        encoder.expect_loss(20);
         let packets = encode_all(&mut encoder, &said, 160);
         let mut decoder = Decoder::new(8000).expect("a decoder");
         decode_all(&mut decoder, &packets[..50]);
