@@ -3,7 +3,8 @@
 //! The peer hears one SSRC whose sequence numbers and timestamps never jump. A *source* is whatever feeds the stream at
 //! the moment. While one bridged source goes on, its own numbers pass with a constant offset, so that its losses and
 //! pauses stay visible to the peer's jitter buffer. When the source changes, new offsets are chosen so that the sequence
-//! goes on by one and the timestamp by the time that passed, and the first packet carries the marker.
+//! goes on by one and the timestamp by the time that passed, and the first packet carries the marker. The same is done when
+//! packets were withheld on purpose (hold): the peer must not take them for lost.
 //! Source: RFC 3550 5.1, 7.1 (a translator that renumbers), RFC 3551 4.1 (marker at the start of a talk spurt).
 
 use crate::clock::{samples, Nanos};
@@ -42,6 +43,8 @@ pub struct Sending {
     sequence_offset: u16,
     timestamp_offset: u32,
     last_in: (u16, u32),
+    /// Packets of the bridged source were withheld since the last one that was sent.
+    withheld: bool,
 }
 
 impl Sending {
@@ -59,6 +62,7 @@ impl Sending {
             sequence_offset: 0,
             timestamp_offset: 0,
             last_in: (0, 0),
+            withheld: false,
         }
     }
 
@@ -73,6 +77,11 @@ impl Sending {
             .wrapping_add(samples(now.saturating_sub(self.sent_at), rate_hz) as u32)
     }
 
+    /// A bridged packet is not sent although it came: what is sent next follows the last one without a gap in the numbers.
+    pub fn withhold(&mut self) {
+        self.withheld = true;
+    }
+
     /// The header of a bridged packet as the peer shall see it; None when it comes too late to be told apart from what
     /// was sent before its source took over.
     pub fn relay(
@@ -84,7 +93,7 @@ impl Sending {
         rate_hz: u32,
     ) -> Option<Stamp> {
         let mut marker = packet.marker;
-        if self.source != Some(source) || self.begins_anew(packet, rate_hz) {
+        if self.source != Some(source) || self.withheld || self.begins_anew(packet, rate_hz) {
             let timestamp = self.begin(source, now, rate_hz);
             self.sequence_offset = self.next_sequence.wrapping_sub(packet.sequence);
             self.timestamp_offset = timestamp.wrapping_sub(packet.timestamp);
@@ -167,6 +176,7 @@ impl Sending {
             self.timestamp
         };
         self.source = Some(source);
+        self.withheld = false;
         self.floor = self.next_sequence;
         timestamp
     }
@@ -247,6 +257,24 @@ mod tests {
             .relay(B, &packet(7001, 259), 0, ms(60), 8000)
             .expect("second of B");
         assert_eq!((stamp.sequence, stamp.timestamp, stamp.marker), (3, 160 + 360, false));
+    }
+
+    #[test]
+    fn what_is_withheld_is_not_lost__rfc3550_5_1() {
+        let mut sending = Sending::new(9, 0, 0);
+        sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
+        for _ in 51..100 {
+            sending.withhold();
+        }
+        let after = sending
+            .relay(A, &packet(100, 8000), 0, ms(1000), 8000)
+            .expect("resumed");
+        assert_eq!((after.sequence, after.timestamp, after.marker), (1, 8000, true));
+        let lost_one = sending.relay(A, &packet(102, 8320), 0, ms(1040), 8000).expect("next");
+        assert_eq!(
+            (lost_one.sequence, lost_one.timestamp, lost_one.marker),
+            (3, 8320, false)
+        );
     }
 
     #[test]

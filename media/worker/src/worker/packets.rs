@@ -93,7 +93,11 @@ impl Worker {
         let Some(mate) = self.streams.get_mut(mate) else {
             return;
         };
-        if lane.passage == Passage::Drop || !mate.takes_bridged_audio() {
+        if lane.passage == Passage::Drop {
+            return;
+        }
+        if !mate.takes_bridged_audio() {
+            mate.sending.withhold();
             return;
         }
         let source = Source::Bridged {
