@@ -1,0 +1,289 @@
+//! What must hold for any octets, one function each. libFuzzer drives them (`fuzz_targets`), and so does a test that needs
+//! nothing but a stable compiler (`tests/fuzz_smoke.rs`). A panic is a find.
+
+use dialplane_media::clock::{Nanos, MILLISECOND};
+use dialplane_media::codec::audio::{Coding, Decoder, MAX_SAMPLES};
+use dialplane_media::codec::cn::Noise;
+use dialplane_media::dtmf;
+use dialplane_media::protocol::{decode_command, encode, FrameReader, MAX_FRAME};
+use dialplane_media::quality::losses::Watch;
+use dialplane_media::quality::xr::read_voip_metrics;
+use dialplane_media::reception::Reception;
+use dialplane_media::rtcp::{self, Item};
+use dialplane_media::rtp::{self, Packet, HEADER};
+use dialplane_media::sending::{Sending, Source};
+use dialplane_media::srtp::{Inbound, Keys, Outbound, Refused, Suite, MAX_TRAILER};
+use dialplane_media::wav;
+
+type Harness = fn(&[u8]);
+
+/// All of them by name: the names of the targets and of the folders of the corpus.
+pub const ALL: [(&str, Harness); 7] = [
+    ("rtp", rtp),
+    ("rtcp", rtcp),
+    ("srtp", srtp),
+    ("dtmf", dtmf),
+    ("frames", frames),
+    ("wav", wav),
+    ("codecs", codecs),
+];
+
+/// Cut the input into pieces, each behind an octet that tells its length.
+fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (&length, rest) = data.split_first()?;
+        let (piece, rest) = rest.split_at(usize::from(length).min(rest.len()));
+        data = rest;
+        Some(piece)
+    })
+}
+
+/// Any datagrams in a row are packets that lie within themselves, or none; what counts and renumbers them keeps its counts.
+pub fn rtp(data: &[u8]) {
+    let (mut reception, mut sending, mut watch) = (Reception::default(), Sending::new(1, 2, 3), Watch::default());
+    let mut heard = 0;
+    for (index, datagram) in pieces(data).enumerate() {
+        let now = index as Nanos * 20 * MILLISECOND;
+        rtp::is_rtcp(datagram);
+        let Some(packet) = rtp::parse(datagram) else {
+            continue;
+        };
+        let Packet { payload, .. } = &packet;
+        assert!(HEADER <= payload.start && payload.start <= payload.end && payload.end <= datagram.len());
+        heard += 1;
+        watch.note(packet.sequence);
+        reception.note(&packet, now, 8000);
+        if index % 5 == 4 {
+            reception.report();
+        }
+        let source = Source::Bridged {
+            stream: 0,
+            ssrc: packet.ssrc,
+        };
+        if let Some(stamp) = sending.relay(source, &packet, 8, now, 8000) {
+            let mut head = [0; HEADER];
+            rtp::write(&mut head, stamp);
+            let read = rtp::parse(&head).expect("what we write can be read");
+            assert_eq!((read.sequence, read.ssrc), (stamp.sequence, 1));
+        }
+    }
+    assert!(sending.packets <= heard);
+    let losses = watch.take();
+    assert!(losses.gaps <= losses.lost && losses.lost <= losses.expected);
+    assert!(reception.jitter_ms().is_finite());
+}
+
+/// Any datagram is told as items that fit into it; what its blocks say of a round trip is sane.
+pub fn rtcp(data: &[u8]) {
+    let mut items = 0;
+    let whole = rtcp::parse(data, |item| {
+        items += 1;
+        if let Item::Block(block) = item {
+            if let Some(trip) = rtcp::round_trip_ms(&block, 0x8000_0000) {
+                assert!((0.0..60_000.0).contains(&trip));
+            }
+        }
+    });
+    assert!(items <= data.len() / 4 && (items == 0 || data.len() >= 8));
+    assert!(!whole || data.len() % 4 == 0);
+    read_voip_metrics(data, |metrics| assert!((0.0..1.0).contains(&metrics.loss)));
+}
+
+fn keys(suite: Suite, first: u8) -> Keys {
+    let master: Vec<u8> = (0..suite.key_len() + suite.salt_len())
+        .map(|index| first.wrapping_add(index as u8))
+        .collect();
+    Keys::new(suite, &master).expect("keys of the right length")
+}
+
+/// What was protected comes back once; what was not, or was changed on its way, is refused and left alone.
+///
+/// The first octet chooses the suite. Of each piece the first octet tells what to do with the rest, the second what to change.
+pub fn srtp(data: &[u8]) {
+    let Some((&choice, data)) = data.split_first() else {
+        return;
+    };
+    let suite = Suite::ALL[usize::from(choice) % Suite::ALL.len()];
+    let mut ours = keys(suite, 1);
+    if choice & 0x80 != 0 {
+        ours = ours.with_identifier(&[choice]).expect("a short identifier");
+    }
+    let (mut outbound, mut inbound) = (Outbound::new(&ours), Inbound::new(&ours));
+    for piece in pieces(data) {
+        let [act, change, packet @ ..] = piece else {
+            continue;
+        };
+        let control = act & 1 != 0;
+        let mut buffer = packet.to_vec();
+        if act & 2 != 0 {
+            // As it came: nobody who lacks the key can make a packet.
+            let refused = if control {
+                inbound.unprotect_control(&mut buffer, 0)
+            } else {
+                inbound.unprotect(&mut buffer, 0)
+            };
+            assert!(refused.is_err());
+            assert_eq!(buffer, packet);
+            continue;
+        }
+        if act & 4 != 0 {
+            ours = keys(suite, *change);
+            outbound.rekey(&ours);
+            inbound.rekey(&ours, 0);
+        }
+        buffer.resize(packet.len() + MAX_TRAILER, 0);
+        let protected = if control {
+            outbound.protect_control(&mut buffer, packet.len())
+        } else {
+            outbound.protect(&mut buffer, packet.len())
+        };
+        let Ok(length) = protected else {
+            assert_eq!(&buffer[..packet.len()], packet);
+            continue;
+        };
+        buffer.truncate(length);
+        if act & 8 != 0 {
+            let mut changed = buffer.clone();
+            let place = usize::from(*change) % length;
+            changed[place] ^= 1 << (act >> 5);
+            let wrong = changed.clone();
+            let opened = if control {
+                inbound.unprotect_control(&mut changed, 0)
+            } else {
+                inbound.unprotect(&mut changed, 0)
+            };
+            assert!(opened.is_err());
+            assert_eq!(changed, wrong);
+        }
+        let sent = buffer.clone();
+        let opened = if control {
+            inbound.unprotect_control(&mut buffer, 0)
+        } else {
+            inbound.unprotect(&mut buffer, 0)
+        };
+        match opened {
+            Ok(plain) => {
+                assert_eq!(&buffer[..plain], packet);
+                let mut again = sent;
+                let repeated = if control {
+                    inbound.unprotect_control(&mut again, 0)
+                } else {
+                    inbound.unprotect(&mut again, 0)
+                };
+                assert!(repeated.is_err());
+            }
+            // A first packet far into the sequence, behind a roll-over that was not seen.
+            Err(refused) => assert!(matches!(
+                refused,
+                Refused::Unauthentic | Refused::Late | Refused::Replayed
+            )),
+        }
+    }
+}
+
+/// Any packets, at any times, are presses of keys that exist; each packet tells two at most. Any string is spelt out in
+/// steps that end, or refused.
+pub fn dtmf(data: &[u8]) {
+    let (mut receiver, mut now, mut timestamp) = (dtmf::Receiver::default(), 0, 0_u32);
+    let known = |press: dtmf::Press| assert!(dtmf::event_of(press.key).is_some());
+    for packet in data.chunks(8) {
+        let Some(body) = dtmf::Body::parse(packet) else {
+            break;
+        };
+        let [.., a, b, c, d] = *packet else {
+            break;
+        };
+        now += Nanos::from(a) * 5 * MILLISECOND;
+        timestamp = timestamp.wrapping_add(u32::from_be_bytes([b, 0, c, d]));
+        let rate_hz = if c & 1 == 0 { 8000 } else { 48_000 };
+        receiver
+            .note(body, timestamp, now, rate_hz)
+            .into_iter()
+            .flatten()
+            .for_each(known);
+        if d & 1 == 0 {
+            receiver.expire(now).into_iter().for_each(known);
+        }
+    }
+    let mut sender = dtmf::Sender::default();
+    let text = String::from_utf8_lossy(&data[..data.len().min(32)]);
+    let tone_ms = data.first().map_or(100, |&octet| 20 * u32::from(octet));
+    if sender.push(&text, tone_ms, tone_ms).is_ok() {
+        let mut steps = 0;
+        while sender.step(8000).is_some() {
+            steps += 1;
+            assert!(steps < 200_000, "a string that never ends");
+        }
+        assert!(sender.is_idle());
+    }
+}
+
+/// Any octets on the controller's socket are frames, however they are cut; what a frame says is said again the same.
+pub fn frames(data: &[u8]) {
+    let mut reader = FrameReader::default();
+    for piece in pieces(data) {
+        reader.push(piece);
+        loop {
+            match reader.next_frame() {
+                Ok(Some(body)) => command(body),
+                Ok(None) => break,
+                Err(oversize) => {
+                    assert!(oversize.0 > MAX_FRAME);
+                    return;
+                }
+            }
+        }
+    }
+    command(data);
+}
+
+fn command(body: &[u8]) {
+    match decode_command(body) {
+        Ok(command) => {
+            let frame = encode(&command);
+            assert_eq!(decode_command(&frame[4..]).as_ref(), Ok(&command));
+            let _ = command.op_and_subject();
+        }
+        Err(failed) => assert!(failed.code == "frame" && failed.op.len() <= 64),
+    }
+}
+
+/// Any file is the samples of a prompt, no more than it has octets for, or refused.
+pub fn wav(data: &[u8]) {
+    if let Ok(samples) = wav::samples(data) {
+        assert!(2 * samples.len() <= data.len());
+    }
+    let head = wav::header(1, data.len() as u64);
+    let ours = [&head[..], data].concat();
+    assert_eq!(wav::samples(&ours).map(|samples| samples.len()), Ok(data.len() / 2));
+}
+
+/// Any payloads are audio that fits its buffer, or damaged. The first octet chooses the codec.
+pub fn codecs(data: &[u8]) {
+    const CODECS: [(&str, u32, u8); 6] = [
+        ("PCMU", 8000, 1),
+        ("PCMA", 8000, 1),
+        ("G722", 8000, 1),
+        ("opus", 48_000, 2),
+        ("L16", 16_000, 2),
+        ("L16", 44_100, 1),
+    ];
+    let Some((&choice, data)) = data.split_first() else {
+        return;
+    };
+    let (name, clock_rate_hz, channels) = CODECS[usize::from(choice) % CODECS.len()];
+    let coding = Coding::find(name, clock_rate_hz, channels, "").expect("a codec that we have");
+    let mut decoder = Decoder::new(coding, 8000).expect("memory");
+    let mut out = vec![0; MAX_SAMPLES];
+    let mut payloads = pieces(data).peekable();
+    while let Some(payload) = payloads.next() {
+        coding.units(payload);
+        match decoder.decode(payload, &mut out) {
+            Some(count) => assert!(count <= MAX_SAMPLES),
+            None => decoder.conceal(payloads.peek().copied(), &mut out[..160]),
+        }
+        if let Some(noise) = Noise::parse(payload) {
+            assert!(noise.below_overload_db <= 127);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The harnesses of `fuzz/` on a stable compiler: every file of their corpora, then changed ones for a while.
+//!
+//! `FUZZ_SECONDS` for each harness (default 1); `FUZZ_SEED` for other changes. A find prints the octets that led to it.
+
+#[path = "../fuzz/harness.rs"]
+mod harness;
+
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use dialplane_media::random::Random;
+
+const LONGEST: u64 = 2048;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+fn corpus(name: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("a corpus")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read(file).expect("a file")).collect()
+}
+
+/// One to four small changes, of the kinds that break parsers.
+fn change(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
+    const TELLING: [u8; 8] = [0, 1, 0x7F, 0x80, 0xFF, 0x90, 0xC8, 4];
+    let mut octets = seed.to_vec();
+    for _ in 0..1 + random.below(4) {
+        let at = random.below(octets.len() as u64 + 1) as usize;
+        match (random.below(7), octets.get_mut(at)) {
+            (0, Some(octet)) => *octet ^= 1 << random.below(8),
+            (1, Some(octet)) => *octet = TELLING[random.below(8) as usize],
+            (2, Some(octet)) => *octet = octet.wrapping_add(random.below(5) as u8).wrapping_sub(2),
+            (3, _) => octets.truncate(at),
+            (4, _) => octets.insert(at, random.next() as u8),
+            (5, Some(_)) => {
+                octets.remove(at);
+            }
+            (6, _) => {
+                let from = random.below(other.len() as u64 + 1) as usize;
+                octets.truncate(at);
+                octets.extend_from_slice(&other[from..]);
+            }
+            _ => octets.push(random.next() as u8),
+        }
+    }
+    octets.truncate(LONGEST as usize);
+    octets
+}
+
+fn run(name: &str, harness: fn(&[u8]), octets: &[u8]) {
+    if catch_unwind(|| harness(octets)).is_err() {
+        let shown: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        panic!("{name} fails for {shown}");
+    }
+}
+
+fn drive(name: &str) {
+    let (_, harness) = harness::ALL
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .expect("a harness");
+    let mut seeds = corpus(name);
+    assert!(seeds.len() >= 3, "{name} has no corpus");
+    for seed in &seeds {
+        run(name, harness, seed);
+    }
+    seeds.push(Vec::new());
+    let mut random = Random::new(number("FUZZ_SEED", 1));
+    let until = Instant::now() + Duration::from_secs(number("FUZZ_SECONDS", 1));
+    let mut count = 0;
+    while Instant::now() < until {
+        for _ in 0..50 {
+            let pick = |random: &mut Random| random.below(seeds.len() as u64) as usize;
+            let (seed, other) = (pick(&mut random), pick(&mut random));
+            run(name, harness, &change(&seeds[seed], &seeds[other], &mut random));
+            count += 1;
+        }
+    }
+    println!("{name}: {} files, {count} changed ones", seeds.len() - 1);
+}
+
+#[test]
+fn any_datagrams_are_packets_within_themselves_or_none() {
+    drive("rtp");
+}
+
+#[test]
+fn any_reports_are_items_that_fit_or_none() {
+    drive("rtcp");
+}
+
+#[test]
+fn what_was_protected_comes_back_once_and_unchanged_or_not_at_all() {
+    drive("srtp");
+}
+
+#[test]
+fn any_event_packets_are_presses_of_keys_that_exist() {
+    drive("dtmf");
+}
+
+#[test]
+fn any_octets_of_a_controller_are_commands_or_refused() {
+    drive("frames");
+}
+
+#[test]
+fn any_file_is_samples_or_refused() {
+    drive("wav");
+}
+
+#[test]
+fn any_payloads_are_audio_that_fits_or_damaged() {
+    drive("codecs");
+}
+
+#[test]
+fn every_harness_has_its_target_and_its_corpus() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    for (name, _) in harness::ALL {
+        assert!(
+            folder.join("fuzz_targets").join(name).with_extension("rs").is_file(),
+            "{name}"
+        );
+        assert!(folder.join("corpus").join(name).is_dir(), "{name}");
+    }
+}
