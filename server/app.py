@@ -76,7 +76,7 @@ class Server:
 
     async def _start(self, unwind: contextlib.AsyncExitStack) -> None:
         settings = self.settings
-        Path(settings.media.recordings_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(Path(settings.media.recordings_dir).mkdir, 0o700, parents=True, exist_ok=True)
         self.metrics = Metrics()
         self.database = Database(settings)
         await self.database.start()
