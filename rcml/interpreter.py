@@ -137,14 +137,14 @@ class Interpreter:
         self._idle_documents = 0
         return self._proceed()
 
-    def dial_done(self, answered: bool) -> Step:
-        """The current Dial is over; `answered`: somebody was connected."""
+    def dial_done(self, answered: bool, waited: bool = False) -> Step:
+        """The current Dial is over. answered: somebody was connected; waited: it took a while, as ringing does."""
         dial = self._current
         if not isinstance(dial, Dial):
             raise UsageError("dial_done() without a running Dial")
         self._current = None
-        if answered:
-            self._party_answered = True
+        self._party_answered = self._party_answered or answered
+        if answered or waited:
             self._idle_documents = 0
         if dial.action is not None:
             return Fetch(dial.action, dial.method, "action", dial.line)

@@ -42,6 +42,8 @@ from server.calls.speaking import Heard, Speaking
 from server.calls.targets import CallerIdentity, Targets
 from sip.core import outputs as sip
 
+WAITED_S = 1.0  # a Dial that took so long does not make a loop of documents a mistake
+
 
 class Call:
     def __init__(
@@ -454,7 +456,8 @@ class Call:
         self._passed_reason = dial.end_reason
         if dial.party_answered and result.answered:
             self._interpreter.party_answered()
-        self._run(self._interpreter.dial_done(result.answered), result)
+        waited = self._desk.now - dial.began_at >= WAITED_S
+        self._run(self._interpreter.dial_done(result.answered, waited), result)
         dial.release()
         if dial.recording_pending:
             self._recorders.append(dial)

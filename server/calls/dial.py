@@ -51,6 +51,7 @@ class Dial:
         self._targets = targets
         self._identity = identity
         self.phase = Phase.DIALING
+        self.began_at = desk.now
         self.result: DialResult | None = None
         self.branches: list[Branch] = []
         self.winner: Branch | None = None

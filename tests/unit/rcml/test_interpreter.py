@@ -294,7 +294,7 @@ def test_an_input_that_cannot_be_is_a_usage_error() -> None:
 # --- bounds -------------------------------------------------------------------------------------------------------
 
 
-def until_the_end(call: Interpreter, answer: Document, dials_answered: bool = False) -> tuple[int, Step]:
+def until_the_end(call: Interpreter, answer: Document, dials_answered: bool = False, dials_wait: bool = False) -> tuple[int, Step]:
     """Give the same document again and again; how many were given, and what came in the end."""
     documents, step = 1, call.start(answer)
     for _ in range(10_000):
@@ -302,7 +302,7 @@ def until_the_end(call: Interpreter, answer: Document, dials_answered: bool = Fa
             case Fetch():
                 documents, step = documents + 1, call.start(answer)
             case Run(Dial()):
-                step = call.dial_done(dials_answered)
+                step = call.dial_done(dials_answered, dials_wait)
             case Run():
                 step = call.done()
             case _:
@@ -323,6 +323,12 @@ def test_a_loop_in_which_something_is_heard_ends_at_the_calls_limit_of_documents
     assert until_the_end(call, document("<Pause/>", "<Redirect>x</Redirect>")) == (301, End(EndReason.FAILED))
     call = interpreter(max_idle_documents=20, max_documents_per_call=300)
     assert until_the_end(call, document("<Dial action='x'>1</Dial>"), dials_answered=True) == (301, End(EndReason.FAILED))
+
+
+def test_dialling_again_and_again_is_no_loop_when_each_dial_takes_its_time__issue_2() -> None:
+    """A hunt for a free agent, its caller waiting: `action` answers with the same Dial."""
+    call = interpreter(max_idle_documents=20, max_documents_per_call=300)
+    assert until_the_end(call, document("<Dial action='x'>1</Dial>"), dials_wait=True) == (301, End(EndReason.FAILED))
 
 
 def test_a_call_ends_at_its_limit_of_verbs__issue_2() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rcml.settings import RcmlSettings
 from server.calls.outputs import Cause
 from server.calls.policy import Application
 from server.calls.targets import Outbound
@@ -260,3 +261,17 @@ def test_fork_timeout_reports_the_first_noun_that_rang_not_the_first_to_ring__be
     bench.progress(0)
     bench.run(3.5)
     assert bench.action["DialCallStatus"] == "no-answer" and bench.action["DialCallSid"] == bench.leg(0)
+
+
+def test_hunting_for_an_agent_is_no_loop_but_failing_at_once_is__issue_2() -> None:
+    hunt = dial(ONE, f'action="{ACTION}" timeout="3"')
+    patient = Bench(hunt, action=hunt, rcml=RcmlSettings(max_idle_documents=5))
+    patient.run(60.0)
+    assert len(patient.web.of("action")) > 10 and not patient.of(sip.SendReject)
+    circling = Bench(hunt, action=hunt, rcml=RcmlSettings(max_idle_documents=5), outbound=None)
+    circling.run(1.0)
+    for _ in range(10):
+        if circling.order()[-1] == "INVITE":
+            circling.fail(len(circling.of(sip.SendInvite)) - 1, 503)
+            circling.run(0.1)
+    assert circling.order()[-1] == "500" and [item.code for item in circling.notifications] == [12200]
