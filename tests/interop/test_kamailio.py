@@ -7,6 +7,7 @@ in a call that does not follow the route set is refused by it or never gets to t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -201,6 +202,9 @@ async def test_a_callee_behind_the_proxy_holds_and_resumes__behaviour_2_11(scene
         if line.startswith("a=recv") or line == "a=sendrecv"
     ]
     assert directions == ["a=recvonly", "a=sendrecv"]
+    heard = ear(callee).packets
+    assert [p.sequence for p in heard] == [(heard[0].sequence + i) % 65536 for i in range(len(heard))]  # what was withheld is not lost
+    assert max((after.timestamp - before.timestamp) % 2**32 for before, after in pairwise(heard)) > 3200
     assert (await scene.app.asked("/done"))["DialCallStatus"] == "completed"
 
 
