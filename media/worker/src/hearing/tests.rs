@@ -127,6 +127,74 @@ fn every_codec_packet_length_tick_and_rate_is_heard_as_it_was_said() {
     }
 }
 
+/// What comes out of `to` when `said` (at `from`'s rate) is sent as `from` and transcoded.
+fn transcode(from: Coding, to: Coding, said: &[i16], rate_hz: u32) -> (Vec<i16>, u32) {
+    let mut encoder = Encoder::new(to, rate_hz).expect("an encoder");
+    let out_hz = encoder.rate_hz();
+    let heard = listen(&mut hearing(from, out_hz, FIXED), send(from, 96, said, rate_hz, 20), 20);
+    let mut decoder = Decoder::new(to, out_hz).expect("a decoder");
+    let mut again = Vec::new();
+    let (mut octets, mut samples) = ([0; 2000], [0; MAX_SAMPLES]);
+    for frame in heard.chunks_exact(out_hz as usize / 50) {
+        let length = encoder.encode(frame, &mut octets);
+        let count = decoder.decode(&octets[..length], &mut samples).expect("a packet");
+        again.extend_from_slice(&samples[..count]);
+    }
+    (again, out_hz)
+}
+
+#[test]
+fn every_pair_of_codecs_adds_up_to_the_noise_of_both() {
+    let l16 = |rate_hz| Coding::L16 { rate_hz, channels: 1 };
+    // (codec, rate, SNR in dB of a chirp through it alone: `codec::audio` tests it)
+    let codecs = [
+        (PCMU, 8000, 39.4),
+        (PCMA, 8000, 39.0),
+        (Coding::G722, 16_000, 47.9),
+        (l16(8000), 8000, 90.0),
+        (l16(16_000), 16_000, 90.0),
+    ];
+    for (from, rate_hz, from_db) in codecs {
+        let said = chirp(100.0, 3300.0, rate_hz, rate_hz as usize * 2, 8000.0);
+        for (to, _, to_db) in codecs {
+            let (heard, out_hz) = transcode(from, to, &said, rate_hz);
+            let (mut expected, mut resampler) = (
+                vec![0; out_hz as usize * 2],
+                Resampler::new(rate_hz, out_hz).expect("rates"),
+            );
+            resampler.process(&said, &mut expected);
+            let (snr, _) = fit(&expected, &heard, out_hz as usize / 10);
+            let noise = |snr_db: f64| 10_f64.powf(-snr_db / 10.0);
+            let best = -10.0 * (noise(from_db) + noise(to_db) + noise(80.0)).log10();
+            println!("{from:?} to {to:?}: {snr:.1} dB of {best:.1}");
+            assert!(snr > best - 1.5, "{from:?} to {to:?}: {snr:.1} dB of {best:.1}");
+        }
+    }
+}
+
+#[test]
+fn a_voice_is_as_good_through_opus_and_another_codec_as_through_opus_alone() {
+    for (from, to, rate_hz) in [
+        (PCMU, opus_coding(), 8000),
+        (opus_coding(), PCMU, 8000),
+        (Coding::G722, opus_coding(), 16_000),
+        (opus_coding(), Coding::G722, 16_000),
+    ] {
+        let said = voice(8, rate_hz, rate_hz as usize * 5);
+        let alone = listen(
+            &mut hearing(opus_coding(), rate_hz, FIXED),
+            send(opus_coding(), 96, &said, rate_hz, 20),
+            20,
+        );
+        let (best, _) = fit(&said, &alone, rate_hz as usize / 10);
+        let (heard, out_hz) = transcode(from, to, &said, rate_hz);
+        assert_eq!(out_hz, rate_hz);
+        let (snr, _) = fit(&said, &heard, rate_hz as usize / 10);
+        println!("{from:?} to {to:?}: {snr:.1} dB of {best:.1}");
+        assert!(snr > best - 1.0, "{from:?} to {to:?}: {snr:.1} dB of {best:.1}");
+    }
+}
+
 #[test]
 fn opus_is_heard_at_any_rate() {
     for out_hz in [8000, 16_000, 48_000, 44_100] {
