@@ -35,7 +35,7 @@ from server.calls.dial import Dial
 from server.calls.legmedia import LegMedia
 from server.calls.mediafacts import facts_of
 from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE, CODE_WITHOUT_DIAL, DialResult, inbound_status
-from server.calls.outputs import By, CallEnded, CallRecord, Cause, Fetched, Json, Kind, Prepared
+from server.calls.outputs import By, CallEnded, CallRecord, Cause, Fetched, Json, Kind, Log, Prepared
 from server.calls.party import InboundParty
 from server.calls.policy import Application, Policy, Refusal
 from server.calls.speaking import Heard, Speaking
@@ -78,6 +78,7 @@ class Call:
     def admit(self, application: Application) -> list[Action]:
         """Take the call: 180 at once, then the stream, then the document (behaviour.md 1.1)."""
         self._asking = Asking(self._desk, self.party, self.caller.invite, application)
+        self._log("call_started", {"from": self.party.from_user, "to": self.party.to_user, "number": application.number})
         delay = application.answer_delay
         self._interpreter = Interpreter(settings=self.policy.rcml, answer_delay=self.policy.answer_delay if delay is None else delay)
         self._desk.emit(sip.SetSessionHeaders(self.caller.session, self._desk.session_headers(self.sid)))
@@ -514,6 +515,10 @@ class Call:
         if not self._departed:
             self._departed = True
             self._departed_status = ended.cause
+        duration = int(self._desk.now - self.created_at + 1e-6)
+        if self._asking is not None:  # a refused call has its own line
+            facts: dict[str, Json] = {"cause": ended.cause.value, "by": ended.by.value, "sip_status": ended.sip_status}
+            self._log("call_ended", facts | {"duration_s": duration, "text": ended.text})
         answered_at = self.caller.answered_at
         ring = int((answered_at if answered_at is not None else self._desk.now) - self.created_at + 1e-6)
         self._desk.ended(
@@ -527,12 +532,15 @@ class Call:
                 created_at=self.created_at,
                 answered_at=answered_at,
                 ended_at=self._desk.now,
-                duration_s=int(self._desk.now - self.created_at + 1e-6),
+                duration_s=duration,
                 ring_duration_s=ring,
                 ended=ended,
                 sip_call_id=self.caller.invite.headers.get("Call-ID") or "",
             )
         )
+
+    def _log(self, event: str, facts: dict[str, Json]) -> None:
+        self._desk.emit(Log("info", event, {"call_sid": self.sid} | facts))
 
     # --- after every input ----------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.calls.outputs import Kind
-from server.calls.policy import Application
+from server.calls.policy import Application, Refusal
 from sip.core import outputs as sip
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
@@ -33,6 +33,15 @@ def test_calls_that_are_over_take_no_place__behaviour_2_11() -> None:
     assert bench.registry.counts()["lingering"] == 1
     invite(bench, "second")
     assert [reject.status for reject in bench.of(sip.SendReject)] == [603]
+
+
+def test_a_call_has_a_line_at_its_start_and_one_at_its_end__issue_2() -> None:
+    bench = Bench(dial(ONE, ""))
+    bench.fail(0, 486)
+    started, ended = bench.logs
+    assert (started.event, started.facts["to"]) == ("call_started", "2222")
+    assert (ended.event, ended.facts["cause"], ended.facts["call_sid"]) == ("call_ended", "busy", started.facts["call_sid"])
+    assert [line.event for line in Bench("", application=Refusal(404, "Not Found", "no such number")).logs] == ["call_refused"]
 
 
 def test_every_http_exchange_stands_in_the_timeline__issue_2() -> None:
