@@ -25,6 +25,7 @@ class LegMedia:
         self.stream = sid
         self.state = MediaState.NONE
         self.connected = False
+        self._in_force: engine.Connect | None = None
         self.offer_open = False  # in our 200 to an empty re-INVITE, answered by its ACK
         self._silent = False  # a MediaTimeout stands
         self._packets: int | None = None  # heard until then; None: not known yet
@@ -66,7 +67,11 @@ class LegMedia:
         if self.state is not MediaState.OPEN:
             return
         media = self._desk.policy.media
-        self._desk.emit(agreed.connect_command(self.stream, latch=media.latch, media_timeout_ms=int(media.media_timeout_s * 1000)))
+        command = agreed.connect_command(self.stream, latch=media.latch, media_timeout_ms=int(media.media_timeout_s * 1000))
+        if command == self._in_force:
+            return  # a 183 and its 200 mostly say the same
+        self._in_force = command
+        self._desk.emit(command)
         self.connected = True
         self._silent = False
         facts = {"event": "connected", "stream": self.stream, "peer": f"{agreed.remote_address}:{agreed.remote_port}"}

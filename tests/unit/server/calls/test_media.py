@@ -262,6 +262,14 @@ def test_silence_is_only_noted_when_it_shall_not_end_calls__issue_2() -> None:
     assert sum(note.data.get("event") == "media-timeout" for note in bench.notes) == 2
 
 
+def test_description_that_is_repeated_changes_nothing__trap_38() -> None:
+    bench = Bench(dial(ONE))
+    for _ in range(3):
+        bench.progress(0, 183, sdp("192.0.2.8"))
+    bench.answer(0, sdp("192.0.2.8"))
+    assert [note.leg for note in bench.notes if note.data.get("event") == "connected"] == [bench.leg(0), call_sid(bench)]
+
+
 def test_early_media_and_answer_with_other_descriptions_use_the_last__rfc3264_8() -> None:
     bench = Bench(dial(ONE))
     bench.progress(0, 183, sdp("192.0.2.8"))
