@@ -57,7 +57,7 @@ def _built() -> None:
     try:
         libsrtp.library()
     except OSError:
-        pytest.skip("libsrtp is not installed (Debian: libsrtp2-1)")
+        pytest.fail("libsrtp is not installed (Debian: libsrtp2-1)")
     subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--example", EXAMPLE.name], cwd=CRATE, check=True)
 
 
