@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from config.settings import Settings, networks
 from server.calls.policy import Refusal
 from server.guard import Guard
+from server.observability.redaction import hide_url_secrets
 from server.routing import Routing
 
 UNIX_PATH_MAX = 107  # sockaddr_un.sun_path without its final zero
@@ -30,7 +31,8 @@ def describe(settings: Settings) -> Iterator[str]:
     yield "Numbers"
     for number in settings.numbers:
         what = "everything else" if number.number == "*" and not number.regex else f"{number.number}{' (pattern)' if number.regex else ''}"
-        yield f"  {what}: {number.voice_method} {number.voice_url}" + (f", else {number.fallback_url}" if number.fallback_url else "")
+        fallback = f", else {hide_url_secrets(number.fallback_url)}" if number.fallback_url else ""
+        yield f"  {what}: {number.voice_method} {hide_url_secrets(number.voice_url)}{fallback}"
     if not any(number.number == "*" and not number.regex for number in settings.numbers):
         yield "  everything else: 404"
     trunk_out = routing.outbound_trunk()
@@ -50,7 +52,7 @@ def explain_call(settings: Settings, source: str, dialled: str) -> str:
         return f"A call from {source} to {dialled} is refused with {decision.status}: {decision.explain}."
     trunk = routing.trunk_for(source)
     assert trunk is not None
-    asked = f"{decision.voice_method} {decision.voice_url}"
+    asked = f"{decision.voice_method} {hide_url_secrets(decision.voice_url)}"
     return f'A call from {source} (trunk "{trunk.name}") to {dialled} matches number "{decision.number}" and asks {asked}.'
 
 
@@ -84,7 +86,7 @@ def _blocked(settings: Settings) -> Iterator[str]:
             except ValueError:
                 continue
             if (refusal := guard.refusal(address)) is not None:
-                yield f'Number "{number.number}": {url} will not be asked: {refusal}.'
+                yield f'Number "{number.number}": {hide_url_secrets(url)} will not be asked: {refusal}.'
 
 
 def _paths(settings: Settings) -> Iterator[str]:

@@ -193,3 +193,24 @@ def test_unknown_command_ends_with_2(cli: Cli) -> None:
     with pytest.raises(SystemExit) as ended:
         cli("dance")
     assert ended.value.code == 2
+
+
+def test_check_shows_no_password_of_a_url(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "dialplane.toml").write_text(
+        """
+        [[trunks]]
+        name = "t"
+        allow = ["192.0.2.0/24"]
+        [[numbers]]
+        number = "100"
+        voice_url = "http://app:hush@10.0.0.1/voice"
+        fallback_url = "http://app:hush@10.0.0.2/voice?token=hush"
+        """,
+        encoding="utf-8",
+    )
+    for asked in ((), ("--from", "192.0.2.5", "--to", "100")):
+        code, out, err = cli("check", *asked)
+        assert code == 0
+        assert "http://app:***@10.0.0.1/voice" in out
+        assert "hush" not in out + err
+    assert "10.0.0.2/voice?token=*** will not be asked" in cli("check")[1] + cli("check")[2]
