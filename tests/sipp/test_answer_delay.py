@@ -224,7 +224,7 @@ async def test_fork_all_refuse_and_the_last_one_is_reported__behaviour_3_3(scene
     assert asked["DialSipCallId"] == first.first("INVITE").header("Call-ID")
 
 
-async def test_fork_a_6xx_ends_its_own_branch_only__behaviour_decision_13(scene: Scene) -> None:
+async def test_fork_a_6xx_ends_its_own_branch_only__behaviour_decision_13__trap_16(scene: Scene) -> None:
     refuses = await scene.called("callee_rejects", ring_ms=100, status_line="SIP/2.0 600 Busy Everywhere", refusal="none")
     answers = await scene.called("callee_waits", ring_ms=900)
     scene.app.answer("/voice", rcml(dial(refuses, answers)))

@@ -90,3 +90,10 @@ def test_the_readmes_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_rule_of_the_sip_core_has_a_test_named_after_it() -> None:
+    """Rules 1 to 31 of what SIP stacks get wrong: `..._trap_7` or `...__trap7`, see docs/testing.md."""
+    sources = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    found = {int(number) for number in re.findall(r"def test_\w*?_trap_?(\d+)\(", sources)}
+    assert set(range(1, 32)) - found == set()

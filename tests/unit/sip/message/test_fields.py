@@ -72,11 +72,11 @@ def test_cseq__rfc3261_20_16() -> None:
 # --- sip-traps 30: parameters without <> --------------------------------------------------------------------------------
 
 
-def test_without_brackets_parameters_belong_to_the_header__rfc3261_20() -> None:
+def test_without_brackets_parameters_belong_to_the_header__rfc3261_20__trap30() -> None:
     assert parse_name_addr("sip:bob@h;transport=tcp;tag=1") == NameAddr(None, "sip:bob@h", {"transport": "tcp", "tag": "1"})
 
 
-def test_within_brackets_parameters_belong_to_the_uri__rfc3261_20() -> None:
+def test_within_brackets_parameters_belong_to_the_uri__rfc3261_20__trap30() -> None:
     value = parse_name_addr("<sip:bob@h;transport=tcp>;tag=1")
     assert value == NameAddr(None, "sip:bob@h;transport=tcp", {"tag": "1"})
     assert parse_uri(value.uri).params == {"transport": "tcp"}

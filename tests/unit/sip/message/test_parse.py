@@ -84,7 +84,7 @@ def test_stream_message_needs_content_length__rfc3261_18_3() -> None:
 # --- sip-traps 31: compact forms, white space, folding --------------------------------------------------------------
 
 
-def test_compact_forms_are_their_long_names__rfc3261_7_3_3() -> None:
+def test_compact_forms_are_their_long_names__rfc3261_7_3_3__trap31() -> None:
     data = (
         b"INVITE sip:b@example.com SIP/2.0\r\nv: SIP/2.0/UDP h;branch=z9hG4bK1\r\nf: <sip:a@h>;tag=1\r\nt: <sip:b@h>\r\n"
         b"i: 1@h\r\nCSeq: 1 INVITE\r\nm: <sip:a@h>\r\nk: timer\r\ne: gzip\r\ns: hello\r\nx: 90\r\nr: <sip:c@h>\r\nb: <sip:d@h>\r\n"
@@ -105,17 +105,17 @@ def test_compact_forms_are_their_long_names__rfc3261_7_3_3() -> None:
         ("Via", "sip/2.0/udp pc33.atlanta.example.com:5060;BRANCH=z9hG4bK776asdhds;RPort"),
     ],
 )
-def test_white_space_and_folds_in_via__rfc3261_7_3_1(name: str, value: str) -> None:
+def test_white_space_and_folds_in_via__rfc3261_7_3_1__trap31(name: str, value: str) -> None:
     plain = parse_via(give(invite()).headers.get("Via") or "")
     assert parse_via(give(with_field(name, value)).headers.get("Via") or "") == plain
 
 
-def test_white_space_before_the_colon__rfc3261_7_3_1() -> None:
+def test_white_space_before_the_colon__rfc3261_7_3_1__trap31() -> None:
     message = give(invite().replace(b"Call-ID:", b"Call-ID \t:").replace(b"From: ", b"From:"))
     assert message.headers == give(invite()).headers
 
 
-def test_fold_is_one_space__rfc3261_7_3_1() -> None:
+def test_fold_is_one_space__rfc3261_7_3_1__trap31() -> None:
     assert give(invite("Subject: one\r\n \t  two\r\n\tthree")).headers.get("Subject") == "one two three"
 
 

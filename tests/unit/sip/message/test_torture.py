@@ -133,7 +133,7 @@ def test_escaped_nul_does_not_end_a_user__rfc4475_3_1_1_4() -> None:
     assert not uri_equal(one, two)
 
 
-def test_percent_is_plain_in_method_branch_and_header_name__rfc4475_3_1_1_5() -> None:
+def test_percent_is_plain_in_method_branch_and_header_name__rfc4475_3_1_1_5__trap31() -> None:
     message = request("esc02")
     assert message.method == "RE%47IST%45R"
     assert len(message.headers.values("Contact")) == 2
