@@ -33,7 +33,8 @@ class RcmlSettings(BaseModel):
         default=100,
         ge=1,
         description=(
-            "How many documents one call may run in a row in which nothing was played, waited for or answered, before it is ended as a loop."
+            "How many documents one call may run in a row in which nothing was played, waited for or answered, "
+            "before it is ended as a loop."
         ),
     )
     max_verbs_per_call: int = Field(default=100_000, ge=1, description="How many verbs one call may run before it is ended.")
