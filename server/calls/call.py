@@ -504,7 +504,7 @@ class Call:
         else:
             self.caller.bye(reason)
             if cause is not Cause.FAILED:
-                cause = Cause.COMPLETED
+                cause, code = Cause.COMPLETED, 200  # what the INVITE got, however the call was ended later
         self._departed_status = cause
         self._end(CallEnded(cause, by, code, text))
 

@@ -189,6 +189,23 @@ def test_cancel_that_crosses_our_200_ends_the_answered_call__trap_13() -> None:
     assert not any(bench.registry.counts().values())
 
 
+def test_an_answered_call_keeps_its_200_whoever_ends_it__behaviour_2_8() -> None:
+    """The record says what the INVITE got: neither the 503 of a server that stops nor the 487 of a CANCEL that came too late."""
+    for by in ("shutdown", "operator", "cancel"):
+        bench = Bench(dial(ONE))
+        bench.answer(0)
+        bench.run(2.0)
+        sid = next(iter(bench.registry.calls))
+        if by == "cancel":
+            bench.cancel()
+        else:
+            bench.act(bench.registry.shutdown(bench.now) if by == "shutdown" else bench.registry.operator_end(sid, bench.now))
+        bench.bye_answered(0)
+        bench.run(1.0)
+        (ended,) = [record.ended for record in bench.records if record.sid == sid and record.ended is not None]
+        assert (ended.cause, ended.sip_status) == (Cause.COMPLETED, 200), by
+
+
 def test_request_in_a_dialog_after_the_bye_is_not_served__behaviour_2_11() -> None:
     bench = Bench(dial(ONE, f'action="{ACTION}" timeLimit="5"'))
     bench.answer(0)
