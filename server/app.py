@@ -14,7 +14,7 @@ import logging
 import secrets
 import signal
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from config.settings import Settings
 from config.types import parse_listen
 from media import engine
+from media.cache import PromptFile
 from media.errors import PromptError, SpeechError
 from media.files import PromptStore
 from media.speech import Speech
@@ -58,7 +59,7 @@ class Server:
         self.settings = settings
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[Handle] = deque()
-        self._busy = False
+        self._busy = True  # until the registry stands: what comes before waits in line
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0  # when it fires, if there is one
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,6 +105,9 @@ class Server:
         routing = Routing(settings)
         self.registry = Registry(policy, Targets(outbound_of(routing.outbound_trunk()), policy.domain), routing)
 
+        self._busy = False
+        self._work()
+
         self.api = Api(self)
         self.http_address = await self.api.start()
         unwind.push_async_callback(self.api.stop)
@@ -142,12 +146,30 @@ class Server:
         found["tasks"] = len(self._tasks)
         return found
 
+    def ailment(self) -> str:
+        """Why no call could be served now; empty: one could."""
+        if self.registry.closing:
+            return "stopping"
+        return "" if self.worker.connected else "no media worker"
+
     # --- inputs ---------------------------------------------------------------------------------------------------
 
     def _on_sip(self, event: sip.Event | sip.Traced | sip.Dropped) -> None:
         if isinstance(event, sip.Traced | sip.Dropped):
             self.metrics.sip(event)
-        self._give(lambda now: self.registry.sip_event(event, now))
+        if isinstance(event, sip.InviteReceived):
+            self._give(lambda now: self._admit(event, now))
+        else:
+            self._give(lambda now: self.registry.sip_event(event, now))
+
+    def _admit(self, event: sip.InviteReceived, now: float) -> list[Action]:
+        """A caller whose INVITE trips over a bug of ours is told so, instead of waiting for nothing."""
+        try:
+            return self.registry.sip_event(event, now)
+        except Exception:
+            log.exception("internal_error")
+            self.metrics.internal_error()
+            return [sip.SendReject(event.session, 500)]
 
     def _on_media(self, event: engine.Event | engine.EngineLost) -> None:
         self._give(lambda now: self.registry.media_event(event, now))
@@ -163,8 +185,11 @@ class Server:
     def _give(self, handle: Handle) -> None:
         """One input; while it is dealt with, further ones wait in line."""
         self._inbox.append(handle)
-        if self._busy:
-            return
+        if not self._busy:
+            self._work()
+
+    def _work(self) -> None:
+        """Deal with all inputs that wait."""
         self._busy = True
         actions: deque[Action] = deque()
         while self._inbox or actions:
@@ -238,19 +263,22 @@ class Server:
         self._give(lambda now: self.registry.fetched(answer, now))
 
     async def _prepare(self, request: Prepare) -> None:
-        try:
-            file = await self.prompts.prepare(request.url, self.fetcher.download)
-            answer = Prepared(request.prompt, str(file.path), file.duration_ms)
-        except PromptError as error:
-            answer = Prepared(request.prompt, "", 0, error.code, error.detail)
-        self._give(lambda now: self.registry.prepared(answer, now))
+        await self._answer(request.prompt, self.prompts.prepare(request.url, self.fetcher.download))
 
     async def _synthesize(self, request: Synthesize) -> None:
+        await self._answer(request.prompt, self.speech.say(request.text, request.voice, request.language))
+
+    async def _answer(self, prompt: int, work: Awaitable[PromptFile]) -> None:
+        """Exactly one Prepared, whatever happens: a verb waits for it."""
         try:
-            file = await self.speech.say(request.text, request.voice, request.language)
-            answer = Prepared(request.prompt, str(file.path), file.duration_ms)
-        except SpeechError as error:
-            answer = Prepared(request.prompt, "", 0, error.code, error.detail)
+            file = await work
+            answer = Prepared(prompt, str(file.path), file.duration_ms)
+        except (PromptError, SpeechError) as error:
+            answer = Prepared(prompt, "", 0, error.code, error.detail)
+        except Exception:
+            log.exception("internal_error")
+            self.metrics.internal_error()
+            answer = Prepared(prompt, "", 0, "engine", "internal error, see the log")
         self._give(lambda now: self.registry.prepared(answer, now))
 
 
