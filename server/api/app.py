@@ -55,6 +55,9 @@ class Deps(Protocol):
     def counts(self) -> Mapping[str, int]:
         """What lives at the moment, by name."""
 
+    def ailment(self) -> str:
+        """Why no call could be served now; empty: one could."""
+
 
 class Api:
     """The listening API. `start` raises OSError when its address cannot be had."""
@@ -128,10 +131,12 @@ class _Resources:
         return web.Response(text=INDEX)
 
     async def health(self, request: web.Request) -> web.Response:
-        """200 while the server takes calls. counts: what lives at the moment; all 0 when it is idle."""
+        """200 while the server takes calls, else 503 with what ails it. counts: what lives at the moment; all 0 when it is idle."""
         writer = self._deps.database.writer
         storage = {"waiting": writer.waiting, "dropped": writer.dropped}
-        return _json({"status": "ok", "counts": dict(self._deps.counts()), "storage": storage})
+        ailment = self._deps.ailment()
+        document = {"status": ailment or "ok", "counts": dict(self._deps.counts()), "storage": storage}
+        return _json(document, 503 if ailment else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}

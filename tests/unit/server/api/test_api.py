@@ -36,9 +36,13 @@ class Deps:
     recorder: Recorder
     database: Database
     live: dict[str, int] = field(default_factory=lambda: {"calls": 1})
+    ill: str = ""
 
     def counts(self) -> dict[str, int]:
         return self.live
+
+    def ailment(self) -> str:
+        return self.ill
 
 
 class Server:
@@ -98,6 +102,14 @@ async def test_health_tells_what_lives(server: Server) -> None:
     assert document["status"] == "ok"
     assert document["counts"] == {"calls": 1}
     assert document["storage"] == {"waiting": 0, "dropped": 0}
+
+
+async def test_health_is_503_when_no_call_could_be_served(server: Server) -> None:
+    server.deps.ill = "no media worker"
+    status, body, _ = await server.get("/healthz")
+    assert status == 503
+    assert json.loads(body)["status"] == "no media worker"
+    assert json.loads(body)["counts"] == {"calls": 1}
 
 
 async def test_metrics_are_prometheus_text(server: Server) -> None:
