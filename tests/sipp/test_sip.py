@@ -82,9 +82,9 @@ async def test_a_stranger_is_refused_and_the_log_says_what_to_set__issue_sip(sce
     await scene.through(caller)
     assert caller.statuses() == [403]
     assert scene.app.requests == []
-    log = scene.server.log(20_000)
-    assert "127.0.0.9" in log
-    assert "allow" in log
+    line = next(line for line in scene.server.log(20_000).splitlines() if "call_refused" in line and "127.0.0.9" in line)
+    assert "403" in line
+    assert "add" in line and "127.0.0.9/32" in line and "allow of one of the [[trunks]]" in line
 
 
 async def test_an_unknown_number_is_404__behaviour_1_3(scene: Scene) -> None:
