@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import resource
 import signal
+import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -72,6 +75,31 @@ async def test_the_next_call_is_served_when_the_worker_was_killed__issue_bad_inp
     await talk_both_ways(second, again)
     await own.through(second, again)
     await asyncio.to_thread(own.server.stop)
+
+
+async def test_the_call_goes_on_when_the_disk_is_full_while_recording__issue_bad_input(own: Scene) -> None:
+    callee = await own.called("callee_waits")
+    own.app.answer("/voice", rcml(f"<Dial record='true' action='/done'>{callee.uri}</Dial>"))
+    own.app.answer("/done", nothing())
+    (worker,) = own.server.worker_pids()
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, (16_000, 16_000))  # as much as a full disk: a second of audio fits
+    caller = await own.calling("caller_hangs_up", talk_ms=4000)
+    await talk_both_ways(caller, callee)  # also after that second: both chirps must come out whole
+    await own.through(caller, callee)
+    asked = await own.app.asked("/done")
+    assert (asked["DialCallStatus"], asked["DialCallDuration"]) == ("completed", "4")
+
+    name = asked["RecordingUrl"].rsplit("/", 1)[1]
+    with wave.open(str(own.server.state / "recordings" / name)) as kept:  # what was written is a valid file
+        assert 0 < kept.getnframes() <= 8000
+    await asyncio.to_thread(own.server.wait_idle, 8.0, ("sip_", "storage"))
+    _, timeline = await asyncio.to_thread(own.server.get, f"/calls/{asked['CallSid']}/timeline")
+    assert 13610 in [notification["code"] for notification in json.loads(timeline)["notifications"]]
+    again = await own.called("callee_waits")
+    own.app.answer("/voice", rcml(f"<Dial>{again.uri}</Dial>"))
+    second = await own.calling("caller_hangs_up", talk_ms=3000)
+    await talk_both_ways(second, again)
+    await own.through(second, again)
 
 
 async def test_a_stopped_server_can_be_started_again_on_its_state(own: Scene) -> None:
