@@ -3,7 +3,8 @@
 In one run, on one core each for relay and generator: a bare relay, then the worker with bridged calls, with the same of
 which some are recorded, and with listeners to one prompt. Every line gives loss, latency, and the CPU that the process took
 per packet it sent; the ratios at the end are what counts, for they survive another machine. A machine that does other work
-meanwhile disturbs everything: `busy` is what others used of the relay's core and the generator's.
+meanwhile disturbs everything: `busy` is what others used of the relay's core and the generator's. The exit status says
+whether bridged calls lost packets, see `verdict`.
 """
 
 from __future__ import annotations
@@ -201,7 +202,7 @@ def measure_worker(
             return load(relay, name, lines, base, options)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=300, help="bridged calls")
     parser.add_argument("--recorded", type=int, default=100, help="how many of them are recorded in the third measurement")
@@ -223,7 +224,21 @@ def main() -> None:
         print(prompt.line(), flush=True)
     print(f"CPU per packet against the bare relay: {plain.us_per_packet / bare.us_per_packet:.2f} relayed, ", end="")
     print(f"{mixed.us_per_packet / bare.us_per_packet:.2f} with recordings, {prompt.us_per_packet / bare.us_per_packet:.2f} played")
+    return verdict(bare, plain, mixed)
+
+
+def verdict(bare: Result, plain: Result, mixed: Result) -> int:
+    """0: the bridged calls lost nothing; 1: they did; 2: even the bare relay did, so this machine cannot tell."""
+    lost = [result.name for result in (plain, mixed) if result.loss_percent > 0]
+    if not lost:
+        print("no packet of the bridged calls was lost")
+        return 0
+    if bare.loss_percent > 0:
+        print("packets were lost, but by the bare relay too: this machine is too busy to tell")
+        return 2
+    print(f"packets were lost: {'; '.join(lost)}")
+    return 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
