@@ -13,6 +13,7 @@ from typing import Any
 from media import engine
 from server.calls.call import Call
 from server.calls.desk import Action, new_sid
+from server.calls.logbudget import LogBudget
 from server.calls.outputs import Fetch, Fetched, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
 from server.calls.party import InboundParty
 from server.calls.policy import Policy, Refusal, Router
@@ -38,6 +39,7 @@ class Registry:
         self._deadlines: list[tuple[float, int, str]] = []
         self._armed: dict[str, float] = {}
         self._counter = 0
+        self._budget = LogBudget()
         self.closing = False
         self.totals: dict[str, int] = {"calls": 0, "refused": 0}
 
@@ -54,7 +56,7 @@ class Registry:
                     "detail": event.detail,
                     "status": event.status,
                 }
-                return [Log("debug" if event.status == 0 else "warning", "sip_dropped", facts)]
+                return [*self._budget.spend("debug" if event.status == 0 else "warning", "sip_dropped", facts, now)]
             case sip.InviteReceived():
                 return self._invited(event, now)
             case _:
@@ -139,7 +141,7 @@ class Registry:
         if isinstance(decision, Refusal):
             self.totals["refused"] += 1
             facts: dict[str, Json] = {"status": decision.status, "peer": str(event.flow.remote), "why": decision.explain}
-            actions.append(Log("warning", "call_refused", facts))
+            actions += self._budget.spend("warning", "call_refused", facts, now)
             if decision.stranger:
                 return [*actions, sip.SendReject(event.session, decision.status, decision.reason)]
         else:
