@@ -5,6 +5,8 @@ use dialplane_media::clock::{Nanos, MILLISECOND};
 use dialplane_media::codec::audio::{Coding, Decoder, MAX_SAMPLES};
 use dialplane_media::codec::cn::Noise;
 use dialplane_media::dtmf;
+use dialplane_media::hearing::{Hearing, Lane, MAX_TICK_MS};
+use dialplane_media::jitter::Limits;
 use dialplane_media::protocol::{decode_command, encode, FrameReader, MAX_FRAME};
 use dialplane_media::quality::losses::Watch;
 use dialplane_media::quality::xr::read_voip_metrics;
@@ -18,7 +20,7 @@ use dialplane_media::wav;
 type Harness = fn(&[u8]);
 
 /// All of them by name: the names of the targets and of the folders of the corpus.
-pub const ALL: [(&str, Harness); 7] = [
+pub const ALL: [(&str, Harness); 8] = [
     ("rtp", rtp),
     ("rtcp", rtcp),
     ("srtp", srtp),
@@ -26,6 +28,7 @@ pub const ALL: [(&str, Harness); 7] = [
     ("frames", frames),
     ("wav", wav),
     ("codecs", codecs),
+    ("hearing", hearing),
 ];
 
 /// Cut the input into pieces, each behind an octet that tells its length.
@@ -286,4 +289,57 @@ pub fn codecs(data: &[u8]) {
             assert!(noise.below_overload_db <= 127);
         }
     }
+}
+
+/// Any packets at any time give samples at every tick, and no packet is heard twice.
+///
+/// The first octet chooses the codec and the tick. Each piece is a packet: time since the one before, payload type and
+/// marker, steps of the sequence number, of the timestamp and of the source against an even stream, then the payload.
+pub fn hearing(data: &[u8]) {
+    const CODECS: [(&str, u32, u8, u32); 4] = [
+        ("PCMU", 8000, 1, 160),
+        ("G722", 8000, 1, 160),
+        ("opus", 48_000, 2, 960),
+        ("L16", 44_100, 1, 441),
+    ];
+    let Some((&choice, data)) = data.split_first() else {
+        return;
+    };
+    let (name, clock_rate_hz, channels, units) = CODECS[usize::from(choice) % CODECS.len()];
+    let coding = Coding::find(name, clock_rate_hz, channels, "").expect("a codec that we have");
+    let other = Coding::find("PCMA", 8000, 1, "").expect("a codec that we have");
+    let lanes = vec![
+        (96, Lane::Audio(coding)),
+        (8, Lane::Audio(other)),
+        (13, Lane::ComfortNoise),
+        (101, Lane::Other),
+    ];
+    let mut hearing = Hearing::new(lanes, 16_000, Limits::default(), 1).expect("memory");
+    let tick_ms = 10 * (1 + u32::from(choice >> 4) % (MAX_TICK_MS / 10));
+    let mut frame = vec![0; (16 * tick_ms) as usize];
+    let (mut now, mut tick) = (0, 0);
+    for (index, piece) in pieces(data).enumerate() {
+        let [passed, kind, sequence, timestamp, ssrc, payload @ ..] = piece else {
+            continue;
+        };
+        now += Nanos::from(*passed) * MILLISECOND;
+        while tick < now {
+            frame.fill(1);
+            hearing.pull(tick, &mut frame);
+            tick += Nanos::from(tick_ms) * MILLISECOND;
+        }
+        // Small steps back and forth near zero, large ones far from it.
+        let step = |octet: u8| i64::from(octet as i8).pow(3) / 64;
+        let packet = Packet {
+            marker: kind & 0x80 != 0,
+            payload_type: [96, 96, 96, 96, 8, 13, 101, 0][usize::from(kind & 7)],
+            sequence: (index as i64 + step(*sequence)) as u16,
+            timestamp: (index as i64 * i64::from(units) + step(*timestamp) * i64::from(units / 4)) as u32,
+            ssrc: u32::from(ssrc & 1),
+            payload: 0..payload.len(),
+        };
+        hearing.insert(&packet, payload, now);
+    }
+    let counts = hearing.counts();
+    assert!(counts.late + counts.duplicates + counts.skipped <= data.len() as u64);
 }

@@ -125,6 +125,11 @@ fn any_payloads_are_audio_that_fits_or_damaged() {
 }
 
 #[test]
+fn any_packets_at_any_time_give_samples_at_every_tick() {
+    drive("hearing");
+}
+
+#[test]
 fn every_harness_has_its_target_and_its_corpus() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     for (name, _) in harness::ALL {

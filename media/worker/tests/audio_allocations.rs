@@ -1,0 +1,75 @@
+//! Audio takes no memory packet by packet: not to be heard, made up, mixed, resampled or sent.
+
+use allocation_counter::measure;
+use dialplane_media::clock::MILLISECOND;
+use dialplane_media::codec::audio::{Coding, Encoder};
+use dialplane_media::codec::g711::Law;
+use dialplane_media::codec::opus;
+use dialplane_media::dtmf_inband::Detector;
+use dialplane_media::hearing::{Hearing, Lane};
+use dialplane_media::jitter::Limits;
+use dialplane_media::mix::Mixer;
+use dialplane_media::rtp::Packet;
+
+const PCMU: Coding = Coding::G711(Law::Mu);
+
+#[test]
+fn a_call_is_transcoded_and_mixed_without_an_allocation() {
+    let opus = Coding::Opus(opus::Wishes::default());
+    for coding in [
+        PCMU,
+        Coding::G722,
+        opus,
+        Coding::L16 {
+            rate_hz: 44_100,
+            channels: 1,
+        },
+    ] {
+        let rate_hz = coding.rate_hz(16_000);
+        let mut said = Encoder::new(coding, rate_hz).expect("an encoder");
+        let frame: Vec<i16> = (0..rate_hz as usize / 50)
+            .map(|at| (at as i16 % 80 - 40) * 200)
+            .collect();
+        let units = said.units(frame.len());
+        let mut octets = [0; 2000];
+        let length = said.encode(&frame, &mut octets);
+        let payload = octets[..length].to_vec();
+
+        let mut hearing =
+            Hearing::new(vec![(96, Lane::Audio(coding))], 16_000, Limits::default(), 1).expect("a listener");
+        let mut encoder = Encoder::new(opus, 16_000).expect("an encoder");
+        let mut detector = Detector::new(16_000).expect("a detector");
+        let mut mixer = Mixer::new(20);
+        let seats = [16_000, 8000].map(|rate_hz| mixer.join(rate_hz).expect("a seat"));
+        let (mut heard, mut narrow, mut sent) = ([0; 320], [0; 160], [0; 1400]);
+        let mut tick = |number: u32| {
+            let now = u64::from(number) * 20 * MILLISECOND;
+            // One packet of eleven is lost, one of seven comes a packet's time late.
+            let late = u32::from(number % 7 == 3);
+            for of in [number.wrapping_sub(1), number] {
+                let comes_now = (of == number && late == 0) || (of != number && of % 7 == 3);
+                if comes_now && of % 11 != 5 {
+                    let packet = Packet {
+                        marker: false,
+                        payload_type: 96,
+                        sequence: of as u16,
+                        timestamp: of.wrapping_mul(units),
+                        ssrc: 1,
+                        payload: 0..0,
+                    };
+                    hearing.insert(&packet, &payload, now);
+                }
+            }
+            hearing.pull(now, &mut heard);
+            detector.hear(&heard, |_| ());
+            mixer.begin();
+            mixer.say(seats[0], &heard);
+            mixer.finish();
+            mixer.hear(seats[1], &mut narrow);
+            encoder.encode(&heard, &mut sent)
+        };
+        (1..200).for_each(|number| _ = tick(number)); // buffers find their size
+        let taken = measure(|| (200..600).for_each(|number| _ = tick(number)));
+        assert_eq!(taken.count_total, 0, "{coding:?}");
+    }
+}
