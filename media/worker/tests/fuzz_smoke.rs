@@ -2,6 +2,9 @@
 //!
 //! `FUZZ_SECONDS` for each harness (default 1); `FUZZ_SEED` for other changes. A find prints the octets that led to it.
 
+// Helpers of tests may expect, as tests may; and the harnesses say what they mean in plain arithmetic.
+#![allow(clippy::expect_used, clippy::manual_is_multiple_of)]
+
 #[path = "../fuzz/harness.rs"]
 mod harness;
 
