@@ -239,6 +239,42 @@ def test_savp_answer_to_keys_on_a_plain_line_is_taken() -> None:
     assert m.receive_answer(sdp("RTP/SAVP", line())).srtp
 
 
+@pytest.mark.parametrize(
+    ("asks", "answers", "outcome"),
+    [
+        ("forbidden", "forbidden", "plain"),
+        ("forbidden", "optional", "plain"),
+        ("forbidden", "mandatory", "refused"),
+        ("optional", "forbidden", "plain"),
+        ("optional", "optional", "encrypted"),
+        ("optional", "mandatory", "encrypted"),
+        ("mandatory", "forbidden", "refused"),
+        ("mandatory", "optional", "encrypted"),
+        ("mandatory", "mandatory", "encrypted"),
+    ],
+)
+def test_two_of_us_agree_as_their_policies_say(asks: SrtpPolicy, answers: SrtpPolicy, outcome: str) -> None:
+    numbers = itertools.count()
+    chance = lambda length: bytes([next(numbers)] * length)  # noqa: E731
+    ask, answer = (
+        OfferAnswer(MediaSettings(), LocalMedia(f"192.0.2.{host}", 20000, 20001), 1, random_bytes=chance, srtp=policy)
+        for host, policy in enumerate((asks, answers), 1)
+    )
+    for _ in range(2):  # and once more, in the session
+        try:
+            answer.receive_offer(ask.offer())
+        except SdpRefused:
+            assert outcome == "refused"
+            return
+        text, theirs = answer.answer()
+        mine = ask.receive_answer(text)
+        assert (mine.srtp is not None, theirs.srtp is not None) == (outcome == "encrypted",) * 2
+        if mine.srtp and theirs.srtp:
+            assert (mine.srtp.suite, mine.srtp.local_key) == (theirs.srtp.suite, theirs.srtp.remote_key)
+            assert mine.srtp.remote_key == theirs.srtp.local_key
+    assert outcome != "refused"
+
+
 # --- which key, over a session ------------------------------------------------------------------------------------
 
 
