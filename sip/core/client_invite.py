@@ -6,7 +6,7 @@
       │  B: give up         │ 3xx-6xx: ACK
       └─────────────────────┴────────────▶ COMPLETED ── D ──▶ TERMINATED
 
-PROCEEDING has no timer: how long a phone may ring is for the user to say, with a CANCEL (sip-traps 9).
+PROCEEDING has no timer: how long a phone may ring is for the user to say, with a CANCEL (docs/sip-rules.md 9).
 Source: RFC 3261 17.1.1, figure 5; RFC 6026 7.2, 8.4.
 """
 

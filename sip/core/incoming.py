@@ -94,7 +94,7 @@ def read_incoming(request: Request, flow: Flow) -> Incoming:
 def stamped(via: Via, flow: Flow, text: str) -> str:
     """The topmost Via with `received` where the source differs from the sent-by or rport was asked for, and `rport` filled in.
 
-    The text is only added to: what the peer wrote stays as it is (sip-traps 31).
+    The text is only added to: what the peer wrote stays as it is (docs/sip-rules.md 31).
     """
     params = via.params
     host = flow.remote.host

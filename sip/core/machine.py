@@ -4,7 +4,7 @@
     server:  PROCEEDING|TRYING ─▶ ACCEPTED|COMPLETED ─▶ CONFIRMED ─▶ TERMINATED
 
 A machine knows one message exchange and nothing else: no address, no table, no dialog. Messages come in parsed; what goes out is
-a `Packet` built beforehand, so that every repetition is the same octets (sip-traps 7).
+a `Packet` built beforehand, so that every repetition is the same octets (docs/sip-rules.md 7).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each parser raises `ParseError` naming its field. Parameter *names* are lower-cased, since they compare without case; parameter *values*
 stay exactly as they came, quotes included (`unquote` opens them), because branch and tag are the peer's and must come back
-to it octet for octet (sip-traps 31).
+to it octet for octet (docs/sip-rules.md 31).
 """
 
 from __future__ import annotations
