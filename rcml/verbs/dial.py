@@ -1,4 +1,4 @@
-"""Dial: connect the caller to someone else (reference page; behaviour 2)."""
+"""Dial: connect the caller to someone else (docs/rcml.md; behaviour 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Play: play an audio file to the caller (behaviour 9; sibling pages, Play)."""
+"""Play: play an audio file to the caller (behaviour 9; docs/rcml.md, Play)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reject: refuse the call (behaviour 1.8; sibling pages, Reject)."""
+"""Reject: refuse the call (behaviour 1.8; docs/rcml.md, Reject)."""
 
 from __future__ import annotations
 

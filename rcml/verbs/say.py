@@ -1,4 +1,4 @@
-"""Say: speak a text to the caller (behaviour 9; sibling pages, Say)."""
+"""Say: speak a text to the caller (behaviour 9; docs/rcml.md, Say)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dial: its attributes and whom it means (behaviour 2.1 to 2.4, 2.11; reference page)."""
+"""Dial: its attributes and whom it means (behaviour 2.1 to 2.4, 2.11; docs/rcml.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say, Play, Pause, Redirect, Reject (behaviour 9; sibling pages)."""
+"""Say, Play, Pause, Redirect, Reject (behaviour 9; docs/rcml.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_say_reads_its_text_and_attributes__behaviour_9() -> None:
     ("asked", "taken"),
     [("EN-GB", "en-gb"), ("en-US", "en"), ("de_AT", "de"), ("da", "dan"), ("pt-BR", "bp"), ("pt-PT", "pt"), ("fr-CA", "cf")],
 )
-def test_languages_by_the_names_everybody_uses__sibling_pages_4_1(asked: str, taken: str) -> None:
+def test_languages_by_the_names_everybody_uses__rcml_say(asked: str, taken: str) -> None:
     verb, told = give_verb(f"<Say language='{asked}'>x</Say>", Say)
     assert (verb.language, told) == (taken, ())
 
@@ -31,7 +31,7 @@ def test_bad_attributes_of_say_fall_back__behaviour_9(attribute: str, code: int)
     assert (verb, codes(told)) == (Say(2, "x"), [(code, "warning", 2)])
 
 
-def test_speech_markup_is_read_as_its_text__sibling_pages_4_1() -> None:
+def test_speech_markup_is_read_as_its_text__rcml_say() -> None:
     verb, told = give_verb("<Say><speak>Hello <break time='1s'/><s>world</s></speak></Say>", Say)
     assert (verb.text, codes(told)) == ("Hello world", [(12200, "warning", 2)])
 
@@ -90,7 +90,7 @@ def test_an_empty_redirect_or_a_bad_method_is_13710__behaviour_9() -> None:
         ("unwanted", 607, "Unwanted"),
     ],
 )
-def test_reject_has_eight_reasons__sibling_pages_5_1(reason: str, status: int, phrase: str) -> None:
+def test_reject_has_eight_reasons__rcml_reject(reason: str, status: int, phrase: str) -> None:
     assert give_verb(f"<Reject reason='{reason}'/>", Reject) == (Reject(2, status, phrase, reason), ())
 
 
