@@ -30,7 +30,8 @@ _SECRET_PAIR = re.compile(r"(?i)(?P<name>(?<![A-Za-z0-9])(?:password|passwd|pwd|
 _SECRET_ATTRIBUTE = re.compile(r"(?i)\b(?P<name>password\s*=\s*)(?P<quote>[\"'])[^\"'<]*(?P=quote)")
 _SECRET_WORDS = ("passw", "pwd", "secret", "token", "apikey", "api_key")  # one of these is in all that the two patterns find
 _SECRET_NAME = re.compile(r"(?i)(?:^|[_\-.])(?:password|passwd|pwd|secret|token|api_?key|auth_?token)$|authtoken$")
-_CRYPTO = re.compile(r"(?im)^(a=crypto:\S+ \S+ inline:)[^\r\n|;]+")  # SRTP keys in SDP (RFC 4568 9.1)
+# Keys in SDP: every one of an a=crypto line, however it is spaced (RFC 4568 9.1), and those of the old k= (RFC 4566 5.12).
+_KEYS = re.compile(r"(?i)(inline:)[A-Za-z0-9+/=_\-]+|(?<![^\r\n])(k=(?:clear|base64|uri):)[^\r\n]+")
 # Five digits and more, with the separators that people write between them.
 _NUMBER = re.compile(r"(?<![\w.\-:])\+?\d(?:[\-. ()]{0,2}\d){4,}(?![\w\-])")
 _IPV4 = re.compile(r"\b(\d{1,3})\.(\d{1,3})\.\d{1,3}\.\d{1,3}\b")
@@ -45,8 +46,8 @@ def hide_sip_secrets(raw: str) -> str:
     lower = raw.lower()
     if "authorization" in lower or "authentication-info" in lower:
         raw = _CREDENTIALS.sub(_credentials, raw)
-    if "a=crypto" in lower:
-        raw = _CRYPTO.sub(rf"\1{HIDDEN}", raw)
+    if "inline:" in lower or "k=" in lower:
+        raw = _KEYS.sub(rf"\1\2{HIDDEN}", raw)
     return hide_secrets(raw)
 
 

@@ -29,6 +29,22 @@ def test_digest_response_is_removed_and_its_user_stays() -> None:
     assert "sip:alice:***@example.com" in shown
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:S3cretOne==|2^20|1:4;inline:S3cretTwo+/|2^20|2:4",
+        "a=crypto:1  AES_CM_128_HMAC_SHA1_80\tinline:S3cretOne",
+        "A=CRYPTO:1 AES_CM_128_HMAC_SHA1_80 INLINE:S3cretOne",
+        "k=clear:S3cretOne",
+        "k=base64:S3cretOne",
+    ],
+)
+def test_every_media_key_is_removed_however_it_is_written__rfc4568_9_1(line: str) -> None:
+    shown = hide_sip_secrets(f"SIP/2.0 200 OK\r\n\r\nv=0\r\n{line}\r\na=sendrecv\r\n")
+    assert "S3cret" not in shown
+    assert shown.endswith("\r\na=sendrecv\r\n")
+
+
 @pytest.mark.parametrize("raw", ["", "Authorization:", "Authorization:\r\n", "\ud800 Authorization: x", "Authorization: Digest"])
 def test_any_text_is_survived(raw: str) -> None:
     hide_sip_secrets(raw)
@@ -99,6 +115,8 @@ def test_facts_of_a_log_line() -> None:
         "password" + " " * 60000,
         "password=" * 6000,
         "a=crypto:1 " * 5000,
+        "inline:" * 8000,
+        "k=clear:" * 8000,
         "\r\n" * 30000,
     ],
 )
