@@ -5,7 +5,7 @@ with the key `t` (the message's name, snake_case) and the fields below under the
 absent keys take the default: so either side may be a little older. At most 1 MiB a frame.
 
 Identifiers are ours (strings of 1-64 printable ASCII octets): a *stream* is one RTP/RTCP socket pair and what is known
-of its peer; a *bridge* joins two streams; a *play* and a *recording* are acts on a stream or bridge. Every command may be
+of its peer; a *bridge* joins two streams, a *mix* any number; a *play* and a *recording* are acts on those. Every command may be
 sent twice: the second does no harm. What cannot be done is answered by `Failed`; what was done is silent unless an
 event is named. Events of one stream arrive in order.
 
@@ -18,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class _Message(msgspec.Struct, frozen=True, tag_field="t", kw_only=True):
@@ -89,6 +89,8 @@ class Connect(_Message, tag="connect", frozen=True, kw_only=True):
     media_timeout_ms: 0 = off; else MediaTimeout after so much silence while direction lets the peer send.
     srtp: absent = in the clear. With it nothing in the clear is sent or taken; keys that the worker cannot use are answered
     by Failed(code="srtp"). The same keys once more change nothing; other keys are a change of keys in mid-stream.
+    inband_digits: listen for keys as tones in the peer's audio (for a peer that sends no telephone-events).
+    stats_interval_ms: 0 = off; else StreamStats so often by itself, at least 1000.
     """
 
     stream: str
@@ -102,10 +104,16 @@ class Connect(_Message, tag="connect", frozen=True, kw_only=True):
     ptime_ms: int = 20
     media_timeout_ms: int = 0
     srtp: SrtpKeys | msgspec.UnsetType = msgspec.UNSET
+    inband_digits: bool = False
+    stats_interval_ms: int = 0
 
 
 class Bridge(_Message, tag="bridge", frozen=True, kw_only=True):
-    """Join the media of two streams both ways. Bridging again with other streams replaces."""
+    """Join the media of two streams both ways. Bridging again with other streams replaces.
+
+    What both agreed on passes as it is; else audio is transcoded, and keys are converted: telephone-events, or tones in the
+    audio for a peer without them. A stream is in one bridge or one mix at most.
+    """
 
     bridge: str
     first: str
@@ -116,10 +124,44 @@ class Unbridge(_Message, tag="unbridge", frozen=True, kw_only=True):
     bridge: str
 
 
+class Join(_Message, tag="join", frozen=True, kw_only=True):
+    """Have a stream take part in a mix (a conference), which begins with its first member: each hears all others.
+
+    Answered by Joined; Failed(code="limit") when the mix is full (the worker's --mix-members). Joining again changes nothing.
+    beep: all members hear a tone. A Play on a member's stream is heard instead of the mix.
+    """
+
+    mix: str
+    stream: str
+    beep: bool = False
+
+
+class Leave(_Message, tag="leave", frozen=True, kw_only=True):
+    """Take a stream out of a mix, which ends with its last member. Answered by Left; unknown ones are ignored.
+
+    beep: those who stay hear a tone.
+    """
+
+    mix: str
+    stream: str
+    beep: bool = False
+
+
+class Mute(_Message, tag="mute", frozen=True, kw_only=True):
+    """What a stream's peer may say and hear, in bridges and mixes alike, from now on. Keys pass in any case.
+
+    muted: the others do not hear this peer. deaf: this peer does not hear the others (plays are heard).
+    """
+
+    stream: str
+    muted: bool = False
+    deaf: bool = False
+
+
 class Play(_Message, tag="play", frozen=True, kw_only=True):
     """Play audio to the stream's peer, instead of bridged audio; replaces a running play (which ends as "replaced").
 
-    Exactly one of `files`, `tone`. files: canonical WAV (PCM s16le, mono, 8000 Hz; further rates later) played one after
+    Exactly one of `stream`, `mix`: in a mix it is heard by all members, beside what they say. Exactly one of `files`, `tone`. files: canonical WAV (PCM s16le, mono, 8000 Hz; further rates later) played one after
     another. tone: "ringback", "busy", "congestion", "beep", "silence", with `tone_country` as in ITU-T E.180 ("us", "eu").
     loop: times to play the whole, 0 = for ever. duration_ms: 0 = unlimited; else it ends as "finished" after so long.
     The whole of a tone is one cadence (a ring and its pause); silence has none, only its duration ends it. A play waits for
@@ -127,8 +169,9 @@ class Play(_Message, tag="play", frozen=True, kw_only=True):
     it as "failed", with the file and the cause in `detail`.
     """
 
-    stream: str
+    stream: str = ""
     play: str
+    mix: str = ""
     files: list[str] = []
     tone: str = ""
     tone_country: str = "us"
@@ -139,8 +182,9 @@ class Play(_Message, tag="play", frozen=True, kw_only=True):
 class StopPlay(_Message, tag="stop_play", frozen=True, kw_only=True):
     """Stop; an unknown or ended play is ignored."""
 
-    stream: str
+    stream: str = ""
     play: str
+    mix: str = ""
 
 
 class Record(_Message, tag="record", frozen=True, kw_only=True):
@@ -151,6 +195,9 @@ class Record(_Message, tag="record", frozen=True, kw_only=True):
 
     channels 1: both directions mixed; 2: first (or the stream's peer) left, second (or what we send) right.
     RecordingStarted at the first sample; RecordingEnded at the end (always, exactly once).
+
+    For a stream only (`<Record>`): beep: the peer hears a tone first, which is not recorded. silence_ms: 0 = off; else it ends
+    as "silence" when the peer has been silent for so long. finish_keys: it ends as "key" when the peer presses one of these.
     """
 
     recording: str
@@ -159,6 +206,20 @@ class Record(_Message, tag="record", frozen=True, kw_only=True):
     stream: str = ""
     channels: int = 1
     max_ms: int = 14_400_000
+    beep: bool = False
+    silence_ms: int = 0
+    finish_keys: str = ""
+
+
+class PauseRecord(_Message, tag="pause_record", frozen=True, kw_only=True):
+    """Record nothing until ResumeRecord. The time is left out of the file; with keep_time it is in there as silence."""
+
+    recording: str
+    keep_time: bool = False
+
+
+class ResumeRecord(_Message, tag="resume_record", frozen=True, kw_only=True):
+    recording: str
 
 
 class StopRecord(_Message, tag="stop_record", frozen=True, kw_only=True):
@@ -166,7 +227,7 @@ class StopRecord(_Message, tag="stop_record", frozen=True, kw_only=True):
 
 
 class SendDigits(_Message, tag="send_digits", frozen=True, kw_only=True):
-    """Send RFC 4733 events to the peer. Digits 0-9*#A-D; `w` waits 500 ms, `W` 1000 ms."""
+    """Send keys to the peer: RFC 4733 events if they were agreed, else tones in the audio. 0-9*#A-D; `w` waits 500 ms, `W` 1000 ms."""
 
     stream: str
     digits: str
@@ -178,6 +239,16 @@ class Stats(_Message, tag="stats", frozen=True, kw_only=True):
     """Ask for StreamStats."""
 
     stream: str
+
+
+class Deadline(_Message, tag="deadline", frozen=True, kw_only=True):
+    """Close the stream in `in_ms` if no controller is connected then, whatever its expires_ms says; 0 takes that back.
+
+    For limits such as timeLimit, which a connected controller keeps by itself.
+    """
+
+    stream: str
+    in_ms: int
 
 
 class Close(_Message, tag="close", frozen=True, kw_only=True):
@@ -194,7 +265,28 @@ class Shutdown(_Message, tag="shutdown", frozen=True, kw_only=True):
     """End politely: recordings are finished, then the process exits."""
 
 
-Command = Hello | Open | Connect | Bridge | Unbridge | Play | StopPlay | Record | StopRecord | SendDigits | Stats | Close | List | Shutdown
+Command = (
+    Hello
+    | Open
+    | Connect
+    | Bridge
+    | Unbridge
+    | Join
+    | Leave
+    | Mute
+    | Play
+    | StopPlay
+    | Record
+    | PauseRecord
+    | ResumeRecord
+    | StopRecord
+    | SendDigits
+    | Stats
+    | Deadline
+    | Close
+    | List
+    | Shutdown
+)
 
 # --- events -------------------------------------------------------------------------------------------------------
 
@@ -210,7 +302,7 @@ class Failed(_Message, tag="failed", frozen=True, kw_only=True):
     """A command that could not be done. `subject` is the id it named (stream, bridge, play or recording).
 
     code: "version", "frame", "unknown_stream", "no_ports", "bind", "address", "codec", "srtp", "file", "busy", "limit", "internal",
-    "unknown_bridge".
+    "unknown_bridge", "unknown_mix", "unknown_recording".
     """
 
     op: str
@@ -236,19 +328,72 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     lost_in: int = 0  # by sequence numbers
     strangers: int = 0  # packets from other sources, dropped
     malformed: int = 0
+    unauthentic: int = 0  # encrypted wrongly, or replayed; dropped
+    flooded: int = 0  # over the limit of packets per second, dropped
     jitter_ms: float = 0.0  # RFC 3550 6.4.1
     round_trip_ms: float = -1.0  # -1 = not known
     remote_lost: int = -1  # from the peer's last report, -1 = none
 
 
+class Second(msgspec.Struct, frozen=True, kw_only=True):
+    """What one second of a stream was like: `in` is what the peer sent, `out` what it was sent, as its reports tell.
+
+    number counts from 0. late: came, but after its time. Negative: not known; a second without packets has no MOS.
+    """
+
+    number: int
+    received: int
+    lost: int
+    late: int
+    jitter_ms: float
+    round_trip_ms: float
+    remote_loss: float  # 0 to 1
+    remote_jitter_ms: float
+    mos_in: float  # 1 to 4.5, ITU-T G.107
+    mos_out: float
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream since its beginning; means and minima of the seconds' opinion scores, negative when there was none."""
+
+    seconds: int = 0
+    mos_in: float = -1.0
+    mos_out: float = -1.0
+    worst_in: float = -1.0
+    worst_out: float = -1.0
+
+
 class StreamStats(_Message, tag="stream_stats", frozen=True, kw_only=True):
+    """seconds: those that were not in a StreamStats yet, 64 at most. play, position_ms: what is being played, and how far."""
+
     stream: str
     counters: Counters
+    quality: Quality = Quality()
+    seconds: list[Second] = []
+    play: str = ""
+    position_ms: int = 0
 
 
 class Closed(_Message, tag="closed", frozen=True, kw_only=True):
     stream: str
     counters: Counters = Counters()
+    quality: Quality = Quality()
+
+
+class Joined(_Message, tag="joined", frozen=True, kw_only=True):
+    """members: how many the mix has now."""
+
+    mix: str
+    stream: str
+    members: int
+
+
+class Left(_Message, tag="left", frozen=True, kw_only=True):
+    """A stream is out of a mix, because of Leave or of its end."""
+
+    mix: str
+    stream: str
+    members: int
 
 
 class Latched(_Message, tag="latched", frozen=True, kw_only=True):
@@ -275,21 +420,23 @@ class MediaTimeout(_Message, tag="media_timeout", frozen=True, kw_only=True):
 
 
 class Digit(_Message, tag="digit", frozen=True, kw_only=True):
-    """A telephone-event key, once per press."""
+    """A key, once per press. source: "rfc4733" or "inband"."""
 
     stream: str
     digit: str
     duration_ms: int
+    source: str = "rfc4733"
 
 
 class PlayEnded(_Message, tag="play_ended", frozen=True, kw_only=True):
-    """reason: "finished", "stopped", "replaced", "closed", "failed"."""
+    """reason: "finished", "stopped", "replaced", "closed", "failed". `stream` or `mix` is empty, as in Play."""
 
-    stream: str
+    stream: str = ""
     play: str
     reason: str
     position_ms: int = 0
     detail: str = ""
+    mix: str = ""
 
 
 class RecordingStarted(_Message, tag="recording_started", frozen=True, kw_only=True):
@@ -297,7 +444,8 @@ class RecordingStarted(_Message, tag="recording_started", frozen=True, kw_only=T
 
 
 class RecordingEnded(_Message, tag="recording_ended", frozen=True, kw_only=True):
-    """reason: "stopped", "ended" (its bridge or stream went), "max", "disk" (detail says what; what was written stays)."""
+    """reason: "stopped", "ended" (its bridge or stream went), "max", "silence", "key" (detail is the key), "disk" (detail says
+    what; what was written stays)."""
 
     recording: str
     path: str
@@ -317,6 +465,7 @@ class Listing(_Message, tag="listing", frozen=True, kw_only=True):
     streams: list[ListedStream] = []
     bridges: list[str] = []
     recordings: list[str] = []
+    mixes: list[str] = []
 
 
 Event = (
@@ -325,6 +474,8 @@ Event = (
     | Opened
     | StreamStats
     | Closed
+    | Joined
+    | Left
     | Latched
     | Stranger
     | MediaTimeout

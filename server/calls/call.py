@@ -283,7 +283,15 @@ class Call:
                 self._counted(event)
             case engine.Failed():
                 self._command_failed(event)
-            case engine.Latched() | engine.Stranger() | engine.Digit() | engine.Welcome() | engine.Listing():
+            case (
+                engine.Latched()
+                | engine.Stranger()
+                | engine.Digit()
+                | engine.Welcome()
+                | engine.Listing()
+                | engine.Joined()
+                | engine.Left()
+            ):
                 pass
 
     def _dials(self) -> list[Dial]:

@@ -28,3 +28,5 @@ def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:
             return {"event": "digit", "duration_ms": duration_ms}, stream  # not which: it may be a PIN
         case engine.Opened() | engine.PlayEnded() | engine.RecordingStarted() | engine.StreamStats() | engine.Welcome() | engine.Listing():
             return None
+        case engine.Joined() | engine.Left():
+            return None

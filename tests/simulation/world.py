@@ -341,7 +341,9 @@ class World:
                     self.logs.append(action)
                 case engine.Open() | engine.Connect() | engine.Bridge() | engine.Unbridge() | engine.Play() | engine.StopPlay():
                     self.engine.send(action, self.now)
-                case engine.Record() | engine.StopRecord() | engine.Close() | engine.SendDigits() | engine.Stats():
+                case engine.Record() | engine.StopRecord() | engine.Deadline() | engine.Close() | engine.SendDigits() | engine.Stats():
+                    self.engine.send(action, self.now)
+                case engine.Join() | engine.Leave() | engine.Mute() | engine.PauseRecord() | engine.ResumeRecord():
                     self.engine.send(action, self.now)
                 case engine.Hello() | engine.List() | engine.Shutdown():
                     raise AssertionError("not call control's business")

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The number both sides exchange in `Hello` and `Welcome`.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 /// The largest frame body either side may send, in octets.
 pub const MAX_FRAME: usize = 1 << 20;
 
@@ -51,12 +51,42 @@ pub enum Command {
     Unbridge {
         bridge: String,
     },
+    Join {
+        mix: String,
+        stream: String,
+        #[serde(default)]
+        beep: bool,
+    },
+    Leave {
+        mix: String,
+        stream: String,
+        #[serde(default)]
+        beep: bool,
+    },
+    Mute {
+        stream: String,
+        #[serde(default)]
+        muted: bool,
+        #[serde(default)]
+        deaf: bool,
+    },
     Play(Play),
     StopPlay {
+        #[serde(default)]
         stream: String,
         play: String,
+        #[serde(default)]
+        mix: String,
     },
     Record(Record),
+    PauseRecord {
+        recording: String,
+        #[serde(default)]
+        keep_time: bool,
+    },
+    ResumeRecord {
+        recording: String,
+    },
     StopRecord {
         recording: String,
     },
@@ -70,6 +100,10 @@ pub enum Command {
     },
     Stats {
         stream: String,
+    },
+    Deadline {
+        stream: String,
+        in_ms: u64,
     },
     Close {
         stream: String,
@@ -99,6 +133,10 @@ pub struct Connect {
     pub media_timeout_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub srtp: Option<SrtpKeys>,
+    #[serde(default)]
+    pub inband_digits: bool,
+    #[serde(default)]
+    pub stats_interval_ms: u64,
 }
 
 /// The keys of an encrypted stream: base64, and the identifier in hexadecimal digits. They are never printed.
@@ -120,8 +158,11 @@ impl std::fmt::Debug for SrtpKeys {
 /// Audio for one stream's peer: files or a tone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Play {
+    #[serde(default)]
     pub stream: String,
     pub play: String,
+    #[serde(default)]
+    pub mix: String,
     #[serde(default)]
     pub files: Vec<String>,
     #[serde(default)]
@@ -147,6 +188,12 @@ pub struct Record {
     pub channels: u8,
     #[serde(default = "four_hours_ms")]
     pub max_ms: u64,
+    #[serde(default)]
+    pub beep: bool,
+    #[serde(default)]
+    pub silence_ms: u64,
+    #[serde(default)]
+    pub finish_keys: String,
 }
 
 /// What happened to one stream's packets since it was opened.
@@ -160,6 +207,8 @@ pub struct Counters {
     pub lost_in: u64,
     pub strangers: u64,
     pub malformed: u64,
+    pub unauthentic: u64,
+    pub flooded: u64,
     pub jitter_ms: f64,
     pub round_trip_ms: f64,
     pub remote_lost: i64,
@@ -175,9 +224,49 @@ impl Default for Counters {
             lost_in: 0,
             strangers: 0,
             malformed: 0,
+            unauthentic: 0,
+            flooded: 0,
             jitter_ms: 0.0,
             round_trip_ms: -1.0,
             remote_lost: -1,
+        }
+    }
+}
+
+/// What one second of a stream was like; negative figures are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    pub number: u32,
+    pub received: u32,
+    pub lost: u32,
+    pub late: u32,
+    pub jitter_ms: f64,
+    pub round_trip_ms: f64,
+    pub remote_loss: f64,
+    pub remote_jitter_ms: f64,
+    pub mos_in: f64,
+    pub mos_out: f64,
+}
+
+/// A stream since its beginning; negative scores are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quality {
+    pub seconds: u32,
+    pub mos_in: f64,
+    pub mos_out: f64,
+    pub worst_in: f64,
+    pub worst_out: f64,
+}
+
+impl Default for Quality {
+    fn default() -> Self {
+        Self {
+            seconds: 0,
+            mos_in: -1.0,
+            mos_out: -1.0,
+            worst_in: -1.0,
+            worst_out: -1.0,
         }
     }
 }
@@ -214,11 +303,31 @@ pub enum Event {
     StreamStats {
         stream: String,
         counters: Counters,
+        #[serde(default)]
+        quality: Quality,
+        #[serde(default)]
+        seconds: Vec<Second>,
+        #[serde(default)]
+        play: String,
+        #[serde(default)]
+        position_ms: u64,
     },
     Closed {
         stream: String,
         #[serde(default)]
         counters: Counters,
+        #[serde(default)]
+        quality: Quality,
+    },
+    Joined {
+        mix: String,
+        stream: String,
+        members: u32,
+    },
+    Left {
+        mix: String,
+        stream: String,
+        members: u32,
     },
     Latched {
         stream: String,
@@ -238,8 +347,11 @@ pub enum Event {
         stream: String,
         digit: String,
         duration_ms: u32,
+        #[serde(default = "rfc4733")]
+        source: String,
     },
     PlayEnded {
+        #[serde(default)]
         stream: String,
         play: String,
         reason: String,
@@ -247,6 +359,8 @@ pub enum Event {
         position_ms: u64,
         #[serde(default)]
         detail: String,
+        #[serde(default)]
+        mix: String,
     },
     RecordingStarted {
         recording: String,
@@ -267,6 +381,8 @@ pub enum Event {
         bridges: Vec<String>,
         #[serde(default)]
         recordings: Vec<String>,
+        #[serde(default)]
+        mixes: Vec<String>,
     },
 }
 
@@ -302,12 +418,18 @@ impl Command {
             Command::Connect(connect) => ("connect", &connect.stream),
             Command::Bridge { bridge, .. } => ("bridge", bridge),
             Command::Unbridge { bridge } => ("unbridge", bridge),
+            Command::Join { mix, .. } => ("join", mix),
+            Command::Leave { mix, .. } => ("leave", mix),
+            Command::Mute { stream, .. } => ("mute", stream),
             Command::Play(play) => ("play", &play.play),
             Command::StopPlay { play, .. } => ("stop_play", play),
             Command::Record(record) => ("record", &record.recording),
+            Command::PauseRecord { recording, .. } => ("pause_record", recording),
+            Command::ResumeRecord { recording } => ("resume_record", recording),
             Command::StopRecord { recording } => ("stop_record", recording),
             Command::SendDigits { stream, .. } => ("send_digits", stream),
             Command::Stats { stream } => ("stats", stream),
+            Command::Deadline { stream, .. } => ("deadline", stream),
             Command::Close { stream } => ("close", stream),
             Command::List {} => ("list", ""),
             Command::Shutdown {} => ("shutdown", ""),
@@ -410,6 +532,9 @@ fn hundred() -> u32 {
 }
 fn sendrecv() -> String {
     "sendrecv".to_owned()
+}
+fn rfc4733() -> String {
+    "rfc4733".to_owned()
 }
 fn us() -> String {
     "us".to_owned()

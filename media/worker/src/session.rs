@@ -203,6 +203,8 @@ mod tests {
             ptime_ms: 20,
             media_timeout_ms: 0,
             srtp: None,
+            inband_digits: false,
+            stats_interval_ms: 0,
         }
     }
 

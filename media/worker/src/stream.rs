@@ -250,6 +250,7 @@ impl Stream {
             stream: self.name.to_string(),
             digit: press.key.to_string(),
             duration_ms: press.duration_ms,
+            source: "rfc4733".to_owned(),
         });
     }
 
@@ -377,6 +378,8 @@ impl Stream {
             lost_in: self.reception.lost(),
             strangers: counts.strangers,
             malformed: counts.malformed,
+            unauthentic: 0,
+            flooded: 0,
             jitter_ms: self.reception.jitter_ms(),
             round_trip_ms: self.control.round_trip_ms.unwrap_or(-1.0),
             remote_lost: self.control.remote_lost.map_or(-1, |lost| i64::from(lost.max(0))),

@@ -10,7 +10,7 @@ use super::Control;
 use crate::clock::MILLISECOND;
 use crate::log;
 use crate::ports::Pool;
-use crate::protocol::{is_identifier, Command, Connect, Counters, Event, Failed};
+use crate::protocol::{is_identifier, Command, Connect, Counters, Event, Failed, Quality};
 use crate::session::Session;
 use crate::stream::{Sockets, Stream};
 use crate::sys;
@@ -57,10 +57,10 @@ impl Control {
                 if self.directory.streams.contains_key(stream.as_str()) {
                     self.close_stream(stream);
                 } else {
-                    let counters = Counters::default();
                     self.tell(Event::Closed {
                         stream: stream.clone(),
-                        counters,
+                        counters: Counters::default(),
+                        quality: Quality::default(),
                     });
                 }
                 Ok(())
@@ -71,7 +71,7 @@ impl Control {
                 Ok(())
             }
             Command::Play(play) => self.play(play),
-            Command::StopPlay { stream, play } => {
+            Command::StopPlay { stream, play, .. } => {
                 if let Some(entry) = self.directory.stream(stream) {
                     let (stream, play) = (stream.as_str().into(), play.as_str().into());
                     self.inlets[entry.thread].send(Task::StopPlay { stream, play });
@@ -101,6 +101,12 @@ impl Control {
                 });
                 Ok(())
             }
+            Command::Join { .. }
+            | Command::Leave { .. }
+            | Command::Mute { .. }
+            | Command::PauseRecord { .. }
+            | Command::ResumeRecord { .. }
+            | Command::Deadline { .. } => Err(Failed::new(op, subject, "internal", "not carried out yet")),
             // Both are taken where frames are read.
             Command::Hello { .. } | Command::Shutdown {} => Ok(()),
         }

@@ -153,6 +153,7 @@ impl Directory {
             streams,
             bridges: sorted(self.bridges.keys()),
             recordings: sorted(self.recordings.keys()),
+            mixes: Vec::new(),
         }
     }
 }

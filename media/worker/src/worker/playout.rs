@@ -187,6 +187,7 @@ pub(super) fn end_play(stream: &mut Stream, reason: &str, detail: String, turn: 
             reason: reason.to_owned(),
             position_ms: play.position_ms(),
             detail,
+            mix: String::new(),
         });
     }
 }

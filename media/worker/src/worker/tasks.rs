@@ -6,7 +6,7 @@ use super::playout::end_play;
 use super::recordings::Subject;
 use super::{turn, Bridge, Worker};
 use crate::log;
-use crate::protocol::{Event, Failed};
+use crate::protocol::{Event, Failed, Quality};
 use crate::session::{Plan, Session};
 use crate::slab::Key;
 use crate::stream::Stream;
@@ -56,6 +56,10 @@ impl Worker {
                     let event = Event::StreamStats {
                         stream: stream.name.to_string(),
                         counters: stream.counters(),
+                        quality: Quality::default(),
+                        seconds: Vec::new(),
+                        play: String::new(),
+                        position_ms: 0,
                     };
                     self.outbox.tell(event);
                 }
@@ -222,6 +226,7 @@ impl Worker {
         self.outbox.tell(Event::Closed {
             stream: name.to_owned(),
             counters: stream.counters(),
+            quality: Quality::default(),
         });
     }
 
