@@ -151,7 +151,7 @@ async def test_an_idle_worker_leaves_when_told_to(tmp_path: Path) -> None:
 async def test_hello_is_answered_by_welcome(worker: Worker) -> None:
     connection = await worker.raw_connection()
     welcome = await connection.hello()
-    assert (welcome.version, welcome.pid, welcome.threads) == (1, worker.process.pid, 2)
+    assert (welcome.version, welcome.pid, welcome.threads) == (2, worker.process.pid, 2)
 
 
 async def test_another_version_is_refused_and_the_controller_stays(worker: Worker, media: Controller) -> None:

@@ -18,6 +18,8 @@ pub struct Args {
     pub dscp: u8,
     pub prompt_cache_mib: usize,
     pub record_buffer_mib: usize,
+    /// The most members of one mix.
+    pub mix_members: usize,
     pub log_level: Level,
 }
 
@@ -40,6 +42,7 @@ dialplane-media: relays, plays and records RTP for a controller on a Unix socket
   --dscp N                 DSCP of what is sent (46)
   --prompt-cache-mib N     memory for prompts that nobody hears at the moment (64)
   --record-buffer-mib N    what may wait for a slow disk before recordings get gaps (32)
+  --mix-members N          members that one conference may have, up to 100 (40)
   --log-level LEVEL        debug, info, warning or error (info)
   --version
 ";
@@ -55,6 +58,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
         dscp: 46,
         prompt_cache_mib: 64,
         record_buffer_mib: 32,
+        mix_members: 40,
         log_level: Level::Info,
     };
     let mut rest = arguments.into_iter();
@@ -86,6 +90,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
             "--dscp" => args.dscp = number(&name, &value()?, 0, 63)? as u8,
             "--prompt-cache-mib" => args.prompt_cache_mib = number(&name, &value()?, 0, 1 << 20)? as usize,
             "--record-buffer-mib" => args.record_buffer_mib = number(&name, &value()?, 1, 1 << 20)? as usize,
+            "--mix-members" => args.mix_members = number(&name, &value()?, 2, 100)? as usize,
             "--log-level" => {
                 let level = value()?;
                 args.log_level = Level::from_name(&level).ok_or_else(|| format!("no log level {level:?}"))?;

@@ -170,6 +170,11 @@ impl Hearing {
         })
     }
 
+    /// Whether this is what `new` would make of the same.
+    pub fn is_for(&self, lanes: &[(u8, Lane)], out_hz: u32) -> bool {
+        self.lanes == lanes && self.out_hz == out_hz
+    }
+
     pub fn out_hz(&self) -> u32 {
         self.out_hz
     }

@@ -31,6 +31,7 @@ pub mod rtp;
 pub mod sending;
 pub mod session;
 mod slab;
+pub mod speaking;
 pub mod srtp;
 mod stream;
 pub mod sys;

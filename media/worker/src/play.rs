@@ -91,6 +91,16 @@ impl Programme {
         out[filled..].fill(law.silence());
     }
 
+    /// Fill `out` with the next samples; what lies behind the end is silence.
+    pub fn fill_samples(&mut self, out: &mut [i16]) {
+        let mut filled = 0;
+        self.advance(out.len(), |part, offset, length| {
+            out[filled..filled + length].copy_from_slice(&part.samples[offset..offset + length]);
+            filled += length;
+        });
+        out[filled..].fill(0);
+    }
+
     /// Let `count` samples pass unheard.
     pub fn skip(&mut self, count: usize) {
         self.advance(count, |_, _, _| ());
@@ -128,6 +138,10 @@ pub struct Play {
 }
 
 impl Play {
+    pub fn is_over(&self) -> bool {
+        self.programme.as_ref().is_some_and(Programme::is_over)
+    }
+
     pub fn position_ms(&self) -> u64 {
         self.programme.as_ref().map_or(0, Programme::position_ms)
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::play::Prompt;
-use crate::tasks::{Name, Outbox, Up};
+use crate::tasks::{Name, Outbox, Target, Up};
 use crate::wav;
 
 /// Four hours of speech; what is longer is a mistake.
@@ -21,7 +21,7 @@ const MAX_FILE: u64 = 256 << 20;
 /// A play whose files are wanted.
 #[derive(Debug)]
 pub struct Job {
-    pub stream: Name,
+    pub target: Target,
     pub play: Name,
     pub files: Vec<String>,
 }
@@ -114,7 +114,7 @@ pub fn start(idle_limit: usize, outbox: Outbox) -> std::io::Result<(Sender<Job>,
         for job in jobs {
             let prompts = job.files.iter().map(|path| library.get(path)).collect();
             outbox.send(Up::Loaded {
-                stream: job.stream,
+                target: job.target,
                 play: job.play,
                 prompts,
             });

@@ -7,7 +7,7 @@
 //! packets were withheld on purpose (hold): the peer must not take them for lost.
 //! Source: RFC 3550 5.1, 7.1 (a translator that renumbers), RFC 3551 4.1 (marker at the start of a talk spurt).
 
-use crate::clock::{samples, Nanos};
+use crate::clock::{samples, Nanos, SECOND};
 use crate::rtp::{Packet, Stamp};
 
 /// Steps of a bridged source beyond these are a new beginning, not loss or reordering (as RFC 3550 A.1).
@@ -45,6 +45,8 @@ pub struct Sending {
     last_in: (u16, u32),
     /// Packets of the bridged source were withheld since the last one that was sent.
     withheld: bool,
+    /// A source of our own let time pass without a packet.
+    paused: bool,
 }
 
 impl Sending {
@@ -63,6 +65,7 @@ impl Sending {
             timestamp_offset: 0,
             last_in: (0, 0),
             withheld: false,
+            paused: false,
         }
     }
 
@@ -124,8 +127,10 @@ impl Sending {
         now: Nanos,
         rate_hz: u32,
     ) -> Stamp {
-        let mut marker = false;
-        let timestamp = if self.source == Some(source) {
+        let mut marker = std::mem::take(&mut self.paused);
+        // A source that was not heard of for a while did not count the time.
+        let goes_on = now.saturating_sub(self.sent_at) < SECOND;
+        let timestamp = if self.source == Some(source) && goes_on {
             self.timestamp.wrapping_add(count)
         } else {
             marker = true;
@@ -135,6 +140,15 @@ impl Sending {
         self.sent_at = now;
         let sequence = self.take_sequence();
         self.stamp(marker, payload_type, sequence, timestamp, octets)
+    }
+
+    /// Let `count` samples of our own pass without a packet: the peer knows by the timestamps that it was a pause.
+    pub fn pause(&mut self, source: Source, count: u32, now: Nanos) {
+        if self.source == Some(source) {
+            self.timestamp = self.timestamp.wrapping_add(count);
+            self.sent_at = now;
+            self.paused = true;
+        }
     }
 
     /// The header of one packet of a digit. `start` is `timestamp_at` the moment the key was pressed.
@@ -177,6 +191,7 @@ impl Sending {
         };
         self.source = Some(source);
         self.withheld = false;
+        self.paused = false;
         self.floor = self.next_sequence;
         timestamp
     }
@@ -289,6 +304,18 @@ mod tests {
         assert_eq!((first.sequence, first.timestamp, first.marker), (1, 160, true));
         assert_eq!((second.sequence, second.timestamp, second.marker), (2, 320, false));
         assert_eq!((after.sequence, after.timestamp, after.marker), (3, 480, true));
+    }
+
+    #[test]
+    fn a_pause_of_our_own_shows_in_the_timestamps_only__rfc3551_4_1() {
+        let mut sending = Sending::new(9, 0, 0);
+        sending.own(PLAY, 0, 160, 160, ms(0), 8000);
+        sending.pause(PLAY, 160, ms(20));
+        sending.pause(PLAY, 160, ms(40));
+        let after = sending.own(PLAY, 0, 160, 160, ms(60), 8000);
+        assert_eq!((after.sequence, after.timestamp, after.marker), (1, 480, true));
+        let next = sending.own(PLAY, 0, 160, 160, ms(80), 8000);
+        assert_eq!((next.sequence, next.timestamp, next.marker), (2, 640, false));
     }
 
     #[test]

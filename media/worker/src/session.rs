@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::clock::{Nanos, MILLISECOND};
+use crate::codec::audio::Coding;
 use crate::codec::g711::{self, Law};
 use crate::codec::{Format, Kind};
 use crate::protocol::{Connect, Failed};
@@ -86,6 +87,18 @@ impl Session {
         self.formats.iter().find(|format| format.kind.is_audio())
     }
 
+    /// The format and codec of what we make ourselves: plays, mixes, transcoded audio. None when we know none of the agreed.
+    pub fn spoken(&self) -> Option<(&Format, Coding)> {
+        self.formats.iter().find_map(|format| Some((format, format.coding?)))
+    }
+
+    /// Comfort noise, if the peer takes it beside audio of that clock.
+    pub fn comfort_noise(&self, clock_rate_hz: u32) -> Option<&Format> {
+        self.formats
+            .iter()
+            .find(|format| format.kind == Kind::ComfortNoise && format.clock_rate_hz == clock_rate_hz)
+    }
+
     pub fn telephone_event(&self, clock_rate_hz: u32) -> Option<&Format> {
         let mut all = self.formats.iter().filter(|format| format.kind == Kind::TelephoneEvent);
         let same = all.clone().find(|format| format.clock_rate_hz == clock_rate_hz);
@@ -108,16 +121,29 @@ pub enum Passage {
     Drop,
     Pass,
     Translate(&'static [u8; 256]),
+    /// Into the stream's jitter buffer: what the other side hears is made anew, by our own clock.
+    Hear,
 }
 
 /// All that the packet path must know of one payload type that a peer may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lane {
     pub kind: Kind,
+    pub coding: Option<Coding>,
     pub clock_rate_hz: u32,
     pub passage: Passage,
     /// The payload type on the other side.
     pub payload_type: u8,
+}
+
+/// Where the audio of a stream goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Toward<'a> {
+    Nobody,
+    /// The other side of a bridge.
+    Mate(&'a Session),
+    /// The members of a mix.
+    Mix,
 }
 
 /// The lanes of one stream, by payload type. A packet costs two loads.
@@ -137,13 +163,18 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// Lanes from a session into another; without another nothing passes, but all that was agreed is known.
-    pub fn new(from: &Session, to: Option<&Session>) -> Self {
+    /// Lanes from a session to wherever its audio goes; toward nobody nothing passes, but all that was agreed is known.
+    pub fn new(from: &Session, toward: Toward) -> Self {
         let mut plan = Self::default();
+        // Noise between words goes the way of the words.
+        let own_is_heard = from
+            .own()
+            .is_some_and(|own| passage(own, toward, false).0 == Passage::Hear);
         for format in &from.formats {
-            let (passage, payload_type) = to.map_or((Passage::Drop, 0), |to| passage(format, to));
+            let (passage, payload_type) = passage(format, toward, own_is_heard);
             plan.lanes.push(Lane {
                 kind: format.kind,
+                coding: format.coding,
                 clock_rate_hz: format.clock_rate_hz,
                 passage,
                 payload_type,
@@ -161,10 +192,26 @@ impl Plan {
         let number = self.index[usize::from(payload_type & 0x7F)];
         self.lanes.get(usize::from(number).wrapping_sub(1))
     }
+
+    /// Whether some payload goes through the jitter buffer.
+    pub fn hears(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.passage == Passage::Hear)
+    }
 }
 
-/// The way of one format: as it is when the other side agreed on it too, by a table between the laws, or none.
-fn passage(format: &Format, to: &Session) -> (Passage, u8) {
+/// The way of one format: as it is when the other side agreed on it too; by a table between the laws; decoded and encoded
+/// anew; or none.
+fn passage(format: &Format, toward: Toward, own_is_heard: bool) -> (Passage, u8) {
+    let hear = |able: bool| if able { (Passage::Hear, 0) } else { (Passage::Drop, 0) };
+    let noise = format.kind == Kind::ComfortNoise;
+    let to = match toward {
+        Toward::Nobody => return (Passage::Drop, 0),
+        Toward::Mix => return hear(format.coding.is_some() || noise),
+        Toward::Mate(to) => to,
+    };
+    if noise && own_is_heard {
+        return (Passage::Hear, 0);
+    }
     if let Some(same) = to.formats.iter().find(|other| other.same_as(format)) {
         return (Passage::Pass, same.payload_type);
     }
@@ -172,7 +219,7 @@ fn passage(format: &Format, to: &Session) -> (Passage, u8) {
         let table = g711::transcoder(law(format.kind)?, law(other.kind)?)?;
         Some((Passage::Translate(table), other.payload_type))
     });
-    translated.unwrap_or((Passage::Drop, 0))
+    translated.unwrap_or_else(|| hear(format.coding.is_some() && to.spoken().is_some()))
 }
 
 #[cfg(test)]
@@ -267,7 +314,7 @@ mod tests {
             codec(101, "telephone-event", 8000),
             codec(97, "G729", 8000),
         ]);
-        let plan = Plan::new(&from, Some(&to));
+        let plan = Plan::new(&from, Toward::Mate(&to));
         let way = |payload_type| plan.lane(payload_type).map(|lane| (lane.passage, lane.payload_type));
         let table = g711::transcoder(Law::Mu, Law::A).expect("two laws");
         assert_eq!(way(0), Some((Passage::Translate(table), 8)));
@@ -280,7 +327,7 @@ mod tests {
     fn a_common_format_passes_even_when_it_is_not_the_first() {
         let from = session(vec![codec(8, "PCMA", 8000)]);
         let to = session(vec![codec(0, "PCMU", 8000), codec(8, "PCMA", 8000)]);
-        let lane = *Plan::new(&from, Some(&to)).lane(8).expect("agreed");
+        let lane = *Plan::new(&from, Toward::Mate(&to)).lane(8).expect("agreed");
         assert_eq!((lane.passage, lane.payload_type), (Passage::Pass, 8));
     }
 
@@ -289,11 +336,11 @@ mod tests {
         let from = session(vec![codec(0, "PCMU", 8000), codec(101, "telephone-event", 8000)]);
         let to = session(vec![codec(0, "PCMU", 8000)]);
         assert_eq!(
-            Plan::new(&from, Some(&to)).lane(101).map(|lane| lane.passage),
+            Plan::new(&from, Toward::Mate(&to)).lane(101).map(|lane| lane.passage),
             Some(Passage::Drop)
         );
         assert_eq!(
-            Plan::new(&from, None).lane(0).map(|lane| lane.passage),
+            Plan::new(&from, Toward::Nobody).lane(0).map(|lane| lane.passage),
             Some(Passage::Drop)
         );
     }

@@ -59,6 +59,22 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Take a value out for a while; its place is kept for `put_back`.
+    pub fn take(&mut self, key: Key) -> Option<Box<T>> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation == key.generation {
+            slot.value.take()
+        } else {
+            None
+        }
+    }
+
+    pub fn put_back(&mut self, key: Key, value: Box<T>) {
+        if let Some(slot) = self.slots.get_mut(key.index as usize) {
+            slot.value = Some(value);
+        }
+    }
+
     pub fn get(&self, key: Key) -> Option<&T> {
         let slot = self.slots.get(key.index as usize)?;
         if slot.generation == key.generation {

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, UdpSocket};
 use crate::clock::{Clock, Nanos, MILLISECOND};
 use crate::control_traffic::ControlTraffic;
 use crate::dtmf;
+use crate::hearing::Hearing;
 use crate::latch::{Latch, Verdict};
 use crate::play::Play;
 use crate::protocol::{Counters, Event};
@@ -20,6 +21,7 @@ use crate::rtp::Packet;
 use crate::sending::Sending;
 use crate::session::{Lane, Plan, Session};
 use crate::slab::Key;
+use crate::speaking::Speaking;
 use crate::sys;
 use crate::tasks::{Name, Outbox};
 
@@ -63,6 +65,19 @@ pub struct Stream {
     /// The stream on the other side of the bridge, and the bridge.
     pub mate: Option<Key>,
     pub bridge: Option<Key>,
+    /// The mix that it takes part in.
+    pub mix: Option<Key>,
+    /// The others do not hear the peer; the peer does not hear the others.
+    pub muted: bool,
+    pub deaf: bool,
+    /// What the peer says as samples, for transcoding and mixing; the encoder of what we make ourselves.
+    pub hearing: Option<Box<Hearing>>,
+    pub speaking: Option<Box<Speaking>>,
+    /// The newest audio of the peer went into `hearing`, and was not passed on as it is.
+    pub listens: bool,
+    /// The peer is sent audio that we make of what others say, and how long those have been silent.
+    pub spoken_to: bool,
+    pub quiet_ms: u32,
     pub sending: Sending,
     pub counts: Counts,
     pub play: Option<Box<Play>>,
@@ -73,8 +88,8 @@ pub struct Stream {
     pub digits_busy: bool,
     /// The timestamp of the digit that is being sent.
     pub digit_start: u32,
-    /// The ticks of the wheel at which the play and the digits go on.
-    pub play_due: u64,
+    /// The ticks of the wheel at which the next packet of our own, and the digits, go on.
+    pub voice_due: u64,
     pub digits_due: u64,
     /// Recordings of what the peer sends, and of what it is sent.
     pub taps_in: Vec<Tap>,
@@ -113,6 +128,14 @@ impl Stream {
             plan: Plan::default(),
             mate: None,
             bridge: None,
+            mix: None,
+            muted: false,
+            deaf: false,
+            hearing: None,
+            speaking: None,
+            listens: false,
+            spoken_to: false,
+            quiet_ms: 0,
             sending: Sending::new(word(0), word(8) as u16, word(4)),
             counts: Counts::default(),
             play: None,
@@ -120,7 +143,7 @@ impl Stream {
             digits_out: dtmf::Sender::default(),
             digits_busy: false,
             digit_start: 0,
-            play_due: 0,
+            voice_due: 0,
             digits_due: 0,
             taps_in: Vec::new(),
             taps_out: Vec::new(),

@@ -53,6 +53,36 @@ pub enum Task {
         stream: Name,
         play: Name,
     },
+    Mute {
+        stream: Name,
+        muted: bool,
+        deaf: bool,
+    },
+    /// Take part in a mix, which begins with its first member.
+    Join {
+        mix: Name,
+        stream: Name,
+        beep: bool,
+    },
+    Leave {
+        mix: Name,
+        stream: Name,
+        beep: bool,
+    },
+    /// As the tasks for the play of a stream.
+    PlayMix {
+        mix: Name,
+        play: Name,
+    },
+    BeginPlayMix {
+        mix: Name,
+        play: Name,
+        programme: Result<Programme, String>,
+    },
+    StopPlayMix {
+        mix: Name,
+        play: Name,
+    },
     Record(RecordTask),
     StopRecord {
         recording: Name,
@@ -75,6 +105,13 @@ pub enum Task {
     },
     /// End everything and return.
     Stop,
+}
+
+/// Who hears a play.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    Stream(Name),
+    Mix(Name),
 }
 
 /// A stream on its way from thread to thread, with the recordings of it.
@@ -102,7 +139,7 @@ pub enum Up {
     Event(Event),
     /// The files of a play were read, or the first that cannot be played is named.
     Loaded {
-        stream: Name,
+        target: Target,
         play: Name,
         prompts: Result<Vec<Arc<Prompt>>, String>,
     },

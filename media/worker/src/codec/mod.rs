@@ -8,6 +8,7 @@ pub mod l16;
 pub mod opus;
 
 use crate::protocol;
+use audio::Coding;
 
 /// What a negotiated payload type carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub enum Kind {
     Pcma,
     TelephoneEvent,
     ComfortNoise,
-    /// Anything else: it can pass to a peer that agreed on the same format, and no more.
+    /// Any other codec. One that we do not know (G.729) can pass to a peer that agreed on the same format, and no more.
     Other,
 }
 
@@ -35,6 +36,8 @@ pub struct Format {
     pub name: String,
     pub clock_rate_hz: u32,
     pub channels: u8,
+    /// How to hear and speak it, if we can.
+    pub coding: Option<Coding>,
 }
 
 impl Format {
@@ -50,6 +53,7 @@ impl Format {
         Self {
             payload_type: codec.payload_type,
             kind,
+            coding: Coding::find(&name, codec.clock_rate_hz, codec.channels, &codec.fmtp),
             name,
             clock_rate_hz: codec.clock_rate_hz,
             channels: codec.channels,

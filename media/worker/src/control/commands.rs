@@ -71,8 +71,32 @@ impl Control {
                 Ok(())
             }
             Command::Play(play) => self.play(play),
-            Command::StopPlay { stream, play, .. } => {
-                if let Some(entry) = self.directory.stream(stream) {
+            Command::Join { mix, stream, beep } => self.join(mix, stream, *beep),
+            Command::Leave { mix, stream, beep } => {
+                let thread = self.directory.mixes.get(mix.as_str()).map(|entry| entry.thread);
+                if let Some(thread) = thread.filter(|_| self.directory.leave(mix, stream)) {
+                    self.inlets[thread].send(Task::Leave {
+                        mix: mix.as_str().into(),
+                        stream: stream.as_str().into(),
+                        beep: *beep,
+                    });
+                }
+                Ok(())
+            }
+            Command::Mute { stream, muted, deaf } => {
+                let thread = self.thread_of(op, stream, stream)?;
+                self.inlets[thread].send(Task::Mute {
+                    stream: stream.as_str().into(),
+                    muted: *muted,
+                    deaf: *deaf,
+                });
+                Ok(())
+            }
+            Command::StopPlay { stream, play, mix } => {
+                if let Some(entry) = self.directory.mixes.get(mix.as_str()) {
+                    let (mix, play) = (mix.as_str().into(), play.as_str().into());
+                    self.inlets[entry.thread].send(Task::StopPlayMix { mix, play });
+                } else if let Some(entry) = self.directory.stream(stream) {
                     let (stream, play) = (stream.as_str().into(), play.as_str().into());
                     self.inlets[entry.thread].send(Task::StopPlay { stream, play });
                 }
@@ -101,12 +125,9 @@ impl Control {
                 });
                 Ok(())
             }
-            Command::Join { .. }
-            | Command::Leave { .. }
-            | Command::Mute { .. }
-            | Command::PauseRecord { .. }
-            | Command::ResumeRecord { .. }
-            | Command::Deadline { .. } => Err(Failed::new(op, subject, "internal", "not carried out yet")),
+            Command::PauseRecord { .. } | Command::ResumeRecord { .. } | Command::Deadline { .. } => {
+                Err(Failed::new(op, subject, "internal", "not carried out yet"))
+            }
             // Both are taken where frames are read.
             Command::Hello { .. } | Command::Shutdown {} => Ok(()),
         }
@@ -161,6 +182,7 @@ impl Control {
             opened: opened.clone(),
             expires: (expires_ms > 0).then(|| expires_ms.saturating_mul(MILLISECOND)),
             bridge: None,
+            mix: None,
             closing: false,
         };
         self.directory.add_stream(name.clone(), entry);
@@ -238,6 +260,10 @@ impl Control {
         if elsewhere(first) || elsewhere(second) {
             return Err(refuse("busy", "one of the streams is in another bridge"));
         }
+        let mixed = |stream: &str| self.directory.stream(stream).is_some_and(|entry| entry.mix.is_some());
+        if mixed(first) || mixed(second) {
+            return Err(refuse("busy", "one of the streams is in a mix"));
+        }
         if let Some(before) = self.directory.remove_bridge(bridge) {
             let bridge = bridge.into();
             self.inlets[before.thread].send(Task::Unbridge { bridge });
@@ -258,7 +284,37 @@ impl Control {
         Ok(())
     }
 
-    /// Have a stream on that thread: all of a bridge lives on one. Rare, since the streams of a call are opened together.
+    fn join(&mut self, mix: &str, stream: &str, beep: bool) -> Result<(), Failed> {
+        let refuse = |code: &str, reason: String| Failed::new("join", mix, code, reason);
+        let here = self.thread_of("join", mix, stream)?;
+        let entry = &self.directory.streams[stream];
+        if entry.bridge.is_some() {
+            return Err(refuse("busy", "the stream is in a bridge".into()));
+        }
+        let known = entry.mix.as_deref().map(|other| other == mix);
+        if known == Some(false) {
+            return Err(refuse("busy", "the stream is in another mix".into()));
+        }
+        let place = self.directory.mixes.get(mix);
+        let thread = place.map_or(here, |place| place.thread);
+        if known.is_none() {
+            let most = self.args.mix_members;
+            if place.is_some_and(|place| place.members >= most) {
+                return Err(refuse("limit", format!("the mix has {most} members already")));
+            }
+            self.bring(stream, thread)
+                .map_err(|reason| refuse("internal", reason.into()))?;
+            self.directory.add_member(mix.into(), stream, thread);
+        }
+        self.inlets[thread].send(Task::Join {
+            mix: mix.into(),
+            stream: stream.into(),
+            beep,
+        });
+        Ok(())
+    }
+
+    /// Have a stream on that thread: all of a bridge or mix lives on one. Rare, since the streams of a call are opened together.
     fn bring(&mut self, stream: &str, thread: usize) -> Result<(), &'static str> {
         let from = self.directory.stream(stream).map_or(thread, |entry| entry.thread);
         if from == thread {

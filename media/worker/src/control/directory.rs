@@ -19,7 +19,15 @@ pub struct StreamEntry {
     /// How long it may live without a controller.
     pub expires: Option<Nanos>,
     pub bridge: Option<Name>,
+    pub mix: Option<Name>,
     pub closing: bool,
+}
+
+/// A mix, which is where its members are.
+#[derive(Debug, Clone)]
+pub struct MixEntry {
+    pub thread: usize,
+    pub members: usize,
 }
 
 /// A bridge.
@@ -43,6 +51,7 @@ pub enum Recorded {
 pub struct Directory {
     pub streams: HashMap<Name, StreamEntry>,
     pub bridges: HashMap<Name, BridgeEntry>,
+    pub mixes: HashMap<Name, MixEntry>,
     /// Recordings, until their end was told.
     pub recordings: HashMap<Name, Recorded>,
     /// Streams on each thread.
@@ -56,6 +65,7 @@ impl Directory {
         Self {
             streams: HashMap::new(),
             bridges: HashMap::new(),
+            mixes: HashMap::new(),
             recordings: HashMap::new(),
             loads: vec![0; threads.max(1)],
             calls: HashMap::new(),
@@ -80,7 +90,7 @@ impl Directory {
         self.streams.insert(name, entry);
     }
 
-    /// Forget a stream and its bridge.
+    /// Forget a stream, its bridge and its place in a mix.
     pub fn remove_stream(&mut self, name: &str) -> Option<StreamEntry> {
         let entry = self.streams.remove(name)?;
         self.loads[entry.thread] -= 1;
@@ -93,7 +103,39 @@ impl Directory {
         if let Some(bridge) = &entry.bridge {
             self.remove_bridge(bridge);
         }
+        if let Some(mix) = &entry.mix {
+            self.remove_member(mix);
+        }
         Some(entry)
+    }
+
+    /// Note that a stream takes part in a mix, which is on this thread if it is a new one.
+    pub fn add_member(&mut self, mix: Name, stream: &str, thread: usize) {
+        if let Some(entry) = self.streams.get_mut(stream) {
+            entry.mix = Some(mix.clone());
+            let place = self.mixes.entry(mix).or_insert(MixEntry { thread, members: 0 });
+            place.members += 1;
+        }
+    }
+
+    fn remove_member(&mut self, mix: &str) {
+        if let Some(entry) = self.mixes.get_mut(mix) {
+            entry.members -= 1;
+            if entry.members == 0 {
+                self.mixes.remove(mix);
+            }
+        }
+    }
+
+    /// Note that a stream left its mix. False when it was not in that one.
+    pub fn leave(&mut self, mix: &str, stream: &str) -> bool {
+        let entry = self.streams.get_mut(stream);
+        let Some(entry) = entry.filter(|entry| entry.mix.as_deref() == Some(mix)) else {
+            return false;
+        };
+        entry.mix = None;
+        self.remove_member(mix);
+        true
     }
 
     /// A stream that is not being closed.
@@ -153,7 +195,7 @@ impl Directory {
             streams,
             bridges: sorted(self.bridges.keys()),
             recordings: sorted(self.recordings.keys()),
-            mixes: Vec::new(),
+            mixes: sorted(self.mixes.keys()),
         }
     }
 }
@@ -177,6 +219,7 @@ mod tests {
             opened: Event::RecordingStarted { recording: "r".into() },
             expires: None,
             bridge: None,
+            mix: None,
             closing: false,
         }
     }

@@ -7,7 +7,7 @@ use super::Control;
 use crate::play::{Programme, Prompt};
 use crate::prompts;
 use crate::protocol::{Failed, Play, Record};
-use crate::tasks::{Name, RecordTask, Task};
+use crate::tasks::{Name, RecordTask, Target, Task};
 use crate::tones;
 
 /// Files of one play.
@@ -16,7 +16,7 @@ const MAX_FILES: usize = 1000;
 impl Control {
     pub(super) fn play(&mut self, play: &Play) -> Result<(), Failed> {
         let refuse = |code: &str, reason: String| Failed::new("play", &play.play, code, reason);
-        let thread = self.thread_of("play", &play.play, &play.stream)?;
+        let (target, thread) = self.target(play)?;
         if play.files.is_empty() == play.tone.is_empty() {
             return Err(refuse("file", "exactly one of files and tone is to be played".into()));
         }
@@ -26,7 +26,7 @@ impl Control {
                 format!("{} files, {MAX_FILES} allowed", play.files.len()),
             ));
         }
-        let (stream, name): (Name, Name) = (play.stream.as_str().into(), play.play.as_str().into());
+        let name: Name = play.play.as_str().into();
         let tone = if play.tone.is_empty() {
             None
         } else {
@@ -35,10 +35,7 @@ impl Control {
                     .map_err(|reason| refuse("file", reason))?,
             )
         };
-        self.inlets[thread].send(Task::Play {
-            stream: stream.clone(),
-            play: name.clone(),
-        });
+        self.inlets[thread].send(announce(&target, &name));
         // A tone without an end of its own is not counted: it lasts as long as it was given.
         let loops = if tones::is_continuous(&play.tone) {
             0
@@ -46,16 +43,13 @@ impl Control {
             play.loops
         };
         if let Some(prompt) = tone {
-            self.inlets[thread].send(Task::BeginPlay {
-                stream,
-                play: name,
-                programme: Ok(Programme::new(vec![prompt], loops, play.duration_ms)),
-            });
+            let programme = Ok(Programme::new(vec![prompt], loops, play.duration_ms));
+            self.inlets[thread].send(begin(target, name, programme));
         } else {
             self.waiting_plays
-                .insert((stream.clone(), name.clone()), (loops, play.duration_ms));
+                .insert((target.clone(), name.clone()), (loops, play.duration_ms));
             let job = prompts::Job {
-                stream,
+                target,
                 play: name,
                 files: play.files.clone(),
             };
@@ -63,6 +57,23 @@ impl Control {
             let _ = self.loader.send(job);
         }
         Ok(())
+    }
+
+    /// Who is to hear a play, and the thread that makes it heard.
+    fn target(&self, play: &Play) -> Result<(Target, usize), Failed> {
+        let refuse = |code: &str, reason: &str| Failed::new("play", &play.play, code, reason);
+        if play.stream.is_empty() == play.mix.is_empty() {
+            return Err(refuse("file", "exactly one of stream and mix is to hear it"));
+        }
+        if play.mix.is_empty() {
+            let thread = self.thread_of("play", &play.play, &play.stream)?;
+            return Ok((Target::Stream(play.stream.as_str().into()), thread));
+        }
+        let entry = self.directory.mixes.get(play.mix.as_str());
+        let thread = entry
+            .ok_or_else(|| refuse("unknown_mix", "no mix of that name"))?
+            .thread;
+        Ok((Target::Mix(play.mix.as_str().into()), thread))
     }
 
     fn tone(&mut self, name: &str, country: &str) -> Result<Arc<Prompt>, String> {
@@ -76,19 +87,19 @@ impl Control {
     }
 
     /// The files of a play were read.
-    pub(super) fn begin_play(&mut self, stream: Name, play: Name, prompts: Result<Vec<Arc<Prompt>>, String>) {
-        let key = (stream, play);
+    pub(super) fn begin_play(&mut self, target: Target, play: Name, prompts: Result<Vec<Arc<Prompt>>, String>) {
+        let key = (target, play);
         let Some((loops, duration_ms)) = self.waiting_plays.remove(&key) else {
             return;
         };
-        let (stream, play) = key;
-        if let Some(entry) = self.directory.stream(&stream) {
+        let (target, play) = key;
+        let thread = match &target {
+            Target::Stream(stream) => self.directory.stream(stream).map(|entry| entry.thread),
+            Target::Mix(mix) => self.directory.mixes.get(mix).map(|entry| entry.thread),
+        };
+        if let Some(thread) = thread {
             let programme = prompts.map(|parts| Programme::new(parts, loops, duration_ms));
-            self.inlets[entry.thread].send(Task::BeginPlay {
-                stream,
-                play,
-                programme,
-            });
+            self.inlets[thread].send(begin(target, play, programme));
         }
     }
 
@@ -126,5 +137,25 @@ impl Control {
             max_ms: record.max_ms,
         }));
         Ok(())
+    }
+}
+
+/// A play is to come.
+fn announce(target: &Target, play: &Name) -> Task {
+    let play = play.clone();
+    match target.clone() {
+        Target::Stream(stream) => Task::Play { stream, play },
+        Target::Mix(mix) => Task::PlayMix { mix, play },
+    }
+}
+
+fn begin(target: Target, play: Name, programme: Result<Programme, String>) -> Task {
+    match target {
+        Target::Stream(stream) => Task::BeginPlay {
+            stream,
+            play,
+            programme,
+        },
+        Target::Mix(mix) => Task::BeginPlayMix { mix, play, programme },
     }
 }

@@ -23,7 +23,7 @@ use crate::ports::Pool;
 use crate::prompts;
 use crate::protocol::{self, Command, Event, Failed, PROTOCOL_VERSION};
 use crate::sys::{self, Epoll, Ready, Signals, Waker};
-use crate::tasks::{Inlet, Name, Outbox, Task, Up};
+use crate::tasks::{Inlet, Name, Outbox, Target, Task, Up};
 use crate::worker;
 use crate::writer::{self, Desk};
 use directory::Directory;
@@ -60,7 +60,7 @@ struct Control {
     loader: Sender<prompts::Job>,
     tones: HashMap<(String, String), Arc<Prompt>>,
     /// How each play that waits for its files is to be played.
-    waiting_plays: HashMap<(Name, Name), (u32, u64)>,
+    waiting_plays: HashMap<(Target, Name), (u32, u64)>,
     max_streams: usize,
     /// Threads that have ended: the media threads, then the writer.
     stopped: usize,
@@ -315,7 +315,7 @@ impl Control {
                 }
                 self.tell(event);
             }
-            Up::Loaded { stream, play, prompts } => self.begin_play(stream, play, prompts),
+            Up::Loaded { target, play, prompts } => self.begin_play(target, play, prompts),
             Up::Stopped => {
                 self.stopped += 1;
                 // The writer ends last: the media threads leave it the ends of their recordings.

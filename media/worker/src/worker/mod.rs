@@ -7,11 +7,13 @@
 //! A panic is a bug of ours. It ends the stream whose packet or task was in hand, is told as `Failed(code="internal")`,
 //! and the loop goes on: one call is lost, not all of them.
 
+mod mixes;
 mod packets;
 mod playout;
 mod recordings;
 mod tasks;
 mod timers;
+mod voice;
 
 use std::collections::HashMap;
 use std::io;
@@ -71,6 +73,10 @@ pub struct Worker {
     stream_keys: HashMap<Name, Key>,
     bridges: Slab<Bridge>,
     bridge_keys: HashMap<Name, Key>,
+    mixes: Slab<mixes::Mix>,
+    mix_keys: HashMap<Name, Key>,
+    /// The mix that was taken out of its place for its tick.
+    mix_in_hand: Option<Key>,
     recordings: Slab<Recording>,
     recording_keys: HashMap<Name, Key>,
     desk: Desk,
@@ -127,6 +133,9 @@ impl Worker {
             stream_keys: HashMap::new(),
             bridges: Slab::default(),
             bridge_keys: HashMap::new(),
+            mixes: Slab::default(),
+            mix_keys: HashMap::new(),
+            mix_in_hand: None,
             recordings: Slab::default(),
             recording_keys: HashMap::new(),
             desk,
@@ -145,6 +154,9 @@ impl Worker {
         while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
             if let Some(key) = self.current.take() {
                 self.give_up(key);
+            }
+            if let Some(mix) = self.mix_in_hand.take() {
+                self.lose_mix(mix);
             }
         }
         self.outbox.send(Up::Stopped);

@@ -3,6 +3,7 @@
 use super::{turn, Worker};
 use crate::clock::Nanos;
 use crate::codec::g711::Law;
+use crate::codec::Kind;
 use crate::rtp::{self, Packet, Stamp, HEADER};
 use crate::sending::Source;
 use crate::session::{law, Lane, Passage};
@@ -73,6 +74,16 @@ impl Worker {
             None => stream.counts.malformed += 1,
             Some((packet, lane)) => {
                 if stream.hear(&packet, &lane, datagram, turn) {
+                    if lane.coding.is_some() {
+                        stream.listens = lane.passage == Passage::Hear;
+                    }
+                    if let Some(hearing) = stream.hearing.as_mut() {
+                        // What passes as it is would only wait there.
+                        if lane.passage == Passage::Hear || lane.coding.is_none() {
+                            let payload = &datagram[packet.payload.clone()];
+                            let _ = hearing.insert(&packet, payload, turn.now);
+                        }
+                    }
                     if !stream.taps_in.is_empty() {
                         self.tap_in(key, &packet, &lane);
                     }
@@ -87,16 +98,21 @@ impl Worker {
 
     /// Pass a packet, which lies in `datagram`, to the other side of the bridge.
     fn relay(&mut self, key: Key, packet: &Packet, lane: &Lane) {
-        let Some(mate) = self.streams.get(key).and_then(|stream| stream.mate) else {
+        let Some((mate, muted)) = self
+            .streams
+            .get(key)
+            .and_then(|stream| Some((stream.mate?, stream.muted)))
+        else {
             return;
         };
         let Some(mate) = self.streams.get_mut(mate) else {
             return;
         };
-        if lane.passage == Passage::Drop {
+        if matches!(lane.passage, Passage::Drop | Passage::Hear) {
             return;
         }
-        if !mate.takes_bridged_audio() {
+        let hushed = (muted || mate.deaf) && lane.kind != Kind::TelephoneEvent;
+        if hushed || !mate.takes_bridged_audio() {
             mate.sending.withhold();
             return;
         }

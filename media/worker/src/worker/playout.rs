@@ -2,13 +2,11 @@
 
 use super::{turn, Worker};
 use crate::codec::g711::Law;
-use crate::codec::Kind;
 use crate::dtmf::{self, Step};
 use crate::play::{Play, Programme};
 use crate::protocol::{Event, Failed};
 use crate::rtp::{self, Stamp, HEADER};
 use crate::sending::Source;
-use crate::session::law;
 use crate::slab::Key;
 use crate::stream::{Stream, Turn};
 use crate::tasks::Name;
@@ -58,10 +56,7 @@ impl Worker {
             Ok(programme) => {
                 waiting.programme = Some(programme);
                 // One that replaces another keeps its pace.
-                if stream.play_due <= self.wheel.now() {
-                    let tick = self.wheel.quiet_tick(stream.ptime_ms());
-                    stream.play_due = self.wheel.schedule(key, tick);
-                }
+                self.schedule_voice(key);
             }
         }
     }
@@ -115,55 +110,13 @@ impl Worker {
                 stream.digits_busy = false;
             }
         }
-        if stream.play_due == tick {
-            self.step_play(key, tick);
-        }
-    }
-
-    /// Send the next packet of a play, end it, or wait until there is someone to send to.
-    fn step_play(&mut self, key: Key, tick: u64) {
-        let turn = turn!(self);
-        let Some(stream) = self.streams.get_mut(key) else {
-            return;
-        };
-        let ptime_ms = stream.ptime_ms();
-        let next = tick + u64::from(ptime_ms / STEP_MS);
-        let Some(play) = stream.play.as_mut() else {
-            return;
-        };
-        let Some(programme) = play.programme.as_mut() else {
-            // Its files are still being read; the turn is kept for it.
-            stream.play_due = self.wheel.schedule(key, next);
-            return;
-        };
-        if programme.is_over() {
-            return end_play(stream, "finished", String::new(), turn);
-        }
-        if stream.session.as_ref().is_some_and(|session| session.remote.is_some()) {
-            let count = (ptime_ms * 8) as usize;
-            let heard = stream.may_send() && !stream.digits_busy;
-            match stream.own_law() {
-                Some((law, payload_type)) if heard => {
-                    let taps = stream.send_play(law, payload_type, count, &mut self.outgoing[..], turn);
-                    if let Some(stamp) = taps {
-                        self.tap_out(key, stamp, law, count);
-                    }
-                }
-                // Time passes also while the peer is on hold or hears a digit.
-                Some(_) => stream.skip_play(count),
-                None => {
-                    let reason = "the session's codec cannot be played to".to_owned();
-                    return end_play(stream, "failed", reason, turn);
-                }
-            }
-        }
-        if let Some(stream) = self.streams.get_mut(key) {
-            stream.play_due = self.wheel.schedule(key, next);
+        if stream.voice_due == tick {
+            self.step_voice(key, tick);
         }
     }
 
     /// Record what was just put into `outgoing`.
-    fn tap_out(&mut self, key: Key, stamp: Stamp, law: Law, count: usize) {
+    pub(super) fn tap_out(&mut self, key: Key, stamp: Stamp, law: Law, count: usize) {
         let Some(stream) = self.streams.get(key) else {
             return;
         };
@@ -230,51 +183,5 @@ fn send(stream: &mut Stream, stamp: Stamp, payload: &[u8], outgoing: &mut [u8]) 
     if let Some(head) = datagram.first_chunk_mut::<HEADER>() {
         rtp::write(head, stamp);
         stream.transmit(datagram);
-    }
-}
-
-impl Stream {
-    fn ptime_ms(&self) -> u32 {
-        self.session.as_ref().map_or(20, |session| session.ptime_ms)
-    }
-
-    /// The law and payload type of what we send by ourselves.
-    fn own_law(&self) -> Option<(Law, u8)> {
-        let formats = &self.session.as_ref()?.formats;
-        let mut audio = formats
-            .iter()
-            .filter(|format| matches!(format.kind, Kind::Pcmu | Kind::Pcma));
-        audio
-            .next()
-            .and_then(|format| Some((law(format.kind)?, format.payload_type)))
-    }
-
-    /// Send the next packet of the play; gives its header.
-    fn send_play(
-        &mut self,
-        law: Law,
-        payload_type: u8,
-        count: usize,
-        outgoing: &mut [u8],
-        turn: Turn,
-    ) -> Option<Stamp> {
-        let play = self.play.as_mut()?;
-        let source = Source::Own(play.number);
-        let datagram = &mut outgoing[..HEADER + count];
-        play.programme.as_mut()?.fill(law, &mut datagram[HEADER..]);
-        let stamp = self
-            .sending
-            .own(source, payload_type, count, count as u32, turn.now, 8000);
-        if let Some(head) = datagram.first_chunk_mut::<HEADER>() {
-            rtp::write(head, stamp);
-        }
-        self.transmit(datagram);
-        Some(stamp)
-    }
-
-    fn skip_play(&mut self, count: usize) {
-        if let Some(programme) = self.play.as_mut().and_then(|play| play.programme.as_mut()) {
-            programme.skip(count);
-        }
     }
 }

@@ -6,9 +6,8 @@ use super::playout::end_play;
 use super::recordings::Subject;
 use super::{turn, Bridge, Worker};
 use crate::log;
-use crate::protocol::{Event, Failed, Quality};
-use crate::session::{Plan, Session};
-use crate::slab::Key;
+use crate::protocol::{Event, Quality};
+use crate::session::Session;
 use crate::stream::Stream;
 use crate::tasks::{Name, Parcel, Task};
 
@@ -64,6 +63,12 @@ impl Worker {
                     self.outbox.tell(event);
                 }
             }
+            Task::Mute { stream, muted, deaf } => self.mute(&stream, muted, deaf),
+            Task::Join { mix, stream, beep } => self.join_mix(mix, &stream, beep),
+            Task::Leave { mix, stream, beep } => self.leave_mix(&mix, &stream, beep),
+            Task::PlayMix { mix, play } => self.play_mix(&mix, play),
+            Task::BeginPlayMix { mix, play, programme } => self.begin_play_mix(&mix, &play, programme),
+            Task::StopPlayMix { mix, play } => self.stop_play_mix(&mix, &play),
             Task::Close { stream } => self.close(&stream),
             Task::Stop => self.stop(),
         }
@@ -88,7 +93,7 @@ impl Worker {
         // What it was sending goes on with the next tick of this thread's wheel.
         if let Some(stream) = self.streams.get_mut(key) {
             if stream.play.is_some() {
-                stream.play_due = self.wheel.schedule(key, 0);
+                stream.voice_due = self.wheel.schedule(key, 0);
             }
             if !stream.digits_out.is_idle() {
                 stream.digits_due = self.wheel.schedule(key, 0);
@@ -96,10 +101,13 @@ impl Worker {
         }
     }
 
-    /// Only a stream that is in no bridge can leave.
+    /// Only a stream that is in no bridge and no mix can leave.
     fn detach(&mut self, name: &str) -> Option<Parcel> {
         let key = *self.stream_keys.get(name)?;
-        let stream = self.streams.get(key).filter(|stream| stream.bridge.is_none())?;
+        let stream = self
+            .streams
+            .get(key)
+            .filter(|stream| stream.bridge.is_none() && stream.mix.is_none())?;
         for socket in [Some(&stream.any), Some(&stream.rtcp), stream.peer.as_ref()]
             .into_iter()
             .flatten()
@@ -110,7 +118,7 @@ impl Worker {
         let recordings = self.detach_recordings(key);
         self.stream_keys.remove(name);
         let mut stream = self.streams.remove(key)?;
-        stream.play_due = 0;
+        stream.voice_due = 0;
         stream.digits_due = 0;
         Some(Parcel { stream, recordings })
     }
@@ -128,42 +136,13 @@ impl Worker {
         self.plan_ways(key);
     }
 
-    /// Work out anew how the packets of a stream, and of its mate, pass.
-    fn plan_ways(&mut self, key: Key) {
-        let Some(mate) = self.streams.get(key).map(|stream| stream.mate) else {
+    fn mute(&mut self, name: &str, muted: bool, deaf: bool) {
+        let Some(stream) = self.find(name) else {
             return;
         };
-        let Some(mate) = mate else {
-            if let Some(stream) = self.streams.get_mut(key) {
-                stream.plan = stream
-                    .session
-                    .as_ref()
-                    .map_or_else(Plan::default, |session| Plan::new(session, None));
-            }
-            return;
-        };
-        let (Some(one), Some(other)) = self.streams.pair(key, mate) else {
-            return;
-        };
-        one.plan = plan(one, other);
-        other.plan = plan(other, one);
-        let (Some(from), Some(to)) = (&one.session, &other.session) else {
-            return;
-        };
-        let deaf = |plan: &Plan, session: &Session| {
-            let own = session.own().and_then(|format| plan.lane(format.payload_type));
-            own.is_some_and(|lane| lane.passage == crate::session::Passage::Drop)
-        };
-        if deaf(&one.plan, from) || deaf(&other.plan, to) {
-            let names = |session: &Session| session.own().map_or(String::new(), |format| format.name.clone());
-            let reason = format!("no way between {} and {}", names(from), names(to));
-            let bridge = one
-                .bridge
-                .and_then(|key| self.bridges.get(key))
-                .map_or("", |bridge| &bridge.name);
-            self.outbox
-                .tell(Event::Failed(Failed::new("bridge", bridge, "codec", reason)));
-        }
+        (stream.muted, stream.deaf) = (muted, deaf);
+        let key = self.stream_keys[name];
+        self.plan_ways(key);
     }
 
     fn bridge(&mut self, name: Name, first: &str, second: &str) {
@@ -216,6 +195,7 @@ impl Worker {
         {
             self.unbridge(&bridge);
         }
+        self.leave_any_mix(key);
         self.end_recordings_of(Subject::Stream(key));
         let turn = turn!(self);
         let Some(mut stream) = self.streams.remove(key) else {
@@ -237,10 +217,4 @@ impl Worker {
         }
         self.stopping = true;
     }
-}
-
-fn plan(from: &Stream, to: &Stream) -> Plan {
-    from.session
-        .as_ref()
-        .map_or_else(Plan::default, |session| Plan::new(session, to.session.as_ref()))
 }

@@ -7,7 +7,11 @@ impl Worker {
     pub(super) fn tick(&mut self) {
         while let Some((tick, due)) = self.wheel.take_due(self.now) {
             for key in &due {
-                self.play_out(*key, tick);
+                if Self::is_mix(*key) {
+                    self.step_mix(*key, tick);
+                } else {
+                    self.play_out(*key, tick);
+                }
             }
             self.wheel.recycle(due);
         }

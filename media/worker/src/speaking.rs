@@ -1,0 +1,188 @@
+//! What a peer is sent of audio that we make ourselves: the stream's one encoder, fed by whoever speaks at the moment (a
+//! play, the other side of a transcoded bridge, a mix, keys as tones), and the packets that come out of it.
+//!
+//! Samples are collected until a packet is full, since ticks and packets need not be of one length. Where comfort noise
+//! was agreed, pauses between words are told once and not sent (RFC 3389).
+
+use crate::codec::audio::{Coding, Encoder};
+use crate::codec::cn::{self, Suppressor, Verdict};
+use crate::resample::Resampler;
+use crate::session::Session;
+
+/// The rate of prompts and tones.
+pub const PROMPT_HZ: u32 = 8000;
+/// The longest packet that we make.
+const MAX_PACKET_MS: u32 = 60;
+/// Samples of prompts that are resampled at a time.
+const MAX_PROMPT: usize = (PROMPT_HZ / 1000 * MAX_PACKET_MS) as usize;
+
+/// What is to be sent for one packet's worth of audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// So many octets, of this payload type.
+    Packet { payload_type: u8, octets: usize },
+    /// Nothing: the peer knows that this is a pause.
+    Pause,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Speaking {
+    payload_type: u8,
+    coding: Coding,
+    encoder: Encoder,
+    packet_ms: u32,
+    frame: Vec<i16>,
+    /// Samples at the beginning of `frame` that wait for the others.
+    filled: usize,
+    /// From the rate of prompts to ours, once one was played.
+    from_prompts: Option<Resampler>,
+    /// The payload type of comfort noise.
+    noise: Option<(u8, Suppressor)>,
+}
+
+impl Speaking {
+    /// An encoder for what was agreed, for audio of `wanted_hz` if the codec can take it so. None when we know none of the
+    /// agreed codecs, or libopus has no memory.
+    pub fn new(session: &Session, wanted_hz: u32) -> Option<Self> {
+        let (format, coding) = session.spoken()?;
+        let encoder = Encoder::new(coding, wanted_hz)?;
+        let packet_ms = packet_ms(coding, session.ptime_ms);
+        let rate_hz = encoder.rate_hz();
+        // What RFC 3389 says of noise is for telephone bandwidth.
+        let noise = session
+            .comfort_noise(coding.clock_hz())
+            .filter(|_| rate_hz == PROMPT_HZ);
+        Some(Self {
+            payload_type: format.payload_type,
+            coding,
+            packet_ms,
+            frame: vec![0; rate_hz as usize * packet_ms as usize / 1000],
+            filled: 0,
+            from_prompts: None,
+            noise: noise.map(|format| (format.payload_type, Suppressor::default())),
+            encoder,
+        })
+    }
+
+    /// Whether this is what `new` would make.
+    pub fn is_for(&self, session: &Session, wanted_hz: u32) -> bool {
+        session.spoken().is_some_and(|(format, coding)| {
+            let noise = session
+                .comfort_noise(coding.clock_hz())
+                .filter(|_| self.rate_hz() == PROMPT_HZ);
+            (format.payload_type, coding) == (self.payload_type, self.coding)
+                && coding.rate_hz(wanted_hz) == self.rate_hz()
+                && packet_ms(coding, session.ptime_ms) == self.packet_ms
+                && noise.map(|format| format.payload_type) == self.noise.as_ref().map(|(number, _)| *number)
+        })
+    }
+
+    pub fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    pub fn payload_type(&self) -> u8 {
+        self.payload_type
+    }
+
+    /// The sampling rate of what is said.
+    pub fn rate_hz(&self) -> u32 {
+        self.encoder.rate_hz()
+    }
+
+    pub fn packet_ms(&self) -> u32 {
+        self.packet_ms
+    }
+
+    /// The length of a packet in units of the RTP clock.
+    pub fn packet_units(&self) -> u32 {
+        self.encoder.units(self.frame.len())
+    }
+
+    /// Samples in units of the RTP clock.
+    pub fn units(&self, samples: usize) -> u32 {
+        self.encoder.units(samples)
+    }
+
+    /// Whether a frame of that length becomes a packet by itself, whatever is in it.
+    pub fn takes_frames_as_they_are(&self, length_ms: u32) -> bool {
+        self.packet_ms == length_ms && self.filled == 0 && self.noise.is_none()
+    }
+
+    /// How many packets of a hundred the peer misses, by its reports.
+    pub fn expect_loss(&mut self, percent: u8) {
+        self.encoder.expect_loss(percent);
+    }
+
+    /// Room for a whole packet's samples, to be filled and encoded at once; what was waiting is dropped.
+    pub fn whole_frame(&mut self) -> &mut [i16] {
+        self.filled = self.frame.len();
+        &mut self.frame
+    }
+
+    /// Add samples of `rate_hz()`, as far as there is room. Returns how many were taken; a full frame wants `encode`.
+    pub fn add(&mut self, samples: &[i16]) -> usize {
+        let count = samples.len().min(self.frame.len() - self.filled);
+        self.frame[self.filled..self.filled + count].copy_from_slice(&samples[..count]);
+        self.filled += count;
+        count
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.filled == self.frame.len()
+    }
+
+    /// Fill the frame from audio at the rate of prompts: `give` writes the next samples.
+    pub fn fill_from_prompt(&mut self, give: impl FnOnce(&mut [i16])) {
+        self.filled = self.frame.len();
+        if self.rate_hz() == PROMPT_HZ {
+            return give(&mut self.frame);
+        }
+        let rate_hz = self.encoder.rate_hz();
+        if self.from_prompts.is_none() {
+            self.from_prompts = Resampler::new(PROMPT_HZ, rate_hz);
+        }
+        let mut samples = [0; MAX_PROMPT];
+        let count = ((PROMPT_HZ / 1000 * self.packet_ms) as usize).min(MAX_PROMPT);
+        give(&mut samples[..count]);
+        let written = self
+            .from_prompts
+            .as_mut()
+            .map_or(0, |resampler| resampler.process(&samples[..count], &mut self.frame));
+        self.frame[written..].fill(0);
+    }
+
+    /// Encode the frame into `out` (room for a datagram), and begin a new one. `may_pause`: pauses may be told as noise.
+    pub fn encode(&mut self, may_pause: bool, out: &mut [u8]) -> Said {
+        self.frame[self.filled..].fill(0);
+        self.filled = 0;
+        if let Some((payload_type, suppressor)) = self.noise.as_mut().filter(|_| may_pause) {
+            match suppressor.judge(&self.frame, self.packet_ms) {
+                Verdict::Speech => {}
+                Verdict::Pause => return Said::Pause,
+                Verdict::Noise(noise) => {
+                    let mut octets = [0; cn::MAX_OCTETS];
+                    let count = noise.write(&mut octets).min(out.len());
+                    out[..count].copy_from_slice(&octets[..count]);
+                    return Said::Packet {
+                        payload_type: *payload_type,
+                        octets: count,
+                    };
+                }
+            }
+        }
+        match self.encoder.encode(&self.frame, out) {
+            0 => Said::Pause,
+            octets => Said::Packet {
+                payload_type: self.payload_type,
+                octets,
+            },
+        }
+    }
+}
+
+/// The length of our packets for an agreed `ptime`.
+pub fn packet_ms(coding: Coding, ptime_ms: u32) -> u32 {
+    coding.packet_ms(ptime_ms.min(MAX_PACKET_MS))
+}
