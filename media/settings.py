@@ -16,7 +16,9 @@ SRTP_SUITES = (
     "AES_CM_128_HMAC_SHA1_32",
     "AES_256_CM_HMAC_SHA1_32",
 )
-CODECS = ("PCMU", "PCMA", "telephone-event")  # what media.sdp.codecs describes
+KNOWN_CODECS = ("PCMU", "PCMA", "G722", "opus", "L16", "G729", "CN", "telephone-event")  # what media.sdp.codecs describes
+# First what costs nothing toward a trunk; the wideband codecs are there for whoever has them.
+CODECS = ("PCMU", "PCMA", "G722", "opus", "telephone-event", "CN")
 
 
 class _Settings(BaseModel):
@@ -108,7 +110,10 @@ class MediaSettings(_Settings):
 
     # what is agreed
     codecs: tuple[str, ...] = Field(
-        default=CODECS, description="Codecs offered and accepted, the most wanted first: PCMU, PCMA, telephone-event."
+        default=CODECS,
+        description="Codecs offered and accepted, the most wanted first: "
+        + ", ".join(KNOWN_CODECS)
+        + "; G729 only passes between two legs that both have it.",
     )
     answer_single_codec: bool = Field(
         default=True,
@@ -116,6 +121,10 @@ class MediaSettings(_Settings):
     )
     ptime_ms: Literal[10, 20, 30, 40, 60] = Field(
         default=20, description="Milliseconds of audio per packet that we ask for and send by default."
+    )
+    inband_digits: Literal["auto", "off"] = Field(
+        default="auto",
+        description="Listen for keys as tones in the audio of a peer with which no telephone-event was agreed (`auto`), or never (`off`).",
     )
     offer_rtcp_mux: bool = Field(
         default=False, description="Offer RTCP on the RTP port (RFC 5761); it is always accepted when the peer offers it."
@@ -153,13 +162,13 @@ class MediaSettings(_Settings):
     @field_validator("codecs")
     @classmethod
     def _known_codecs(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = {name.lower(): name for name in CODECS}
+        known = {name.lower(): name for name in KNOWN_CODECS}
         unknown = [name for name in names if name.lower() not in known]
         if unknown:
-            raise ValueError(f"unknown codec {', '.join(unknown)}; known are {', '.join(CODECS)}")
+            raise ValueError(f"unknown codec {', '.join(unknown)}; known are {', '.join(KNOWN_CODECS)}")
         spelled = tuple(dict.fromkeys(known[name.lower()] for name in names))
-        if not any(name != "telephone-event" for name in spelled):
-            raise ValueError("at least one voice codec is needed")
+        if set(spelled) <= {"telephone-event", "CN", "G729"}:
+            raise ValueError("at least one voice codec is needed that can be spoken here (not G729 alone)")
         return spelled
 
     @field_validator("srtp_suites")

@@ -28,7 +28,8 @@ import msgspec
 
 from media.engine import Codec, Connect, SrtpKeys
 from media.errors import SdpError, SdpRefused, UsageError
-from media.sdp.codecs import DESCRIPTORS, FIRST_DYNAMIC, LAST_DYNAMIC, Descriptor
+from media.sdp import formats
+from media.sdp.codecs import DESCRIPTORS, FIRST_DYNAMIC, LAST_DYNAMIC, Descriptor, is_relayed
 from media.sdp.crypto import PLAIN, SECURE, CryptoLine, RandomBytes, Security
 from media.sdp.description import (
     Attributes,
@@ -40,6 +41,7 @@ from media.sdp.description import (
     parse_description,
     parse_literal,
 )
+from media.sdp.formats import Match
 from media.settings import MediaSettings, SrtpPolicy
 
 __all__ = ["Agreed", "LocalMedia", "OfferAnswer", "SdpRefused", "offered_family"]
@@ -62,7 +64,7 @@ class Agreed:
     """What both sides agreed on.
 
     remote_address, remote_port: where to send. While the peer has no address (hold by 0.0.0.0, port 0) the last known one
-    stays, and direction forbids sending. codecs: never empty; ours to send is the first that is not telephone-event. A
+    stays, and direction forbids sending. codecs: never empty, the voice codecs first and in the order of preference. A
     format that the peer numbers otherwise than we do comes twice: first as it is sent, then as it is received. direction:
     ours. remote_hold: the peer does not want to hear us. ptime_ms: what we should send. srtp: None means in the clear.
     """
@@ -77,30 +79,41 @@ class Agreed:
     ptime_ms: int
     srtp: SrtpKeys | None = None
 
-    def connect_command(self, stream: str, *, latch: bool, media_timeout_ms: int) -> Connect:
-        """The engine's command that puts this into force on a stream."""
+    @property
+    def voices(self) -> tuple[Codec, ...]:
+        """The voice codecs, the first of them the one that is spoken."""
+        return formats.voices(self.codecs)
+
+    @property
+    def relayed(self) -> bool:
+        """The peer speaks what can only be passed on."""
+        return is_relayed(self.codecs[0])
+
+    @property
+    def has_events(self) -> bool:
+        """Keys can travel as telephone-events."""
+        return any(codec.name == "telephone-event" for codec in self.codecs)
+
+    def connect_command(self, stream: str, *, latch: bool, media_timeout_ms: int, inband_digits: bool = False) -> Connect:
+        """The engine's command that puts this into force on a stream.
+
+        The engine speaks the first voice codec by itself, so what it can only pass stands last. inband_digits: whether keys
+        may be looked for in the audio; it is done when there is no other way for them.
+        """
         return Connect(
             stream=stream,
             remote_address=self.remote_address,
             remote_port=self.remote_port,
             remote_rtcp_port=self.remote_rtcp_port,
-            codecs=list(self.codecs),
+            codecs=sorted(self.codecs, key=is_relayed),
             direction=self.direction,
             rtcp_mux=self.rtcp_mux,
             latch=latch,
             ptime_ms=self.ptime_ms,
             media_timeout_ms=media_timeout_ms,
             srtp=self.srtp or msgspec.UNSET,
+            inband_digits=inband_digits and not self.has_events,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Match:
-    """A payload format of the peer's that we know."""
-
-    descriptor: Descriptor
-    payload_type: int
-    fmtp: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +122,7 @@ class _Choice:
 
     description: Description
     index: int
-    matches: tuple[_Match, ...] = ()
+    matches: tuple[Match, ...] = ()
     crypto: CryptoLine | None = None
 
     @property
@@ -140,24 +153,25 @@ class OfferAnswer:
         self.local_description = b""
         self._settings = settings
         self._session_id = session_id
-        self._descriptors = tuple(DESCRIPTORS[name] for name in settings.codecs)
+        self._descriptors = tuple(descriptor for name in settings.codecs for descriptor in DESCRIPTORS[name])
         self._version = 0
         self._sent: Description | None = None  # the last one that left us, whatever became of it
         self._lines: tuple[Media, ...] = ()  # ours, in force
         self._index = 0  # the audio line that is in use
         self._wish = "sendrecv"
-        self._numbers: dict[str, int] = {}  # codec name → payload type that we receive it with
-        self._taken: dict[int, str] = {}  # dynamic payload type → lower-case name, whoever used it so
+        self._numbers: dict[str, int] = {}  # a format's key → payload type that we receive it with
+        self._taken: dict[int, str] = {}  # dynamic payload type → the key of its format, whoever used it so
         self._remote_offer: _Choice | None = None
         self._security = Security(srtp or settings.srtp, settings.srtp_suites, random_bytes)
         self._before_offer: tuple[tuple[Media, ...], int, bytes, str, object] | None = None
 
     # --- we offer -------------------------------------------------------------------------------------------------
 
-    def offer(self, prefer: Sequence[str] = (), *, direction: str | None = None) -> bytes:
-        """Make an offer: all our codecs, those named in `prefer` first.
+    def offer(self, prefer: Sequence[Codec] = (), *, only: bool = False, direction: str | None = None) -> bytes:
+        """Make an offer: the codecs of the other leg (`prefer`) first, then all others of ours.
 
-        direction: what we want from now on (sendonly or inactive: hold); None keeps the wish.
+        only: no voice codec but those in `prefer`. direction: what we want from now on (sendonly or inactive: hold); None
+        keeps the wish.
         """
         self._remember()
         if direction is not None:
@@ -167,7 +181,10 @@ class OfferAnswer:
         encrypted = None if self.agreed is None else self.agreed.srtp is not None
         audio = self._audio_line(
             protocol=protocol,
-            formats=[(descriptor, self._number(descriptor), descriptor.fmtp) for descriptor in _ordered(self._descriptors, prefer)],
+            formats=[
+                (descriptor, self._number(descriptor), descriptor.fmtp(None, _fmtp_of(descriptor, prefer)))
+                for descriptor in formats.offer(self._descriptors, prefer, only=only)
+            ],
             direction=self._wish,
             ptime_ms=self._settings.ptime_ms,
             rtcp_mux=self._settings.offer_rtcp_mux,
@@ -223,14 +240,14 @@ class OfferAnswer:
         """
         self._remote_offer = self._choose(_parse(body))
 
-    def offered_codecs(self) -> tuple[str, ...]:
-        """Names of the voice codecs common with the last remote offer, in its order; () when there was none."""
+    def offered_codecs(self) -> tuple[Codec, ...]:
+        """The voice codecs common with the last remote offer, in its order; () when there was none."""
         if self._remote_offer is None:
             return ()
-        return tuple(match.descriptor.name for match in self._remote_offer.matches if match.descriptor.voice)
+        return tuple(match.codec for match in self._remote_offer.matches if match.descriptor.voice)
 
-    def answer(self, prefer: Sequence[str] = ()) -> tuple[bytes, Agreed]:
-        """Answer the last remote offer: the first of `prefer` that is in it, else the offerer's order.
+    def answer(self, prefer: Sequence[Codec] = ()) -> tuple[bytes, Agreed]:
+        """Answer the last remote offer: the first codec of the other leg (`prefer`) that is in it, else the offerer's order.
 
         May be called again for the same offer; with the same arguments it says the same.
 
@@ -246,15 +263,19 @@ class OfferAnswer:
             agreed = self._turned_off()
             self._index = next(index for index, media in enumerate(choice.description.media) if media.audio)
         else:
-            choice = replace(choice, matches=self._select(choice.matches, prefer))
+            matches = formats.select(choice.matches, prefer, single=self._settings.answer_single_codec)
+            choice = replace(choice, matches=matches)
             crypto, srtp = self._security.answer(choice.crypto, self._place) if choice.crypto else ((), None)
             agreed = self._agree(choice, {}, srtp)
             self._index = choice.index
             self._note_numbers(choice.media)
-            self._numbers = {match.descriptor.name: match.payload_type for match in choice.matches}
+            self._numbers = {match.descriptor.key: match.payload_type for match in choice.matches}
             lines[choice.index] = self._audio_line(
                 protocol=choice.media.protocol,
-                formats=[(match.descriptor, match.payload_type, match.descriptor.answer_fmtp(match.fmtp)) for match in choice.matches],
+                formats=[
+                    (match.descriptor, match.payload_type, match.descriptor.fmtp(match.fmtp, _fmtp_of(match.descriptor, prefer)))
+                    for match in choice.matches
+                ],
                 direction=agreed.direction,
                 ptime_ms=agreed.ptime_ms,
                 rtcp_mux=agreed.rtcp_mux,
@@ -283,31 +304,22 @@ class OfferAnswer:
             return _Choice(description, -1)
         raise SdpRefused(488, "No audio", 304, "No audio media line that is in use")
 
-    def _matches(self, description: Description, media: Media, *, answer: bool) -> tuple[_Match, ...]:
+    def _matches(self, description: Description, media: Media, *, answer: bool) -> tuple[Match, ...]:
         """The payload formats common with one audio line, in its order. Raises SdpRefused when there is no voice among them."""
         if media.protocol.upper() not in self._security.protocols:
             supported = "RTP/AVP and RTP/SAVP are" if SECURE[0] in self._security.protocols else "RTP/AVP is"
             raise SdpRefused(488, f"Transport {_safe(media.protocol)}", 302, f"{_safe(media.protocol)} is not supported, {supported}")
         self._require_address(description, media)
-        numbered = {number: name for name, number in self._numbers.items()} if answer else {}
-        matches: list[_Match] = []
-        for text in media.formats:
-            if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= LAST_DYNAMIC):
-                continue
-            number = int(text)
-            encoding, fmtp = media.encoding(number), media.fmtp(number)
-            for descriptor in self._descriptors:
-                # an answer may leave out the rtpmap of a dynamic number that was ours: devices do
-                known = descriptor.matches(encoding) if encoding else numbered.get(number) == descriptor.name
-                if known and descriptor.accepts(fmtp) and all(match.descriptor is not descriptor for match in matches):
-                    matches.append(_Match(descriptor, number, fmtp))
-        voices = [match.descriptor for match in matches if match.descriptor.voice]
-        if not voices:
-            ours = ", ".join(descriptor.name for descriptor in self._descriptors if descriptor.voice)
+        ours = {number: key for key, number in self._numbers.items()} if answer else {}
+        offered = set(self._lines[self._index].formats) if answer else set()
+        known = [one for one in self._descriptors if not answer or not one.on_request or str(self._numbers.get(one.key)) in offered]
+        matches = formats.common(media, known, ours)
+        voices = [match for match in matches if match.descriptor.voice]
+        if not any(answer or not match.descriptor.relayed for match in voices):
+            names = ", ".join(dict.fromkeys(one.name for one in known if one.voice and not one.relayed))
             theirs = ", ".join(_names(media)) or "none"
-            raise SdpRefused(488, "No common codec", 305, f"No common codec: offered {theirs}; supported {ours}")
-        clocks = {voice.clock_rate_hz for voice in voices}
-        return tuple(match for match in matches if match.descriptor.voice or match.descriptor.clock_rate_hz in clocks)
+            raise SdpRefused(488, "No common codec", 305, f"No common codec: offered {theirs}; supported {names}")
+        return (*(match for match in matches if match.descriptor.voice), *formats.beside(matches, voices))
 
     def _require_address(self, description: Description, media: Media) -> None:
         connection = description.connection_of(media)
@@ -323,19 +335,6 @@ class OfferAnswer:
         if connection.family != ours:
             raise SdpRefused(488, f"IPv{connection.family} against IPv{ours}", 300, f"Media is available over IPv{ours} here")
 
-    def _select(self, matches: tuple[_Match, ...], prefer: Sequence[str]) -> tuple[_Match, ...]:
-        """What of the common formats is answered: voice first, and only one unless the settings say otherwise."""
-        by_wish = {name.lower(): rank for rank, name in reversed(list(enumerate(prefer)))}
-        voices = sorted(
-            (match for match in matches if match.descriptor.voice),
-            key=lambda match: by_wish.get(match.descriptor.name.lower(), len(prefer)),
-        )
-        if self._settings.answer_single_codec:
-            voices = voices[:1]
-        clocks = {match.descriptor.clock_rate_hz for match in voices}
-        beside = [match for match in matches if not match.descriptor.voice and match.descriptor.clock_rate_hz in clocks]
-        return (*voices, *beside)
-
     def _agree(self, choice: _Choice, offered: dict[str, int], srtp: SrtpKeys | None) -> Agreed:
         """What a remote description and ours come to. `offered`: our own payload numbers, when the peer answered us."""
         description, media = choice.description, choice.media
@@ -348,11 +347,10 @@ class OfferAnswer:
             address, port = self.agreed.remote_address, self.agreed.remote_port
         elif connection.unspecified:
             address = "::" if parse_literal(self.local.address).version == 6 else "0.0.0.0"
-        voice_first = sorted(choice.matches, key=lambda match: not match.descriptor.voice)
-        codecs = [_codec(match.descriptor, match.payload_type, match.fmtp) for match in voice_first]
-        for match in voice_first:
-            if (number := offered.get(match.descriptor.name, match.payload_type)) != match.payload_type:
-                codecs.append(_codec(match.descriptor, number, match.fmtp))
+        codecs = [match.codec for match in choice.matches]
+        for match in choice.matches:
+            if (number := offered.get(match.descriptor.key, match.payload_type)) != match.payload_type:
+                codecs.append(match.descriptor.codec(number, match.fmtp))
         rtcp_mux = media.attribute("rtcp-mux") is not None and (not offered or self._offered_mux())
         self.agreed = Agreed(
             remote_address=address,
@@ -362,7 +360,7 @@ class OfferAnswer:
             direction=_DIRECTION[they_receive and self._wish in _SENDS, they_send and self._wish in _RECEIVES],
             remote_hold=not they_receive,
             rtcp_mux=rtcp_mux,
-            ptime_ms=self._ptime(media),
+            ptime_ms=choice.matches[0].descriptor.packet_ms(self._ptime(media)),
             srtp=srtp,
         )
         return self.agreed
@@ -401,8 +399,7 @@ class OfferAnswer:
         attributes: list[tuple[str, str]] = []
         for descriptor, number, fmtp in formats:
             numbers.append(str(number))
-            channels = f"/{descriptor.channels}" if descriptor.channels > 1 else ""
-            attributes.append(("rtpmap", f"{number} {descriptor.name}/{descriptor.clock_rate_hz}{channels}"))
+            attributes.append(("rtpmap", f"{number} {descriptor.encoding}"))
             if fmtp:
                 attributes.append(("fmtp", f"{number} {fmtp}"))
         attributes.append(("ptime", str(ptime_ms)))
@@ -416,15 +413,15 @@ class OfferAnswer:
 
     def _number(self, descriptor: Descriptor) -> int:
         """The payload type for a codec in our offers: as before in this session, else its usual one, else a free one."""
-        name = descriptor.name
-        if name not in self._numbers:
+        key = descriptor.key
+        if key not in self._numbers:
             number = descriptor.payload_type
             if number >= FIRST_DYNAMIC:
                 candidates = [number, *range(FIRST_DYNAMIC, LAST_DYNAMIC + 1)]
                 used = set(self._numbers.values())
-                number = next((n for n in candidates if n not in used and self._taken.get(n, name.lower()) == name.lower()), number)
-            self._numbers[name] = number
-        return self._numbers[name]
+                number = next((n for n in candidates if n not in used and self._taken.get(n, key) == key), number)
+            self._numbers[key] = number
+        return self._numbers[key]
 
     def _note_numbers(self, media: Media) -> None:
         """Remember what the peer uses dynamic payload types for, so that we never give one another meaning."""
@@ -435,7 +432,7 @@ class OfferAnswer:
                 and FIRST_DYNAMIC <= int(text[:4]) <= LAST_DYNAMIC
                 and (encoding := media.encoding(int(text)))
             ):
-                self._taken[int(text)] = encoding.name.lower()
+                self._taken[int(text)] = encoding.key
 
     def _remember(self) -> None:
         """Keep what `withdraw` goes back to; several offers in a row go back to before the first."""
@@ -480,20 +477,10 @@ def _parse(body: bytes) -> Description:
         raise SdpRefused(400, f"Broken session description: {broken}") from broken
 
 
-def _ordered(descriptors: Sequence[Descriptor], prefer: Sequence[str]) -> list[Descriptor]:
-    """Voice codecs, the preferred first, then what travels beside them."""
-    wishes = [name.lower() for name in prefer]
-    return sorted(
-        descriptors,
-        key=lambda descriptor: (
-            not descriptor.voice,
-            wishes.index(descriptor.name.lower()) if descriptor.name.lower() in wishes else len(wishes),
-        ),
-    )
-
-
-def _codec(descriptor: Descriptor, number: int, fmtp: str) -> Codec:
-    return Codec(payload_type=number, name=descriptor.name, clock_rate_hz=descriptor.clock_rate_hz, channels=descriptor.channels, fmtp=fmtp)
+def _fmtp_of(descriptor: Descriptor, codecs: Sequence[Codec]) -> str | None:
+    """What the other leg says of this format, None when it does not have it."""
+    found = descriptor.wish(codecs)
+    return None if found is None else found.fmtp
 
 
 def _refused_line(line: Media) -> Media:

@@ -12,6 +12,7 @@ OVER is the logical end: `ended` is set, once, and the CDR is out. The SIP sessi
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 
 from media import engine
 from media.sdp.description import extract_sdp
@@ -19,7 +20,7 @@ from media.sdp.offer_answer import SdpRefused
 from rcml.verbs.nouns import CallNoun
 from server.calls.desk import Desk, sip_reason
 from server.calls.destination import Placed
-from server.calls.legmedia import LegMedia
+from server.calls.legmedia import LegMedia, Wishes
 from server.calls.legstatus import LegStatus
 from server.calls.outcome import STATUS_OF_SILENCE, status_of_response
 from server.calls.outputs import By, CallEnded, CallRecord, Cause, Kind
@@ -39,8 +40,8 @@ class BranchState(enum.Enum):
 
 
 class Branch:
-    def __init__(self, desk: Desk, noun: CallNoun, placed: Placed, codecs: tuple[str, ...], hops_left: int) -> None:
-        """codecs: names to offer first. hops_left: Max-Forwards of the INVITE."""
+    def __init__(self, desk: Desk, noun: CallNoun, placed: Placed, wishes: Callable[[], Wishes], hops_left: int) -> None:
+        """wishes: the codecs to offer first, asked for with each INVITE. hops_left: Max-Forwards of the INVITE."""
         self._desk = desk
         self._hops_left = hops_left
         self.sid = desk.sid("CA")
@@ -64,7 +65,7 @@ class Branch:
         self._destinations = placed.destinations
         self._status = LegStatus(desk, noun, self.sid, placed.from_user, placed.to_user, placed.destinations[0].from_display)
         self._attempt = 0
-        self._codecs = codecs
+        self._wishes = wishes
 
     @property
     def gone(self) -> bool:
@@ -103,7 +104,11 @@ class Branch:
         if not self.media.opened(event) or self.state is not BranchState.OPENING:
             return
         self.invited_at = self._desk.now
-        self._invite(self.media.offer_answer.offer(self._codecs))
+        self._invite(self._offer())
+
+    def _offer(self) -> bytes:
+        wishes = self._wishes()
+        return self.media.offer_answer.offer(wishes.codecs, only=wishes.only)
 
     def _invite(self, offer: bytes) -> None:
         to = self._destinations[self._attempt]
@@ -228,7 +233,7 @@ class Branch:
         self.early_sdp = False  # of another dialog
         self._desk.note(Kind.STATE, {"status": "fallback", "to": self._destinations[self._attempt].request_uri}, self.sid)
         self.session = sip.SessionId(f"{self.sid}/{self._attempt + 1}")
-        self._invite(self.media.offer_answer.offer(self._codecs))
+        self._invite(self._offer())
         return True
 
     def session_ended(self, event: sip.SessionEnded) -> None:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import enum
 
+from media.engine import Codec
+from media.sdp.codecs import is_relayed
 from media.sdp.description import extract_sdp
-from media.sdp.offer_answer import Agreed, SdpRefused
+from media.sdp.offer_answer import SdpRefused
 from server.calls.desk import Desk
-from server.calls.legmedia import LegMedia, MediaState
+from server.calls.legmedia import LegMedia, MediaState, Wishes
 from server.calls.outputs import Kind
 from sip.core import outputs as sip
 from sip.message import Request
@@ -40,7 +42,6 @@ class Caller:
         self.late_offer = False
         self.answered_at: float | None = None
         self._sdp_sent: bytes | None = None
-        self._agreed: Agreed | None = None
 
     @property
     def unanswered(self) -> bool:
@@ -72,12 +73,18 @@ class Caller:
         if body is not None:
             self.media.offer_answer.receive_offer(body)
 
-    @property
-    def codecs(self) -> tuple[str, ...]:
-        """Names to offer first to the other side: what was agreed here, or what the caller offers."""
-        if self._agreed is not None:
-            return tuple(codec.name for codec in self._agreed.codecs if codec.name != "telephone-event")
-        return () if self.late_offer else self.media.offer_answer.offered_codecs()
+    def wishes(self, *, relay: bool) -> Wishes:
+        """What to offer to the other side: what was agreed here, or what the caller offers.
+
+        relay: whether codecs that can only pass are welcome, so that the caller need hear nothing but the other side.
+        """
+        agreed = self.media.offer_answer.agreed
+        if agreed is not None and agreed.relayed:
+            return Wishes(agreed.voices[:1], only=True)
+        if agreed is not None:
+            return Wishes(agreed.voices)
+        offered = () if self.late_offer else self.media.offer_answer.offered_codecs()
+        return Wishes(tuple(codec for codec in offered if relay or not is_relayed(codec)))
 
     @property
     def hops_left(self) -> int:
@@ -96,7 +103,7 @@ class Caller:
         else:
             self._desk.emit(sip.SendProvisional(self.session, 180))
 
-    def early_media(self, prefer: tuple[str, ...] = ()) -> bool:
+    def early_media(self, prefer: tuple[Codec, ...] = ()) -> bool:
         """183 with our answer, so that the unanswered caller hears us. False when that cannot be (late offer)."""
         if self.state is not CallerState.RINGING or self.late_offer or self.media.state is not MediaState.OPEN or self.cancel_pending:
             return False
@@ -105,14 +112,14 @@ class Caller:
             self.ring()
         return True
 
-    def _negotiate(self, prefer: tuple[str, ...]) -> bytes:
+    def _negotiate(self, prefer: tuple[Codec, ...]) -> bytes:
         """Our answer; the one in the 200 equals the one in the 183 (trap 38)."""
         if self._sdp_sent is None:
-            self._sdp_sent, self._agreed = self.media.offer_answer.answer(prefer)
-            self.media.connect(self._agreed)
+            self._sdp_sent, agreed = self.media.offer_answer.answer(prefer)
+            self.media.connect(agreed)
         return self._sdp_sent
 
-    def answer(self, prefer: tuple[str, ...] = ()) -> None:
+    def answer(self, prefer: tuple[Codec, ...] = ()) -> None:
         """200. With a late offer the media follows the ACK (`acked`)."""
         if self.state is not CallerState.RINGING:
             return
@@ -122,7 +129,7 @@ class Caller:
         self._desk.emit(sip.SendAnswer(self.session, body))
         self._desk.note(Kind.STATE, {"status": "in-progress"}, self._desk.call_sid)
 
-    def prepare_answer(self, prefer: tuple[str, ...]) -> None:
+    def prepare_answer(self, prefer: tuple[Codec, ...]) -> None:
         """Connect the media before the 200 goes out, so that the bridge stands when the caller hears of it."""
         if self.state is CallerState.RINGING and not self.late_offer:
             self._negotiate(prefer)
@@ -138,10 +145,10 @@ class Caller:
             body = extract_sdp(event.body, event.content_type)
             if body is None:
                 return "The ACK carries no answer to our offer"
-            self._agreed = self.media.offer_answer.receive_answer(body)
+            agreed = self.media.offer_answer.receive_answer(body)
         except SdpRefused as refused:
             return refused.reason
-        self.media.connect(self._agreed)
+        self.media.connect(agreed)
         return None
 
     def reject(self, status: int, reason: str = "", headers: sip.HeaderList = ()) -> None:

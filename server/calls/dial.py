@@ -20,6 +20,7 @@ from rcml.verbs.nouns import CallNoun, Number
 from server.calls.branch import ELSEWHERE, Branch, BranchState
 from server.calls.caller import Caller
 from server.calls.desk import Desk, reason_of
+from server.calls.legmedia import Wishes
 from server.calls.outcome import (
     CODE_OF_CANCELED_BRANCHES,
     CODE_OF_SILENCE,
@@ -28,7 +29,8 @@ from server.calls.outcome import (
     DialResult,
     relayed_code,
 )
-from server.calls.outputs import By, Cause, Kind, Prepare, Prepared, Recording
+from server.calls.outputs import By, Cause, Json, Kind, Prepare, Prepared, Recording
+from server.calls.passage import passage
 from server.calls.targets import CallerIdentity, Targets, Unreachable
 from sip.core import outputs as sip
 
@@ -84,7 +86,7 @@ class Dial:
                 continue
             assert isinstance(noun, CallNoun)
             self._warn_of_ignored(noun)
-            self.branches.append(Branch(self._desk, noun, placed, self._caller.codecs, self._caller.hops_left))
+            self.branches.append(Branch(self._desk, noun, placed, self._wishes, self._caller.hops_left))
         if not self.branches:
             self._conclude_uncreated()
             return
@@ -92,6 +94,10 @@ class Dial:
         for branch in self.branches:
             branch.start()
         self._start_comfort()
+
+    def _wishes(self) -> Wishes:
+        """What the callees are offered first. A codec that can only pass is of no use where something is played or recorded."""
+        return self._caller.wishes(relay=not self.verb.record and self.verb.dial_music is None)
 
     def _warn_of_ignored(self, noun: CallNoun) -> None:
         """Attributes of later releases: the author must not believe that they worked."""
@@ -131,9 +137,9 @@ class Dial:
         early = branch.progressed(event)
         if self.phase is not Phase.DIALING or not early or not self._may_pass_early_media():
             return
-        codec = branch.media.offer_answer.agreed
-        prefer = (codec.codecs[0].name,) if codec is not None else ()
-        if self._caller.unanswered and not self._caller.early_media(prefer):
+        if branch.media.relays and not self._caller.media.relays:
+            return  # before the answer nothing is agreed that only this callee understands
+        if self._caller.unanswered and not self._caller.early_media(branch.media.voices):
             return
         if self._caller.media_connected:
             self._caller.media.stop_playing()
@@ -147,8 +153,7 @@ class Dial:
         self.party_answered = True
         self.phase = Phase.CONNECTING
         self._deadline = None
-        agreed = branch.media.offer_answer.agreed
-        prefer = (agreed.codecs[0].name,) if agreed is not None else ()
+        prefer = branch.media.voices
         self._caller.prepare_answer(prefer)
         self._caller.media.stop_playing()
         if self._caller.media_connected:
@@ -318,7 +323,9 @@ class Dial:
         self._bridge = f"{branch.sid}-bridge"
         self._bridged_with = branch
         self._desk.emit(engine.Bridge(bridge=self._bridge, first=self._caller.media.stream, second=branch.media.stream))
-        self._desk.note(Kind.MEDIA, {"event": "bridge", "first": self._caller.media.stream, "second": branch.media.stream})
+        caller, callee = self._caller.media, branch.media
+        facts: dict[str, Json] = {"event": "bridge", "first": caller.stream, "second": callee.stream}
+        self._desk.note(Kind.MEDIA, facts | passage(caller.offer_answer.agreed, callee.offer_answer.agreed))
 
     def _part(self) -> None:
         if self._bridge:

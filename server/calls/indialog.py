@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 
 from media import engine
+from media.sdp.codecs import is_relayed
 from media.sdp.description import extract_sdp
-from media.sdp.offer_answer import SdpRefused
+from media.sdp.offer_answer import Agreed, SdpRefused
 from server.calls.desk import Desk
 from server.calls.legmedia import LegMedia, MediaState
 from server.calls.outputs import Kind
+from server.calls.passage import passage
 from sip.core import outputs as sip
 
 _SIGNAL = re.compile(r"^\s*Signal\s*=\s*([0-9A-Da-d*#]|10|11)\s*$", re.MULTILINE | re.IGNORECASE)
@@ -25,13 +27,13 @@ def handle(
     """media: of the leg that the request came on; peer: of the leg it is bridged with, if any."""
     match event:
         case sip.ReinviteReceived():
-            _offer(desk, media, event, event.request.body, event.request.headers.get("Content-Type") or "")
+            _offer(desk, media, peer, event, event.request.body, event.request.headers.get("Content-Type") or "")
         case sip.ReinviteAcked():
-            _late_answer(desk, media, event)
+            _late_answer(desk, media, peer, event)
         case sip.RequestReceived(request=request):
             match request.method:
                 case "UPDATE" if request.body:
-                    _offer(desk, media, event, request.body, request.headers.get("Content-Type") or "")
+                    _offer(desk, media, peer, event, request.body, request.headers.get("Content-Type") or "")
                 case "UPDATE":
                     desk.emit(sip.AnswerRequest(event.session, event.transaction, 200))
                 case "INFO":
@@ -45,7 +47,14 @@ def handle(
                     desk.emit(sip.AnswerRequest(event.session, event.transaction, 405))
 
 
-def _offer(desk: Desk, media: LegMedia, event: sip.ReinviteReceived | sip.RequestReceived, body: bytes, content_type: str) -> None:
+def _offer(
+    desk: Desk,
+    media: LegMedia,
+    peer: LegMedia | None,
+    event: sip.ReinviteReceived | sip.RequestReceived,
+    body: bytes,
+    content_type: str,
+) -> None:
     if media.state is not MediaState.OPEN:
         desk.emit(sip.AnswerRequest(event.session, event.transaction, 500, headers=(("Retry-After", "2"),)))
         return
@@ -56,22 +65,39 @@ def _offer(desk: Desk, media: LegMedia, event: sip.ReinviteReceived | sip.Reques
             return
         if offer is None:
             media.offer_open = True
-            desk.emit(sip.AnswerRequest(event.session, event.transaction, 200, body=media.offer_answer.offer()))
+            desk.emit(sip.AnswerRequest(event.session, event.transaction, 200, body=media.offer_again(peer)))
             return
         before = media.offer_answer.agreed
         media.offer_answer.receive_offer(offer)
-        answer, agreed = media.offer_answer.answer()
+        _keep_relaying(media, peer)
+        answer, agreed = media.offer_answer.answer(peer.voices if peer is not None else ())
     except SdpRefused as refused:
         warning = (("Warning", f'{refused.warning_code} dialplane "{refused.warning_text}"'),) if refused.warning_code else ()
         desk.emit(sip.AnswerRequest(event.session, event.transaction, refused.status, headers=warning))
         return
-    media.connect(agreed)
+    _connect(desk, media, peer, before, agreed)
     if before is not None and before.remote_hold != agreed.remote_hold:
         desk.note(Kind.STATE, {"status": "held" if agreed.remote_hold else "resumed"}, media.stream)
     desk.emit(sip.AnswerRequest(event.session, event.transaction, 200, body=answer))
 
 
-def _late_answer(desk: Desk, media: LegMedia, event: sip.ReinviteAcked) -> None:
+def _keep_relaying(media: LegMedia, peer: LegMedia | None) -> None:
+    """A bridge of a codec that we cannot speak lasts only as long as both sides have it. Raises SdpRefused."""
+    if peer is not None and peer.relays and not any(is_relayed(codec) for codec in media.offer_answer.offered_codecs()):
+        name = peer.voices[0].name
+        raise SdpRefused(488, f"No {name} any more", 305, f"The other party speaks {name}, which cannot be transcoded here")
+
+
+def _connect(desk: Desk, media: LegMedia, peer: LegMedia | None, before: Agreed | None, agreed: Agreed) -> None:
+    """Put it into force, and tell when the way to the other side is another one now. before: what was agreed until now."""
+    media.connect(agreed)
+    other = peer.offer_answer.agreed if peer is not None else None
+    after = passage(agreed, other)
+    if after != passage(before, other):
+        desk.note(Kind.MEDIA, {"event": "codecs-changed", **after}, media.stream)
+
+
+def _late_answer(desk: Desk, media: LegMedia, peer: LegMedia | None, event: sip.ReinviteAcked) -> None:
     """The answer to the offer that our 200 to an empty re-INVITE carried; without one the session stays as it was.
 
     What the ACK of another re-INVITE carries is neither offer nor answer (RFC 3264 4).
@@ -82,7 +108,8 @@ def _late_answer(desk: Desk, media: LegMedia, event: sip.ReinviteAcked) -> None:
     try:
         answer = extract_sdp(event.body, event.content_type) if event.body else None
         if answer is not None:
-            media.connect(media.offer_answer.receive_answer(answer))
+            before = media.offer_answer.agreed
+            _connect(desk, media, peer, before, media.offer_answer.receive_answer(answer))
             return
     except SdpRefused as refused:
         desk.note(Kind.MEDIA, {"event": "answer-refused", "reason": refused.reason}, media.stream)

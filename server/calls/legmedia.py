@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 
 from media import engine
+from media.sdp.codecs import is_relayed
 from media.sdp.offer_answer import Agreed, LocalMedia, OfferAnswer
 from server.calls.desk import Desk
-from server.calls.outputs import Kind
+from server.calls.outputs import Json, Kind
 
 
 class MediaState(enum.Enum):
@@ -16,6 +18,14 @@ class MediaState(enum.Enum):
     OPEN = "open"
     CLOSING = "closing"
     CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The codecs of the leg that another one is to be joined with. only: no others are of use."""
+
+    codecs: tuple[engine.Codec, ...] = ()
+    only: bool = False
 
 
 class LegMedia:
@@ -43,6 +53,25 @@ class LegMedia:
     def live(self) -> bool:
         return self.state in (MediaState.OPENING, MediaState.OPEN, MediaState.CLOSING)
 
+    @property
+    def voices(self) -> tuple[engine.Codec, ...]:
+        """The voice codecs in force, () before there are any."""
+        agreed = self.offer_answer.agreed
+        return agreed.voices if agreed is not None else ()
+
+    @property
+    def relays(self) -> bool:
+        """The peer speaks a codec that can only pass: nothing but its counterpart understands it."""
+        agreed = self.offer_answer.agreed
+        return agreed is not None and agreed.relayed
+
+    def offer_again(self, peer: LegMedia | None) -> bytes:
+        """An offer in the middle of a call, for an empty re-INVITE: what saves transcoding first (RFC 3261 14.2)."""
+        if self.relays:
+            return self.offer_answer.refresh()
+        codecs = (peer.voices if peer is not None else ()) or self.voices
+        return self.offer_answer.offer([codec for codec in codecs if not is_relayed(codec)])
+
     def open(self) -> None:
         self.state = MediaState.OPENING
         self._desk.emit(
@@ -67,15 +96,22 @@ class LegMedia:
         if self.state is not MediaState.OPEN:
             return
         media = self._desk.policy.media
-        command = agreed.connect_command(self.stream, latch=media.latch, media_timeout_ms=int(media.media_timeout_s * 1000))
+        command = agreed.connect_command(
+            self.stream,
+            latch=media.latch,
+            media_timeout_ms=int(media.media_timeout_s * 1000),
+            inband_digits=media.inband_digits == "auto",
+        )
         if command == self._in_force:
             return  # a 183 and its 200 mostly say the same
         self._in_force = command
         self._desk.emit(command)
         self.connected = True
         self._silent = False
-        facts = {"event": "connected", "stream": self.stream, "peer": f"{agreed.remote_address}:{agreed.remote_port}"}
-        self._desk.note(Kind.MEDIA, facts | {"codec": agreed.codecs[0].name, "direction": agreed.direction}, self.stream)
+        facts: dict[str, Json] = {"event": "connected", "stream": self.stream, "peer": f"{agreed.remote_address}:{agreed.remote_port}"}
+        facts |= {"codec": agreed.codecs[0].name, "ptime_ms": agreed.ptime_ms, "direction": agreed.direction}
+        keys = "events" if agreed.has_events else "in the audio" if command.inband_digits else "none"
+        self._desk.note(Kind.MEDIA, facts | {"keys": keys}, self.stream)
 
     # --- silence --------------------------------------------------------------------------------------------------
 

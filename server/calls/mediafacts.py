@@ -12,7 +12,8 @@ def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:
         case engine.Closed(stream=stream, counters=counters):
             facts: dict[str, Json] = {"event": "closed", "packets_in": counters.packets_in, "packets_out": counters.packets_out}
             facts |= {"lost_in": counters.lost_in, "jitter_ms": round(counters.jitter_ms, 2), "strangers": counters.strangers}
-            return facts, stream
+            dropped = {"malformed": counters.malformed, "unauthentic": counters.unauthentic, "flooded": counters.flooded}
+            return facts | {name: count for name, count in dropped.items() if count}, stream
         case engine.RecordingEnded():
             facts = {"event": "recorded", "recording": event.recording, "duration_ms": event.duration_ms}
             return facts | {"reason": event.reason, "detail": event.detail}, ""
@@ -24,8 +25,8 @@ def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:
         case engine.Latched(stream=stream) | engine.Stranger(stream=stream):
             kind = "latched" if isinstance(event, engine.Latched) else "stranger"
             return {"event": kind, "address": f"{event.address}:{event.port}"}, stream
-        case engine.Digit(stream=stream, duration_ms=duration_ms):
-            return {"event": "digit", "duration_ms": duration_ms}, stream  # not which: it may be a PIN
+        case engine.Digit(stream=stream):  # not which: it may be a PIN
+            return {"event": "digit", "duration_ms": event.duration_ms, "source": event.source}, stream
         case engine.Opened() | engine.PlayEnded() | engine.RecordingStarted() | engine.StreamStats() | engine.Welcome() | engine.Listing():
             return None
         case engine.Joined() | engine.Left():

@@ -330,7 +330,7 @@ async def test_a_command_that_fits_no_frame_fails_alone(worker: FakeWorker, make
 
 async def test_another_protocol_is_refused_by_name(worker: FakeWorker, make: Make) -> None:
     worker.version = 99
-    with pytest.raises(WorkerUnavailable, match="speaks protocol 99, we speak 1"):
+    with pytest.raises(WorkerUnavailable, match="speaks protocol 99, we speak 2"):
         await make().start()
 
 
@@ -374,7 +374,7 @@ PROGRAM = """
         while head := stream.read(4):
             command = msgspec.msgpack.decode(stream.read(struct.unpack(">I", head)[0]))
             match command["t"]:
-                case "hello": say(t="welcome", version=1, pid=os.getpid(), worker="program")
+                case "hello": say(t="welcome", version=command["version"], pid=os.getpid(), worker="program")
                 case "list": say(t="listing", streams=[])
                 case "open":
                     say(t="opened", stream=command["stream"], address=command["address"], port=int(arguments["--port-min"]), rtcp_port=1)
