@@ -18,6 +18,8 @@ pub struct ControlTraffic {
     pub source: Option<SocketAddr>,
     pub round_trip_ms: Option<f64>,
     pub remote_lost: Option<i32>,
+    /// Of a hundred packets that we sent lately, how many the peer missed.
+    pub remote_loss_percent: u8,
     next_at: Nanos,
     heard: Option<(u32, Nanos)>,
     packets_at_report: u32,
@@ -30,6 +32,7 @@ impl ControlTraffic {
             source: None,
             round_trip_ms: None,
             remote_lost: None,
+            remote_loss_percent: 0,
             next_at: now + spread(INTERVAL / 2, random),
             heard: None,
             packets_at_report: 0,
@@ -43,6 +46,7 @@ impl ControlTraffic {
             Item::SenderReport { middle, .. } => self.heard = Some((middle, now)),
             Item::Block(block) if block.ssrc == own_ssrc => {
                 self.remote_lost = Some(block.cumulative_lost);
+                self.remote_loss_percent = (u32::from(block.fraction_lost) * 100).div_ceil(256) as u8;
                 self.round_trip_ms = rtcp::round_trip_ms(&block, now_middle).or(self.round_trip_ms);
             }
             // A goodbye changes nothing: how the call goes on is for signalling to say.

@@ -324,6 +324,27 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_pass_is_made_anew_and_noise_goes_with_it() {
+        let from = session(vec![
+            codec(9, "G722", 8000),
+            codec(13, "CN", 8000),
+            codec(18, "G729", 8000),
+        ]);
+        let to = session(vec![codec(0, "PCMU", 8000), codec(13, "CN", 8000)]);
+        let plan = Plan::new(&from, Toward::Mate(&to));
+        let ways = [9, 13, 18].map(|number| plan.lane(number).map(|lane| lane.passage));
+        assert_eq!(ways, [Some(Passage::Hear), Some(Passage::Hear), Some(Passage::Drop)]);
+        assert!(plan.hears());
+        let back = Plan::new(&to, Toward::Mate(&from));
+        assert_eq!(back.lane(0).map(|lane| lane.passage), Some(Passage::Hear));
+        let unknown = session(vec![codec(18, "G729", 8000)]);
+        assert!(!Plan::new(&from, Toward::Mate(&unknown)).hears());
+        let mixed = Plan::new(&from, Toward::Mix);
+        let ways = [9, 13, 18].map(|number| mixed.lane(number).map(|lane| lane.passage));
+        assert_eq!(ways, [Some(Passage::Hear), Some(Passage::Hear), Some(Passage::Drop)]);
+    }
+
+    #[test]
     fn a_common_format_passes_even_when_it_is_not_the_first() {
         let from = session(vec![codec(8, "PCMA", 8000)]);
         let to = session(vec![codec(0, "PCMU", 8000), codec(8, "PCMA", 8000)]);

@@ -37,6 +37,7 @@ pub struct Speaking {
     filled: usize,
     /// From the rate of prompts to ours, once one was played.
     from_prompts: Option<Resampler>,
+    expected_loss: u8,
     /// The payload type of comfort noise.
     noise: Option<(u8, Suppressor)>,
 }
@@ -60,6 +61,7 @@ impl Speaking {
             frame: vec![0; rate_hz as usize * packet_ms as usize / 1000],
             filled: 0,
             from_prompts: None,
+            expected_loss: 0,
             noise: noise.map(|format| (format.payload_type, Suppressor::default())),
             encoder,
         })
@@ -110,9 +112,12 @@ impl Speaking {
         self.packet_ms == length_ms && self.filled == 0 && self.noise.is_none()
     }
 
-    /// How many packets of a hundred the peer misses, by its reports.
+    /// How many packets of a hundred the peer misses, by its reports: Opus then sends copies (FEC).
     pub fn expect_loss(&mut self, percent: u8) {
-        self.encoder.expect_loss(percent);
+        if percent != self.expected_loss {
+            self.expected_loss = percent;
+            self.encoder.expect_loss(percent);
+        }
     }
 
     /// Room for a whole packet's samples, to be filled and encoded at once; what was waiting is dropped.
@@ -185,4 +190,139 @@ impl Speaking {
 /// The length of our packets for an agreed `ptime`.
 pub fn packet_ms(coding: Coding, ptime_ms: u32) -> u32 {
     coding.packet_ms(ptime_ms.min(MAX_PACKET_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Codec, Connect};
+    use crate::testing::voice;
+
+    fn session(ptime_ms: u32, codecs: &[(u8, &str, u32, u8)]) -> Session {
+        let codecs = codecs
+            .iter()
+            .map(|&(payload_type, name, clock_rate_hz, channels)| Codec {
+                payload_type,
+                name: name.into(),
+                clock_rate_hz,
+                channels,
+                fmtp: String::new(),
+            });
+        let connect = Connect {
+            stream: "s".into(),
+            remote_address: "127.0.0.2".into(),
+            remote_port: 4000,
+            remote_rtcp_port: 0,
+            codecs: codecs.collect(),
+            direction: "sendrecv".into(),
+            rtcp_mux: false,
+            latch: true,
+            ptime_ms,
+            media_timeout_ms: 0,
+            srtp: None,
+            inband_digits: false,
+            stats_interval_ms: 0,
+        };
+        Session::new(&connect, [127, 0, 0, 1].into()).expect("a session")
+    }
+
+    /// Packets of a second of `samples`, added 20 ms at a time.
+    fn say(speaking: &mut Speaking, samples: &[i16]) -> Vec<Said> {
+        let mut said = Vec::new();
+        let mut octets = [0; 2000];
+        for tick in samples.chunks((speaking.rate_hz() / 50) as usize) {
+            let mut taken = 0;
+            while taken < tick.len() {
+                taken += speaking.add(&tick[taken..]);
+                if speaking.is_full() {
+                    said.push(speaking.encode(true, &mut octets));
+                }
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn packets_have_the_agreed_length_whatever_the_ticks__rfc4566_6_ptime() {
+        for (ptime_ms, packets) in [(10, 100), (20, 50), (30, 33), (40, 25), (60, 16), (100, 16)] {
+            let mut speaking = Speaking::new(&session(ptime_ms, &[(9, "G722", 8000, 1)]), 8000).expect("G.722");
+            assert_eq!(speaking.rate_hz(), 16_000);
+            let said = say(&mut speaking, &voice(1, 16_000, 16_000));
+            let octets = (speaking.packet_ms() * 8) as usize;
+            assert_eq!(said.len(), packets, "{ptime_ms}");
+            assert!(said.iter().all(|&one| one
+                == Said::Packet {
+                    payload_type: 9,
+                    octets
+                }));
+        }
+    }
+
+    #[test]
+    fn the_first_codec_that_we_know_is_spoken() {
+        let agreed = [(18, "G729", 8000, 1), (8, "PCMA", 8000, 1), (0, "PCMU", 8000, 1)];
+        let speaking = Speaking::new(&session(20, &agreed), 8000).expect("PCMA");
+        assert_eq!(speaking.payload_type(), 8);
+        assert!(Speaking::new(&session(20, &agreed[..1]), 8000).is_none());
+    }
+
+    #[test]
+    fn an_encoder_is_kept_as_long_as_it_fits() {
+        let opus = session(20, &[(96, "opus", 48_000, 2)]);
+        let speaking = Speaking::new(&opus, 16_000).expect("Opus");
+        assert!(speaking.is_for(&opus, 16_000));
+        assert!(!speaking.is_for(&opus, 8000), "another bandwidth");
+        assert!(
+            !speaking.is_for(&session(40, &[(96, "opus", 48_000, 2)]), 16_000),
+            "other packets"
+        );
+        assert!(
+            !speaking.is_for(&session(20, &[(97, "opus", 48_000, 2)]), 16_000),
+            "another number"
+        );
+    }
+
+    #[test]
+    fn a_pause_is_told_once_and_not_sent_where_noise_was_agreed__rfc3389() {
+        let agreed = [(0, "PCMU", 8000, 1), (13, "CN", 8000, 1)];
+        let mut speaking = Speaking::new(&session(20, &agreed), 8000).expect("PCMU");
+        let loud = say(&mut speaking, &voice(3, 8000, 8000));
+        let count = |said: &[Said], wanted: fn(&Said) -> bool| said.iter().filter(|one| wanted(one)).count();
+        assert!(count(&loud, |one| matches!(one, Said::Packet { payload_type: 0, .. })) > 30);
+        let quiet = say(&mut speaking, &[0; 8000]);
+        assert_eq!(
+            count(&quiet, |one| matches!(one, Said::Packet { payload_type: 13, .. })),
+            1
+        );
+        assert!(count(&quiet, |one| *one == Said::Pause) > 30);
+        let mut plain = Speaking::new(&session(20, &agreed[..1]), 8000).expect("PCMU");
+        assert_eq!(count(&say(&mut plain, &[0; 8000]), |one| *one == Said::Pause), 0);
+    }
+
+    #[test]
+    fn prompts_are_heard_at_the_rate_of_the_codec() {
+        let agreed = session(20, &[(96, "L16", 16_000, 1)]);
+        let mut speaking = Speaking::new(&agreed, 8000).expect("L16");
+        let prompt = crate::testing::chirp(300.0, 3000.0, 8000, 8000, 8000.0);
+        let (mut heard, mut octets) = (Vec::new(), [0; 2000]);
+        for part in prompt.chunks(160) {
+            speaking.fill_from_prompt(|samples| samples.copy_from_slice(part));
+            let said = speaking.encode(false, &mut octets);
+            assert_eq!(
+                said,
+                Said::Packet {
+                    payload_type: 96,
+                    octets: 640
+                }
+            );
+            heard.extend(
+                octets[..640]
+                    .chunks(2)
+                    .map(|pair| i16::from_be_bytes([pair[0], pair[1]])),
+            );
+        }
+        let wanted = crate::testing::chirp(300.0, 3000.0, 16_000, 16_000, 8000.0);
+        let (snr, _) = crate::testing::fit(&wanted, &heard, 200);
+        assert!(snr > 40.0, "{snr:.1} dB");
+    }
 }

@@ -290,6 +290,9 @@ impl Stream {
         }
         if self.control.hear(datagram, self.sending.ssrc, turn.now, turn.clock) {
             self.control.source = Some(from);
+            if let Some(speaking) = self.speaking.as_mut() {
+                speaking.expect_loss(self.control.remote_loss_percent);
+            }
         } else {
             self.counts.malformed += 1;
         }
