@@ -88,6 +88,7 @@ class MediaSettings(_Settings):
     worker_record_buffer_mib: int = Field(
         default=32, ge=1, description="Mebibytes of recordings that may wait for a slow disk before they get gaps."
     )
+    worker_mix_members: int = Field(default=40, ge=2, le=100, description="Members that one conference may have in the worker.")
     worker_log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What the worker writes to the log.")
     send_buffer_bytes: int = Field(
         default=8 * 1024 * 1024,

@@ -138,6 +138,7 @@ def worker_arguments(settings: MediaSettings) -> list[str]:
         *("--dscp", str(settings.dscp)),
         *("--prompt-cache-mib", str(settings.worker_prompt_cache_mib)),
         *("--record-buffer-mib", str(settings.worker_record_buffer_mib)),
+        *("--mix-members", str(settings.worker_mix_members)),
         *("--log-level", settings.worker_log_level),
     ]
 

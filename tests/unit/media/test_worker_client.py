@@ -536,5 +536,6 @@ def test_the_command_line_carries_what_the_worker_must_know() -> None:
         "--dscp": "0",
         "--prompt-cache-mib": "64",
         "--record-buffer-mib": "32",
+        "--mix-members": "40",
         "--log-level": "debug",
     }
