@@ -16,6 +16,7 @@ pub mod jitter;
 pub mod latch;
 pub mod log;
 pub mod mix;
+pub mod net;
 pub mod play;
 pub mod plc;
 pub mod ports;

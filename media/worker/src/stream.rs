@@ -4,7 +4,7 @@
 //! so that the kernel tells the peer's packets from strangers' and sending needs no route lookup; `rtcp` is the port
 //! above. A stream belongs to one thread at a time and moves as a whole.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use crate::clock::{Clock, Nanos, MILLISECOND};
@@ -12,6 +12,7 @@ use crate::control_traffic::ControlTraffic;
 use crate::dtmf;
 use crate::hearing::Hearing;
 use crate::latch::{Latch, Verdict};
+use crate::net::Net;
 use crate::play::Play;
 use crate::protocol::{Counters, Event};
 use crate::random::Random;
@@ -159,7 +160,7 @@ impl Stream {
     }
 
     /// Take a new session. True when `peer` is another socket now, which wants to be watched.
-    pub fn connect(&mut self, session: Session, now: Nanos) -> bool {
+    pub fn connect(&mut self, session: Session, now: Nanos, net: &mut Net) -> bool {
         let heard_before = self.session.as_ref().is_some_and(|before| before.hears);
         if session.hears && !heard_before {
             self.heard_at = now;
@@ -175,7 +176,7 @@ impl Stream {
         self.session = Some(session);
         if moved {
             self.control.source = None;
-            self.turn_to(aim);
+            self.turn_to(aim, net);
         }
         moved
     }
@@ -186,8 +187,10 @@ impl Stream {
     }
 
     /// Connect a new `peer` socket. Without a route, or a descriptor for it, `any` serves alone until the latch moves.
-    fn turn_to(&mut self, aim: Option<SocketAddr>) {
-        self.peer = None; // closes it, and with it its place in the epoll set
+    fn turn_to(&mut self, aim: Option<SocketAddr>, net: &mut Net) {
+        if let Some(before) = self.peer.take() {
+            net.forget(&before);
+        }
         self.peer = aim.and_then(|aim| sys::udp_companion(&self.any, aim, self.dscp).ok());
     }
 
@@ -211,14 +214,14 @@ impl Stream {
 
     /// Decide whose a datagram is. `packet`: what it is as RTP, with a payload type that was agreed. True when it is the
     /// peer's. `moved` is set when the `peer` socket was replaced.
-    pub fn admit(&mut self, from: SocketAddr, plausible: bool, moved: &mut bool, turn: Turn) -> bool {
+    pub fn admit(&mut self, from: SocketAddr, plausible: bool, moved: &mut bool, net: &mut Net, turn: Turn) -> bool {
         let Some(latch) = self.latch.as_mut() else {
             return false; // nothing was agreed yet: early packets of either kind are dropped
         };
         match latch.judge(from, plausible, turn.now) {
             Verdict::Peer => true,
             Verdict::Moved => {
-                self.turn_to(Some(from));
+                self.turn_to(Some(from), net);
                 *moved = true;
                 turn.outbox.tell(Event::Latched {
                     stream: self.name.to_string(),
@@ -298,21 +301,27 @@ impl Stream {
         }
     }
 
-    /// Send a datagram to the peer.
-    pub fn transmit(&mut self, datagram: &[u8]) {
+    /// Send the first `length` octets of `datagram` to the peer. Behind them are at least `srtp::MAX_TRAILER` octets of room.
+    pub fn transmit(&mut self, datagram: &mut [u8], length: usize, net: &mut Net) {
+        let datagram = &datagram[..length];
         let sent = match (&self.peer, &self.latch) {
-            (Some(peer), _) => match peer.send(datagram) {
-                // An answer "port unreachable" to an earlier packet is told with the next one, which is then not sent.
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => peer.send(datagram),
-                other => other,
-            },
-            (None, Some(latch)) => self.any.send_to(datagram, latch.peer()),
+            (Some(peer), _) => net.send(peer, datagram),
+            (None, Some(latch)) => self.any.send_to(datagram, latch.peer()).is_ok(),
             (None, None) => return,
         };
-        // A full socket buffer or a lost route loses this packet, as the network might.
-        if sent.is_ok() {
+        if sent {
             self.counts.packets_out += 1;
             self.counts.octets_out += datagram.len() as u64;
+        }
+    }
+
+    /// Have no socket watched any more: before they are closed, and before the stream leaves its thread.
+    pub fn forget_sockets(&self, net: &mut Net) {
+        for socket in [Some(&self.any), Some(&self.rtcp), self.peer.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            net.forget(socket);
         }
     }
 

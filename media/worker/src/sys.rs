@@ -149,6 +149,12 @@ impl Ready {
     }
 }
 
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ready({})", self.token())
+    }
+}
+
 impl Epoll {
     pub fn new() -> io::Result<Self> {
         // SAFETY: no pointers.

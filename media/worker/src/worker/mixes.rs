@@ -5,7 +5,7 @@
 //! hears the same octets as all others of that law who say nothing: they are encoded once.
 
 use super::voice::VOICE;
-use super::{turn, Worker};
+use super::{outgoing, turn, Worker};
 use crate::clock::Nanos;
 use crate::codec::audio::Coding;
 use crate::codec::g711::Law;
@@ -286,7 +286,7 @@ impl Worker {
                 let payload_type = speaking.payload_type();
                 self.outgoing[HEADER..HEADER + PROMPT_TICK].copy_from_slice(shared.octets(law, frame));
                 let units = PROMPT_TICK as u32;
-                let stamp = stream.send_own(VOICE, payload_type, units, PROMPT_TICK, &mut self.outgoing[..], turn);
+                let stamp = stream.send_own(VOICE, payload_type, units, PROMPT_TICK, outgoing!(self), turn);
                 self.tap_spoken(key, stamp, coding, PROMPT_TICK);
                 continue;
             }
@@ -309,7 +309,7 @@ impl Worker {
             return;
         };
         let units = stream.speaking.as_ref().map_or(0, |speaking| speaking.packet_units());
-        let sent = stream.send_frame(VOICE, units, true, &mut self.outgoing[..], turn);
+        let sent = stream.send_frame(VOICE, units, true, outgoing!(self), turn);
         if let Some((stamp, octets)) = sent {
             self.tap_spoken(key, stamp, coding, octets);
         }

@@ -1,4 +1,4 @@
-//! A media thread: one epoll loop that owns streams, bridges and whatever happens on them.
+//! A media thread: one loop that owns streams, bridges and whatever happens on them.
 //!
 //! Nothing here is shared and nothing is locked. A turn of the loop waits for packets, for a task or for the next tick,
 //! reads the clock once, then handles all that is ready. Every socket is read once a turn: a busy one does not keep
@@ -24,19 +24,21 @@ use std::thread::JoinHandle;
 
 use crate::clock::{Clock, Nanos, MILLISECOND};
 use crate::log;
+use crate::net::Net;
 use crate::protocol::{Event, Failed};
 use crate::random::Random;
 use crate::slab::{Key, Slab};
+use crate::srtp;
 use crate::stream::Stream;
-use crate::sys::{self, Epoll, Ready, Waker};
+use crate::sys::{self, Waker};
 use crate::tasks::{Inlet, Name, Outbox, Task, Up};
 use crate::wheel::Wheel;
 use crate::writer::Desk;
 
 /// The largest datagram that is looked at; RTP of any codec is far below.
 const MAX_DATAGRAM: usize = 2048;
-/// Sockets that one wait may report.
-const MAX_READY: usize = 1024;
+/// A buffer for one of them, with the room that protecting it may need.
+const BUFFER: usize = MAX_DATAGRAM + srtp::MAX_TRAILER;
 /// How often streams are looked after without a packet.
 const HOUSEKEEPING: Nanos = 100 * MILLISECOND;
 
@@ -65,7 +67,7 @@ struct Bridge {
 pub struct Worker {
     clock: Clock,
     cname: String,
-    epoll: Epoll,
+    net: Net,
     waker: Arc<Waker>,
     tasks: Receiver<Task>,
     outbox: Outbox,
@@ -86,9 +88,10 @@ pub struct Worker {
     housekeeping_at: Nanos,
     /// The stream in hand, to be blamed for a panic.
     current: Option<Key>,
-    datagram: Box<[u8; MAX_DATAGRAM]>,
+    /// The datagram in hand, which is worked on in place.
+    datagram: Box<[u8; BUFFER]>,
     /// A packet of our own.
-    outgoing: Box<[u8; MAX_DATAGRAM]>,
+    outgoing: Box<[u8; BUFFER]>,
     stopping: bool,
 }
 
@@ -105,6 +108,17 @@ macro_rules! turn {
 }
 pub(crate) use turn;
 
+/// The buffer of our own packets and the network, borrowed apart from the streams.
+macro_rules! outgoing {
+    ($worker:expr) => {
+        &mut $crate::net::Outgoing {
+            packet: &mut $worker.outgoing[..],
+            net: &mut $worker.net,
+        }
+    };
+}
+pub(crate) use outgoing;
+
 /// Start a media thread.
 pub fn start(number: usize, clock: Clock, outbox: Outbox, desk: Desk) -> io::Result<(Inlet, JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel();
@@ -118,14 +132,14 @@ pub fn start(number: usize, clock: Clock, outbox: Outbox, desk: Desk) -> io::Res
 
 impl Worker {
     fn new(clock: Clock, tasks: Receiver<Task>, waker: Arc<Waker>, outbox: Outbox, desk: Desk) -> io::Result<Self> {
-        let epoll = Epoll::new()?;
-        epoll.add(&*waker, WAKER_TOKEN)?;
+        let mut net = Net::new()?;
+        net.watch(&*waker, WAKER_TOKEN)?;
         let name: [u8; 12] = sys::entropy();
         let now = clock.now();
         Ok(Self {
             clock,
             cname: name.iter().map(|octet| format!("{octet:02x}")).collect(),
-            epoll,
+            net,
             waker,
             tasks,
             outbox,
@@ -144,8 +158,8 @@ impl Worker {
             now,
             housekeeping_at: now,
             current: None,
-            datagram: Box::new([0; MAX_DATAGRAM]),
-            outgoing: Box::new([0; MAX_DATAGRAM]),
+            datagram: Box::new([0; BUFFER]),
+            outgoing: Box::new([0; BUFFER]),
             stopping: false,
         })
     }
@@ -182,14 +196,13 @@ impl Worker {
     }
 
     fn run(&mut self) {
-        let mut ready = vec![Ready::EMPTY; MAX_READY];
         while !self.stopping {
             let timeout_ms = self.timeout_ms();
-            let ready = self.epoll.wait(&mut ready, timeout_ms);
+            self.net.wait(timeout_ms);
             self.now = self.clock.now();
             self.wheel.follow(self.now);
-            for one in ready {
-                match one.token() {
+            while let Some(arrival) = self.net.take() {
+                match arrival.token {
                     WAKER_TOKEN => {
                         self.waker.reset();
                         self.take_tasks();
@@ -198,7 +211,7 @@ impl Worker {
                         let (key, port) = from_token(token);
                         self.current = Some(key);
                         match port {
-                            Port::Peer => self.receive_from_peer(key),
+                            Port::Peer => self.receive_from_peer(key, arrival),
                             Port::Any => self.receive_from_anyone(key),
                             Port::Control => self.receive_control(key),
                         }
@@ -223,25 +236,25 @@ impl Worker {
     }
 
     /// Have the sockets of a stream watched by this thread.
-    fn watch(&self, key: Key) {
+    fn watch(&mut self, key: Key) {
         let Some(stream) = self.streams.get(key) else {
             return;
         };
-        let mut result = self.epoll.add(&stream.any, token(key, Port::Any));
-        result = result.and(self.epoll.add(&stream.rtcp, token(key, Port::Control)));
+        let mut result = self.net.watch(&stream.any, token(key, Port::Any));
+        result = result.and(self.net.watch(&stream.rtcp, token(key, Port::Control)));
         if let Err(error) = result {
             log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
         }
         self.watch_peer(key);
     }
 
-    /// Have the `peer` socket watched after it was replaced. The old one left the set when it was closed.
-    fn watch_peer(&self, key: Key) {
+    /// Have the `peer` socket watched after it was replaced.
+    fn watch_peer(&mut self, key: Key) {
         if let Some(stream) = self.streams.get(key) {
             if let Some(Err(error)) = stream
                 .peer
                 .as_ref()
-                .map(|peer| self.epoll.add(peer, token(key, Port::Peer)))
+                .map(|peer| self.net.watch_datagrams(peer, token(key, Port::Peer)))
             {
                 log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
             }

@@ -1,9 +1,10 @@
 //! The packet path: from one stream's socket to its mate's, without an allocation, a lock or a copy.
 
-use super::{turn, Worker};
+use super::{turn, Worker, MAX_DATAGRAM};
 use crate::clock::Nanos;
 use crate::codec::g711::Law;
 use crate::codec::Kind;
+use crate::net::{Arrival, Net};
 use crate::rtp::{self, Packet, Stamp, HEADER};
 use crate::sending::Source;
 use crate::session::{law, Lane, Passage};
@@ -12,15 +13,14 @@ use crate::stream::Stream;
 
 impl Worker {
     /// A packet from the connected peer: the hot path.
-    pub(super) fn receive_from_peer(&mut self, key: Key) {
+    pub(super) fn receive_from_peer(&mut self, key: Key, arrival: Arrival) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         let Some(peer) = stream.peer.as_ref() else {
             return;
         };
-        // An error here is an ICMP answer to what we sent; the peer may be back with the next packet.
-        let Ok(length) = peer.recv(&mut self.datagram[..]) else {
+        let Some(length) = self.net.receive(arrival, peer, &mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
         let Some(from) = stream.remote() else {
@@ -34,7 +34,7 @@ impl Worker {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        let Ok((length, from)) = stream.any.recv_from(&mut self.datagram[..]) else {
+        let Ok((length, from)) = stream.any.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
         self.accept(key, length, from);
@@ -44,12 +44,13 @@ impl Worker {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        let Ok((length, from)) = stream.rtcp.recv_from(&mut self.datagram[..]) else {
+        let Ok((length, from)) = stream.rtcp.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
         stream.hear_control(&self.datagram[..length], from, turn!(self));
     }
 
+    /// What lies at the start of `datagram` came from `from`.
     fn accept(&mut self, key: Key, length: usize, from: std::net::SocketAddr) {
         let turn = turn!(self);
         let Some(stream) = self.streams.get_mut(key) else {
@@ -57,7 +58,7 @@ impl Worker {
         };
         let datagram = &self.datagram[..length];
         if rtp::is_rtcp(datagram) && stream.session.as_ref().is_some_and(|session| session.rtcp_mux) {
-            if stream.admit(from, false, &mut false, turn) {
+            if stream.admit(from, false, &mut false, &mut self.net, turn) {
                 stream.hear_control(datagram, from, turn);
             }
             return;
@@ -67,7 +68,7 @@ impl Worker {
             Some((packet, lane))
         });
         let mut moved = false;
-        if !stream.admit(from, known.is_some(), &mut moved, turn) {
+        if !stream.admit(from, known.is_some(), &mut moved, &mut self.net, turn) {
             return;
         }
         match known {
@@ -120,7 +121,15 @@ impl Worker {
             stream: key.index,
             ssrc: packet.ssrc,
         };
-        let Some(stamp) = forward(mate, source, packet, lane, &mut self.datagram[..], self.now) else {
+        let Some(stamp) = forward(
+            mate,
+            source,
+            packet,
+            lane,
+            &mut self.datagram[..],
+            &mut self.net,
+            self.now,
+        ) else {
             return;
         };
         if mate.taps_out.is_empty() {
@@ -172,6 +181,7 @@ fn forward(
     packet: &Packet,
     lane: &Lane,
     datagram: &mut [u8],
+    net: &mut Net,
     now: Nanos,
 ) -> Option<Stamp> {
     let stamp = mate
@@ -182,8 +192,8 @@ fn forward(
             *octet = table[usize::from(*octet)];
         }
     }
-    let out = &mut datagram[packet.payload.start - HEADER..packet.payload.end];
+    let out = &mut datagram[packet.payload.start - HEADER..];
     rtp::write(out.first_chunk_mut::<HEADER>()?, stamp);
-    mate.transmit(out);
+    mate.transmit(out, HEADER + packet.payload.len(), net);
     Some(stamp)
 }

@@ -1,8 +1,9 @@
 //! What a stream sends by our own clock: plays and digits, a packet each time its turn on the wheel comes.
 
-use super::{turn, Worker};
+use super::{outgoing, turn, Worker};
 use crate::codec::g711::Law;
 use crate::dtmf::{self, Step};
+use crate::net::Outgoing;
 use crate::play::{Play, Programme};
 use crate::protocol::{Event, Failed};
 use crate::rtp::{self, Stamp, HEADER};
@@ -103,7 +104,7 @@ impl Worker {
             return;
         };
         if stream.digits_due == tick {
-            if step_digits(stream, &mut self.outgoing[..], turn) {
+            if step_digits(stream, outgoing!(self), turn) {
                 let next = tick + u64::from(dtmf::STEP_MS / STEP_MS);
                 stream.digits_due = self.wheel.schedule(key, next);
             } else {
@@ -146,7 +147,7 @@ pub(super) fn end_play(stream: &mut Stream, reason: &str, detail: String, turn: 
 }
 
 /// Send the next packet of the digits. False when there are none left.
-fn step_digits(stream: &mut Stream, outgoing: &mut [u8], turn: Turn) -> bool {
+fn step_digits(stream: &mut Stream, outgoing: &mut Outgoing, turn: Turn) -> bool {
     let format = stream.session.as_ref().and_then(|session| {
         let rate_hz = session.own().map_or(8000, |own| own.clock_rate_hz);
         session
@@ -177,11 +178,10 @@ fn step_digits(stream: &mut Stream, outgoing: &mut [u8], turn: Turn) -> bool {
     true
 }
 
-fn send(stream: &mut Stream, stamp: Stamp, payload: &[u8], outgoing: &mut [u8]) {
-    outgoing[HEADER..HEADER + payload.len()].copy_from_slice(payload);
-    let datagram = &mut outgoing[..HEADER + payload.len()];
-    if let Some(head) = datagram.first_chunk_mut::<HEADER>() {
+fn send(stream: &mut Stream, stamp: Stamp, payload: &[u8], outgoing: &mut Outgoing) {
+    outgoing.packet[HEADER..HEADER + payload.len()].copy_from_slice(payload);
+    if let Some(head) = outgoing.packet.first_chunk_mut::<HEADER>() {
         rtp::write(head, stamp);
-        stream.transmit(datagram);
+        stream.transmit(outgoing.packet, HEADER + payload.len(), outgoing.net);
     }
 }

@@ -108,13 +108,7 @@ impl Worker {
             .streams
             .get(key)
             .filter(|stream| stream.bridge.is_none() && stream.mix.is_none())?;
-        for socket in [Some(&stream.any), Some(&stream.rtcp), stream.peer.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            // It was added when the stream came; a failure leaves events that find nobody.
-            let _ = self.epoll.remove(socket);
-        }
+        stream.forget_sockets(&mut self.net);
         let recordings = self.detach_recordings(key);
         self.stream_keys.remove(name);
         let mut stream = self.streams.remove(key)?;
@@ -124,12 +118,14 @@ impl Worker {
     }
 
     fn connect(&mut self, name: &str, session: Session) {
-        let now = self.now;
-        let Some(stream) = self.find(name) else {
+        let Some(&key) = self.stream_keys.get(name) else {
             return;
         };
-        let moved = stream.connect(session, now);
-        let key = self.stream_keys[name];
+        self.current = Some(key);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let moved = stream.connect(session, self.now, &mut self.net);
         if moved {
             self.watch_peer(key);
         }
@@ -203,6 +199,7 @@ impl Worker {
         };
         end_play(&mut stream, "closed", String::new(), turn);
         stream.report(true, turn);
+        stream.forget_sockets(&mut self.net);
         self.outbox.tell(Event::Closed {
             stream: name.to_owned(),
             counters: stream.counters(),

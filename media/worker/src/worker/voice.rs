@@ -5,12 +5,13 @@
 //! it is silence, so that the peer's phone does not take the call for dead.
 
 use super::playout::end_play;
-use super::{turn, Worker};
+use super::{outgoing, turn, Worker, MAX_DATAGRAM};
 use crate::codec::audio::Coding;
 use crate::codec::g711::Law;
 use crate::codec::Kind;
 use crate::hearing::{self, Hearing, Sound};
 use crate::jitter::Limits;
+use crate::net::Outgoing;
 use crate::rtp::{self, Stamp, HEADER};
 use crate::sending::Source;
 use crate::session::{Plan, Session, Toward};
@@ -81,9 +82,9 @@ impl Worker {
         }
         let sent = match coding {
             Coding::G711(law) => stream
-                .send_prompt(law, payload_type, length_ms, &mut self.outgoing[..], turn)
+                .send_prompt(law, payload_type, length_ms, outgoing!(self), turn)
                 .map(|stamp| (stamp, (PROMPT_HZ / 1000 * length_ms) as usize)),
-            _ => stream.send_play(&mut self.outgoing[..], turn),
+            _ => stream.send_play(outgoing!(self), turn),
         };
         if let Some((stamp, octets)) = sent {
             self.tap_spoken(key, stamp, coding, octets);
@@ -125,7 +126,7 @@ impl Worker {
         if !to.may_send() || to.digits_busy || to.quiet_ms > QUIET_MS {
             return to.sending.pause(VOICE, units, turn.now);
         }
-        let sent = to.send_frame(VOICE, units, true, &mut self.outgoing[..], turn);
+        let sent = to.send_frame(VOICE, units, true, outgoing!(self), turn);
         if let Some((stamp, octets)) = sent {
             self.tap_spoken(key, stamp, coding, octets);
         }
@@ -273,10 +274,14 @@ impl Stream {
         source: Source,
         units: u32,
         may_pause: bool,
-        outgoing: &mut [u8],
+        outgoing: &mut Outgoing,
         turn: Turn,
     ) -> Option<(Stamp, usize)> {
-        match self.speaking.as_mut()?.encode(may_pause, &mut outgoing[HEADER..]) {
+        match self
+            .speaking
+            .as_mut()?
+            .encode(may_pause, &mut outgoing.packet[HEADER..MAX_DATAGRAM])
+        {
             Said::Pause => {
                 self.sending.pause(source, units, turn.now);
                 None
@@ -295,7 +300,7 @@ impl Stream {
         payload_type: u8,
         units: u32,
         octets: usize,
-        outgoing: &mut [u8],
+        outgoing: &mut Outgoing,
         turn: Turn,
     ) -> Stamp {
         let rate_hz = self
@@ -304,11 +309,10 @@ impl Stream {
             .and_then(Session::spoken)
             .map_or(PROMPT_HZ, |(format, _)| format.clock_rate_hz);
         let stamp = self.sending.own(source, payload_type, octets, units, turn.now, rate_hz);
-        let datagram = &mut outgoing[..HEADER + octets];
-        if let Some(head) = datagram.first_chunk_mut::<HEADER>() {
+        if let Some(head) = outgoing.packet.first_chunk_mut::<HEADER>() {
             rtp::write(head, stamp);
         }
-        self.transmit(datagram);
+        self.transmit(outgoing.packet, HEADER + octets, outgoing.net);
         stamp
     }
 
@@ -318,7 +322,7 @@ impl Stream {
         law: Law,
         payload_type: u8,
         length_ms: u32,
-        outgoing: &mut [u8],
+        outgoing: &mut Outgoing,
         turn: Turn,
     ) -> Option<Stamp> {
         let count = (PROMPT_HZ / 1000 * length_ms) as usize;
@@ -326,12 +330,12 @@ impl Stream {
         let source = Source::Own(play.number);
         play.programme
             .as_mut()?
-            .fill(law, &mut outgoing[HEADER..HEADER + count]);
+            .fill(law, &mut outgoing.packet[HEADER..HEADER + count]);
         Some(self.send_own(source, payload_type, count as u32, count, outgoing, turn))
     }
 
     /// Send the next packet of a play in a codec that is encoded for this peer alone.
-    fn send_play(&mut self, outgoing: &mut [u8], turn: Turn) -> Option<(Stamp, usize)> {
+    fn send_play(&mut self, outgoing: &mut Outgoing, turn: Turn) -> Option<(Stamp, usize)> {
         let rate_hz = self.speaking.as_ref().map_or(PROMPT_HZ, |speaking| speaking.rate_hz());
         self.speak_at(rate_hz)?;
         let (speaking, play) = (self.speaking.as_mut()?, self.play.as_mut()?);
