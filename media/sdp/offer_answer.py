@@ -29,7 +29,7 @@ import msgspec
 from media.engine import Codec, Connect, SrtpKeys
 from media.errors import SdpError, SdpRefused, UsageError
 from media.sdp import formats
-from media.sdp.codecs import DESCRIPTORS, FIRST_DYNAMIC, LAST_DYNAMIC, Descriptor, is_relayed
+from media.sdp.codecs import DESCRIPTORS, FIRST_DYNAMIC, LAST_DYNAMIC, Descriptor, is_relayed, is_voice
 from media.sdp.crypto import PLAIN, SECURE, CryptoLine, RandomBytes, Security
 from media.sdp.description import (
     Attributes,
@@ -97,15 +97,15 @@ class Agreed:
     def connect_command(self, stream: str, *, latch: bool, media_timeout_ms: int, inband_digits: bool = False) -> Connect:
         """The engine's command that puts this into force on a stream.
 
-        The engine speaks the first voice codec by itself, so what it can only pass stands last. inband_digits: whether keys
-        may be looked for in the audio; it is done when there is no other way for them.
+        The engine speaks the first codec by itself, so a voice codec that it can only pass stands behind others.
+        inband_digits: whether keys may be looked for in the audio; it is done when there is no other way for them.
         """
         return Connect(
             stream=stream,
             remote_address=self.remote_address,
             remote_port=self.remote_port,
             remote_rtcp_port=self.remote_rtcp_port,
-            codecs=sorted(self.codecs, key=is_relayed),
+            codecs=sorted(self.codecs, key=lambda codec: (not is_voice(codec), is_relayed(codec))),
             direction=self.direction,
             rtcp_mux=self.rtcp_mux,
             latch=latch,

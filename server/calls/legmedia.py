@@ -67,8 +67,8 @@ class LegMedia:
 
     def offer_again(self, peer: LegMedia | None) -> bytes:
         """An offer in the middle of a call, for an empty re-INVITE: what saves transcoding first (RFC 3261 14.2)."""
-        if self.relays:
-            return self.offer_answer.refresh()
+        if peer is not None and peer.relays:
+            return self.offer_answer.offer(peer.voices[:1], only=True)
         codecs = (peer.voices if peer is not None else ()) or self.voices
         return self.offer_answer.offer([codec for codec in codecs if not is_relayed(codec)])
 

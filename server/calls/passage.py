@@ -18,7 +18,7 @@ def passage(first: Agreed | None, second: Agreed | None) -> dict[str, Json]:
     here, there = first.codecs[0], second.codecs[0]
     if _has(second, here) and _has(first, there):
         way = f"passes {here.name}" if _key(here) == _key(there) else f"passes {here.name} and {there.name}"
-    elif any(all(is_relayed(codec) for codec in leg.voices) for leg in (first, second)):
+    elif (is_relayed(here) and not _has(second, here)) or (is_relayed(there) and not _has(first, there)):
         way = "none"
     else:
         way = f"transcodes {here.name} to {there.name}"

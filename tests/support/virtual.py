@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from media import engine
+from media.sdp.codecs import is_relayed, is_voice
 from server.calls.outputs import Fetch, Fetched, Prepare, Prepared, Synthesize
 
 
@@ -39,6 +40,7 @@ class FakeEngine:
         self._delay_s = delay_s
         self.play_ms = play_ms
         self.streams: dict[str, _Stream] = {}
+        self.connects: dict[str, engine.Connect] = {}  # the last of each stream, also when that is gone
         self.bridges: dict[str, tuple[str, str]] = {}
         self.recordings: dict[str, _Recording] = {}
         self.complaints: list[str] = []
@@ -64,9 +66,10 @@ class FakeEngine:
             case engine.Connect():
                 stream = self._stream(command.stream, "connect")
                 if stream is not None:
-                    stream.connected = True
+                    self._connect(command, stream)
             case engine.Bridge():
                 if self._stream(command.first, "bridge") and self._stream(command.second, "bridge"):
+                    self._check_way(command.first, command.second)
                     self.bridges[command.bridge] = (command.first, command.second)
                     self.bridged_pairs.append((command.first, command.second))
             case engine.Unbridge():
@@ -145,6 +148,24 @@ class FakeEngine:
         self.streams[command.stream] = _Stream(command.call, port)
         event = engine.Opened(stream=command.stream, address=command.address, port=port, rtcp_port=port + 1)
         self._later(command.stream, event, now)
+
+    def _connect(self, command: engine.Connect, stream: _Stream) -> None:
+        stream.connected = True
+        self.connects[command.stream] = command
+        if not any(is_voice(codec) for codec in command.codecs) or not is_voice(command.codecs[0]):
+            self.complaints.append(f"connect of {command.stream} does not begin with a voice codec")
+        if command.inband_digits and any(codec.name == "telephone-event" for codec in command.codecs):
+            self.complaints.append(f"connect of {command.stream} looks for keys in two places")
+        for first, second in self.bridges.values():
+            if command.stream in (first, second):
+                self._check_way(first, second)
+
+    def _check_way(self, first: str, second: str) -> None:
+        """What neither side can speak or hear here must be a codec of both."""
+        codecs = [[codec for codec in self.connects[name].codecs if is_voice(codec)] for name in (first, second) if name in self.connects]
+        alone = [names for names in codecs if all(is_relayed(codec) for codec in names)]
+        if alone and any(not any(codec.name == alone[0][0].name for codec in names) for names in codecs):
+            self.complaints.append(f"no way for {alone[0][0].name} between {first} and {second}")
 
     def _play(self, command: engine.Play, now: float) -> None:
         stream = self._stream(command.stream, "play")

@@ -13,6 +13,7 @@ from collections import Counter
 import pytest
 
 from media import engine
+from media.settings import KNOWN_CODECS, MediaSettings
 from server.calls.outputs import Fetched, Kind
 from server.calls.policy import Application
 from server.calls.targets import Outbound
@@ -28,6 +29,8 @@ STATUSES = (302, 401, 404, 408, 480, 486, 487, 500, 503, 603)
 class Monkey:
     """Gives events to a bench; keeps the contract's side of each session, and the rest to chance."""
 
+    phones: tuple[str, ...] = ("0 8 101", "0 8 101", "18 0 101", "0 18", "111 9 0 101", "9", "111", "8 13")
+
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         rng = self.rng
@@ -35,7 +38,8 @@ class Monkey:
         self.bench = Bench(
             self.document(),
             application=application,
-            offer=b"" if rng.random() < 0.2 else None,
+            offer=b"" if rng.random() < 0.2 else self.description("192.0.2.7"),
+            media=MediaSettings(codecs=KNOWN_CODECS),
             outbound=Outbound("c", ("sip:gw1.example.com", "sip:gw2.example.com")) if rng.random() < 0.9 else None,
             broken_prompts=("http://app/broken.wav",),
             before=self.prepare,
@@ -44,6 +48,19 @@ class Monkey:
         self.acked = False
         self.over: set[sip.SessionId] = set()  # sessions of legs that will report nothing more
         self.answered: set[sip.SessionId] = set()
+
+    def description(self, host: str, *, offer: bytes | None = None) -> bytes:
+        """Any phone's: an offer, or what it takes of one."""
+        rng = self.rng
+        codecs = rng.choice((*self.phones, *(["18", "18 101"] if offer else [])))
+        if offer is not None:
+            offered = next(line for line in offer.decode().splitlines() if line.startswith("m=audio")).split()[3:]
+            common = [number for number in codecs.split() if number in offered]
+            codecs = " ".join(common) if any(number != "101" for number in common) else "0"
+        return sdp(host, 4000, codecs)
+
+    def offered_to(self, session: sip.SessionId) -> bytes:
+        return next(invite.body for invite in self.bench.of(sip.SendInvite) if invite.session == session)
 
     def prepare(self, bench: Bench) -> None:
         bench.web.pages[ACTION] = lambda request: Fetched(
@@ -107,10 +124,11 @@ class Monkey:
         else:
             match self.rng.randrange(4):
                 case 0 | 1:
-                    body = sdp("192.0.2.8") if self.rng.random() < 0.4 else b""
+                    body = self.description("192.0.2.8", offer=self.offered_to(session)) if self.rng.random() < 0.4 else b""
                     self.bench.give(sip.InviteProgressed(session, response(0, self.rng.choice((180, 181, 183, 199)), body), "t"))
                 case 2:
-                    body = self.rng.choice((sdp("192.0.2.8"), sdp("192.0.2.8"), sdp("192.0.2.8"), b"", b"junk"))
+                    answer = self.description("192.0.2.8", offer=self.offered_to(session))
+                    body = self.rng.choice((answer, answer, answer, answer, b"", b"junk"))
                     self.answered.add(session)
                     self.bench.give(sip.InviteAnswered(session, response(0, 200, body)))
                 case _:
@@ -136,7 +154,8 @@ class Monkey:
         elif not self.acked:
             if rng.random() < 0.9:
                 self.acked = True
-                body = sdp("192.0.2.7") if rng.random() < 0.8 else b""
+                late = bench.of(sip.SendAnswer)[0].body
+                body = self.description("192.0.2.7", offer=late) if rng.random() < 0.8 else b""
                 bench.give(sip.AnswerAcked(IN, body, "application/sdp" if body else ""))
             else:
                 self.end_caller(rng.choice((sip.EndCause.ACK_TIMEOUT, sip.EndCause.BYE_RECEIVED)))
@@ -154,12 +173,15 @@ class Monkey:
     def inside(self, session: sip.SessionId) -> None:
         """A request inside the dialog."""
         method = self.rng.choice(("INVITE", "UPDATE", "INFO", "REFER"))
-        body = self.rng.choice((b"", b"junk", sdp("192.0.2.99"), sdp("192.0.2.99").replace(b"sendrecv", b"inactive")))
+        offer = self.description("192.0.2.99")
+        body = self.rng.choice((b"", b"junk", offer, offer.replace(b"sendrecv", b"inactive")))
         request = Request(method, "sip:x", Headers([("Content-Type", "application/sdp")] if body else []), body)
         kind = sip.ReinviteReceived if method == "INVITE" else sip.RequestReceived
         self.bench.give(kind(session, sip.TransactionId("t"), request))
         if self.rng.random() < 0.5:
-            self.bench.give(sip.ReinviteAcked(session, self.rng.choice((b"", b"junk", sdp("192.0.2.99"))), "application/sdp"))
+            ours = self.bench.of(sip.AnswerRequest)[-1].body
+            answer = self.description("192.0.2.99", offer=ours) if ours else sdp("192.0.2.99")
+            self.bench.give(sip.ReinviteAcked(session, self.rng.choice((b"", b"junk", answer)), "application/sdp"))
 
     def media(self) -> None:
         bench, rng = self.bench, self.rng
@@ -220,6 +242,31 @@ def _bye(cause: sip.EndCause) -> Request | None:
     return Request("BYE", "sip:x", Headers([("Reason", "Q.850;cause=16")])) if cause is sip.EndCause.BYE_RECEIVED else None
 
 
+class MonkeyWithG729(Monkey):
+    """All phones know G.729, and most prefer it; calls under answer delay to one or two of them."""
+
+    phones = ("18 0 101", "18 0 101", "18 8", "18 111", "18 0", "0 18 101")
+
+    def document(self) -> str:
+        music = self.rng.choice((*[""] * 6, 'record="true"', 'dialMusic="/music.wav"'))
+        one = "<Sip>sip:a@192.0.2.8</Sip>"
+        dials = [f"<Dial timeout='100' {music}>{self.rng.choice((one, one + one))}</Dial>" for _ in range(self.rng.choice((1, 2)))]
+        return f"<Response>{self.rng.choice(('', '', '', '', '<Say>hi</Say>'))}{'<Say>hi</Say>'.join(dials)}</Response>"
+
+
+def test_what_can_only_pass_always_has_its_counterpart__sdp_md() -> None:
+    ways: Counter[str] = Counter()
+    for seed in range(300):
+        monkey = MonkeyWithG729(seed)
+        for _ in range(100):
+            monkey.step()
+        monkey.finish()
+        ways.update(str(note.data["audio"]) for note in monkey.bench.notes if "audio" in note.data)
+        assert monkey.bench.engine.complaints == [], seed
+        assert "none" not in ways, seed
+    assert ways["passes G729"] > 10 and ways["passes PCMU"] > 10, ways
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, 50))
 def test_any_order_of_events_ends_once_and_leaves_nothing__behaviour_2_7(first: int) -> None:
     for seed in range(first, first + 50):
@@ -237,6 +284,7 @@ def test_any_order_of_events_ends_once_and_leaves_nothing__behaviour_2_7(first: 
         assert sum(not record.parent_sid for record in bench.records) == 1, where
         told = Counter(record.sid for record in bench.records)
         assert max(told.values()) == 1, where
+        assert not [note for note in bench.notes if note.data.get("audio") == "none"], where
         over = [note for note in bench.notes if note.kind is Kind.OUTCOME and note.data.get("event") == "dial"]
         dials = [note for note in bench.notes if note.data.get("verb") == "Dial"]
         assert len(over) == len(dials), where

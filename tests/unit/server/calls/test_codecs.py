@@ -1,0 +1,233 @@
+"""Which codecs the legs of a call agree on, so that as little as possible is transcoded; and what the timeline says of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from media import engine
+from media.settings import KNOWN_CODECS, MediaSettings
+from sip.core import outputs as sip
+from sip.message import Headers, Request
+from tests.support.descriptions import sdp
+from tests.unit.server.calls.bench import ACTION, IN, Bench, dial
+
+ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
+NEXT = "<Dial><Sip>sip:dave@192.0.2.11</Sip></Dial>"
+ALL = MediaSettings(codecs=KNOWN_CODECS)
+
+
+def caller(codecs: str, *attributes: str) -> bytes:
+    return sdp("192.0.2.7", 4000, codecs, *attributes)
+
+
+def callee(codecs: str, *attributes: str) -> bytes:
+    return sdp("192.0.2.8", 4000, codecs, *attributes)
+
+
+def numbers(body: bytes) -> list[str]:
+    """Payload types of the audio line."""
+    return next(line for line in body.decode().splitlines() if line.startswith("m=audio")).split()[3:]
+
+
+def offered(bench: Bench, leg: int = 0) -> list[str]:
+    return numbers(bench.of(sip.SendInvite)[leg].body)
+
+
+def answered(bench: Bench) -> list[str]:
+    """What the caller's 200 says."""
+    return numbers(bench.of(sip.SendAnswer)[0].body)
+
+
+def ask(bench: Bench, body: bytes, session: sip.SessionId = IN) -> sip.AnswerRequest:
+    """A re-INVITE; returns what it was answered with."""
+    headers = Headers([("Content-Type", "application/sdp")] if body else [])
+    bench.give(sip.ReinviteReceived(session, sip.TransactionId("t"), Request("INVITE", "sip:x", headers, body)))
+    return bench.of(sip.AnswerRequest)[-1]
+
+
+def facts(bench: Bench, event: str, leg: str = "") -> list[dict[str, object]]:
+    return [dict(note.data) for note in bench.notes if note.data.get("event") == event and (not leg or note.leg == leg)]
+
+
+def connected(bench: Bench, leg: int | None = None) -> engine.Connect:
+    """How the engine knows a leg: the caller, or the n-th callee."""
+    return bench.engine.connects[next(iter(bench.registry.calls)) if leg is None else bench.leg(leg)]
+
+
+def talking(offer: str, answer: str, **policy: object) -> Bench:
+    """Caller and callee, bridged."""
+    bench = Bench(dial(ONE), offer=caller(offer), **policy)  # type: ignore[arg-type]
+    bench.answer(0, callee(answer))
+    bench.give(sip.AnswerAcked(IN, b"", ""))
+    return bench
+
+
+# --- the pair that needs no transcoding ---------------------------------------------------------------------------
+
+
+def test_callee_is_offered_the_callers_codecs_first_in_its_order__issue_3() -> None:
+    bench = Bench(dial(ONE), offer=caller("111 8 101"))
+    assert offered(bench)[:4] == ["111", "8", "0", "9"]
+
+
+def test_caller_gets_what_the_callee_took__issue_3() -> None:
+    bench = talking("111 0 8 101", "8 101")
+    assert answered(bench) == ["8", "101"]
+    assert [fact["audio"] for fact in facts(bench, "bridge")] == ["passes PCMA"]
+
+
+def test_the_callees_second_codec_saves_transcoding_too__issue_3() -> None:
+    assert answered(talking("111 0", "9 0")) == ["0"]
+
+
+def test_without_a_common_codec_the_callers_order_decides_and_the_bridge_transcodes__issue_3() -> None:
+    bench = talking("111 9", "8 101")
+    assert answered(bench) == ["111"]
+    assert [fact["audio"] for fact in facts(bench, "bridge")] == ["transcodes opus to PCMA"]
+    assert facts(bench, "bridge")[0]["keys"] == "in the audio to events"
+
+
+def test_callee_is_offered_first_what_the_answered_caller_speaks__issue_3() -> None:
+    bench = Bench(dial(ONE, 'answerOnBridge="false"'), offer=caller("9 0 101"))
+    assert answered(bench) == ["9", "101"] and offered(bench)[:3] == ["9", "0", "8"]
+    bench.answer(0, callee("0 101"))
+    bench.give(sip.AnswerAcked(IN, b"", ""))
+    assert [fact["audio"] for fact in facts(bench, "bridge")] == ["transcodes G722 to PCMU"]
+
+
+def test_late_offer_begins_with_what_the_callee_took__issue_3() -> None:
+    bench = Bench(dial(ONE), offer=b"")
+    assert offered(bench)[:4] == ["0", "8", "9", "111"]
+    bench.answer(0, callee("111 101"))
+    assert answered(bench)[:2] == ["111", "0"]
+
+
+def test_opus_wishes_of_each_side_are_told_to_the_other__rfc7587_7_1() -> None:
+    bench = Bench(dial(ONE), offer=caller("111", "fmtp:111 maxplaybackrate=16000;useinbandfec=1"))
+    assert b"a=fmtp:111 useinbandfec=1;maxplaybackrate=16000\r\n" in bench.of(sip.SendInvite)[0].body
+    bench.answer(0, callee("111", "fmtp:111 stereo=1"))
+    assert b"a=fmtp:111 useinbandfec=1;stereo=1\r\n" in bench.of(sip.SendAnswer)[0].body
+
+
+# --- in the middle of a call --------------------------------------------------------------------------------------
+
+
+def test_reinvite_is_answered_with_the_codec_of_the_other_side__issue_3() -> None:
+    bench = talking("0 101", "0 101")
+    assert numbers(ask(bench, caller("111 0 101")).body) == ["0", "101"]
+    assert not facts(bench, "codecs-changed")
+
+
+def test_new_codec_by_reinvite_is_transcoded_and_noted__issue_3() -> None:
+    bench = talking("0 101", "0 101")
+    assert numbers(ask(bench, caller("111 101")).body) == ["111", "101"]
+    assert [fact["audio"] for fact in facts(bench, "codecs-changed")] == ["transcodes opus to PCMU"]
+    assert connected(bench).codecs[0].name == "opus"
+
+
+def test_empty_reinvite_is_offered_the_other_sides_codec_first__rfc3261_14_2() -> None:
+    bench = talking("111 8", "9")
+    assert numbers(ask(bench, b"").body)[:2] == ["9", "0"]
+    bench.give(sip.ReinviteAcked(IN, caller("9"), "application/sdp"))
+    assert [fact["audio"] for fact in facts(bench, "codecs-changed")] == ["passes G722"]
+
+
+# --- keys in the audio --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("codecs", "setting", "inband"), [("0 101", "auto", False), ("0", "auto", True), ("111", "auto", True), ("0", "off", False)]
+)
+def test_keys_are_looked_for_in_the_audio_when_there_are_no_events__issue_3(codecs: str, setting: str, inband: bool) -> None:
+    bench = talking(codecs, "0 101", media=MediaSettings.model_validate({"inband_digits": setting}))
+    assert connected(bench).inband_digits is inband
+    assert not connected(bench, 0).inband_digits
+
+
+def test_timeline_tells_codec_packet_length_and_where_keys_travel() -> None:
+    bench = talking("111", "0 101")
+    (here,), (there,) = facts(bench, "connected", next(iter(bench.registry.calls))), facts(bench, "connected", bench.leg(0))
+    assert (here["codec"], here["ptime_ms"], here["keys"]) == ("opus", 20, "in the audio")
+    assert (there["codec"], there["ptime_ms"], there["keys"]) == ("PCMU", 20, "events")
+
+
+def test_dropped_packets_and_the_kind_of_a_key_are_told() -> None:
+    bench = talking("0", "0 101")
+    sid = next(iter(bench.registry.calls))
+    bench.give_engine(engine.Digit(stream=sid, digit="5", duration_ms=80, source="inband"))
+    bench.give_engine(engine.Closed(stream=sid, counters=engine.Counters(packets_in=7, unauthentic=2, flooded=3)))
+    assert facts(bench, "digit") == [{"event": "digit", "duration_ms": 80, "source": "inband"}]
+    (closed,) = facts(bench, "closed", sid)
+    assert (closed["unauthentic"], closed["flooded"]) == (2, 3) and "malformed" not in closed
+
+
+# --- G.729, which can only pass -----------------------------------------------------------------------------------
+
+
+def test_g729_passes_when_both_have_it_and_prompts_have_a_codec_of_their_own__sdp_md() -> None:
+    bench = talking("18 8 101", "18 101", media=ALL)
+    assert "18" in offered(bench) and answered(bench) == ["18", "8", "101"]
+    assert [fact["audio"] for fact in facts(bench, "bridge")] == ["passes G729"]
+    assert [codec.name for codec in connected(bench).codecs] == ["PCMA", "G729", "telephone-event"]
+    assert not bench.engine.complaints
+
+
+def test_callee_that_takes_another_codec_than_g729_decides__sdp_md() -> None:
+    bench = talking("18 8 101", "8 18 101", media=ALL)
+    assert answered(bench) == ["8", "101"]
+
+
+@pytest.mark.parametrize(
+    ("document", "offer"),
+    [
+        (dial(ONE), caller("0 8")),
+        (dial(ONE), b""),
+        (dial(ONE, 'record="true"'), caller("18 8")),
+        (dial(ONE, 'dialMusic="http://app/m.wav"'), caller("18 8")),
+        (dial(ONE, 'answerOnBridge="false"'), caller("18 8")),
+    ],
+    ids=["unknown to the caller", "late offer", "recorded", "music", "answered before"],
+)
+def test_g729_is_not_offered_where_it_could_not_pass__sdp_md(document: str, offer: bytes) -> None:
+    bench = Bench(document, offer=offer, media=ALL)
+    assert "18" not in offered(bench)
+
+
+def test_g729_is_off_unless_the_setting_names_it() -> None:
+    assert "18" not in offered(Bench(dial(ONE), offer=caller("18 8")))
+
+
+def test_caller_with_nothing_but_g729_is_refused__sdp_md() -> None:
+    bench = Bench(dial(ONE), offer=caller("18 101"), media=ALL)
+    assert bench.order() == ["488"]
+
+
+def test_early_media_in_g729_is_not_passed_on__sdp_md() -> None:
+    """It would bind the caller to this callee before it has answered."""
+    bench = Bench(dial(ONE), offer=caller("18 8"), media=ALL)
+    bench.progress(0, 183, callee("18"))
+    assert bench.order() == ["180", "INVITE"]
+    bench.fail(0, 486)
+    bench.run(1.0)
+
+
+def test_next_callee_of_a_g729_caller_is_offered_that_alone__sdp_md() -> None:
+    bench = Bench(dial(ONE, f'action="{ACTION}"'), offer=caller("18 8"), media=ALL, action=f"<Response>{NEXT}</Response>")
+    bench.answer(0, callee("18"))
+    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.bye_from(bench.leg(0))
+    bench.run(2.0)
+    assert offered(bench, 1) == ["18", "13", "101"]
+
+
+def test_reinvite_away_from_a_passing_g729_is_488_and_it_goes_on__sdp_md() -> None:
+    bench = talking("18 8", "18", media=ALL)
+    refused = ask(bench, caller("8"))
+    assert refused.status == 488 and 'speaks G729, which cannot be transcoded here"' in dict(refused.headers)["Warning"]
+    assert numbers(ask(bench, caller("8 18")).body) == ["18", "8"]
+    assert not facts(bench, "codecs-changed")
+
+
+def test_empty_reinvite_in_a_g729_call_is_offered_that_alone__sdp_md() -> None:
+    bench = talking("18 8", "18", media=ALL)
+    assert numbers(ask(bench, b"", bench.leg(0)).body) == ["18", "13", "101"]
