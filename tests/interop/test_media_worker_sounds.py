@@ -18,6 +18,7 @@ from media.engine import (
     Bridge,
     Close,
     Closed,
+    Codec,
     Connect,
     Digit,
     Failed,
@@ -338,7 +339,7 @@ async def test_what_one_stream_sends_another_tells(media: Controller) -> None:
 async def test_digits_need_an_agreement_and_must_be_keys(media: Controller) -> None:
     async with await RtpEndpoint.open("127.0.0.2") as phone:
         await media.open("a")
-        media.connect_to("a", phone, [PCMU])
+        media.connect_to("a", phone, [Codec(payload_type=18, name="G729")])
         media.send(SendDigits(stream="a", digits="1"))
         await media.expect(Failed, op="send_digits", subject="a", code="codec")
         media.connect_to("a", phone)

@@ -184,11 +184,21 @@ pub fn srtp(data: &[u8]) {
     }
 }
 
-/// Any packets, at any times, are presses of keys that exist; each packet tells two at most. Any string is spelt out in
-/// steps that end, or refused.
+/// Any packets, at any times, are presses of keys that exist, and what went down comes up. Any string is spelt out in steps
+/// that end, or refused, whatever is held and let go meanwhile.
 pub fn dtmf(data: &[u8]) {
     let (mut receiver, mut now, mut timestamp) = (dtmf::Receiver::default(), 0, 0_u32);
-    let known = |press: dtmf::Press| assert!(dtmf::event_of(press.key).is_some());
+    let mut held = 0;
+    let mut take = |heard: dtmf::Heard| match heard {
+        dtmf::Heard::Down(key) => {
+            assert!(dtmf::event_of(key).is_some() && held == 0);
+            held += 1;
+        }
+        dtmf::Heard::Up(press) => {
+            assert!(dtmf::event_of(press.key).is_some() && held == 1);
+            held -= 1;
+        }
+    };
     for packet in data.chunks(8) {
         let Some(body) = dtmf::Body::parse(packet) else {
             break;
@@ -199,13 +209,15 @@ pub fn dtmf(data: &[u8]) {
         now += Nanos::from(a) * 5 * MILLISECOND;
         timestamp = timestamp.wrapping_add(u32::from_be_bytes([b, 0, c, d]));
         let rate_hz = if c & 1 == 0 { 8000 } else { 48_000 };
-        receiver
-            .note(body, timestamp, now, rate_hz)
-            .into_iter()
-            .flatten()
-            .for_each(known);
+        let at = dtmf::Place {
+            ssrc: u32::from(b >> 6),
+            timestamp,
+            rate_hz,
+            now,
+        };
+        receiver.note(body, at).into_iter().flatten().for_each(&mut take);
         if d & 1 == 0 {
-            receiver.expire(now).into_iter().for_each(known);
+            receiver.expire(now).into_iter().for_each(&mut take);
         }
     }
     let mut sender = dtmf::Sender::default();
@@ -213,9 +225,17 @@ pub fn dtmf(data: &[u8]) {
     let tone_ms = data.first().map_or(100, |&octet| 20 * u32::from(octet));
     if sender.push(&text, tone_ms, tone_ms).is_ok() {
         let mut steps = 0;
-        while sender.step(8000).is_some() {
+        while let Some(step) = sender.step(dtmf::STEP_MS) {
+            if let dtmf::Step::Key(moment) = step {
+                moment.body(if steps & 1 == 0 { 8000 } else { 48_000 });
+            }
+            match data.get(steps) {
+                Some(&octet) if octet & 1 == 0 => sender.hold(octet >> 4),
+                Some(&octet) => sender.release(octet >> 4, u32::from(octet) * 40),
+                None => {}
+            }
             steps += 1;
-            assert!(steps < 200_000, "a string that never ends");
+            assert!(steps < 300_000, "a string that never ends");
         }
         assert!(sender.is_idle());
     }

@@ -8,11 +8,10 @@
 //! hardly anything else is heard; five hits for the same key are a press, six misses its end. Speech hits now and then, but
 //! not for so long: it has harmonics, and its pitch moves.
 
-use std::collections::VecDeque;
 use std::f64::consts::TAU;
 use std::sync::OnceLock;
 
-use crate::dtmf::Press;
+use crate::dtmf::{Heard, Press};
 use crate::resample::to_i16;
 
 /// The groups of Q.23, and the key at each crossing.
@@ -98,15 +97,6 @@ impl Bank {
     }
 }
 
-/// What the detector tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// A key is held: told some 40 ms after its beginning.
-    Down(char),
-    /// It was let go.
-    Up(Press),
-}
-
 /// What one block holds: each frequency with a phase that goes on from block to block, and the energy.
 #[derive(Debug, Clone, Copy, Default)]
 struct Block {
@@ -169,7 +159,8 @@ impl Detector {
         })
     }
 
-    /// Listen to the next samples, in pieces of any length; `tell` is called for each key that went down or up.
+    /// Listen to the next samples, in pieces of any length; `tell` is called for each key that went down (some 40 ms after its
+    /// beginning) or up.
     pub fn hear(&mut self, audio: &[i16], mut tell: impl FnMut(Heard)) {
         for &sample in audio {
             let sample = f32::from(sample);
@@ -361,115 +352,36 @@ fn response(off_hz: f32) -> f32 {
     block * (2.0 * turn.cos() + (3.0 * turn).cos()) / WEIGHT
 }
 
-/// How much may wait to be played.
-const MAX_WAITING: usize = 256;
-const MAX_TONE_MS: u32 = 8000;
 /// Tones begin and end softly.
 const RAMP_MS: u32 = 2;
 /// Levels of the low and the high tone: the high ones suffer more on the way.
 const LOW_DBM0: f64 = -9.0;
 const HIGH_DBM0: f64 = -7.0;
 
-/// One thing that is still to be played: a pair of frequencies or nothing, in milliseconds.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    frequencies: Option<(f64, f64)>,
-    length_ms: u32,
-}
-
-/// Plays keys as tones.
-#[derive(Debug, Clone)]
-pub struct Generator {
-    rate_hz: u32,
-    parts: VecDeque<Part>,
-    /// Samples of the first part that were played.
-    at: u32,
-}
-
-impl Generator {
-    pub fn new(rate_hz: u32) -> Self {
-        Self {
-            rate_hz,
-            parts: VecDeque::new(),
-            at: 0,
-        }
-    }
-
-    /// Queue keys (`w` waits 500 ms, `W` 1000 ms), each with a gap behind it; nothing is queued when one of them is no key.
-    pub fn push(&mut self, keys: &str, tone_ms: u32, gap_ms: u32) -> Result<(), String> {
-        if self.parts.len() + 2 * keys.len() > 2 * MAX_WAITING {
-            return Err(format!("more than {MAX_WAITING} digits would wait"));
-        }
-        let mut parts = Vec::with_capacity(2 * keys.len());
-        for key in keys.chars() {
-            let pause = |length_ms: u32| Part {
-                frequencies: None,
-                length_ms,
-            };
-            match key {
-                'w' => parts.push(pause(500)),
-                'W' => parts.push(pause(1000)),
-                _ => {
-                    let frequencies = frequencies_of(key).ok_or_else(|| format!("{key:?} is no key"))?;
-                    let length_ms = tone_ms.clamp(40, MAX_TONE_MS);
-                    parts.push(Part {
-                        frequencies: Some(frequencies),
-                        length_ms,
-                    });
-                    parts.push(pause(gap_ms.clamp(40, MAX_TONE_MS)));
-                }
-            }
-        }
-        self.parts.extend(parts);
-        Ok(())
-    }
-
-    pub fn is_idle(&self) -> bool {
-        self.parts.is_empty()
-    }
-
-    /// Write the next samples over `out`; what is behind the last gap is left as it is. Returns how many were written.
-    pub fn fill(&mut self, out: &mut [i16]) -> usize {
-        let mut written = 0;
-        while written < out.len() {
-            let Some(part) = self.parts.front() else {
-                break;
-            };
-            let length = self.rate_hz / 1000 * part.length_ms;
-            let count = (out.len() - written).min((length - self.at) as usize);
-            for place in &mut out[written..written + count] {
-                *place = part
-                    .frequencies
-                    .map_or(0, |pair| tone(pair, self.at, length, self.rate_hz));
-                self.at += 1;
-            }
-            written += count;
-            if self.at == length {
-                self.parts.pop_front();
-                self.at = 0;
-            }
-        }
-        written
-    }
-}
-
-fn tone((low_hz, high_hz): (f64, f64), at: u32, length: u32, rate_hz: u32) -> i16 {
-    let seconds = f64::from(at) / f64::from(rate_hz);
-    let amplitude = |level_dbm0: f64| f64::from(REFERENCE) * 10_f64.powf(level_dbm0 / 20.0);
-    let low = amplitude(LOW_DBM0) * (TAU * low_hz * seconds).sin();
-    let high = amplitude(HIGH_DBM0) * (TAU * high_hz * seconds).sin();
-    let ramp = f64::from(rate_hz / 1000 * RAMP_MS);
-    let edge = f64::from(at.min(length - 1 - at)) / ramp;
-    let envelope = if edge < 1.0 {
-        0.5 - 0.5 * (std::f64::consts::PI * edge).cos()
-    } else {
-        1.0
+/// Fill `out` with a piece of a key's tones, which begins `from` samples after the key went down; it is let go after `length`
+/// samples. Pieces join without a seam, and behind the end there is silence; also for an event that is no key.
+pub fn fill_tones(event: u8, from: u32, length: u32, rate_hz: u32, out: &mut [i16]) {
+    let Some((low_hz, high_hz)) = crate::dtmf::key_of(event).and_then(frequencies_of) else {
+        return out.fill(0);
     };
-    to_i16(((low + high) * envelope) as f32)
+    let amplitude = |level_dbm0: f64| f64::from(REFERENCE) * 10_f64.powf(level_dbm0 / 20.0);
+    let (low, high) = (amplitude(LOW_DBM0), amplitude(HIGH_DBM0));
+    let ramp = f64::from(rate_hz / 1000 * RAMP_MS);
+    for (at, sample) in (from..).zip(out) {
+        // The end is not known before the key is let go, so the tone fades behind it.
+        let inside = f64::from(at).min(ramp - f64::from(at.saturating_sub(length)));
+        *sample = if inside <= 0.0 {
+            0
+        } else {
+            let turn = TAU * f64::from(at) / f64::from(rate_hz);
+            let tone = low * (turn * low_hz).sin() + high * (turn * high_hz).sin();
+            let edge = (inside / ramp).min(1.0);
+            to_i16((tone * (0.5 - 0.5 * (std::f64::consts::PI * edge).cos())) as f32)
+        };
+    }
 }
 
 fn frequencies_of(key: char) -> Option<(f64, f64)> {
-    let key = key.to_ascii_uppercase();
     let find = |row: usize| {
         KEYS[row]
             .iter()

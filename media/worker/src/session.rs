@@ -6,6 +6,7 @@ use crate::clock::{Nanos, MILLISECOND};
 use crate::codec::audio::Coding;
 use crate::codec::g711::{self, Law};
 use crate::codec::{Format, Kind};
+use crate::key_way::{key_ways, Audio, KeyWay, KeyWays};
 use crate::protocol::{Connect, Failed};
 
 /// A session description, as far as packets are concerned.
@@ -22,6 +23,8 @@ pub struct Session {
     pub latch: bool,
     pub ptime_ms: u32,
     pub media_timeout: Option<Nanos>,
+    /// Keys in the audio are listened for.
+    pub inband_digits: bool,
 }
 
 impl Session {
@@ -79,6 +82,7 @@ impl Session {
             // Steps of the timer wheel, 5 ms each, and a packet that fits into any network.
             ptime_ms: (connect.ptime_ms / 5 * 5).clamp(10, 100),
             media_timeout: (connect.media_timeout_ms > 0).then_some(connect.media_timeout_ms * MILLISECOND),
+            inband_digits: connect.inband_digits,
         })
     }
 
@@ -151,6 +155,8 @@ pub enum Toward<'a> {
 pub struct Plan {
     index: [u8; 128],
     lanes: Vec<Lane>,
+    /// How keys get to the other side.
+    pub keys: KeyWays,
 }
 
 impl Default for Plan {
@@ -158,6 +164,7 @@ impl Default for Plan {
         Self {
             index: [0; 128],
             lanes: Vec::new(),
+            keys: KeyWays::default(),
         }
     }
 }
@@ -170,8 +177,16 @@ impl Plan {
         let own_is_heard = from
             .own()
             .is_some_and(|own| passage(own, toward, false).0 == Passage::Hear);
+        if let Toward::Mate(to) = toward {
+            let audio = if own_is_heard { Audio::Made } else { Audio::Passes };
+            plan.keys = key_ways(from, to, audio);
+        }
         for format in &from.formats {
-            let (passage, payload_type) = passage(format, toward, own_is_heard);
+            let (passage, payload_type) = if format.kind == Kind::TelephoneEvent && plan.keys.events != KeyWay::Pass {
+                (Passage::Drop, 0)
+            } else {
+                passage(format, toward, own_is_heard)
+            };
             plan.lanes.push(Lane {
                 kind: format.kind,
                 coding: format.coding,
@@ -186,6 +201,16 @@ impl Plan {
             }
         }
         plan
+    }
+
+    /// Make the plan one for audio that is not to be heard: events do not fit between the silence that is sent instead.
+    pub fn hush(&mut self, from: &Session, to: &Session) {
+        self.keys = key_ways(from, to, Audio::Hushed);
+        for lane in &mut self.lanes {
+            if lane.kind == Kind::TelephoneEvent {
+                lane.passage = Passage::Drop;
+            }
+        }
     }
 
     pub fn lane(&self, payload_type: u8) -> Option<&Lane> {

@@ -11,6 +11,7 @@ use crate::clock::{Clock, Nanos, MILLISECOND};
 use crate::control_traffic::ControlTraffic;
 use crate::dtmf;
 use crate::hearing::Hearing;
+use crate::keys::Keys;
 use crate::latch::{Latch, Verdict};
 use crate::net::Net;
 use crate::play::Play;
@@ -98,7 +99,7 @@ pub struct Stream {
     latch: Option<Latch>,
     reception: Reception,
     control: ControlTraffic,
-    digits_in: dtmf::Receiver,
+    pub keys: Keys,
     heard_at: Nanos,
     /// Silence was told, and nothing heard since.
     timeout_told: bool,
@@ -151,7 +152,7 @@ impl Stream {
             latch: None,
             reception: Reception::default(),
             control: ControlTraffic::new(now, &mut random),
-            digits_in: dtmf::Receiver::default(),
+            keys: Keys::default(),
             heard_at: now,
             timeout_told: false,
             stranger_told: false,
@@ -173,6 +174,7 @@ impl Stream {
         let aim = latch.as_ref().map(Latch::peer);
         let moved = aim != self.peer_address();
         self.latch = latch;
+        self.keys.listen(&session, now);
         self.session = Some(session);
         if moved {
             self.control.source = None;
@@ -258,26 +260,19 @@ impl Stream {
         self.reception.note(packet, turn.now, lane.clock_rate_hz);
         if lane.kind == crate::codec::Kind::TelephoneEvent {
             if let Some(body) = dtmf::Body::parse(&datagram[packet.payload.clone()]) {
-                for press in self
-                    .digits_in
-                    .note(body, packet.timestamp, turn.now, lane.clock_rate_hz)
-                    .into_iter()
-                    .flatten()
-                {
-                    self.tell_digit(press, turn.outbox);
-                }
+                let at = dtmf::Place {
+                    ssrc: packet.ssrc,
+                    timestamp: packet.timestamp,
+                    rate_hz: lane.clock_rate_hz,
+                    now: turn.now,
+                };
+                self.keys.hear_event(body, at);
             }
+        } else if self.keys.has_ear() {
+            self.keys
+                .hear_audio(packet, &datagram[packet.payload.clone()], turn.now);
         }
         self.session.as_ref().is_some_and(|session| session.hears)
-    }
-
-    fn tell_digit(&self, press: dtmf::Press, outbox: &Outbox) {
-        outbox.tell(Event::Digit {
-            stream: self.name.to_string(),
-            digit: press.key.to_string(),
-            duration_ms: press.duration_ms,
-            source: "rfc4733".to_owned(),
-        });
     }
 
     /// Take in a control packet that came from `from`.
@@ -327,11 +322,7 @@ impl Stream {
 
     /// The work of every tenth of a second: presses whose end was lost, silence, reports.
     pub fn housekeeping(&mut self, random: &mut Random, turn: Turn) {
-        if self.digits_in.is_pressed() {
-            if let Some(press) = self.digits_in.expire(turn.now) {
-                self.tell_digit(press, turn.outbox);
-            }
-        }
+        self.keys.expire(turn.now);
         let Some(session) = self.session.as_ref() else {
             return;
         };

@@ -61,14 +61,28 @@ fn heard_of_160(make: impl Fn(f64, f64, f64) -> Vec<f64>) -> usize {
     count
 }
 
+/// Keys as we make them, with gaps as long as the tones.
+fn made(keys: &str, tone_ms: u32, rate_hz: u32) -> Vec<i16> {
+    let length = rate_hz / 1000 * tone_ms;
+    let mut audio = Vec::new();
+    for key in keys.chars() {
+        let mut press = vec![7; 2 * length as usize];
+        fill_tones(
+            crate::dtmf::event_of(key).expect("a key"),
+            0,
+            length,
+            rate_hz,
+            &mut press,
+        );
+        audio.extend(press);
+    }
+    audio
+}
+
 #[test]
-fn every_key_is_heard_as_it_is_generated() {
+fn every_key_is_heard_as_it_is_made() {
     for rate_hz in [8000, 16_000] {
-        let mut generator = Generator::new(rate_hz);
-        generator.push(ALL, 50, 50).expect("keys");
-        let mut audio = vec![0; rate_hz as usize * 2];
-        assert_eq!(generator.fill(&mut audio), rate_hz as usize / 10 * 16);
-        assert!(generator.is_idle());
+        let audio = made(ALL, 50, rate_hz);
         assert_eq!(hear(&mut Detector::new(rate_hz).expect("a rate"), &audio), ALL);
     }
 }
@@ -265,27 +279,42 @@ fn noise_chords_and_single_tones_hold_no_key() {
 }
 
 #[test]
-fn generated_keys_have_their_lengths_gaps_and_levels() {
-    let mut generator = Generator::new(8000);
-    generator.push("1w#", 60, 80).expect("keys");
-    let mut audio = [7; 8000];
-    assert_eq!(generator.fill(&mut audio), 8 * (60 + 80 + 500 + 60 + 80));
-    assert!(audio[480..480 + 640 + 4000].iter().all(|&sample| sample == 0));
-    let level = crate::testing::rms(&audio[100..400]);
-    let expected = 22_300.0 * (10_f64.powf(-0.9) / 2.0 + 10_f64.powf(-0.7) / 2.0).sqrt();
-    assert!((level / expected - 1.0).abs() < 0.05, "{level:.0} {expected:.0}");
-    assert!(audio[6240..].iter().all(|&sample| sample == 7));
-    assert!(generator.push("12x", 50, 50).is_err() && generator.is_idle());
-    assert!(generator.push(&"1".repeat(MAX_WAITING + 1), 50, 50).is_err());
+fn tones_have_their_length_their_level_and_soft_edges_at_every_rate() {
+    for rate_hz in [8000, 16_000, 44_100, 48_000] {
+        let ms = |count: usize| rate_hz as usize / 1000 * count;
+        let audio = made("5", 60, rate_hz);
+        let level = crate::testing::rms(&audio[ms(10)..ms(50)]);
+        let expected = 22_300.0 * (10_f64.powf(-0.9) / 2.0 + 10_f64.powf(-0.7) / 2.0).sqrt();
+        assert!((level / expected - 1.0).abs() < 0.05, "{level:.0} {expected:.0}");
+        assert!(audio[ms(62)..].iter().all(|&sample| sample == 0));
+        let edges = [&audio[..ms(1) / 2], &audio[ms(62) - ms(1) / 2..ms(62)]];
+        assert!(
+            edges.iter().all(|edge| edge.iter().all(|sample| sample.abs() < 2500)),
+            "{edges:?}"
+        );
+    }
+    let mut none = [7; 160];
+    fill_tones(16, 0, 160, 8000, &mut none);
+    assert_eq!(none, [0; 160]);
+}
+
+#[test]
+fn tones_made_in_pieces_have_no_seam() {
+    let whole = made("8", 100, 8000);
+    let mut pieces = vec![0; whole.len()];
+    let mut from = 0;
+    for piece in pieces.chunks_mut(160) {
+        // The length is not known before it is over.
+        fill_tones(8, from, if from < 800 { 64_000 } else { 800 }, 8000, piece);
+        from += 160;
+    }
+    assert_eq!(pieces, whole);
 }
 
 #[test]
 fn pieces_of_any_length_make_no_difference() {
     let mut random = Random::new(5);
-    let mut generator = Generator::new(16_000);
-    generator.push("90210", 45, 45).expect("keys");
-    let mut audio = vec![0; 16_000];
-    generator.fill(&mut audio);
+    let audio = made("90210", 45, 16_000);
     let mut detector = Detector::new(16_000).expect("a rate");
     let (mut rest, mut told) = (&audio[..], String::new());
     while !rest.is_empty() {

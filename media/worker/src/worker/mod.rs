@@ -7,6 +7,7 @@
 //! A panic is a bug of ours. It ends the stream whose packet or task was in hand, is told as `Failed(code="internal")`,
 //! and the loop goes on: one call is lost, not all of them.
 
+mod digits;
 mod mixes;
 mod packets;
 mod playout;

@@ -74,7 +74,9 @@ impl Worker {
         match known {
             None => stream.counts.malformed += 1,
             Some((packet, lane)) => {
-                if stream.hear(&packet, &lane, datagram, turn) {
+                let heard = stream.hear(&packet, &lane, datagram, turn);
+                let pressed = stream.keys.has_moves();
+                if heard {
                     if lane.coding.is_some() {
                         stream.listens = lane.passage == Passage::Hear;
                     }
@@ -89,6 +91,9 @@ impl Worker {
                         self.tap_in(key, &packet, &lane);
                     }
                     self.relay(key, &packet, &lane);
+                }
+                if pressed {
+                    self.carry_keys(key);
                 }
             }
         }

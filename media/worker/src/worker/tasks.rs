@@ -130,6 +130,9 @@ impl Worker {
             self.watch_peer(key);
         }
         self.plan_ways(key);
+        if self.streams.get(key).is_some_and(|stream| stream.keys.has_moves()) {
+            self.carry_keys(key); // a press that was cut off by the change
+        }
     }
 
     fn mute(&mut self, name: &str, muted: bool, deaf: bool) {
@@ -173,6 +176,8 @@ impl Worker {
             if let Some(stream) = self.streams.get_mut(key) {
                 stream.bridge = None;
                 stream.mate = None;
+                // Nobody is left to let go of what is held.
+                stream.digits_out.release_all();
             }
             self.plan_ways(key);
         }

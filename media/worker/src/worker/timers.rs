@@ -18,9 +18,16 @@ impl Worker {
         if self.now >= self.housekeeping_at && !self.streams.is_empty() {
             self.housekeeping_at = self.now + HOUSEKEEPING;
             let turn = turn!(self);
+            let mut pressed = Vec::new(); // takes memory only when a press was given up
             for (key, stream) in self.streams.iter_mut() {
                 self.current = Some(key);
                 stream.housekeeping(&mut self.random, turn);
+                if stream.keys.has_moves() {
+                    pressed.push(key);
+                }
+            }
+            for key in pressed {
+                self.carry_keys(key);
             }
             self.look_after_recordings();
         }

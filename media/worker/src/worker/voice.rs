@@ -187,6 +187,9 @@ fn join(from: &mut Stream, to: &mut Stream, seed: u64) {
         return;
     };
     from.plan = Plan::new(session, Toward::Mate(toward));
+    if from.muted || to.deaf {
+        from.plan.hush(session, toward);
+    }
     let hears = from.plan.hears();
     to.spoken_to = hears || from.muted || to.deaf;
     if to.spoken_to {
