@@ -84,6 +84,13 @@ pub enum Task {
         play: Name,
     },
     Record(RecordTask),
+    PauseRecord {
+        recording: Name,
+        keep_time: bool,
+    },
+    ResumeRecord {
+        recording: Name,
+    },
     StopRecord {
         recording: Name,
     },
@@ -131,6 +138,10 @@ pub struct RecordTask {
     /// 1 or 2.
     pub channels: u8,
     pub max_ms: u64,
+    /// Of a stream only: what its peer hears first, how long it may be silent (0 = for ever), which keys end it.
+    pub beep: Option<Arc<Prompt>>,
+    pub silence_ms: u64,
+    pub finish_keys: String,
 }
 
 /// What comes back.

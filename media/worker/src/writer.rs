@@ -23,11 +23,14 @@ use crate::wav;
 /// What the media threads ask for.
 #[derive(Debug)]
 pub enum Job {
+    /// Make the file.
     Open {
         recording: Name,
         path: String,
         channels: u8,
     },
+    /// The first sample is being heard.
+    Begin { recording: Name },
     /// Samples, little-endian and interleaved, `offset` octets after the first.
     Write {
         recording: Name,
@@ -39,6 +42,7 @@ pub enum Job {
         recording: Name,
         length: u64,
         reason: &'static str,
+        detail: String,
     },
     /// All is written that will be.
     Stop,
@@ -169,7 +173,14 @@ impl Writer {
                     recording,
                     path,
                     channels,
-                } => self.begin(recording, path, channels),
+                } => self.create(recording, path, channels),
+                Job::Begin { recording } => {
+                    if self.open.contains_key(&recording) {
+                        self.outbox.tell(Event::RecordingStarted {
+                            recording: recording.to_string(),
+                        });
+                    }
+                }
                 Job::Write {
                     recording,
                     offset,
@@ -185,19 +196,17 @@ impl Writer {
                     recording,
                     length,
                     reason,
-                } => self.finish(&recording, length, reason),
+                    detail,
+                } => self.finish(&recording, length, reason, detail),
                 Job::Stop => break,
             }
         }
         self.outbox.send(Up::Stopped);
     }
 
-    fn begin(&mut self, recording: Name, path: String, channels: u8) {
+    fn create(&mut self, recording: Name, path: String, channels: u8) {
         match Open::create(&path, channels) {
             Ok(open) => {
-                self.outbox.tell(Event::RecordingStarted {
-                    recording: recording.to_string(),
-                });
                 self.open.insert(recording, open);
             }
             Err(error) => {
@@ -226,12 +235,12 @@ impl Writer {
         self.outbox.tell(open.ended(recording, "disk", error.to_string()));
     }
 
-    fn finish(&mut self, recording: &Name, length: u64, reason: &str) {
+    fn finish(&mut self, recording: &Name, length: u64, reason: &str, detail: String) {
         let finished = self.open.get_mut(recording).map(|open| open.finish(length));
         match finished {
             Some(Ok(())) => {
                 if let Some(open) = self.open.remove(recording) {
-                    self.outbox.tell(open.ended(recording, reason, String::new()));
+                    self.outbox.tell(open.ended(recording, reason, detail));
                 }
             }
             Some(Err(error)) => self.fail(recording, &error),
@@ -276,6 +285,7 @@ mod tests {
                 path: path.clone(),
                 channels: 1,
             });
+            self.desk.send(Job::Begin { recording: name.into() });
             path
         }
 
@@ -284,6 +294,7 @@ mod tests {
                 recording: name.into(),
                 length,
                 reason: "stopped",
+                detail: String::new(),
             });
         }
 

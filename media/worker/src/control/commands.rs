@@ -103,6 +103,21 @@ impl Control {
                 Ok(())
             }
             Command::Record(record) => self.record(record),
+            Command::PauseRecord { recording, keep_time } => {
+                let (name, keep_time) = (recording.as_str().into(), *keep_time);
+                self.send_to_recording(
+                    op,
+                    recording,
+                    Task::PauseRecord {
+                        recording: name,
+                        keep_time,
+                    },
+                )
+            }
+            Command::ResumeRecord { recording } => {
+                let name = recording.as_str().into();
+                self.send_to_recording(op, recording, Task::ResumeRecord { recording: name })
+            }
             Command::StopRecord { recording } => {
                 if let Some(thread) = self.directory.recording_thread(recording) {
                     let recording = recording.as_str().into();
@@ -125,9 +140,7 @@ impl Control {
                 });
                 Ok(())
             }
-            Command::PauseRecord { .. } | Command::ResumeRecord { .. } | Command::Deadline { .. } => {
-                Err(Failed::new(op, subject, "internal", "not carried out yet"))
-            }
+            Command::Deadline { .. } => Err(Failed::new(op, subject, "internal", "not carried out yet")),
             // Both are taken where frames are read.
             Command::Hello { .. } | Command::Shutdown {} => Ok(()),
         }

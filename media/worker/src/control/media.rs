@@ -12,6 +12,8 @@ use crate::tones;
 
 /// Files of one play.
 const MAX_FILES: usize = 1000;
+/// What can be pressed.
+const KEYS: &str = "0123456789*#ABCD";
 
 impl Control {
     pub(super) fn play(&mut self, play: &Play) -> Result<(), Failed> {
@@ -111,9 +113,21 @@ impl Control {
         if !(1..=2).contains(&record.channels) {
             return Err(refuse("file", "a recording has one channel or two"));
         }
+        let of_stream_only = record.beep || record.silence_ms > 0 || !record.finish_keys.is_empty();
+        if record.stream.is_empty() && of_stream_only {
+            return Err(refuse("file", "beep, silence_ms and finish_keys are for streams"));
+        }
+        if record.finish_keys.chars().any(|key| !KEYS.contains(key)) {
+            return Err(refuse("file", "finish_keys are of 0-9*#A-D"));
+        }
         if self.directory.recordings.contains_key(record.recording.as_str()) {
             return Ok(());
         }
+        let beep = if record.beep {
+            Some(self.tone("beep", "us").map_err(|reason| refuse("file", &reason))?)
+        } else {
+            None
+        };
         let (recorded, thread) = if record.stream.is_empty() {
             let bridge = self.directory.bridges.get(record.bridge.as_str());
             let thread = bridge
@@ -135,7 +149,20 @@ impl Control {
             stream: named(&record.stream),
             channels: record.channels,
             max_ms: record.max_ms,
+            beep,
+            silence_ms: record.silence_ms,
+            finish_keys: record.finish_keys.clone(),
         }));
+        Ok(())
+    }
+
+    /// Send a task to where a recording goes on.
+    pub(super) fn send_to_recording(&self, op: &str, recording: &str, task: Task) -> Result<(), Failed> {
+        let thread = self
+            .directory
+            .recording_thread(recording)
+            .ok_or_else(|| Failed::new(op, recording, "unknown_recording", "no recording of that name"))?;
+        self.inlets[thread].send(task);
         Ok(())
     }
 }

@@ -37,6 +37,7 @@ impl Worker {
                     duration_ms: press.duration_ms,
                     source: form.name().to_owned(),
                 });
+                self.pressed(key, press.key);
             }
             let Some(mate) = mate else {
                 continue;
@@ -122,7 +123,7 @@ impl Worker {
             (Some(Form::Tone), Step::Key(_) | Step::Hold) => {
                 let sent = stream.send_tone(step, outgoing!(self), turn);
                 if let Some((stamp, coding, octets)) = sent {
-                    self.tap_spoken(key, stamp, coding, octets);
+                    self.tap_out(key, stamp, coding, octets);
                 }
             }
             _ => {}

@@ -287,7 +287,7 @@ impl Worker {
                 self.outgoing[HEADER..HEADER + PROMPT_TICK].copy_from_slice(shared.octets(law, frame));
                 let units = PROMPT_TICK as u32;
                 let stamp = stream.send_own(VOICE, payload_type, units, PROMPT_TICK, outgoing!(self), turn);
-                self.tap_spoken(key, stamp, coding, PROMPT_TICK);
+                self.tap_out(key, stamp, coding, PROMPT_TICK);
                 continue;
             }
             let mut taken = 0;
@@ -311,7 +311,7 @@ impl Worker {
         let units = stream.speaking.as_ref().map_or(0, |speaking| speaking.packet_units());
         let sent = stream.send_frame(VOICE, units, true, outgoing!(self), turn);
         if let Some((stamp, octets)) = sent {
-            self.tap_spoken(key, stamp, coding, octets);
+            self.tap_out(key, stamp, coding, octets);
         }
     }
 

@@ -82,6 +82,8 @@ pub struct Worker {
     mix_in_hand: Option<Key>,
     recordings: Slab<Recording>,
     recording_keys: HashMap<Name, Key>,
+    /// Recordings that wait for the end of their beep.
+    beeping: Vec<Key>,
     desk: Desk,
     wheel: Wheel,
     random: Random,
@@ -153,6 +155,7 @@ impl Worker {
             mix_in_hand: None,
             recordings: Slab::default(),
             recording_keys: HashMap::new(),
+            beeping: Vec::new(),
             desk,
             wheel: Wheel::new(now),
             random: Random::new(u64::from_be_bytes(sys::entropy())),

@@ -1,13 +1,16 @@
 //! The packet path: from one stream's socket to its mate's, without an allocation, a lock or a copy.
 
+use super::recordings::tap;
 use super::{turn, Worker, MAX_DATAGRAM};
 use crate::clock::Nanos;
+use crate::codec::audio::Coding;
 use crate::codec::g711::Law;
 use crate::codec::Kind;
 use crate::net::{Arrival, Net};
+use crate::record::Heard;
 use crate::rtp::{self, Packet, Stamp, HEADER};
 use crate::sending::Source;
-use crate::session::{law, Lane, Passage};
+use crate::session::{Lane, Passage};
 use crate::slab::Key;
 use crate::stream::Stream;
 
@@ -140,41 +143,38 @@ impl Worker {
         if mate.taps_out.is_empty() {
             return;
         }
-        let Some(law) = sent_law(lane) else {
-            return;
-        };
-        for tap in &mate.taps_out {
-            if let Some(recording) = self.recordings.get_mut(tap.recording) {
-                let payload = &self.datagram[packet.payload.clone()];
-                recording
-                    .line()
-                    .put(tap.track, stamp.ssrc, stamp.timestamp, law, payload, self.now);
-            }
+        if let Some(coding) = sent_coding(lane) {
+            let heard = Heard {
+                ssrc: stamp.ssrc,
+                timestamp: stamp.timestamp,
+                coding,
+                payload: &self.datagram[packet.payload.clone()],
+            };
+            tap(&mut self.recordings, &mate.taps_out, heard, self.now);
         }
     }
 
     /// Record what the peer said.
     fn tap_in(&mut self, key: Key, packet: &Packet, lane: &Lane) {
-        let (Some(stream), Some(law)) = (self.streams.get(key), law(lane.kind)) else {
+        let (Some(stream), Some(coding)) = (self.streams.get(key), lane.coding) else {
             return;
         };
-        for tap in &stream.taps_in {
-            if let Some(recording) = self.recordings.get_mut(tap.recording) {
-                let payload = &self.datagram[packet.payload.clone()];
-                recording
-                    .line()
-                    .put(tap.track, packet.ssrc, packet.timestamp, law, payload, self.now);
-            }
-        }
+        let heard = Heard {
+            ssrc: packet.ssrc,
+            timestamp: packet.timestamp,
+            coding,
+            payload: &self.datagram[packet.payload.clone()],
+        };
+        tap(&mut self.recordings, &stream.taps_in, heard, self.now);
     }
 }
 
-/// The law of a payload after its passage.
-fn sent_law(lane: &Lane) -> Option<Law> {
-    match (law(lane.kind)?, lane.passage) {
-        (Law::Mu, Passage::Translate(_)) => Some(Law::A),
-        (Law::A, Passage::Translate(_)) => Some(Law::Mu),
-        (law, _) => Some(law),
+/// The codec of a payload after its passage.
+fn sent_coding(lane: &Lane) -> Option<Coding> {
+    match (lane.coding?, lane.passage) {
+        (Coding::G711(Law::Mu), Passage::Translate(_)) => Some(Coding::G711(Law::A)),
+        (Coding::G711(Law::A), Passage::Translate(_)) => Some(Coding::G711(Law::Mu)),
+        (coding, _) => Some(coding),
     }
 }
 

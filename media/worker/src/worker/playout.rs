@@ -1,10 +1,9 @@
 //! What a stream sends by our own clock: plays, a packet each time its turn on the wheel comes.
 
+use super::recordings::BEEP;
 use super::{turn, Worker};
-use crate::codec::g711::Law;
 use crate::play::{Play, Programme};
 use crate::protocol::Event;
-use crate::rtp::{Stamp, HEADER};
 use crate::slab::Key;
 use crate::stream::{Stream, Turn};
 use crate::tasks::Name;
@@ -77,27 +76,13 @@ impl Worker {
         if voice {
             self.step_voice(key, tick);
         }
-    }
-
-    /// Record what was just put into `outgoing`.
-    pub(super) fn tap_out(&mut self, key: Key, stamp: Stamp, law: Law, count: usize) {
-        let Some(stream) = self.streams.get(key) else {
-            return;
-        };
-        for tap in &stream.taps_out {
-            if let Some(recording) = self.recordings.get_mut(tap.recording) {
-                let payload = &self.outgoing[HEADER..HEADER + count];
-                recording
-                    .line()
-                    .put(tap.track, stamp.ssrc, stamp.timestamp, law, payload, self.now);
-            }
-        }
+        self.look_at_beeps();
     }
 }
 
-/// End the play of a stream, if there is one, and say so.
+/// End the play of a stream, if there is one, and say so. Nobody has asked for a beep, so its end is not told.
 pub(super) fn end_play(stream: &mut Stream, reason: &str, detail: String, turn: Turn) {
-    if let Some(play) = stream.play.take() {
+    if let Some(play) = stream.play.take().filter(|play| &*play.name != BEEP) {
         turn.outbox.tell(Event::PlayEnded {
             stream: stream.name.to_string(),
             play: play.name.to_string(),

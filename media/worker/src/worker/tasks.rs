@@ -42,6 +42,8 @@ impl Worker {
             } => self.begin_play(&stream, &play, programme),
             Task::StopPlay { stream, play } => self.stop_play(&stream, &play),
             Task::Record(task) => self.record(task),
+            Task::PauseRecord { recording, keep_time } => self.pause_recording(&recording, keep_time),
+            Task::ResumeRecord { recording } => self.resume_recording(&recording),
             Task::StopRecord { recording } => self.stop_recording(&recording, "stopped"),
             Task::LoseRecording { recording } => self.lose_recording(&recording),
             Task::SendDigits {

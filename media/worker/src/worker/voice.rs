@@ -87,7 +87,7 @@ impl Worker {
             _ => stream.send_play(outgoing!(self), turn),
         };
         if let Some((stamp, octets)) = sent {
-            self.tap_spoken(key, stamp, coding, octets);
+            self.tap_out(key, stamp, coding, octets);
         }
     }
 
@@ -128,14 +128,7 @@ impl Worker {
         }
         let sent = to.send_frame(VOICE, units, true, outgoing!(self), turn);
         if let Some((stamp, octets)) = sent {
-            self.tap_spoken(key, stamp, coding, octets);
-        }
-    }
-
-    /// Record what was just put into `outgoing`.
-    pub(super) fn tap_spoken(&mut self, key: Key, stamp: Stamp, coding: Coding, octets: usize) {
-        if let Coding::G711(law) = coding {
-            self.tap_out(key, stamp, law, octets);
+            self.tap_out(key, stamp, coding, octets);
         }
     }
 
