@@ -436,14 +436,16 @@ async def test_nothing_said_is_recorded_as_silence_of_the_same_length(media: Con
     assert abs(done.duration_ms - lasted_ms) <= 20
 
 
-async def test_loud_talk_on_both_sides_is_clipped_and_never_wraps(media: Controller, phones: Phones, tmp_path: Path) -> None:
+async def test_loud_talk_on_both_sides_is_bent_and_never_wraps(media: Controller, phones: Phones, tmp_path: Path) -> None:
     path = tmp_path / "r.wav"
     await begun(media, Record(recording="r", path=str(path), bridge="ab"))
     await send_together(phones, sound.tone(200, 0.5, level=30000))
     media.send(StopRecord(recording="r"))
     await finish(media, "r", "stopped")
     mixed, _ = recorded(path)
-    assert mixed.max() == 32767 and mixed.min() == -32768
+    assert mixed.max() > 32000 and mixed.min() < -32000
+    # Not cut off flat: nearly a third of the samples would be the largest.
+    assert (mixed == mixed.max()).mean() < 0.15
     # A wrapped sum would jump across the whole range from one sample to the next.
     assert np.abs(np.diff(mixed.astype(np.int32))).max() < 16000
 

@@ -10,6 +10,9 @@
 //!
 //! A pause is a mark on the time line, so that it begins and ends at the same sample in both directions.
 
+#[cfg(test)]
+mod codec_tests;
+mod drift;
 mod ear;
 mod quiet;
 mod source;
@@ -175,7 +178,7 @@ impl TimeLine {
                 stop = stop.min(place);
             }
             if self.mode != Mode::LeftOut {
-                stop = stop.min(self.written + most.saturating_sub(self.filed));
+                stop = stop.min(self.written.saturating_add(most.saturating_sub(self.filed)));
             }
             let count = (stop - self.written) as usize;
             let [left, right] = &mut self.tracks;

@@ -79,6 +79,11 @@ impl Ear {
         self.decoder.coding()
     }
 
+    #[cfg(test)]
+    pub fn octets_held(&self) -> usize {
+        self.octets
+    }
+
     pub fn lag(&self) -> i64 {
         self.lag
     }

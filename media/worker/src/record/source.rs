@@ -1,19 +1,20 @@
 //! Where the packets of a source lie on the time line, and how that is put right.
 //!
 //! When even the fastest packet of some seconds comes late, the sender's clock is slower than ours and the source is moved
-//! on; when a packet comes faster than any before, it is moved back. To move is to drop or to insert a few samples, so it is
-//! done between two packets that are not loud, and only a large error does not wait for that. A beginning that is not
-//! written yet moves as a whole (`track`).
+//! on; when a packet comes faster than any before, it is moved back. After a while the pace of the sender's clock is known
+//! (`drift`) and followed. To move is to drop or to insert a few samples, so it is done between two packets that are not
+//! loud, and only a large error does not wait for that. A beginning that is not written yet moves as a whole (`track`).
 
+use super::drift::{Drift, SPAN, STEP};
 use super::RATE_HZ;
-use crate::clock::{Nanos, SECOND};
+use crate::clock::Nanos;
 
 /// A timestamp that lies farther from the clock than this has lost its meaning: the source starts anew.
 const LOST: i64 = 3200;
-/// How long the fastest packet is looked for before it counts as the sender's drift.
-const DRIFT_SPAN: Nanos = 5 * SECOND;
 /// An error that is put right in the middle of a word.
 const LARGE: i64 = 160;
+/// Where the pace of the sender is known, one sample more or less is not worth a change.
+const SMALL: i64 = 2;
 /// Places are kept in this part of a sample, because not every clock divides into 8000 Hz.
 const FINE: u32 = 16;
 
@@ -54,9 +55,14 @@ pub(super) struct Source {
     /// What was put since the source started: its first and its last place.
     pub first: i64,
     pub last: i64,
-    /// How late the fastest packet since `span_began` was; negative if it was early. None when there was none.
-    fastest: Option<i64>,
+    /// By how much the source was moved since it started, and by how much it should have been. Delays count in the same
+    /// way: from where the source started.
+    moved: i64,
+    wanted: i64,
+    /// The fastest packet since `span_began`: when it came, and its delay.
+    fastest: Option<(Nanos, i64)>,
     span_began: Nanos,
+    drift: Drift,
     /// The timestamp that follows the newest packet.
     next: u32,
 }
@@ -70,8 +76,11 @@ impl Source {
             place: arrival.place << FINE,
             first: arrival.place,
             last: arrival.place + arrival.count,
-            fastest: Some(0),
+            moved: 0,
+            wanted: 0,
+            fastest: Some((now, 0)),
             span_began: now,
+            drift: Drift::default(),
             next: arrival.timestamp.wrapping_add(arrival.units),
         }
     }
@@ -86,9 +95,7 @@ impl Source {
 
     /// Whether a packet is of this source.
     pub fn goes_on_with(&self, arrival: Arrival) -> bool {
-        self.ssrc == arrival.ssrc
-            && self.clock_hz == arrival.clock_hz
-            && ((self.fine(arrival.timestamp) >> FINE) - arrival.place).abs() <= LOST
+        self.ssrc == arrival.ssrc && self.clock_hz == arrival.clock_hz && self.lateness(arrival).abs() <= LOST
     }
 
     /// Whether a packet is the one behind the newest.
@@ -96,47 +103,53 @@ impl Source {
         self.next == arrival.timestamp
     }
 
-    /// By how many samples a packet is later than its place; negative when it is faster than all before.
+    /// By how many samples a packet is later than its place; negative when it is faster than it should be.
     pub fn lateness(&self, arrival: Arrival) -> i64 {
         arrival.place - (self.fine(arrival.timestamp) >> FINE)
     }
 
-    pub fn note(&mut self, late: i64) {
-        self.fastest = Some(self.fastest.map_or(late, |fastest| fastest.min(late)));
+    /// Take note of how late a packet was.
+    pub fn note(&mut self, late: i64, now: Nanos) {
+        let delay = self.moved + late;
+        if self.fastest.is_none_or(|(_, fastest)| delay < fastest) {
+            self.fastest = Some((now, delay));
+        }
+        match self.drift.expected(now) {
+            Some(expected) if delay >= expected - STEP => self.wanted = expected,
+            // The way has become shorter.
+            Some(_) => {
+                self.drift.forget();
+                self.wanted = delay;
+            }
+            None => self.wanted = self.wanted.min(delay),
+        }
+        if now.saturating_sub(self.span_began) >= SPAN {
+            if let Some((at, delay)) = self.fastest.take() {
+                self.drift.note(at, delay);
+                self.wanted = self.drift.expected(now).unwrap_or(delay);
+            }
+            self.span_began = now;
+        }
     }
 
     /// By how much the source is to be moved at this moment, if it is. `quiet`: nothing would be cut by it.
     pub fn error(&self, quiet: bool, now: Nanos) -> Option<i64> {
-        let error = self.fastest?;
-        let due = error < 0 || self.is_over(now);
-        (due && error != 0 && (quiet || error.abs() >= LARGE)).then_some(error)
+        let error = self.wanted - self.moved;
+        let least = if self.drift.expected(now).is_some() { SMALL } else { 1 };
+        (error.abs() >= LARGE || (quiet && error.abs() >= least)).then_some(error)
     }
 
-    fn is_over(&self, now: Nanos) -> bool {
-        now.saturating_sub(self.span_began) >= DRIFT_SPAN
-    }
-
-    /// Move it. `newest`: how late the newest packet was before that.
-    pub fn shift(&mut self, error: i64, newest: Option<i64>, now: Nanos) {
+    /// Move it.
+    pub fn shift(&mut self, error: i64) {
         self.place += error << FINE;
-        self.fastest = newest.filter(|_| !self.is_over(now)).map(|late| late - error);
-        self.span_began = now;
+        self.moved += error;
     }
 
-    /// A beginning moves back as a whole: what was fastest lies right now.
+    /// A beginning moves back as a whole.
     pub fn move_back(&mut self, by: i64) {
-        self.place -= by << FINE;
+        self.shift(-by);
         self.first -= by;
         self.last -= by;
-        self.fastest = Some(0);
-    }
-
-    /// The look at a stretch without an error is over: the next one begins.
-    pub fn renew(&mut self, now: Nanos) {
-        if self.fastest == Some(0) && self.is_over(now) {
-            self.fastest = None;
-            self.span_began = now;
-        }
     }
 
     /// Take a packet in; gives its place.

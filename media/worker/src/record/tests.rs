@@ -240,3 +240,126 @@ fn both_directions_stay_aligned_with_loss_jitter_and_drifting_clocks() {
         .max();
     assert!(worst.is_some_and(|worst| worst <= 8), "{worst:?} samples apart");
 }
+
+/// Both directions at once: packet n says its own level on the left and half of it on the right.
+fn said_on_both_sides(line: &mut TimeLine, out: &mut Vec<u8>, packets: std::ops::Range<u64>) {
+    for packet in packets {
+        let now = (20 * packet + 20) * MS;
+        for (track, part) in [(0, 1), (1, 2)] {
+            let payload = octets(&[level(packet as usize) / part; 160]);
+            put(line, track, track as u32, 160 * packet as u32, &payload, now);
+        }
+        if packet % 25 == 24 {
+            line.take(now, out);
+        }
+    }
+}
+
+/// The samples of both directions in a stereo file.
+fn frames(out: &[u8]) -> Vec<(i16, i16)> {
+    out.chunks(4)
+        .map(|frame| {
+            (
+                i16::from_le_bytes([frame[0], frame[1]]),
+                i16::from_le_bytes([frame[2], frame[3]]),
+            )
+        })
+        .collect()
+}
+
+/// `count` samples of a packet.
+fn pair(packet: usize, count: usize) -> Vec<(i16, i16)> {
+    let half = Law::Mu.decoder()[usize::from(Law::Mu.encode(level(packet) / 2))];
+    vec![(level(packet), half); count]
+}
+
+#[test]
+fn a_pause_is_left_out_or_silent_and_both_directions_go_on_together() {
+    for (mode, kept_ms) in [(Mode::LeftOut, 1000), (Mode::Silent, 2000)] {
+        let (mut line, mut out) = (begun(true), Vec::new());
+        said_on_both_sides(&mut line, &mut out, 0..30);
+        // In the middle of packet 30, and of packet 80.
+        line.set_mode(mode, 610 * MS);
+        line.set_mode(mode, 615 * MS);
+        said_on_both_sides(&mut line, &mut out, 30..80);
+        assert_eq!(
+            line.duration(1600 * MS),
+            if mode == Mode::Silent { 12_800 } else { 4880 }
+        );
+        line.set_mode(Mode::Kept, 1610 * MS);
+        line.set_mode(Mode::Kept, 1615 * MS);
+        said_on_both_sides(&mut line, &mut out, 80..100);
+        assert_eq!(line.duration(2000 * MS), kept_ms * 8);
+        line.finish(2000 * MS, i64::MAX, &mut out);
+        let mut expected: Vec<_> = (0..30).flat_map(|packet| pair(packet, 160)).collect();
+        expected.extend(pair(30, 80));
+        if mode == Mode::Silent {
+            expected.extend([(0, 0); 8000]);
+        }
+        expected.extend(pair(80, 80));
+        expected.extend((81..100).flat_map(|packet| pair(packet, 160)));
+        assert!(frames(&out) == expected, "{mode:?}");
+    }
+}
+
+#[test]
+fn pauses_shorter_than_the_window_are_kept_apart() {
+    let (mut line, mut out) = (begun(true), Vec::new());
+    for (packet, mode) in [
+        (2, Mode::LeftOut),
+        (3, Mode::Kept),
+        (4, Mode::Silent),
+        (5, Mode::Kept),
+        (6, Mode::LeftOut),
+    ] {
+        line.set_mode(mode, packet * 20 * MS);
+    }
+    said_on_both_sides(&mut line, &mut out, 0..8);
+    assert_eq!(line.duration(160 * MS), 800);
+    line.finish(160 * MS, i64::MAX, &mut out);
+    let silence = vec![(0, 0); 160];
+    let expected = [pair(0, 160), pair(1, 160), pair(3, 160), silence, pair(5, 160)].concat();
+    assert!(frames(&out) == expected);
+}
+
+#[test]
+fn a_length_counts_what_is_in_the_file() {
+    let (mut line, mut out) = (begun(true), Vec::new());
+    said_on_both_sides(&mut line, &mut out, 0..5);
+    line.set_mode(Mode::LeftOut, 100 * MS);
+    line.set_mode(Mode::Kept, 300 * MS);
+    said_on_both_sides(&mut line, &mut out, 15..25);
+    line.finish(500 * MS, 1000, &mut out);
+    assert_eq!(frames(&out).len(), 1000);
+}
+
+#[test]
+fn before_it_has_begun_nothing_is_taken_in_and_no_time_passes() {
+    let mut line = TimeLine::new(false, 500);
+    put(&mut line, 0, 1, 0, &octets(&[level(0); 160]), 10_000 * MS);
+    assert_eq!(line.duration(20_000 * MS), 0);
+    line.begin(20_000 * MS);
+    assert_eq!(finish(line, 20_020 * MS), vec![0; 160]);
+}
+
+#[test]
+fn silence_of_the_first_direction_is_told_with_its_place_in_the_file() {
+    let mut line = TimeLine::new(false, 300);
+    line.begin(0);
+    let mut out = Vec::new();
+    for packet in 0..60_u64 {
+        let now = (20 * packet + 20) * MS;
+        // 200 ms of speech; the other side talks on.
+        let speech = if packet < 10 { 8000 } else { 100 };
+        put(&mut line, 0, 1, 160 * packet as u32, &octets(&[speech; 160]), now);
+        put(&mut line, 1, 2, 160 * packet as u32, &octets(&[8000; 160]), now);
+        // A pause is no silence.
+        match packet {
+            12 => line.set_mode(Mode::Silent, now),
+            22 => line.set_mode(Mode::Kept, now),
+            _ => {}
+        }
+        line.take(now, &mut out);
+        assert_eq!(line.fell_silent(), (packet >= 44).then_some(5600), "{packet}");
+    }
+}

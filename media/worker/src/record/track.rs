@@ -78,6 +78,12 @@ impl Track {
         }
     }
 
+    /// Octets that wait to be decoded.
+    #[cfg(test)]
+    pub fn octets_held(&self) -> usize {
+        self.ear.as_ref().map_or(0, |ear| ear.octets_held())
+    }
+
     /// Part of the ring, by index; it does not wrap.
     pub fn stretch(&mut self, index: usize, count: usize) -> &mut [i16] {
         &mut self.ring.0[index..index + count]
@@ -121,7 +127,7 @@ impl Track {
             if let Some(error) = self.source.as_ref().and_then(|source| source.error(quiet, now)) {
                 ear.shift(error);
                 if let Some(source) = &mut self.source {
-                    source.shift(error, None, now);
+                    source.shift(error);
                 }
                 continue;
             }
@@ -136,15 +142,15 @@ impl Track {
             self.source = Some(Source::new(arrival, now));
             return arrival.place;
         };
-        let late = source.lateness(arrival);
-        if late >= 0 || !self.move_beginning(&mut source, -late, written) {
-            source.note(late);
+        let mut late = source.lateness(arrival);
+        if late < 0 && self.move_beginning(&mut source, -late, written) {
+            late = 0;
         }
+        source.note(late, now);
         let between_words = !self.loud || !source.is_next(arrival);
         if let Some(error) = source.error(between_words, now).filter(|_| corrects) {
-            source.shift(error, Some(late), now);
+            source.shift(error);
         }
-        source.renew(now);
         let place = source.take(arrival);
         self.source = Some(source);
         place
