@@ -19,6 +19,8 @@ from tests.support.rtp import RtpEndpoint
 CRATE = Path(__file__).parents[2] / "media" / "worker"
 GIVEN = os.environ.get("DIALPLANE_MEDIA_PROGRAM")  # another build, an installed wheel's for example
 PROGRAM = Path(GIVEN) if GIVEN else CRATE / "target" / "release" / "dialplane-media"
+# How media threads wait for their sockets, in all tests that do not say it themselves: auto, uring or epoll.
+IO = os.environ.get("DIALPLANE_MEDIA_IO", "auto")
 # A range of its own, away from the settings' default, so that a server under test beside us is not in the way.
 PORTS = (12000, 15999)
 
@@ -143,7 +145,7 @@ class Worker:
         ports = ["--port-min", str(PORTS[0]), "--port-max", str(PORTS[1])]
         self.errors = folder / "worker.log"
         with self.errors.open("ab") as log:
-            self.process = subprocess.Popen([build(), "--socket", self.socket, *ports, *arguments], stderr=log)
+            self.process = subprocess.Popen([build(), "--socket", self.socket, "--io", IO, *ports, *arguments], stderr=log)
 
     async def controller(self) -> Controller:
         """A connection that has said hello."""

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::log::Level;
+use crate::net::Io;
 
 /// How the worker is to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Args {
     pub port_min: u16,
     pub port_max: u16,
     pub threads: usize,
+    /// How media threads wait for their sockets. None = the best that the kernel allows.
+    pub io: Option<Io>,
     /// Leave when there was neither controller nor stream for so long. None = stay.
     pub idle_exit: Option<Duration>,
     /// DSCP of RTP packets; 46 is expedited forwarding (RFC 3246).
@@ -38,6 +41,7 @@ dialplane-media: relays, plays and records RTP for a controller on a Unix socket
   --port-min N             lowest RTP port (16384)
   --port-max N             highest RTP or RTCP port (32767)
   --threads N              media threads (one per processor)
+  --io WAY                 uring, epoll, or auto: uring where the kernel allows it (auto)
   --idle-exit SECONDS      leave after so long without controller and streams (0 = stay)
   --dscp N                 DSCP of what is sent (46)
   --prompt-cache-mib N     memory for prompts that nobody hears at the moment (64)
@@ -54,6 +58,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
         port_min: 16384,
         port_max: 32767,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
+        io: None,
         idle_exit: None,
         dscp: 46,
         prompt_cache_mib: 64,
@@ -83,6 +88,14 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
             "--port-min" => args.port_min = number(&name, &value()?, 1024, 65534)? as u16,
             "--port-max" => args.port_max = number(&name, &value()?, 1025, 65535)? as u16,
             "--threads" => args.threads = number(&name, &value()?, 1, 256)? as usize,
+            "--io" => {
+                args.io = match value()?.as_str() {
+                    "auto" => None,
+                    "uring" => Some(Io::Uring),
+                    "epoll" => Some(Io::Epoll),
+                    other => return Err(format!("--io wants auto, uring or epoll, not {other:?}")),
+                }
+            }
             "--idle-exit" => {
                 let seconds = number(&name, &value()?, 0, 1 << 32)?;
                 args.idle_exit = (seconds > 0).then(|| Duration::from_secs(seconds));
@@ -133,6 +146,18 @@ mod tests {
     }
 
     #[test]
+    fn the_way_to_wait_is_the_kernels_choice_unless_one_is_named() {
+        let io = |line: &str| match given(line) {
+            Ok(Wish::Run(args)) => args.io,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(io("--socket /s"), None);
+        assert_eq!(io("--socket /s --io auto"), None);
+        assert_eq!(io("--socket /s --io=epoll"), Some(Io::Epoll));
+        assert_eq!(io("--socket /s --io uring"), Some(Io::Uring));
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_by_its_name() {
         let cases = [
             ("", "--socket"),
@@ -141,6 +166,7 @@ mod tests {
             ("--socket /s --port-min 20000 --port-max 20000", "--port-max"),
             ("--socket /s --dscp 64", "--dscp"),
             ("--socket /s --colour red", "--colour"),
+            ("--socket /s --io select", "--io"),
             ("--socket /s --log-level loud", "loud"),
         ];
         for (line, named) in cases {

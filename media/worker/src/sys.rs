@@ -1,9 +1,12 @@
-//! Everything that calls the kernel past the standard library, and the only `unsafe` of the crate.
+//! Everything that calls the kernel past the standard library, and, with its submodules, the only `unsafe` of the
+//! crate.
 //!
 //! The argument, once for all blocks: every call gets pointers to live Rust values of the type and length that the call
 //! expects, borrowed for its duration; every descriptor returned is checked for -1 and wrapped in an `OwnedFd` at once,
 //! so that it is closed exactly once. What a block needs beyond this stands beside it.
 #![allow(unsafe_code)]
+
+pub mod ring;
 
 use std::io;
 use std::mem::{size_of, zeroed};

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::args::Args;
 use crate::clock::{Clock, Nanos, SECOND};
 use crate::log;
+use crate::net;
 use crate::play::Prompt;
 use crate::ports::Pool;
 use crate::prompts;
@@ -81,11 +82,12 @@ pub fn run(args: &Args) -> Result<(), String> {
     epoll.add(&socket.listener, LISTENER).map_err(said("epoll"))?;
     epoll.add(&*waker, WAKER).map_err(said("epoll"))?;
     epoll.add(&signals, SIGNALS).map_err(said("epoll"))?;
+    let io = net::choose(args.io)?;
     let mut inlets = Vec::new();
     let (desk, _) = writer::start(args.record_buffer_mib << 20, outbox.clone()).map_err(said("thread"))?;
     let (loader, _) = prompts::start(args.prompt_cache_mib << 20, outbox.clone()).map_err(said("thread"))?;
     for number in 0..args.threads {
-        let started = worker::start(number, clock, outbox.clone(), desk.clone());
+        let started = worker::start(number, io, clock, outbox.clone(), desk.clone());
         let (inlet, _) = started.map_err(said("thread"))?;
         inlets.push(inlet);
     }
@@ -115,6 +117,7 @@ pub fn run(args: &Args) -> Result<(), String> {
         &[
             ("socket", &args.socket.display()),
             ("threads", &args.threads),
+            ("io", &io.name()),
             ("max_streams", &control.max_streams),
         ],
     );

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is shared and nothing is locked. A turn of the loop waits for packets, for a task or for the next tick,
 //! reads the clock once, then handles all that is ready. Every socket is read once a turn: a busy one does not keep
-//! others waiting, and the level-triggered epoll set brings it back.
+//! others waiting, and the next wait brings it back.
 //!
 //! A panic is a bug of ours. It ends the stream whose packet or task was in hand, is told as `Failed(code="internal")`,
 //! and the loop goes on: one call is lost, not all of them.
@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 
 use crate::clock::{Clock, Nanos, MILLISECOND};
 use crate::log;
-use crate::net::Net;
+use crate::net::{Arrival, Io, Net};
 use crate::protocol::{Event, Failed};
 use crate::random::Random;
 use crate::slab::{Key, Slab};
@@ -123,10 +123,10 @@ macro_rules! outgoing {
 pub(crate) use outgoing;
 
 /// Start a media thread.
-pub fn start(number: usize, clock: Clock, outbox: Outbox, desk: Desk) -> io::Result<(Inlet, JoinHandle<()>)> {
+pub fn start(number: usize, io: Io, clock: Clock, outbox: Outbox, desk: Desk) -> io::Result<(Inlet, JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel();
     let waker = Arc::new(Waker::new()?);
-    let mut worker = Worker::new(clock, receiver, waker.clone(), outbox, desk)?;
+    let mut worker = Worker::new(io, clock, receiver, waker.clone(), outbox, desk)?;
     let thread = std::thread::Builder::new()
         .name(format!("media-{number}"))
         .spawn(move || worker.run_to_the_end())?;
@@ -134,8 +134,15 @@ pub fn start(number: usize, clock: Clock, outbox: Outbox, desk: Desk) -> io::Res
 }
 
 impl Worker {
-    fn new(clock: Clock, tasks: Receiver<Task>, waker: Arc<Waker>, outbox: Outbox, desk: Desk) -> io::Result<Self> {
-        let mut net = Net::new()?;
+    fn new(
+        io: Io,
+        clock: Clock,
+        tasks: Receiver<Task>,
+        waker: Arc<Waker>,
+        outbox: Outbox,
+        desk: Desk,
+    ) -> io::Result<Self> {
+        let mut net = Net::new(io)?;
         net.watch(&*waker, WAKER_TOKEN)?;
         let name: [u8; 12] = sys::entropy();
         let now = clock.now();
@@ -169,6 +176,10 @@ impl Worker {
     }
 
     fn run_to_the_end(&mut self) {
+        if let Err(error) = self.start_net() {
+            log::error("no_network", &[("reason", &error)]);
+            return self.outbox.send(Up::Stopped);
+        }
         while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
             if let Some(key) = self.current.take() {
                 self.give_up(key);
@@ -178,6 +189,16 @@ impl Worker {
             }
         }
         self.outbox.send(Up::Stopped);
+    }
+
+    /// A ring that cannot be bound to this thread gives way to epoll; nothing but the waker is watched yet.
+    fn start_net(&mut self) -> io::Result<()> {
+        if let Err(error) = self.net.start() {
+            log::warning("thread_without_io_uring", &[("reason", &error)]);
+            self.net = Net::new(Io::Epoll)?;
+            self.net.watch(&*self.waker, WAKER_TOKEN)?;
+        }
+        Ok(())
     }
 
     /// End the stream that was in hand when the code gave way.
@@ -206,16 +227,22 @@ impl Worker {
             self.now = self.clock.now();
             self.wheel.follow(self.now);
             while let Some(arrival) = self.net.take() {
-                match arrival.token {
-                    WAKER_TOKEN => {
+                match arrival {
+                    Arrival::Waiting { token: WAKER_TOKEN } => {
                         self.waker.reset();
                         self.take_tasks();
                     }
-                    token => {
+                    Arrival::Unsent { token, octets } => {
+                        if let Some(stream) = self.streams.get_mut(from_token(token).0) {
+                            stream.counts.packets_out = stream.counts.packets_out.saturating_sub(1);
+                            stream.counts.octets_out = stream.counts.octets_out.saturating_sub(octets as u64);
+                        }
+                    }
+                    Arrival::Waiting { token } => {
                         let (key, port) = from_token(token);
                         self.current = Some(key);
                         match port {
-                            Port::Peer => self.receive_from_peer(key, arrival),
+                            Port::Peer => self.receive_from_peer(key),
                             Port::Any => self.receive_from_anyone(key),
                             Port::Control => self.receive_control(key),
                         }
@@ -311,7 +338,7 @@ mod tests {
         let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
         let (tasks, receiver) = mpsc::channel();
         let waker = Arc::new(Waker::new().expect("a waker"));
-        let mut worker = Worker::new(Clock::new(), receiver, waker, outbox, desk).expect("a worker");
+        let mut worker = Worker::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a worker");
         for name in ["good", "bad"] {
             tasks.send(stream(name)).expect("sent");
         }

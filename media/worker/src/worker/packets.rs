@@ -6,7 +6,7 @@ use crate::clock::Nanos;
 use crate::codec::audio::Coding;
 use crate::codec::g711::Law;
 use crate::codec::Kind;
-use crate::net::{Arrival, Net};
+use crate::net::Net;
 use crate::record::Heard;
 use crate::rtp::{self, Packet, Stamp, HEADER};
 use crate::sending::Source;
@@ -16,14 +16,14 @@ use crate::stream::Stream;
 
 impl Worker {
     /// A packet from the connected peer: the hot path.
-    pub(super) fn receive_from_peer(&mut self, key: Key, arrival: Arrival) {
+    pub(super) fn receive_from_peer(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         let Some(peer) = stream.peer.as_ref() else {
             return;
         };
-        let Some(length) = self.net.receive(arrival, peer, &mut self.datagram[..MAX_DATAGRAM]) else {
+        let Some(length) = self.net.receive(peer, &mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
         let Some(from) = stream.remote() else {
