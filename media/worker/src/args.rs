@@ -23,6 +23,8 @@ pub struct Args {
     pub record_buffer_mib: usize,
     /// The most members of one mix.
     pub mix_members: usize,
+    /// Of one stream's peer; what comes beyond is dropped. 0 = no limit.
+    pub max_packets_per_second: u32,
     pub log_level: Level,
 }
 
@@ -47,6 +49,8 @@ dialplane-media: relays, plays and records RTP for a controller on a Unix socket
   --prompt-cache-mib N     memory for prompts that nobody hears at the moment (64)
   --record-buffer-mib N    what may wait for a slow disk before recordings get gaps (32)
   --mix-members N          members that one conference may have, up to 100 (40)
+  --max-packets-per-second N
+                           packets of one peer, beyond which they are dropped (1000, 0 = no limit)
   --log-level LEVEL        debug, info, warning or error (info)
   --version
 ";
@@ -64,6 +68,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
         prompt_cache_mib: 64,
         record_buffer_mib: 32,
         mix_members: 40,
+        max_packets_per_second: 1000,
         log_level: Level::Info,
     };
     let mut rest = arguments.into_iter();
@@ -104,6 +109,9 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
             "--prompt-cache-mib" => args.prompt_cache_mib = number(&name, &value()?, 0, 1 << 20)? as usize,
             "--record-buffer-mib" => args.record_buffer_mib = number(&name, &value()?, 1, 1 << 20)? as usize,
             "--mix-members" => args.mix_members = number(&name, &value()?, 2, 100)? as usize,
+            "--max-packets-per-second" => {
+                args.max_packets_per_second = number(&name, &value()?, 0, 1_000_000)? as u32;
+            }
             "--log-level" => {
                 let level = value()?;
                 args.log_level = Level::from_name(&level).ok_or_else(|| format!("no log level {level:?}"))?;
@@ -165,6 +173,7 @@ mod tests {
             ("--socket /s --port-min x", "--port-min"),
             ("--socket /s --port-min 20000 --port-max 20000", "--port-max"),
             ("--socket /s --dscp 64", "--dscp"),
+            ("--socket /s --max-packets-per-second -1", "--max-packets-per-second"),
             ("--socket /s --colour red", "--colour"),
             ("--socket /s --io select", "--io"),
             ("--socket /s --log-level loud", "loud"),

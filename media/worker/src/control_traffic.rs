@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::clock::{ntp_span, Clock, Nanos, SECOND};
 use crate::random::Random;
 use crate::reception::{Reception, Report};
-use crate::rtcp::{self, Item, LastReport, SenderInfo};
+use crate::rtcp::{self, Block, Item, LastReport, SenderInfo};
 use crate::sending::Sending;
 
 /// The mean time between reports (RFC 3550 6.2: at least 5 s; each is spread by half of it either way).
@@ -39,8 +39,15 @@ impl ControlTraffic {
         }
     }
 
-    /// Take in a datagram that came from the peer. False when it is no RTCP.
-    pub fn hear(&mut self, datagram: &[u8], own_ssrc: u32, now: Nanos, clock: &Clock) -> bool {
+    /// Take in a datagram that came from the peer; `tell` is given what it says of us. False when it is no RTCP.
+    pub fn hear(
+        &mut self,
+        datagram: &[u8],
+        own_ssrc: u32,
+        now: Nanos,
+        clock: &Clock,
+        mut tell: impl FnMut(&Block),
+    ) -> bool {
         let now_middle = (clock.ntp(now) >> 16) as u32;
         rtcp::parse(datagram, |item| match item {
             Item::SenderReport { middle, .. } => self.heard = Some((middle, now)),
@@ -48,6 +55,7 @@ impl ControlTraffic {
                 self.remote_lost = Some(block.cumulative_lost);
                 self.remote_loss_percent = (u32::from(block.fraction_lost) * 100).div_ceil(256) as u8;
                 self.round_trip_ms = rtcp::round_trip_ms(&block, now_middle).or(self.round_trip_ms);
+                tell(&block);
             }
             // A goodbye changes nothing: how the call goes on is for signalling to say.
             Item::Block(_) | Item::Goodbye { .. } => {}

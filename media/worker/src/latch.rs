@@ -12,6 +12,15 @@ use crate::clock::{Nanos, SECOND};
 /// How long the signalled address may take the latch back.
 pub const LEARNING: Nanos = 3 * SECOND;
 
+/// Whose a packet may be, by where it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    Peer,
+    /// The peer's, should the packet prove plausible.
+    Candidate,
+    Stranger,
+}
+
 /// What to make of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -60,20 +69,35 @@ impl Latch {
         self.signalled == signalled && self.allowed == allowed
     }
 
-    /// Judge a packet. `plausible`: it is RTP with a payload type that was agreed; only such a packet moves the latch.
-    pub fn judge(&mut self, from: SocketAddr, plausible: bool, now: Nanos) -> Verdict {
+    /// What its address alone says of a packet: asked before anything costs time, and changes nothing.
+    pub fn look(&self, from: SocketAddr, now: Nanos) -> Look {
         if from == self.peer {
-            self.locked |= plausible;
-            return Verdict::Peer;
+            return Look::Peer;
         }
         let may_learn = !self.locked && self.allowed;
         let may_return = from == self.signalled && now < self.learning_until;
-        if plausible && (may_learn || may_return) {
-            self.locked = true;
-            self.peer = from;
-            return Verdict::Moved;
+        if may_learn || may_return {
+            Look::Candidate
+        } else {
+            Look::Stranger
         }
-        Verdict::Stranger
+    }
+
+    /// Judge a packet. `plausible`: it is RTP with a payload type that was agreed, and authentic if
+    /// keys were; only such a packet moves the latch.
+    pub fn judge(&mut self, from: SocketAddr, plausible: bool, now: Nanos) -> Verdict {
+        match self.look(from, now) {
+            Look::Peer => {
+                self.locked |= plausible;
+                Verdict::Peer
+            }
+            Look::Candidate if plausible => {
+                self.locked = true;
+                self.peer = from;
+                Verdict::Moved
+            }
+            Look::Candidate | Look::Stranger => Verdict::Stranger,
+        }
     }
 }
 
@@ -118,6 +142,18 @@ mod tests {
         assert_eq!(latch.judge(at(1), true, LEARNING - 1), Verdict::Moved);
         assert_eq!(latch.judge(at(2), true, LEARNING - 1), Verdict::Stranger);
         assert_eq!(late.judge(at(1), true, LEARNING), Verdict::Stranger);
+    }
+
+    #[test]
+    fn a_look_at_the_address_changes_nothing() {
+        let mut latch = Latch::new(at(1), true, 0);
+        assert_eq!(latch.look(at(2), 0), Look::Candidate);
+        assert_eq!(latch.look(at(1), 0), Look::Peer);
+        assert!(!latch.is_locked());
+        latch.judge(at(2), true, 0);
+        assert_eq!(latch.look(at(3), 0), Look::Stranger);
+        assert_eq!(latch.look(at(1), LEARNING - 1), Look::Candidate);
+        assert_eq!(latch.look(at(1), LEARNING), Look::Stranger);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod control_traffic;
 pub mod dtmf;
 pub mod dtmf_inband;
 mod ear;
+pub mod flood;
 pub mod hearing;
 pub mod jitter;
 mod key_way;

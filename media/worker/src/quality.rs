@@ -150,6 +150,11 @@ impl Quality {
         self.watch.note(sequence);
     }
 
+    /// What follows is of another source: its numbers say nothing of those before.
+    pub fn source_changed(&mut self) {
+        self.watch.forget();
+    }
+
     /// The peer reported on our stream, whose clock is `rate_hz`.
     pub fn reported(&mut self, block: &Block, rate_hz: u32) {
         let told = self.remote;

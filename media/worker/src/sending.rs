@@ -69,6 +69,17 @@ impl Sending {
         }
     }
 
+    /// Go on under another SSRC, whose counts and numbers begin here (RFC 3550 6.4.1, 8.2).
+    pub fn renew(&mut self, ssrc: u32, sequence: u16) {
+        self.ssrc = ssrc;
+        self.packets = 0;
+        self.octets = 0;
+        self.next_sequence = sequence;
+        self.floor = sequence;
+        // A bridged source takes new offsets.
+        self.withheld = true;
+    }
+
     /// Whether anything was sent yet.
     pub fn has_begun(&self) -> bool {
         self.source.is_some()
@@ -316,6 +327,20 @@ mod tests {
         assert_eq!((after.sequence, after.timestamp, after.marker), (1, 480, true));
         let next = sending.own(PLAY, 0, 160, 160, ms(80), 8000);
         assert_eq!((next.sequence, next.timestamp, next.marker), (2, 640, false));
+    }
+
+    #[test]
+    fn another_ssrc_begins_with_its_own_numbers_and_counts__rfc3550_6_4_1() {
+        let mut sending = Sending::new(9, 100, 0);
+        sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
+        sending.renew(10, 7);
+        assert_eq!((sending.packets, sending.octets), (0, 0));
+        let stamp = sending.relay(A, &packet(51, 160), 0, ms(20), 8000).expect("goes on");
+        assert_eq!(
+            (stamp.ssrc, stamp.sequence, stamp.timestamp, stamp.marker),
+            (10, 7, 160, true)
+        );
+        assert_eq!(sending.relay(A, &packet(50, 0), 0, ms(21), 8000), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::codec::g711::{self, Law};
 use crate::codec::{Format, Kind};
 use crate::key_way::{key_ways, Audio, KeyWay, KeyWays};
 use crate::protocol::{Connect, Failed};
+use crate::srtp::Agreed;
 
 /// A session description, as far as packets are concerned.
 #[derive(Debug, Clone)]
@@ -25,6 +26,10 @@ pub struct Session {
     pub media_timeout: Option<Nanos>,
     /// Keys in the audio are listened for.
     pub inband_digits: bool,
+    /// Keys: then nothing in the clear is sent or taken.
+    pub srtp: Option<Agreed>,
+    /// How often statistics are told without being asked for.
+    pub stats_interval: Option<Nanos>,
 }
 
 impl Session {
@@ -58,10 +63,8 @@ impl Session {
         if !formats.iter().any(|format| format.kind.is_audio()) {
             return Err(refuse("codec", "no audio format".into()));
         }
-        if connect.srtp.is_some() {
-            // Better no media than media in the clear where encryption was agreed.
-            return Err(refuse("srtp", "this worker does not encrypt yet".into()));
-        }
+        let srtp = connect.srtp.as_ref().map(Agreed::new).transpose();
+        let srtp = srtp.map_err(|reason| refuse("srtp", reason))?;
         let remote = (connect.remote_port != 0 && !address.is_unspecified())
             .then(|| SocketAddr::new(address, connect.remote_port));
         let rtcp_port = match (connect.rtcp_mux, connect.remote_rtcp_port) {
@@ -81,8 +84,11 @@ impl Session {
             latch: connect.latch,
             // Steps of the timer wheel, 5 ms each, and a packet that fits into any network.
             ptime_ms: (connect.ptime_ms / 5 * 5).clamp(10, 100),
-            media_timeout: (connect.media_timeout_ms > 0).then_some(connect.media_timeout_ms * MILLISECOND),
             inband_digits: connect.inband_digits,
+            media_timeout: (connect.media_timeout_ms > 0).then(|| connect.media_timeout_ms.saturating_mul(MILLISECOND)),
+            srtp,
+            stats_interval: (connect.stats_interval_ms > 0)
+                .then(|| connect.stats_interval_ms.max(1000).saturating_mul(MILLISECOND)),
         })
     }
 
@@ -314,6 +320,8 @@ mod tests {
             remote_mki: String::new(),
         };
         assert_eq!(refused(|it| it.srtp = Some(keys.clone())), "srtp");
+        assert_eq!(refused(|it| it.media_timeout_ms = u64::MAX), "accepted");
+        assert_eq!(refused(|it| it.stats_interval_ms = u64::MAX), "accepted");
     }
 
     #[test]

@@ -4,28 +4,34 @@
 //! so that the kernel tells the peer's packets from strangers' and sending needs no route lookup; `rtcp` is the port
 //! above. A stream belongs to one thread at a time and moves as a whole.
 
+mod security;
+mod statistics;
+
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use crate::clock::{Clock, Nanos, MILLISECOND};
 use crate::control_traffic::ControlTraffic;
 use crate::dtmf;
+use crate::flood::{Allowance, Limit};
 use crate::hearing::Hearing;
 use crate::keys::Keys;
 use crate::latch::{Latch, Verdict};
 use crate::net::Net;
 use crate::play::Play;
-use crate::protocol::{Counters, Event};
+use crate::protocol::Event;
 use crate::random::Random;
 use crate::reception::Reception;
-use crate::rtcp::{self, Compound, MAX_BUILT};
+use crate::rtcp::{self, Block, Compound, MAX_BUILT};
 use crate::rtp::Packet;
 use crate::sending::Sending;
 use crate::session::{Lane, Plan, Session};
 use crate::slab::Key;
 use crate::speaking::Speaking;
+use crate::srtp::{Channel, MAX_TRAILER};
 use crate::sys;
 use crate::tasks::{Name, Outbox};
+use statistics::Gauge;
 
 /// One turn of a thread's loop, as its streams see it.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +41,8 @@ pub struct Turn<'a> {
     /// Our CNAME in reports.
     pub cname: &'a str,
     pub outbox: &'a Outbox,
+    /// What a stream takes of its peer.
+    pub limit: Limit,
 }
 
 /// Packet counts since the stream was opened.
@@ -46,6 +54,8 @@ pub struct Counts {
     pub octets_out: u64,
     pub strangers: u64,
     pub malformed: u64,
+    pub unauthentic: u64,
+    pub flooded: u64,
 }
 
 /// Where a direction of a stream is recorded.
@@ -100,6 +110,11 @@ pub struct Stream {
     reception: Reception,
     control: ControlTraffic,
     pub keys: Keys,
+    /// Encryption, when it was agreed.
+    channel: Option<Box<Channel>>,
+    allowance: Allowance,
+    /// The quality of its seconds, from the first session on.
+    gauge: Option<Box<Gauge>>,
     heard_at: Nanos,
     /// Silence was told, and nothing heard since.
     timeout_told: bool,
@@ -153,6 +168,9 @@ impl Stream {
             reception: Reception::default(),
             control: ControlTraffic::new(now, &mut random),
             keys: Keys::default(),
+            channel: None,
+            allowance: Allowance::default(),
+            gauge: None,
             heard_at: now,
             timeout_told: false,
             stranger_told: false,
@@ -175,7 +193,9 @@ impl Stream {
         let moved = aim != self.peer_address();
         self.latch = latch;
         self.keys.listen(&session, now);
+        self.secure(session.srtp.as_ref(), now);
         self.session = Some(session);
+        self.measure(now);
         if moved {
             self.control.source = None;
             self.turn_to(aim, net);
@@ -258,6 +278,10 @@ impl Stream {
         self.heard_at = turn.now;
         self.timeout_told = false;
         self.reception.note(packet, turn.now, lane.clock_rate_hz);
+        if let Some(gauge) = self.gauge.as_mut() {
+            let audio = lane.kind.is_audio().then_some(packet.payload_type);
+            gauge.heard(packet.ssrc, packet.sequence, audio);
+        }
         if lane.kind == crate::codec::Kind::TelephoneEvent {
             if let Some(body) = dtmf::Body::parse(&datagram[packet.payload.clone()]) {
                 let at = dtmf::Place {
@@ -276,7 +300,7 @@ impl Stream {
     }
 
     /// Take in a control packet that came from `from`.
-    pub fn hear_control(&mut self, datagram: &[u8], from: SocketAddr, turn: Turn) {
+    pub fn hear_control(&mut self, datagram: &mut [u8], from: SocketAddr, turn: Turn) {
         let Some(session) = self.session.as_ref() else {
             return;
         };
@@ -286,7 +310,25 @@ impl Stream {
         if !known && !plausible {
             return self.note_stranger(from, turn.outbox);
         }
-        if self.control.hear(datagram, self.sending.ssrc, turn.now, turn.clock) {
+        let rate_hz = session.own().map_or(8000, |format| format.clock_rate_hz);
+        if !self.allow(!known, turn) {
+            return;
+        }
+        let Some(length) = self.unprotect_control(datagram, turn.now) else {
+            return;
+        };
+        let datagram = &datagram[..length];
+        let gauge = &mut self.gauge;
+        let tell = |block: &Block| {
+            if let Some(gauge) = gauge.as_mut() {
+                gauge.reported(block, rate_hz);
+            }
+        };
+        if self
+            .control
+            .hear(datagram, self.sending.ssrc, turn.now, turn.clock, tell)
+        {
+            self.read_measurements(datagram);
             self.control.source = Some(from);
             if let Some(speaking) = self.speaking.as_mut() {
                 speaking.expect_loss(self.control.remote_loss_percent);
@@ -298,15 +340,17 @@ impl Stream {
 
     /// Send the first `length` octets of `datagram` to the peer. Behind them are at least `srtp::MAX_TRAILER` octets of room.
     pub fn transmit(&mut self, datagram: &mut [u8], length: usize, net: &mut Net) {
-        let datagram = &datagram[..length];
-        let sent = match (&self.peer, &self.latch) {
+        if self.seal(datagram, length, |stream, sealed| stream.dispatch(sealed, net)) {
+            self.counts.packets_out += 1;
+            self.counts.octets_out += length as u64;
+        }
+    }
+
+    fn dispatch(&self, datagram: &[u8], net: &mut Net) -> bool {
+        match (&self.peer, &self.latch) {
             (Some(peer), _) => net.send(peer, datagram),
             (None, Some(latch)) => self.any.send_to(datagram, latch.peer()).is_ok(),
-            (None, None) => return,
-        };
-        if sent {
-            self.counts.packets_out += 1;
-            self.counts.octets_out += datagram.len() as u64;
+            (None, None) => false,
         }
     }
 
@@ -323,6 +367,9 @@ impl Stream {
     /// The work of every tenth of a second: presses whose end was lost, silence, reports.
     pub fn housekeeping(&mut self, random: &mut Random, turn: Turn) {
         self.keys.expire(turn.now);
+        if self.end_seconds(turn.now) {
+            turn.outbox.tell(self.statistics());
+        }
         let Some(session) = self.session.as_ref() else {
             return;
         };
@@ -353,7 +400,7 @@ impl Stream {
         else {
             return;
         };
-        let mut octets = [0; MAX_BUILT];
+        let mut octets = [0; MAX_BUILT + MAX_TRAILER];
         let compound = Compound {
             ssrc: self.sending.ssrc,
             sender: facts.sender,
@@ -361,10 +408,21 @@ impl Stream {
             name: turn.cname,
             goodbye,
         };
-        let length = rtcp::build(&compound, &mut octets);
-        let report = &octets[..length];
-        // What cannot be sent now is said again in the next report.
-        let _: io::Result<usize> = if session.rtcp_mux {
+        let Some(room) = octets.first_chunk_mut() else {
+            return;
+        };
+        let length = rtcp::build(&compound, room);
+        if let Some(length) = self.protect_control(&mut octets, length) {
+            // What cannot be sent now is said again in the next report.
+            let _ = self.send_report(&octets[..length]);
+        }
+    }
+
+    fn send_report(&self, report: &[u8]) -> io::Result<usize> {
+        let Some(session) = self.session.as_ref() else {
+            return Ok(0);
+        };
+        if session.rtcp_mux {
             match (&self.peer, self.remote()) {
                 (Some(peer), _) => peer.send(report),
                 (None, Some(remote)) => self.any.send_to(report, remote),
@@ -375,7 +433,7 @@ impl Stream {
                 Some(remote) => self.rtcp.send_to(report, remote),
                 None => Ok(0),
             }
-        };
+        }
     }
 
     /// Where reports go: where the peer's came from; else as signalled, unless the latch says that the peer is elsewhere.
@@ -391,24 +449,5 @@ impl Stream {
                     .map(|port| SocketAddr::new(remote.ip(), port))
             }
         })
-    }
-
-    /// The counters as the controller sees them.
-    pub fn counters(&self) -> Counters {
-        let counts = &self.counts;
-        Counters {
-            packets_in: counts.packets_in,
-            bytes_in: counts.octets_in,
-            packets_out: counts.packets_out,
-            bytes_out: counts.octets_out,
-            lost_in: self.reception.lost(),
-            strangers: counts.strangers,
-            malformed: counts.malformed,
-            unauthentic: 0,
-            flooded: 0,
-            jitter_ms: self.reception.jitter_ms(),
-            round_trip_ms: self.control.round_trip_ms.unwrap_or(-1.0),
-            remote_lost: self.control.remote_lost.map_or(-1, |lost| i64::from(lost.max(0))),
-        }
     }
 }

@@ -140,7 +140,14 @@ impl Control {
                 });
                 Ok(())
             }
-            Command::Deadline { .. } => Err(Failed::new(op, subject, "internal", "not carried out yet")),
+            Command::Deadline { stream, in_ms } => {
+                self.thread_of(op, stream, stream)?;
+                let at = self.clock.now().saturating_add(in_ms.saturating_mul(MILLISECOND));
+                if let Some(entry) = self.directory.streams.get_mut(stream.as_str()) {
+                    entry.deadline = (*in_ms > 0).then_some(at);
+                }
+                Ok(())
+            }
             // Both are taken where frames are read.
             Command::Hello { .. } | Command::Shutdown {} => Ok(()),
         }
@@ -194,6 +201,7 @@ impl Control {
             port,
             opened: opened.clone(),
             expires: (expires_ms > 0).then(|| expires_ms.saturating_mul(MILLISECOND)),
+            deadline: None,
             bridge: None,
             mix: None,
             closing: false,

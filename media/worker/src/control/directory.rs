@@ -18,6 +18,8 @@ pub struct StreamEntry {
     pub opened: Event,
     /// How long it may live without a controller.
     pub expires: Option<Nanos>,
+    /// When it ends if nobody is there then to see to it.
+    pub deadline: Option<Nanos>,
     pub bridge: Option<Name>,
     pub mix: Option<Name>,
     pub closing: bool,
@@ -143,6 +145,23 @@ impl Directory {
         self.streams.get(name).filter(|entry| !entry.closing)
     }
 
+    /// Streams whose time is over, nobody having been there for `alone`.
+    pub fn overdue(&self, alone: Nanos, now: Nanos) -> Vec<Name> {
+        let over = |entry: &StreamEntry| {
+            let expired = entry.expires.is_some_and(|after| alone >= after);
+            !entry.closing && (expired || entry.deadline.is_some_and(|at| now >= at))
+        };
+        let all = self.streams.iter().filter(|(_, entry)| over(entry));
+        all.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The controller is gone. Deadlines that passed while it was there were its own affair.
+    pub fn drop_passed_deadlines(&mut self, now: Nanos) {
+        for entry in self.streams.values_mut() {
+            entry.deadline = entry.deadline.filter(|at| *at > now);
+        }
+    }
+
     /// Note that a stream now is on another thread.
     pub fn move_stream(&mut self, name: &str, thread: usize) {
         if let Some(entry) = self.streams.get_mut(name) {
@@ -218,6 +237,7 @@ mod tests {
             port: 4000,
             opened: Event::RecordingStarted { recording: "r".into() },
             expires: None,
+            deadline: None,
             bridge: None,
             mix: None,
             closing: false,
@@ -240,6 +260,19 @@ mod tests {
         }
         assert_eq!(directory.thread_for("a"), 0);
         assert!(!directory.calls.contains_key("a"));
+    }
+
+    #[test]
+    fn a_deadline_holds_only_for_those_who_are_alone_then() {
+        let mut directory = Directory::new(1);
+        for (name, deadline) in [("early", 10), ("late", 20)] {
+            let mut entry = entry("", 0);
+            entry.deadline = Some(deadline);
+            directory.add_stream(name.into(), entry);
+        }
+        directory.drop_passed_deadlines(15);
+        assert!(directory.overdue(0, 19).is_empty());
+        assert_eq!(directory.overdue(0, 20), ["late".into()]);
     }
 
     #[test]

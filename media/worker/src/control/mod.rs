@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::args::Args;
 use crate::clock::{Clock, Nanos, SECOND};
+use crate::flood::Limit;
 use crate::log;
 use crate::net;
 use crate::play::Prompt;
@@ -86,8 +87,9 @@ pub fn run(args: &Args) -> Result<(), String> {
     let mut inlets = Vec::new();
     let (desk, _) = writer::start(args.record_buffer_mib << 20, outbox.clone()).map_err(said("thread"))?;
     let (loader, _) = prompts::start(args.prompt_cache_mib << 20, outbox.clone()).map_err(said("thread"))?;
+    let limit = Limit::new(args.max_packets_per_second);
     for number in 0..args.threads {
-        let started = worker::start(number, io, clock, outbox.clone(), desk.clone());
+        let started = worker::start(number, io, clock, outbox.clone(), desk.clone(), limit);
         let (inlet, _) = started.map_err(said("thread"))?;
         inlets.push(inlet);
     }
@@ -303,7 +305,9 @@ impl Control {
         if self.controller == Some(id) {
             log::info("controller_gone", &[("cause", &cause)]);
             self.controller = None;
-            self.alone_since = Some(self.clock.now());
+            let now = self.clock.now();
+            self.alone_since = Some(now);
+            self.directory.drop_passed_deadlines(now);
         }
     }
 
@@ -354,15 +358,7 @@ impl Control {
             return;
         };
         let alone = now.saturating_sub(since);
-        let late = |entry: &directory::StreamEntry| entry.expires.is_some_and(|after| alone >= after) && !entry.closing;
-        let names: Vec<Name> = self
-            .directory
-            .streams
-            .iter()
-            .filter(|(_, entry)| late(entry))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in names {
+        for name in self.directory.overdue(alone, now) {
             log::warning("stream_expired", &[("stream", &name)]);
             self.close_stream(&name);
         }

@@ -79,6 +79,12 @@ impl Watch {
         }
     }
 
+    /// The numbers begin anew with the next packet.
+    pub fn forget(&mut self) {
+        self.highest = None;
+        self.in_gap = false;
+    }
+
     fn begin(&mut self, sequence: u16) {
         self.highest = Some(sequence);
         self.came = 1;
@@ -122,6 +128,15 @@ mod tests {
             watch.note(last.wrapping_add(step));
         }
         watch.take()
+    }
+
+    #[test]
+    fn another_source_is_no_gap() {
+        let mut watch = Watch::default();
+        (0..100).for_each(|number| watch.note(number));
+        watch.forget();
+        (2000..2100).for_each(|number| watch.note(number));
+        assert_eq!(watch.take().lost, 0);
     }
 
     fn losses(expected: u32, lost: u32, gaps: u32) -> Losses {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::clock::{Clock, Nanos, MILLISECOND};
+use crate::flood::Limit;
 use crate::log;
 use crate::net::{Arrival, Io, Net};
 use crate::protocol::{Event, Failed};
@@ -87,6 +88,7 @@ pub struct Worker {
     desk: Desk,
     wheel: Wheel,
     random: Random,
+    limit: Limit,
     now: Nanos,
     housekeeping_at: Nanos,
     /// The stream in hand, to be blamed for a panic.
@@ -106,6 +108,7 @@ macro_rules! turn {
             clock: &$worker.clock,
             cname: &$worker.cname,
             outbox: &$worker.outbox,
+            limit: $worker.limit,
         }
     };
 }
@@ -123,10 +126,18 @@ macro_rules! outgoing {
 pub(crate) use outgoing;
 
 /// Start a media thread.
-pub fn start(number: usize, io: Io, clock: Clock, outbox: Outbox, desk: Desk) -> io::Result<(Inlet, JoinHandle<()>)> {
+pub fn start(
+    number: usize,
+    io: Io,
+    clock: Clock,
+    outbox: Outbox,
+    desk: Desk,
+    limit: Limit,
+) -> io::Result<(Inlet, JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel();
     let waker = Arc::new(Waker::new()?);
     let mut worker = Worker::new(io, clock, receiver, waker.clone(), outbox, desk)?;
+    worker.limit = limit;
     let thread = std::thread::Builder::new()
         .name(format!("media-{number}"))
         .spawn(move || worker.run_to_the_end())?;
@@ -166,6 +177,7 @@ impl Worker {
             desk,
             wheel: Wheel::new(now),
             random: Random::new(u64::from_be_bytes(sys::entropy())),
+            limit: Limit::new(0),
             now,
             housekeeping_at: now,
             current: None,

@@ -50,7 +50,7 @@ impl Worker {
         let Ok((length, from)) = stream.rtcp.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
-        stream.hear_control(&self.datagram[..length], from, turn!(self));
+        stream.hear_control(&mut self.datagram[..length], from, turn!(self));
     }
 
     /// What lies at the start of `datagram` came from `from`.
@@ -59,13 +59,21 @@ impl Worker {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        let datagram = &self.datagram[..length];
+        let datagram = &mut self.datagram[..length];
         if rtp::is_rtcp(datagram) && stream.session.as_ref().is_some_and(|session| session.rtcp_mux) {
             if stream.admit(from, false, &mut false, &mut self.net, turn) {
                 stream.hear_control(datagram, from, turn);
             }
             return;
         }
+        // Nothing is looked at before it is known whose it may be, and that it is authentic.
+        if !stream.screen(from, turn) {
+            return;
+        }
+        let Some(length) = stream.unprotect(datagram, turn.now) else {
+            return;
+        };
+        let datagram = &self.datagram[..length];
         let known = rtp::parse(datagram).and_then(|packet| {
             let lane = *stream.plan.lane(packet.payload_type)?;
             Some((packet, lane))

@@ -6,7 +6,7 @@ use super::playout::end_play;
 use super::recordings::Subject;
 use super::{turn, Bridge, Worker};
 use crate::log;
-use crate::protocol::{Event, Quality};
+use crate::protocol::Event;
 use crate::session::Session;
 use crate::stream::Stream;
 use crate::tasks::{Name, Parcel, Task};
@@ -54,14 +54,7 @@ impl Worker {
             } => self.send_digits(&stream, &digits, tone_ms, gap_ms),
             Task::Stats { stream } => {
                 if let Some(stream) = self.find(&stream) {
-                    let event = Event::StreamStats {
-                        stream: stream.name.to_string(),
-                        counters: stream.counters(),
-                        quality: Quality::default(),
-                        seconds: Vec::new(),
-                        play: String::new(),
-                        position_ms: 0,
-                    };
+                    let event = stream.statistics();
                     self.outbox.tell(event);
                 }
             }
@@ -210,7 +203,7 @@ impl Worker {
         self.outbox.tell(Event::Closed {
             stream: name.to_owned(),
             counters: stream.counters(),
-            quality: Quality::default(),
+            quality: stream.quality(),
         });
     }
 
