@@ -296,6 +296,7 @@ class Welcome(_Message, tag="welcome", frozen=True, kw_only=True):
     pid: int
     worker: str = ""  # its program version
     threads: int = 1
+    io: str = ""  # how it waits for its sockets: "uring" or "epoll"
 
 
 class Failed(_Message, tag="failed", frozen=True, kw_only=True):

@@ -76,6 +76,10 @@ class MediaSettings(_Settings):
         description="Path of the media worker's program; empty means: look beside the Python interpreter, on PATH, and in a source tree.",
     )
     worker_threads: int = Field(default=1, ge=1, le=256, description="Threads of the worker that carry RTP.")
+    worker_io: Literal["auto", "uring", "epoll"] = Field(
+        default="auto",
+        description="How the worker waits for its sockets: by io_uring, by epoll, or `auto`, by io_uring where the kernel allows it.",
+    )
     worker_start_timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a started worker may take to listen on its socket.")
     worker_stop_timeout_s: float = Field(default=5.0, gt=0, description="Seconds that a worker may take to finish its recordings and exit.")
     worker_restart_max_s: float = Field(

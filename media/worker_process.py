@@ -134,6 +134,7 @@ def worker_arguments(settings: MediaSettings) -> list[str]:
         *("--port-min", str(settings.port_min)),
         *("--port-max", str(settings.port_max)),
         *("--threads", str(settings.worker_threads)),
+        *("--io", settings.worker_io),
         *("--idle-exit", str(settings.worker_idle_exit_s)),
         *("--dscp", str(settings.dscp)),
         *("--prompt-cache-mib", str(settings.worker_prompt_cache_mib)),

@@ -40,14 +40,15 @@ from media.engine import (
 )
 from tests.support import sound
 from tests.support.rtp import RtpEndpoint, build_packet
-from tests.support.worker import EVENTS, PCMA, PCMU, PORTS, PROGRAM, Controller, Worker, running
+from tests.support.worker import EVENTS, IO, PCMA, PCMU, PORTS, PROGRAM, Controller, Worker, running
 
 pytestmark = pytest.mark.interop
 
 
-@pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
-    async with running(tmp_path, "--threads", "2") as worker:
+@pytest.fixture(params=[IO, "epoll"])
+async def worker(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Worker]:
+    """Everything here holds with either way of waiting for sockets; `auto` is io_uring where the kernel allows it."""
+    async with running(tmp_path, "--threads", "2", "--io", request.param) as worker:
         yield worker
 
 

@@ -140,12 +140,15 @@ class Controller:
 class Worker:
     """A running worker process."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, prepare: Callable[[], None] | None = None) -> None:
+        """`prepare`: what the child does before it becomes the worker."""
         self.socket = folder / "media.sock"
         ports = ["--port-min", str(PORTS[0]), "--port-max", str(PORTS[1])]
         self.errors = folder / "worker.log"
         with self.errors.open("ab") as log:
-            self.process = subprocess.Popen([build(), "--socket", self.socket, "--io", IO, *ports, *arguments], stderr=log)
+            self.process = subprocess.Popen(
+                [build(), "--socket", self.socket, "--io", IO, *ports, *arguments], stderr=log, preexec_fn=prepare
+            )
 
     async def controller(self) -> Controller:
         """A connection that has said hello."""
@@ -176,8 +179,8 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, *arguments: str) -> AsyncIterator[Worker]:
-    worker = Worker(folder, *arguments)
+async def running(folder: Path, *arguments: str, prepare: Callable[[], None] | None = None) -> AsyncIterator[Worker]:
+    worker = Worker(folder, *arguments, prepare=prepare)
     try:
         yield worker
     finally:

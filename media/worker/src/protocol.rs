@@ -292,6 +292,8 @@ pub enum Event {
         worker: String,
         #[serde(default = "one_u32")]
         threads: u32,
+        #[serde(default)]
+        io: String,
     },
     Failed(Failed),
     Opened {

@@ -524,7 +524,9 @@ def test_the_program_is_sought_beside_the_interpreter_then_on_path(tmp_path: Pat
 
 
 def test_the_command_line_carries_what_the_worker_must_know() -> None:
-    settings = MediaSettings(socket_path="/run/m.sock", port_min=4000, port_max=4999, worker_threads=2, dscp=0, worker_log_level="debug")
+    settings = MediaSettings(
+        socket_path="/run/m.sock", port_min=4000, port_max=4999, worker_threads=2, worker_io="epoll", dscp=0, worker_log_level="debug"
+    )
     arguments = worker_arguments(settings)
     values = dict(zip(arguments[::2], arguments[1::2], strict=True))
     assert values == {
@@ -532,6 +534,7 @@ def test_the_command_line_carries_what_the_worker_must_know() -> None:
         "--port-min": "4000",
         "--port-max": "4999",
         "--threads": "2",
+        "--io": "epoll",
         "--idle-exit": "300",
         "--dscp": "0",
         "--prompt-cache-mib": "64",

@@ -19,7 +19,7 @@ use crate::args::Args;
 use crate::clock::{Clock, Nanos, SECOND};
 use crate::flood::Limit;
 use crate::log;
-use crate::net;
+use crate::net::{self, Io};
 use crate::play::Prompt;
 use crate::ports::Pool;
 use crate::prompts;
@@ -47,6 +47,7 @@ const MAX_UNTOLD: usize = 4096;
 /// See the module.
 struct Control {
     args: Args,
+    io: Io,
     clock: Clock,
     epoll: Epoll,
     links: HashMap<u64, Link>,
@@ -95,6 +96,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     }
     let mut control = Control {
         args: args.clone(),
+        io,
         clock,
         epoll,
         links: HashMap::new(),
@@ -262,6 +264,7 @@ impl Control {
                 pid: std::process::id(),
                 worker: env!("CARGO_PKG_VERSION").to_owned(),
                 threads: self.args.threads as u32,
+                io: self.io.name().to_owned(),
             },
         );
         for event in std::mem::take(&mut self.untold) {
