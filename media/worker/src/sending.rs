@@ -23,6 +23,8 @@ pub enum Source {
     Bridged { stream: u32, ssrc: u32 },
     /// Audio that we make; each play has its own number.
     Own(u32),
+    /// Nothing: what was there has ended.
+    Nobody,
 }
 
 /// The sender's side of a stream.
@@ -94,6 +96,13 @@ impl Sending {
     /// A bridged packet is not sent although it came: what is sent next follows the last one without a gap in the numbers.
     pub fn withhold(&mut self) {
         self.withheld = true;
+    }
+
+    /// A source has ended, perhaps to come back: what is sent next, also by itself, begins by the time that has passed.
+    pub fn end(&mut self, source: Source) {
+        if self.source == Some(source) {
+            self.source = Some(Source::Nobody);
+        }
     }
 
     /// The header of a bridged packet as the peer shall see it; None when it comes too late to be told apart from what
@@ -283,6 +292,17 @@ mod tests {
             .relay(B, &packet(7001, 259), 0, ms(60), 8000)
             .expect("second of B");
         assert_eq!((stamp.sequence, stamp.timestamp, stamp.marker), (3, 160 + 360, false));
+    }
+
+    #[test]
+    fn a_source_that_has_ended_begins_again_when_it_is_time() {
+        let mut sending = Sending::new(9, 0, 0);
+        sending.own(PLAY, 0, 160, 160, ms(0), 8000);
+        sending.end(Source::Own(7));
+        assert_eq!(sending.own(PLAY, 0, 160, 160, ms(21), 8000).timestamp, 160);
+        sending.end(PLAY);
+        let again = sending.own(PLAY, 0, 160, 160, ms(521), 8000);
+        assert_eq!((again.sequence, again.timestamp, again.marker), (2, 160 + 4000, true));
     }
 
     #[test]

@@ -112,7 +112,11 @@ impl Worker {
             stream.digits_out = dtmf::Sender::default(); // what was agreed since allows no keys
         }
         let step_ms = stream.key_step_ms();
-        let Some(step) = stream.digits_out.step(step_ms) else {
+        let step = stream.digits_out.step(step_ms);
+        if matches!(step, None | Some(Step::Pass)) {
+            stream.sending.end(DIGITS);
+        }
+        let Some(step) = step else {
             stream.digits_busy = false;
             return;
         };
