@@ -91,6 +91,7 @@ class Connect(_Message, tag="connect", frozen=True, kw_only=True):
     by Failed(code="srtp"). The same keys once more change nothing; other keys are a change of keys in mid-stream.
     inband_digits: listen for keys as tones in the peer's audio (for a peer that sends no telephone-events).
     stats_interval_ms: 0 = off; else StreamStats so often by itself, at least 1000.
+    max_ptime_ms: 0 = any; else longer packets of the other side of a bridge are cut into such of `ptime_ms`.
     """
 
     stream: str
@@ -106,6 +107,7 @@ class Connect(_Message, tag="connect", frozen=True, kw_only=True):
     srtp: SrtpKeys | msgspec.UnsetType = msgspec.UNSET
     inband_digits: bool = False
     stats_interval_ms: int = 0
+    max_ptime_ms: int = 0
 
 
 class Bridge(_Message, tag="bridge", frozen=True, kw_only=True):

@@ -67,6 +67,7 @@ class Agreed:
     stays, and direction forbids sending. codecs: never empty, the voice codecs first and in the order of preference. A
     format that the peer numbers otherwise than we do comes twice: first as it is sent, then as it is received. direction:
     ours. remote_hold: the peer does not want to hear us. ptime_ms: what we should send. srtp: None means in the clear.
+    max_ptime_ms: the longest packets that the peer takes, 0 for any.
     """
 
     remote_address: str
@@ -78,6 +79,7 @@ class Agreed:
     rtcp_mux: bool
     ptime_ms: int
     srtp: SrtpKeys | None = None
+    max_ptime_ms: int = 0
 
     @property
     def voices(self) -> tuple[Codec, ...]:
@@ -110,6 +112,7 @@ class Agreed:
             rtcp_mux=self.rtcp_mux,
             latch=latch,
             ptime_ms=self.ptime_ms,
+            max_ptime_ms=self.max_ptime_ms,
             media_timeout_ms=media_timeout_ms,
             srtp=self.srtp or msgspec.UNSET,
             inband_digits=inband_digits and not self.has_events,
@@ -362,6 +365,7 @@ class OfferAnswer:
             rtcp_mux=rtcp_mux,
             ptime_ms=choice.matches[0].descriptor.packet_ms(self._ptime(media)),
             srtp=srtp,
+            max_ptime_ms=min(media.number("maxptime") or 0, 1000),
         )
         return self.agreed
 

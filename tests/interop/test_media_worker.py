@@ -669,3 +669,20 @@ async def test_reports_are_sent_and_understood__rfc3550_6_4(media: Controller, m
     assert goodbye in await report()
     for one in (audio, control):
         one.close()
+
+
+async def test_packets_longer_than_the_peer_takes_are_cut__rfc4566_6_maxptime(media: Controller) -> None:
+    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
+        for name, phone, most_ms in (("a", alice, 0), ("b", bob, 10)):
+            opened = await media.open(name, call="CA")
+            media.connect_to(name, phone, max_ptime_ms=most_ms, ptime_ms=most_ms or 20)
+            phone.send_to((opened.address, opened.port))
+        media.send(Bridge(bridge="ab", first="a", second="b"))
+        await asyncio.sleep(2.0)  # the jitter buffer settles
+        since = (alice.mark(), bob.mark())
+        alice.say(sound.chirp_up(1.0))
+        bob.say(sound.chirp_down(1.0))
+        await bob.hears(sound.chirp_up(1.0), since=since[1], likeness=0.7)
+        await alice.hears(sound.chirp_down(1.0), since=since[0], likeness=0.7)
+        assert {len(packet.payload) for packet in bob.packets[since[1] :]} == {80}
+        assert {len(packet.payload) for packet in alice.packets[since[0] :]} == {160}

@@ -137,6 +137,8 @@ pub struct Connect {
     pub inband_digits: bool,
     #[serde(default)]
     pub stats_interval_ms: u64,
+    #[serde(default)]
+    pub max_ptime_ms: u32,
 }
 
 /// The keys of an encrypted stream: base64, and the identifier in hexadecimal digits. They are never printed.

@@ -23,6 +23,8 @@ pub struct Session {
     pub rtcp_mux: bool,
     pub latch: bool,
     pub ptime_ms: u32,
+    /// Longer packets are not to be sent to the peer.
+    pub max_ptime_ms: Option<u32>,
     pub media_timeout: Option<Nanos>,
     /// Keys in the audio are listened for.
     pub inband_digits: bool,
@@ -84,6 +86,7 @@ impl Session {
             latch: connect.latch,
             // Steps of the timer wheel, 5 ms each, and a packet that fits into any network.
             ptime_ms: (connect.ptime_ms / 5 * 5).clamp(10, 100),
+            max_ptime_ms: (connect.max_ptime_ms > 0).then_some(connect.max_ptime_ms.max(10)),
             inband_digits: connect.inband_digits,
             media_timeout: (connect.media_timeout_ms > 0).then(|| connect.media_timeout_ms.saturating_mul(MILLISECOND)),
             srtp,
@@ -144,6 +147,19 @@ pub struct Lane {
     pub passage: Passage,
     /// The payload type on the other side.
     pub payload_type: u8,
+    /// The longest packets that the other side takes, in units of the RTP clock.
+    pub most_units: u32,
+}
+
+impl Lane {
+    /// Whether a payload that would pass is longer than the other side takes.
+    pub fn is_too_long(&self, payload: &[u8]) -> bool {
+        self.most_units != u32::MAX
+            && self
+                .coding
+                .and_then(|coding| coding.units(payload))
+                .is_some_and(|units| units > self.most_units)
+    }
 }
 
 /// Where the audio of a stream goes.
@@ -152,6 +168,8 @@ pub enum Toward<'a> {
     Nobody,
     /// The other side of a bridge.
     Mate(&'a Session),
+    /// The same, when its packets are longer than the other side takes: they are cut, which is to make them anew.
+    Cut(&'a Session),
     /// The members of a mix.
     Mix,
 }
@@ -183,7 +201,9 @@ impl Plan {
         let own_is_heard = from
             .own()
             .is_some_and(|own| passage(own, toward, false).0 == Passage::Hear);
-        if let Toward::Mate(to) = toward {
+        let mut most_ms = None;
+        if let Toward::Mate(to) | Toward::Cut(to) = toward {
+            most_ms = to.max_ptime_ms;
             let audio = if own_is_heard { Audio::Made } else { Audio::Passes };
             plan.keys = key_ways(from, to, audio);
         }
@@ -199,6 +219,12 @@ impl Plan {
                 clock_rate_hz: format.clock_rate_hz,
                 passage,
                 payload_type,
+                most_units: match (most_ms, passage) {
+                    (Some(most_ms), Passage::Pass | Passage::Translate(_)) => {
+                        (u64::from(format.clock_rate_hz) * u64::from(most_ms) / 1000) as u32
+                    }
+                    _ => u32::MAX,
+                },
             });
             // The first of several that claim one number keeps it.
             let place = &mut plan.index[usize::from(format.payload_type & 0x7F)];
@@ -238,7 +264,8 @@ fn passage(format: &Format, toward: Toward, own_is_heard: bool) -> (Passage, u8)
     let to = match toward {
         Toward::Nobody => return (Passage::Drop, 0),
         Toward::Mix => return hear(format.coding.is_some() || noise),
-        Toward::Mate(to) => to,
+        Toward::Cut(to) if format.coding.is_some() && to.spoken().is_some() => return hear(true),
+        Toward::Mate(to) | Toward::Cut(to) => to,
     };
     if noise && own_is_heard {
         return (Passage::Hear, 0);
@@ -283,6 +310,7 @@ mod tests {
             srtp: None,
             inband_digits: false,
             stats_interval_ms: 0,
+            max_ptime_ms: 0,
         }
     }
 
@@ -375,6 +403,20 @@ mod tests {
         let mixed = Plan::new(&from, Toward::Mix);
         let ways = [9, 13, 18].map(|number| mixed.lane(number).map(|lane| lane.passage));
         assert_eq!(ways, [Some(Passage::Hear), Some(Passage::Hear), Some(Passage::Drop)]);
+    }
+
+    #[test]
+    fn packets_longer_than_the_peer_takes_are_known__rfc4566_6_maxptime() {
+        let from = session(vec![codec(0, "PCMU", 8000)]);
+        let mut to = from.clone();
+        to.max_ptime_ms = Some(20);
+        let lane = *Plan::new(&from, Toward::Mate(&to)).lane(0).expect("agreed");
+        assert_eq!(lane.passage, Passage::Pass);
+        assert!(!lane.is_too_long(&[0; 160]) && lane.is_too_long(&[0; 161]));
+        let cut = *Plan::new(&from, Toward::Cut(&to)).lane(0).expect("agreed");
+        assert!(cut.passage == Passage::Hear && !cut.is_too_long(&[0; 480]));
+        let any = *Plan::new(&to, Toward::Mate(&from)).lane(0).expect("agreed");
+        assert!(!any.is_too_long(&[0; 1400]));
     }
 
     #[test]

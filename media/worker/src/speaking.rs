@@ -222,6 +222,7 @@ mod tests {
             srtp: None,
             inband_digits: false,
             stats_interval_ms: 0,
+            max_ptime_ms: 0,
         };
         Session::new(&connect, [127, 0, 0, 1].into()).expect("a session")
     }

@@ -87,6 +87,8 @@ pub struct Stream {
     pub speaking: Option<Box<Speaking>>,
     /// The newest audio of the peer went into `hearing`, and was not passed on as it is.
     pub listens: bool,
+    /// The peer's packets are longer than the other side takes.
+    pub cut: bool,
     /// The peer is sent audio that we make of what others say, and how long those have been silent.
     pub spoken_to: bool,
     pub quiet_ms: u32,
@@ -151,6 +153,7 @@ impl Stream {
             hearing: None,
             speaking: None,
             listens: false,
+            cut: false,
             spoken_to: false,
             quiet_ms: 0,
             sending: Sending::new(word(0), word(8) as u16, word(4)),

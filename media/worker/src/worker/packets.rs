@@ -84,7 +84,19 @@ impl Worker {
         }
         match known {
             None => stream.counts.malformed += 1,
-            Some((packet, lane)) => {
+            Some((packet, mut lane)) => {
+                if lane.is_too_long(&datagram[packet.payload.clone()]) {
+                    match self.cut(key, packet.payload_type) {
+                        Some(anew) => lane = anew,
+                        None => return,
+                    }
+                }
+                // Looked up anew, for the streams were looked at as a whole meanwhile.
+                let turn = turn!(self);
+                let datagram = &self.datagram[..length];
+                let Some(stream) = self.streams.get_mut(key) else {
+                    return;
+                };
                 let heard = stream.hear(&packet, &lane, datagram, turn);
                 let pressed = stream.keys.has_moves();
                 if heard {

@@ -8,6 +8,7 @@ use super::{turn, Bridge, Worker};
 use crate::log;
 use crate::protocol::Event;
 use crate::session::Session;
+use crate::slab::Key;
 use crate::stream::Stream;
 use crate::tasks::{Name, Parcel, Task};
 
@@ -124,9 +125,20 @@ impl Worker {
         if moved {
             self.watch_peer(key);
         }
+        self.forget_cuts(key);
         self.plan_ways(key);
         if self.streams.get(key).is_some_and(|stream| stream.keys.has_moves()) {
             self.carry_keys(key); // a press that was cut off by the change
+        }
+    }
+
+    /// What was agreed changed: how long packets are shows anew.
+    fn forget_cuts(&mut self, key: Key) {
+        let mate = self.streams.get(key).and_then(|stream| stream.mate);
+        for key in [Some(key), mate].into_iter().flatten() {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.cut = false;
+            }
         }
     }
 
@@ -155,6 +167,7 @@ impl Worker {
             if let Some(stream) = self.streams.get_mut(one) {
                 stream.bridge = Some(key);
                 stream.mate = Some(other);
+                stream.cut = false;
             }
         }
         self.plan_ways(first);

@@ -14,7 +14,7 @@ use crate::jitter::Limits;
 use crate::net::Outgoing;
 use crate::rtp::{self, Stamp, HEADER};
 use crate::sending::Source;
-use crate::session::{Plan, Session, Toward};
+use crate::session::{Lane, Plan, Session, Toward};
 use crate::slab::Key;
 use crate::speaking::{packet_ms, Said, Speaking, PROMPT_HZ};
 use crate::stream::{Stream, Turn};
@@ -132,6 +132,13 @@ impl Worker {
         }
     }
 
+    /// The packets of a stream are longer than the other side takes: from now on they are cut. Gives the lane anew.
+    pub(super) fn cut(&mut self, key: Key, payload_type: u8) -> Option<Lane> {
+        self.streams.get_mut(key)?.cut = true;
+        self.plan_ways(key);
+        self.streams.get(key)?.plan.lane(payload_type).copied()
+    }
+
     /// Work out anew how the audio of a stream, and of its mate or its mix, passes.
     pub(super) fn plan_ways(&mut self, key: Key) {
         let seed = self.random.next();
@@ -179,7 +186,12 @@ fn join(from: &mut Stream, to: &mut Stream, seed: u64) {
             .map_or_else(Plan::default, |session| Plan::new(session, Toward::Nobody));
         return;
     };
-    from.plan = Plan::new(session, Toward::Mate(toward));
+    let way = if from.cut {
+        Toward::Cut(toward)
+    } else {
+        Toward::Mate(toward)
+    };
+    from.plan = Plan::new(session, way);
     if from.muted || to.deaf {
         from.plan.hush(session, toward);
     }
