@@ -18,7 +18,7 @@ from tests.support import sound
 from tests.support.sipp import free_port
 
 MODULE_PATHS = ("/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules")
-MODULES = ("g711.so", "aufile.so", "aubridge.so", "sndfile.so")
+MODULES = ("g711.so", "g722.so", "opus.so", "l16.so", "aufile.so", "aubridge.so", "sndfile.so")
 
 Event = dict[str, str]
 
@@ -30,6 +30,8 @@ class BaresipFailed(AssertionError):
 @dataclass(slots=True)
 class Baresip:
     """One baresip at `host` over UDP and TCP. `says` is its voice; it hangs up when it has said it.
+
+    codecs: by baresip's names, such as `PCMU`, `G722/16000/1`, `opus/48000/2`.
 
     answers: `auto`, at once; `manual`, when told to `accept`; or `early`, like that but with a 183 and its SDP before.
     Also a context manager, which starts it without a call to make and ends it in any case.
@@ -142,14 +144,24 @@ class Baresip:
             self._writer.close()
 
     def heard(self) -> sound.Samples:
-        """All that it decoded in its (one) call; its file ends where it is put on hold, and is not gone on with."""
+        """All that it decoded in its (one) call, at 8000 Hz whatever the codec.
+
+        Its file ends where it is put on hold, and is not gone on with.
+        """
         files = sorted(self.directory.glob("dump/*-dec.wav"))
         if not files:
             raise BaresipFailed(f"baresip decoded nothing:\n{self.output}")
         samples, rate_hz = sound.read_wav(files[0])
-        if rate_hz != sound.RATE_HZ:
-            raise BaresipFailed(f"baresip decoded at {rate_hz} Hz")
-        return samples[:, 0]
+        return samples[:, 0] if rate_hz == sound.RATE_HZ else sound.resample(samples[:, 0], rate_hz, sound.RATE_HZ)
+
+    def codec(self) -> str:
+        """The name of the codec that the last session description gave or took, as its rtpmap says."""
+        body = self.output[self.output.rindex("m=audio") :]
+        number = body.split()[3]
+        found = re.search(rf"a=rtpmap:{number} ([^/\s]+)/", body)
+        if not found:
+            raise BaresipFailed(f"no rtpmap for {number}:\n{self.output}")
+        return found[1]
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         if process.stdout is not None:
@@ -175,7 +187,9 @@ class Baresip:
         if modules is None:
             raise BaresipFailed(f"baresip's modules are in none of {', '.join(MODULE_PATHS)}")
         voice = self.directory / "voice.wav"
-        voice.write_bytes(sound.wav(self.says))
+        # At the codec's own rate: its resampler makes images.
+        rate_hz = int((*self.codecs.split(",")[0].split("/"), str(sound.RATE_HZ))[1])
+        voice.write_bytes(sound.wav(sound.resample(self.says, sound.RATE_HZ, rate_hz), rate_hz))
         host = f"[{self.host}]" if ":" in self.host else self.host
         lines = [
             f"sip_listen {host}:{self.port}",
@@ -185,8 +199,8 @@ class Baresip:
             "audio_player aubridge,loudspeaker",
             f"audio_source aufile,{voice}",
             "audio_alert aubridge,alert",
-            "ausrc_srate 8000",
-            "auplay_srate 8000",
+            f"ausrc_srate {rate_hz}",
+            f"auplay_srate {rate_hz}",
             "ausrc_channels 1",
             "auplay_channels 1",
             f"snd_path {self.directory / 'dump'}",

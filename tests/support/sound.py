@@ -105,6 +105,14 @@ def read_wav(source: Path | bytes) -> tuple[NDArray[np.int16], int]:
         return frames.reshape(-1, file.getnchannels()).astype(np.int16), file.getframerate()
 
 
+def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
+    """A whole recording at another rate: the spectrum that both rates have, and nothing above."""
+    length = len(samples) * to_hz // from_hz
+    spectrum = np.fft.rfft(samples.astype(np.float64))[: length // 2 + 1]
+    made = np.fft.irfft(spectrum, length) * (length / max(len(samples), 1))
+    return np.asarray(np.clip(made, -32768, 32767)).astype(np.int16)
+
+
 # --- what was heard -------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +156,24 @@ def find_in_pieces(sound: Samples, heard: Samples, piece_s: float = 0.1, slip_s:
     begin = round(float(np.median([place.at_s * RATE_HZ - start for place, start in zip(places, starts, strict=True)])))
     near = [heard[max(begin + start - slip, 0) : begin + start + n + slip] for start in starts]
     return Match(begin / RATE_HZ, min(find(sound[start : start + n], part).likeness for start, part in zip(starts, near, strict=True)))
+
+
+def share_found(sound: Samples, heard: Samples, *, piece_s: float = 0.1, slip_s: float = 0.1, likeness: float = 0.7) -> float:
+    """How much of a sound is there, 0.0 to 1.0, when a jitter buffer may have moved it and a codec bent it on its way.
+
+    It is looked for in pieces, each near the place that the piece before it had.
+    """
+    n, slip = int(piece_s * RATE_HZ), int(slip_s * RATE_HZ)
+    begin = round(find(sound, heard).at_s * RATE_HZ)
+    starts = range(0, len(sound) - n + 1, n)
+    found = 0
+    for start in starts:
+        left = max(begin + start - slip, 0)
+        match = find(sound[start : start + n], heard[left : left + n + 2 * slip])
+        if match.likeness >= likeness:
+            found += 1
+            begin = left + round(match.at_s * RATE_HZ) - start
+    return found / len(starts)
 
 
 def tone_seconds(heard: Samples, hz: float, *, share: float = 0.6, window_s: float = 0.05, least: float = 100.0) -> float:

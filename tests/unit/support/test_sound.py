@@ -35,6 +35,25 @@ def test_a_chirp_is_not_found_where_it_is_not(other: sound.Samples) -> None:
     assert sound.find(sound.chirp_up(), np.concatenate((sound.silence(0.3), other, sound.silence(0.3)))).likeness < 0.3
 
 
+@pytest.mark.parametrize("rate_hz", [16_000, 48_000])
+def test_a_recording_of_another_rate_is_the_same_sound(rate_hz: int) -> None:
+    there = sound.resample(sound.chirp_up(), sound.RATE_HZ, rate_hz)
+    assert len(there) == rate_hz
+    assert sound.find(sound.chirp_up(), sound.resample(there, rate_hz, sound.RATE_HZ)).likeness > 0.999
+
+
+def test_a_chirp_with_a_cut_is_there_nearly_whole() -> None:
+    words = sound.chirp_up()
+    heard = np.concatenate((sound.silence(0.3), words[:3950], words[3650:6000], words[6200:], sound.silence(0.3)))
+    assert sound.find(words, heard).likeness < 0.9
+    assert sound.share_found(words, heard) >= 0.9
+
+
+@pytest.mark.parametrize("other", [sound.chirp_down(), sound.tone(1000, 1.0), sound.silence(1.5)])
+def test_of_a_chirp_nothing_is_there_where_it_is_not(other: sound.Samples) -> None:
+    assert sound.share_found(sound.chirp_up(), np.concatenate((sound.silence(0.3), other, sound.silence(0.3)))) <= 0.2
+
+
 def test_a_chirp_is_found_whose_beginning_was_missed() -> None:
     match = sound.find(sound.chirp_up(), np.concatenate((sound.chirp_up()[160:], sound.silence(0.5))))
     assert match.likeness > 0.98
