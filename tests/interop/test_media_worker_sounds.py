@@ -1,13 +1,10 @@
-"""The media worker's own sounds and what it keeps: plays, tones, digits, recordings. Real socket, real RTP, real files."""
+"""The media worker's own sounds: plays, tones, digits. Real socket, real RTP, real files."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-import resource
-import signal
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,27 +12,20 @@ import numpy as np
 import pytest
 
 from media.engine import (
-    Bridge,
     Close,
     Closed,
     Codec,
     Connect,
     Digit,
     Failed,
-    List,
-    Listing,
     Play,
     PlayEnded,
-    Record,
-    RecordingEnded,
-    RecordingStarted,
     SendDigits,
     StopPlay,
-    StopRecord,
-    Unbridge,
 )
 from tests.support import sound
-from tests.support.rtp import RtpEndpoint, build_packet
+from tests.support.phones import Phones, bridged_phones, prompt
+from tests.support.rtp import RtpEndpoint
 from tests.support.sound import Samples
 from tests.support.worker import EVENTS, PCMA, PCMU, Controller, Worker, running
 
@@ -55,23 +45,10 @@ async def media(worker: Worker) -> AsyncIterator[Controller]:
     await controller.close()
 
 
-class Phones:
-    """Alice on stream "a" and Bob on stream "b", bridged as "ab" from `bridged_at` (monotonic) on."""
-
-    def __init__(self, alice: RtpEndpoint, bob: RtpEndpoint, to_alice: tuple[str, int], to_bob: tuple[str, int]) -> None:
-        self.alice, self.bob, self.to_alice, self.to_bob = alice, bob, to_alice, to_bob
-
-
 @pytest.fixture
 async def phones(media: Controller) -> AsyncIterator[Phones]:
-    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
-        opened = [await media.open(name, call="CA") for name in ("a", "b")]
-        for name, phone, at in zip(("a", "b"), (alice, bob), opened, strict=True):
-            media.connect_to(name, phone)
-            phone.send_to((at.address, at.port))
-        media.send(Bridge(bridge="ab", first="a", second="b"))
-        await media.synchronize()
-        yield Phones(alice, bob, *((at.address, at.port) for at in opened))
+    async with bridged_phones(media) as phones:
+        yield phones
 
 
 @contextlib.asynccontextmanager
@@ -81,12 +58,6 @@ async def listener(media: Controller, payload_type: int = 0) -> AsyncIterator[Rt
         await media.open("a")
         media.connect_to("a", phone, [PCMA if payload_type == 8 else PCMU, EVENTS])
         yield phone
-
-
-def prompt(folder: Path, name: str, samples: Samples) -> str:
-    path = folder / name
-    path.write_bytes(sound.wav(samples))
-    return str(path)
 
 
 def assert_same(heard: Samples, sent: Samples) -> None:
@@ -346,244 +317,3 @@ async def test_digits_need_an_agreement_and_must_be_keys(media: Controller) -> N
         media.send(SendDigits(stream="a", digits="1x"))
         failed = await media.expect(Failed, op="send_digits", subject="a", code="codec")
         assert "'x'" in failed.reason
-
-
-# --- recordings ---------------------------------------------------------------------------------------------------
-
-
-def recorded(path: Path) -> tuple[Samples, Samples]:
-    """Left and right; the same for mono."""
-    frames, rate_hz = sound.read_wav(path)
-    assert rate_hz == 8000
-    return frames[:, 0], frames[:, -1]
-
-
-def size_of(path: str) -> int:
-    return Path(path).stat().st_size
-
-
-async def begun(media: Controller, record: Record) -> float:
-    """Record; when it began. A packet's audio lies before its arrival, so what is to be whole is said a packet later."""
-    media.send(record)
-    at = time.monotonic()
-    await media.expect(RecordingStarted, recording=record.recording)
-    await asyncio.sleep(0.05)
-    return at
-
-
-async def finish(media: Controller, recording: str, reason: str) -> RecordingEnded:
-    done = await media.expect(RecordingEnded, recording=recording, reason=reason)
-    assert len([event for event in media.seen(RecordingEnded) if event.recording == recording]) == 1
-    assert size_of(done.path) == done.size_bytes
-    return done
-
-
-async def test_both_directions_are_mixed_and_the_duration_is_the_bridges(media: Controller, phones: Phones, tmp_path: Path) -> None:
-    path = tmp_path / "r.wav"
-    at = await begun(media, Record(recording="r", path=str(path), bridge="ab"))
-    phones.alice.say(sound.chirp_up(0.5))
-    phones.bob.say(sound.chirp_down(0.5))
-    await asyncio.sleep(1.5)
-    media.send(Unbridge(bridge="ab"))
-    lasted_ms = 1000 * (time.monotonic() - at)
-    done = await finish(media, "r", "ended")
-    assert abs(done.duration_ms - lasted_ms) <= 20
-    left, _ = recorded(path)
-    assert abs(1000 * len(left) / 8000 - done.duration_ms) <= 1
-    assert done.size_bytes == 44 + 2 * len(left)
-    assert sound.find(sound.chirp_up(0.5), left).likeness > 0.65
-    assert sound.find(sound.chirp_down(0.5), left).likeness > 0.65
-
-
-async def send_together(phones: Phones, samples: Samples) -> None:
-    """Both phones send the same audio at the same instants."""
-    phones.alice.mute()
-    phones.bob.mute()
-    begin = asyncio.get_running_loop().time()
-    for index, frame in enumerate(samples.reshape(-1, 160)):
-        payload = sound.encode(frame)
-        phones.alice.send_raw(build_packet(0, index, 160 * index, 1, payload), phones.to_alice)
-        phones.bob.send_raw(build_packet(0, index + 5, 160 * index + 99, 2, payload), phones.to_bob)
-        await asyncio.sleep(max(0.0, begin + 0.02 * (index + 1) - asyncio.get_running_loop().time()))
-
-
-async def test_stereo_keeps_the_sides_apart_and_aligned(media: Controller, phones: Phones, tmp_path: Path) -> None:
-    path = tmp_path / "r.wav"
-    await begun(media, Record(recording="r", path=str(path), bridge="ab", channels=2))
-    await send_together(phones, sound.chirp_up(1.0))
-    phones.alice.mute(False)
-    phones.alice.say(sound.chirp_down(0.5))
-    await phones.alice.said()
-    await asyncio.sleep(0.2)
-    media.send(StopRecord(recording="r"))
-    await finish(media, "r", "stopped")
-    left, right = recorded(path)
-    at_left, at_right = sound.find(sound.chirp_up(1.0), left), sound.find(sound.chirp_up(1.0), right)
-    assert at_left.likeness > 0.99 and at_right.likeness > 0.99
-    assert abs(at_left.at_s - at_right.at_s) <= 0.001
-    assert sound.find(sound.chirp_down(0.5), left).likeness > 0.99
-    assert sound.find(sound.chirp_down(0.5), right).likeness < 0.3
-
-
-async def test_nothing_said_is_recorded_as_silence_of_the_same_length(media: Controller, phones: Phones, tmp_path: Path) -> None:
-    phones.alice.mute()
-    phones.bob.mute()
-    at = await begun(media, Record(recording="r", path=str(tmp_path / "r.wav"), bridge="ab"))
-    await asyncio.sleep(1.0)
-    media.send(StopRecord(recording="r"))
-    lasted_ms = 1000 * (time.monotonic() - at)
-    done = await finish(media, "r", "stopped")
-    assert abs(done.duration_ms - lasted_ms) <= 20
-
-
-async def test_loud_talk_on_both_sides_is_bent_and_never_wraps(media: Controller, phones: Phones, tmp_path: Path) -> None:
-    path = tmp_path / "r.wav"
-    await begun(media, Record(recording="r", path=str(path), bridge="ab"))
-    await send_together(phones, sound.tone(200, 0.5, level=30000))
-    media.send(StopRecord(recording="r"))
-    await finish(media, "r", "stopped")
-    mixed, _ = recorded(path)
-    assert mixed.max() > 32000 and mixed.min() < -32000
-    # Not cut off flat: nearly a third of the samples would be the largest.
-    assert (mixed == mixed.max()).mean() < 0.15
-    # A wrapped sum would jump across the whole range from one sample to the next.
-    assert np.abs(np.diff(mixed.astype(np.int32))).max() < 16000
-
-
-async def test_a_stream_is_recorded_with_what_it_is_sent(media: Controller, phones: Phones, tmp_path: Path) -> None:
-    path = tmp_path / "r.wav"
-    await begun(media, Record(recording="r", path=str(path), stream="a", channels=2))
-    phones.alice.say(sound.chirp_up(0.4))
-    phones.bob.say(sound.chirp_down(0.4))
-    await asyncio.sleep(0.7)
-    media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "p.wav", sound.tone(1200, 0.5))]))
-    await ended(media, "p", "finished")
-    media.send(Close(stream="a"))
-    await finish(media, "r", "ended")
-    left, right = recorded(path)
-    assert sound.find(sound.chirp_up(0.4), left).likeness > 0.99
-    assert sound.find(sound.chirp_down(0.4), right).likeness > 0.99
-    assert sound.tone_seconds(right, 1200) >= 0.4 and sound.tone_seconds(left, 1200) == 0
-
-
-async def test_a_recording_ends_at_its_longest(media: Controller, phones: Phones, tmp_path: Path) -> None:
-    media.send(Record(recording="r", path=str(tmp_path / "r.wav"), bridge="ab", max_ms=700))
-    done = await finish(media, "r", "max")
-    assert done.duration_ms == 700
-
-
-async def test_the_same_recording_again_does_no_harm(media: Controller, phones: Phones, tmp_path: Path) -> None:
-    for _ in range(3):
-        media.send(Record(recording="r", path=str(tmp_path / "r.wav"), bridge="ab"))
-    media.send(StopRecord(recording="unknown"))
-    await asyncio.sleep(0.3)
-    for _ in range(3):
-        media.send(StopRecord(recording="r"))
-    await finish(media, "r", "stopped")
-    await media.synchronize()
-    assert len(media.seen(RecordingStarted)) == len(media.seen(RecordingEnded)) == 1
-
-
-async def test_a_file_that_is_there_is_not_overwritten(media: Controller, phones: Phones, tmp_path: Path) -> None:
-    path = tmp_path / "r.wav"
-    path.write_bytes(b"precious")
-    media.send(Record(recording="r", path=str(path), bridge="ab"))
-    await media.expect(RecordingEnded, recording="r", reason="disk")
-    assert path.read_bytes() == b"precious"
-
-
-async def test_what_cannot_be_recorded_is_refused(media: Controller, phones: Phones) -> None:
-    media.send(Record(recording="r", path="/x", bridge="none"))
-    await media.expect(Failed, op="record", subject="r", code="unknown_bridge")
-    media.send(Record(recording="r", path="/x", stream="none"))
-    await media.expect(Failed, op="record", subject="r", code="unknown_stream")
-    media.send(Record(recording="r", path="/x", stream="a", bridge="ab"))
-    await media.expect(Failed, op="record", subject="r", code="file")
-    assert media.seen(RecordingEnded) == []
-
-
-async def test_an_unwritable_place_ends_the_recording_and_not_the_call(media: Controller, phones: Phones) -> None:
-    media.send(Record(recording="r", path="/no/such/folder/r.wav", bridge="ab"))
-    done = await media.expect(RecordingEnded, recording="r", reason="disk")
-    assert (done.duration_ms, done.size_bytes) == (0, 0) and "No such file" in done.detail
-    phones.alice.say(sound.chirp_up(0.4))
-    await phones.bob.hears(sound.chirp_up(0.4), likeness=0.99)
-
-
-async def test_a_full_disk_ends_the_recording_and_not_the_call(worker: Worker, media: Controller, phones: Phones, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: it needs no root, and the write fails in the same place."""
-    resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
-    path = tmp_path / "r.wav"
-    media.send(Record(recording="r", path=str(path), bridge="ab"))
-    done = await media.expect(RecordingEnded, recording="r", reason="disk")
-    assert "too large" in done.detail.lower() and done.size_bytes <= 20_000
-    left, _ = recorded(path)
-    assert abs(1000 * len(left) / 8000 - done.duration_ms) <= 1 and len(left) > 4000
-    phones.alice.say(sound.chirp_up(0.4))
-    await phones.bob.hears(sound.chirp_up(0.4), likeness=0.99)
-    media.send(List())
-    assert (await media.expect(Listing)).recordings == []
-
-
-async def test_a_killed_worker_leaves_a_valid_file_with_at_most_a_second_lost(
-    worker: Worker, media: Controller, phones: Phones, tmp_path: Path
-) -> None:
-    path = tmp_path / "r.wav"
-    at = await begun(media, Record(recording="r", path=str(path), bridge="ab"))
-    phones.alice.say(sound.chirp_up(0.5))
-    await asyncio.sleep(2.3)
-    worker.process.kill()
-    lasted = time.monotonic() - at
-    await worker.ended()
-    left, _ = recorded(path)
-    assert lasted - 1.0 <= len(left) / 8000 <= lasted + 0.05
-    assert sound.find(sound.chirp_up(0.5), left).likeness > 0.99
-
-
-async def test_a_polite_end_finishes_recordings(worker: Worker, media: Controller, phones: Phones, tmp_path: Path) -> None:
-    media.send(Record(recording="r", path=str(tmp_path / "r.wav"), bridge="ab"))
-    await asyncio.sleep(0.5)
-    worker.process.send_signal(signal.SIGTERM)
-    assert await worker.ended() == 0
-    done = await finish(media, "r", "ended")
-    assert 450 <= done.duration_ms <= 700
-
-
-async def test_calls_and_recordings_outlive_their_controller(worker: Worker, media: Controller, phones: Phones, tmp_path: Path) -> None:
-    media.send(Record(recording="long", path=str(tmp_path / "long.wav"), bridge="ab"))
-    media.send(Record(recording="short", path=str(tmp_path / "short.wav"), stream="a", max_ms=400))
-    await media.synchronize()
-    await media.close()
-    await asyncio.sleep(0.05)
-    phones.alice.say(sound.chirp_up(0.5))
-    await phones.bob.hears(sound.chirp_up(0.5), likeness=0.99)
-    await asyncio.sleep(0.3)
-    heir = await worker.controller()
-    assert (await finish(heir, "short", "max")).duration_ms == 400
-    heir.send(List())
-    listing = await heir.expect(Listing)
-    assert (listing.recordings, listing.bridges) == (["long"], ["ab"])
-    heir.send(StopRecord(recording="long"))
-    done = await finish(heir, "long", "stopped")
-    assert sound.find(sound.chirp_up(0.5), recorded(Path(done.path))[0]).likeness > 0.99
-
-
-async def test_a_recorded_and_playing_stream_keeps_both_when_it_changes_threads(media: Controller, tmp_path: Path) -> None:
-    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
-        for name, phone in (("a", alice), ("b", bob)):
-            at = await media.open(name, call=name)
-            media.connect_to(name, phone)
-            phone.send_to((at.address, at.port))
-        await begun(media, Record(recording="r", path=str(tmp_path / "r.wav"), stream="b", channels=2))
-        media.send(Play(stream="b", play="p", files=[prompt(tmp_path, "p.wav", sound.chirp_up(1.0))]))
-        await asyncio.sleep(0.4)
-        media.send(Bridge(bridge="ab", first="a", second="b"))
-        await ended(media, "p", "finished")
-        assert sound.find(sound.chirp_up(1.0), bob.heard()).likeness > 0.99
-        bob.say(sound.chirp_down(0.4))
-        await alice.hears(sound.chirp_down(0.4), likeness=0.99)
-        media.send(StopRecord(recording="r"))
-        done = await finish(media, "r", "stopped")
-        left, right = recorded(Path(done.path))
-        assert sound.find(sound.chirp_up(1.0), right).likeness > 0.98
-        assert sound.find(sound.chirp_down(0.4), left).likeness > 0.99

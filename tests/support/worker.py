@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,15 +140,14 @@ class Controller:
 class Worker:
     """A running worker process."""
 
-    def __init__(self, folder: Path, *arguments: str, prepare: Callable[[], None] | None = None) -> None:
-        """`prepare`: what the child does before it becomes the worker."""
+    def __init__(self, folder: Path, *arguments: str, prepare: Callable[[], None] | None = None, within: Sequence[str | Path] = ()) -> None:
+        """`prepare`: what the child does before it becomes the worker. `within`: a command that runs the one behind it."""
         self.socket = folder / "media.sock"
         ports = ["--port-min", str(PORTS[0]), "--port-max", str(PORTS[1])]
         self.errors = folder / "worker.log"
         with self.errors.open("ab") as log:
-            self.process = subprocess.Popen(
-                [build(), "--socket", self.socket, "--io", IO, *ports, *arguments], stderr=log, preexec_fn=prepare
-            )
+            command = [*within, build(), "--socket", self.socket, "--io", IO, *ports, *arguments]
+            self.process = subprocess.Popen(command, stderr=log, preexec_fn=prepare)
 
     async def controller(self) -> Controller:
         """A connection that has said hello."""
@@ -179,8 +178,10 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, *arguments: str, prepare: Callable[[], None] | None = None) -> AsyncIterator[Worker]:
-    worker = Worker(folder, *arguments, prepare=prepare)
+async def running(
+    folder: Path, *arguments: str, prepare: Callable[[], None] | None = None, within: Sequence[str | Path] = ()
+) -> AsyncIterator[Worker]:
+    worker = Worker(folder, *arguments, prepare=prepare, within=within)
     try:
         yield worker
     finally:

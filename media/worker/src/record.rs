@@ -167,6 +167,8 @@ impl TimeLine {
     }
 
     fn take_until(&mut self, end: i64, most: i64, out: &mut Vec<u8>) {
+        let samples = (end - self.written).clamp(0, RING as i64) as usize;
+        out.reserve_exact(samples * if self.stereo { 4 } else { 2 });
         while self.written < end && self.filed < most {
             while let Some(&(_, mode)) = self.marks.front().filter(|mark| mark.0 <= self.written) {
                 self.mode = mode;
@@ -211,14 +213,19 @@ impl TimeLine {
 
 /// Append samples of both directions.
 fn write(left: &[i16], right: &[i16], stereo: bool, out: &mut Vec<u8>) {
+    let begin = out.len();
     let pairs = left.iter().zip(right);
     if stereo {
-        out.extend(pairs.flat_map(|(one, other)| {
-            let ([a, b], [c, d]) = (one.to_le_bytes(), other.to_le_bytes());
-            [a, b, c, d]
-        }));
+        out.resize(begin + 4 * left.len(), 0);
+        for (place, (one, other)) in out[begin..].chunks_exact_mut(4).zip(pairs) {
+            place[..2].copy_from_slice(&one.to_le_bytes());
+            place[2..].copy_from_slice(&other.to_le_bytes());
+        }
     } else {
-        out.extend(pairs.flat_map(|(&one, &other)| mixed(one, other).to_le_bytes()));
+        out.resize(begin + 2 * left.len(), 0);
+        for (place, (&one, &other)) in out[begin..].chunks_exact_mut(2).zip(pairs) {
+            place.copy_from_slice(&mixed(one, other).to_le_bytes());
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Audio takes no memory packet by packet: not to be heard, made up, mixed, resampled or sent.
+//! Audio takes no memory packet by packet: not to be heard, made up, mixed, resampled, sent or recorded.
 
 use allocation_counter::measure;
 use dialplane_media::clock::MILLISECOND;
@@ -9,6 +9,7 @@ use dialplane_media::dtmf_inband::Detector;
 use dialplane_media::hearing::{Hearing, Lane};
 use dialplane_media::jitter::Limits;
 use dialplane_media::mix::Mixer;
+use dialplane_media::record::{Heard, TimeLine};
 use dialplane_media::rtp::Packet;
 
 const PCMU: Coding = Coding::G711(Law::Mu);
@@ -70,6 +71,49 @@ fn a_call_is_transcoded_and_mixed_without_an_allocation() {
         };
         (1..200).for_each(|number| _ = tick(number)); // buffers find their size
         let taken = measure(|| (200..600).for_each(|number| _ = tick(number)));
+        assert_eq!(taken.count_total, 0, "{coding:?}");
+    }
+}
+
+#[test]
+fn a_call_is_recorded_without_an_allocation() {
+    let opus = Coding::Opus(opus::Wishes::default());
+    let l16 = Coding::L16 {
+        rate_hz: 44_100,
+        channels: 1,
+    };
+    for coding in [PCMU, Coding::G722, opus, l16] {
+        let mut said = Encoder::new(coding, 16_000).expect("an encoder");
+        let count = (said.rate_hz() * coding.packet_ms(20) / 1000) as usize;
+        let frame: Vec<i16> = (0..count).map(|at| (at as i16 % 80 - 40) * 200).collect();
+        let (units, length_ms) = (said.units(count), u64::from(coding.packet_ms(20)));
+        let mut octets = [0; 2000];
+        let length = said.encode(&frame, &mut octets);
+        let mut line = TimeLine::new(false, 60_000);
+        line.begin(0);
+        let mut out = Vec::with_capacity(1 << 17);
+        let mut packet = |number: u32| {
+            // One packet of eleven is lost, and every seventh comes late.
+            let late = u64::from(number % 7 == 3) * 70;
+            let now = (u64::from(number) * length_ms + late) * MILLISECOND;
+            for track in 0..2 {
+                let heard = Heard {
+                    ssrc: 1,
+                    timestamp: number.wrapping_mul(units),
+                    coding,
+                    payload: &octets[..length],
+                };
+                if number % 11 != 5 {
+                    line.put(track, heard, now);
+                }
+            }
+            if number.is_multiple_of(25) {
+                out.clear();
+                line.take(now, &mut out);
+            }
+        };
+        (1..200).for_each(&mut packet); // buffers find their size
+        let taken = measure(|| (200..600).for_each(&mut packet));
         assert_eq!(taken.count_total, 0, "{coding:?}");
     }
 }
