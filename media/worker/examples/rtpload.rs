@@ -1,10 +1,12 @@
-//! Many phones in one thread: sends G.711 packets every 20 ms from one socket per stream, and counts what comes out.
+//! Many phones in one thread: sends packets every 20 ms from one socket per stream, and counts what comes out.
 //!
 //!     rtpload SECONDS WARM_SECONDS < MAP
 //!
 //! Each line of the map is a pair of phones: `LOCAL PEER LOCAL PEER`, each ADDRESS:PORT; PEER is the relay's port for that
 //! phone. What the first sends is expected at the second and the other way round. A line of two, `LOCAL PEER`, is a phone
-//! that only listens: its packets are counted against 50 a second.
+//! that only listens: its packets are counted against 50 a second. A fifth word, SUITE:KEY in base64, encrypts a pair both
+//! ways. A line of three, `LOCAL PEER pcmu` or `opus`, is a phone that talks and listens, to whom does not matter: its
+//! packets are counted against 50 a second too.
 //!
 //! The payload carries a mark, the number of the stream, whether it counts and the time, so what arrives at the wrong
 //! phone is seen. The streams are spread over the 20 ms. One line of JSON is printed. Latencies are taken when a packet
@@ -14,6 +16,8 @@ use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use dialplane_media::codec::audio::{Coding, Encoder};
+use dialplane_media::srtp::{Inbound, Keys, Outbound, MAX_TRAILER};
 use dialplane_media::sys::{raise_descriptor_limit, Epoll, Ready};
 
 const MARK: u32 = 0x6470_6c74;
@@ -22,10 +26,52 @@ const PACKET: usize = 172;
 
 struct Phone {
     socket: UdpSocket,
-    /// The stream that is expected here; None for one that only listens.
+    /// The stream that is expected here; None when whatever comes is counted.
     mate: Option<usize>,
+    says: Says,
+    keys: Option<Box<(Outbound, Inbound)>>,
     sequence: u16,
     timestamp: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Nothing,
+    Pcmu,
+    Opus,
+}
+
+/// A second of a voice that rises and falls, in packets of 20 ms.
+struct Voice {
+    pcmu: Vec<Vec<u8>>,
+    opus: Vec<Vec<u8>>,
+}
+
+impl Voice {
+    fn new() -> Option<Self> {
+        let encode = |coding: Coding, rate_hz: u32| -> Option<Vec<Vec<u8>>> {
+            let mut encoder = Encoder::new(coding, rate_hz)?;
+            let samples: Vec<i16> = (0..rate_hz)
+                .map(|at| {
+                    let at_s = at as f32 / rate_hz as f32;
+                    let voice: f32 = (1..9)
+                        .map(|part| (at_s * 140.0 * part as f32 * std::f32::consts::TAU).sin())
+                        .sum();
+                    (voice * 1500.0 * (at_s * 4.0 * std::f32::consts::TAU).sin()) as i16
+                })
+                .collect();
+            let packets = samples.chunks(rate_hz as usize / 50).map(|frame| {
+                let mut octets = [0; 1500];
+                let length = encoder.encode(frame, &mut octets);
+                octets[..length].to_vec()
+            });
+            Some(packets.collect())
+        };
+        Some(Self {
+            pcmu: encode(Coding::find("PCMU", 8000, 1, "")?, 8000)?,
+            opus: encode(Coding::find("opus", 48_000, 2, "")?, 48_000)?,
+        })
+    }
 }
 
 #[derive(Default)]
@@ -58,13 +104,15 @@ impl Tally {
     }
 }
 
-fn phone(local: &str, peer: &str, mate: Option<usize>) -> Result<Phone, Box<dyn std::error::Error>> {
+fn phone(local: &str, peer: &str, mate: Option<usize>, says: Says) -> Result<Phone, Box<dyn std::error::Error>> {
     let socket = UdpSocket::bind(local.parse::<SocketAddr>()?)?;
     socket.connect(peer.parse::<SocketAddr>()?)?;
     socket.set_nonblocking(true)?;
     Ok(Phone {
         socket,
         mate,
+        says,
+        keys: None,
         sequence: 0,
         timestamp: 0,
     })
@@ -84,11 +132,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let number = phones.len();
         match words[..] {
-            [one, at_one, other, at_other] => {
-                phones.push(phone(one, at_one, Some(number + 1))?);
-                phones.push(phone(other, at_other, Some(number))?);
+            [one, at_one, other, at_other, ref keys @ ..] => {
+                phones.push(phone(one, at_one, Some(number + 1), Says::Pcmu)?);
+                phones.push(phone(other, at_other, Some(number), Says::Pcmu)?);
+                if let Some((suite, key)) = keys.first().and_then(|word| word.split_once(':')) {
+                    let keys = Keys::from_text(suite, key).map_err(|error| format!("{error:?}"))?;
+                    for phone in &mut phones[number..] {
+                        phone.keys = Some(Box::new((Outbound::new(&keys), Inbound::new(&keys))));
+                    }
+                }
             }
-            [one, at_one] => phones.push(phone(one, at_one, None)?),
+            [one, at_one] => phones.push(phone(one, at_one, None, Says::Nothing)?),
+            [one, at_one, "pcmu"] => phones.push(phone(one, at_one, None, Says::Pcmu)?),
+            [one, at_one, "opus"] => phones.push(phone(one, at_one, None, Says::Opus)?),
             _ => return Err(format!("no map line: {line:?}").into()),
         }
     }
@@ -96,7 +152,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (index, phone) in phones.iter().enumerate() {
         epoll.add(&phone.socket, index as u64)?;
     }
-    let tally = run(&mut phones, &epoll, warm, seconds);
+    let voice = Voice::new().ok_or("no codec")?;
+    let tally = run(&mut phones, &voice, &epoll, warm, seconds);
     let listeners = phones.iter().filter(|phone| phone.mate.is_none()).count();
     let expected = listeners as f64 * 50.0 * seconds;
     println!(
@@ -111,7 +168,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn run(phones: &mut [Phone], epoll: &Epoll, warm: f64, seconds: f64) -> Tally {
+fn run(phones: &mut [Phone], voice: &Voice, epoll: &Epoll, warm: f64, seconds: f64) -> Tally {
     let begin = Instant::now();
     let slot_time = Duration::from_millis(20) / SLOTS as u32;
     let slots_of = |seconds: f64| (seconds / slot_time.as_secs_f64()) as u32;
@@ -124,7 +181,11 @@ fn run(phones: &mut [Phone], epoll: &Epoll, warm: f64, seconds: f64) -> Tally {
         let turn = slot as usize % SLOTS;
         for number in (turn..phones.len()).step_by(SLOTS) {
             let phone = &mut phones[number];
-            if phone.mate.is_none() || slot >= end {
+            if phone.says == Says::Nothing || slot >= end {
+                continue;
+            }
+            if phone.mate.is_none() {
+                talk(phone, number as u32, voice);
                 continue;
             }
             send(phone, number as u32, counts, begin);
@@ -144,8 +205,27 @@ fn run(phones: &mut [Phone], epoll: &Epoll, warm: f64, seconds: f64) -> Tally {
     tally
 }
 
+fn talk(phone: &mut Phone, number: u32, voice: &Voice) {
+    let (payload_type, packets, units) = match phone.says {
+        Says::Opus => (111, &voice.opus, 960),
+        _ => (0, &voice.pcmu, 160),
+    };
+    let payload = &packets[usize::from(phone.sequence) % packets.len()];
+    let mut packet = [0; 2048];
+    packet[0] = 0x80;
+    packet[1] = payload_type | if phone.sequence == 0 { 0x80 } else { 0 };
+    packet[2..4].copy_from_slice(&phone.sequence.to_be_bytes());
+    packet[4..8].copy_from_slice(&phone.timestamp.to_be_bytes());
+    packet[8..12].copy_from_slice(&number.to_be_bytes());
+    packet[12..12 + payload.len()].copy_from_slice(payload);
+    phone.sequence = phone.sequence.wrapping_add(1);
+    phone.timestamp = phone.timestamp.wrapping_add(units);
+    // A refused packet is one that is not heard.
+    let _ = phone.socket.send(&packet[..12 + payload.len()]);
+}
+
 fn send(phone: &mut Phone, number: u32, counts: bool, begin: Instant) {
-    let mut packet = [0x55; PACKET];
+    let mut packet = [0x55; PACKET + MAX_TRAILER];
     packet[0] = 0x80;
     packet[1] = if phone.sequence == 0 { 0x80 } else { 0 };
     packet[2..4].copy_from_slice(&phone.sequence.to_be_bytes());
@@ -158,12 +238,22 @@ fn send(phone: &mut Phone, number: u32, counts: bool, begin: Instant) {
     phone.sequence = phone.sequence.wrapping_add(1);
     phone.timestamp = phone.timestamp.wrapping_add(160);
     // A refused packet is one that is not heard.
-    let _ = phone.socket.send(&packet);
+    let length = match phone.keys.as_mut() {
+        Some(keys) => keys.0.protect(&mut packet, PACKET).unwrap_or(0),
+        None => PACKET,
+    };
+    let _ = phone.socket.send(&packet[..length]);
 }
 
-fn hear(phones: &[Phone], number: usize, counts: bool, begin: Instant, tally: &mut Tally) {
+fn hear(phones: &mut [Phone], number: usize, counts: bool, begin: Instant, tally: &mut Tally) {
     let mut packet = [0; 2048];
-    while let Ok(length) = phones[number].socket.recv(&mut packet) {
+    while let Ok(mut length) = phones[number].socket.recv(&mut packet) {
+        if packet[0] >> 6 == 2 && (192..224).contains(&packet[1]) {
+            continue; // a report
+        }
+        if let Some(keys) = phones[number].keys.as_mut() {
+            length = keys.1.unprotect(&mut packet[..length], 0).unwrap_or(0);
+        }
         if phones[number].mate.is_none() {
             tally.listened += u64::from(counts);
             continue;

@@ -1,0 +1,127 @@
+"""A relay on one core, the generator on another, and what the relay's process used meanwhile."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tests.support.worker import PROGRAM
+
+EXAMPLES = PROGRAM.parent / "examples"
+RELAY, CALLERS, CALLED = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+FIRST_PORT = 10000
+Map = list[str]  # lines that rtpload reads
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One measurement; CPU is that of the relay alone."""
+
+    name: str
+    packets: int
+    loss_percent: float
+    p50_ms: float
+    p99_ms: float
+    core_percent: float
+    us_per_packet: float
+    kib_per_call: float
+    base_mib: float
+    busy_percent: float
+
+    def line(self) -> str:
+        return "  ".join(
+            (
+                f"{self.name:34}",
+                f"{self.packets:8d} packets",
+                f"loss {self.loss_percent:6.3f} %",
+                f"p50 {self.p50_ms:6.2f} ms  p99 {self.p99_ms:6.2f} ms",
+                f"core {self.core_percent:5.1f} %",
+                f"{self.us_per_packet:6.2f} us/packet",
+                f"{self.kib_per_call:6.1f} KiB/call",
+                f"busy {self.busy_percent:4.0f} %",
+            )
+        )
+
+    def carried(self) -> bool:
+        """Whether callers would call it good."""
+        return self.loss_percent < 0.1 and self.p99_ms < 20.0
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of all threads of a process."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e9
+
+
+def rss_kib(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def machine_s() -> float:
+    """CPU time that all processes have used."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def pinned(cores: set[int]) -> Callable[[], None]:
+    """What a child does before it becomes its program: keep to its cores, and go before other work where we may (as root)."""
+
+    def prepare() -> None:
+        os.sched_setaffinity(0, cores)
+        os.setsid()  # an autogroup of its own, whose priority is set here
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text("-20")
+
+    return prepare
+
+
+@contextmanager
+def process(command: list[str | Path], cores: set[int], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    running = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=pinned(cores))
+    try:
+        yield running
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def load(relay: subprocess.Popen[bytes], name: str, lines: Map, base_kib: int, options: argparse.Namespace) -> Result:
+    """Send, listen, and reckon."""
+    command: list[str | Path] = [EXAMPLES / "rtpload", str(options.time), "2"]
+    generator = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=pinned({options.generator_core}))
+    assert generator.stdin is not None
+    generator.stdin.write("\n".join(lines).encode())
+    generator.stdin.close()
+    time.sleep(2.0)
+    relay_before, generator_before, all_before = cpu_s(relay.pid), cpu_s(generator.pid), machine_s()
+    time.sleep(options.time)
+    relay_used, generator_used = cpu_s(relay.pid) - relay_before, cpu_s(generator.pid) - generator_before
+    others = machine_s() - all_before - relay_used - generator_used
+    memory = rss_kib(relay.pid) - base_kib
+    assert generator.stdout is not None
+    said = json.loads(generator.stdout.read())
+    generator.wait()
+    expected = said["sent"] + said["listen_expected"]
+    heard = said["heard"] + said["listened"]
+    if said["astray"]:
+        raise SystemExit(f"{name}: {said['astray']} packets came to the wrong phone")
+    return Result(
+        name=name,
+        packets=heard,
+        loss_percent=100 * (expected - heard) / expected,
+        p50_ms=said["p50_us"] / 1000,
+        p99_ms=said["p99_us"] / 1000,
+        core_percent=100 * relay_used / options.time,
+        us_per_packet=1e6 * relay_used / max(heard, 1),
+        kib_per_call=memory / len(lines),
+        base_mib=base_kib / 1024,
+        busy_percent=100 * others / options.time,
+    )
