@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import os
 import tempfile
 import time
@@ -20,13 +21,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO
 
-from media.engine import Bridge, Codec, Connect, Join, List, Listing, Open, Opened, Play, Record, SrtpKeys
+from media.engine import Bridge, Codec, Connect, Failed, Join, List, Listing, Open, Opened, Play, Record, SrtpKeys
 from tests.load.measure import CALLED, CALLERS, EXAMPLES, FIRST_PORT, RELAY, Map, Result, load, process, rss_kib
 from tests.support import sound
 from tests.support.worker import PCMU, PROGRAM, Controller, build
 
 OPUS = Codec(payload_type=111, name="opus", clock_rate_hz=48000, channels=2, fmtp="")
-SUITE, KEY = "AES_CM_128_HMAC_SHA1_80", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk"
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+PHONES_KEY, WORKERS_KEY = (base64.b64encode(bytes(range(start, start + 30))).decode() for start in (0, 100))
 SetUp = Callable[[Controller, Path], Awaitable[Map]]
 
 
@@ -36,7 +38,7 @@ async def open_stream(media: Controller, name: str, call: int, host: str, codec:
     opened = await media.expect(Opened, stream=name)
     session = Connect(stream=name, remote_address=host, remote_port=FIRST_PORT + 2 * call, codecs=[codec])
     if encrypted:
-        keys = SrtpKeys(suite=SUITE, local_key=KEY, remote_key=KEY)
+        keys = SrtpKeys(suite=SUITE, local_key=WORKERS_KEY, remote_key=PHONES_KEY)
         session = Connect(stream=name, remote_address=host, remote_port=FIRST_PORT + 2 * call, codecs=[codec], srtp=keys)
     media.send(session)
     return opened.port
@@ -52,7 +54,7 @@ def bridged(calls: int, *, recorded: int = 0, encrypted: bool = False) -> SetUp:
             media.send(Bridge(bridge=str(call), first=f"{call}-0", second=f"{call}-1"))
             if call < recorded:
                 media.send(Record(recording=str(call), path=str(folder / f"{call}.wav"), bridge=str(call)))
-            keys = f" {SUITE}:{KEY}" if encrypted else ""
+            keys = f" {SUITE}:{PHONES_KEY}:{WORKERS_KEY}" if encrypted else ""
             lines.append(f"{CALLERS}:{own} {RELAY}:{first} {CALLED}:{own} {RELAY}:{second}{keys}")
         return lines
 
@@ -139,6 +141,8 @@ class Bench:
                     lines = await set_up(media, folder)
                     media.send(List())
                     await media.expect(Listing, timeout_s=60.0)
+                    if refused := media.seen(Failed):
+                        raise SystemExit(f"{name}: {refused[0]}")
                     await media.close()
                     return lines, base
 

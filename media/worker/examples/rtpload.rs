@@ -4,8 +4,8 @@
 //!
 //! Each line of the map is a pair of phones: `LOCAL PEER LOCAL PEER`, each ADDRESS:PORT; PEER is the relay's port for that
 //! phone. What the first sends is expected at the second and the other way round. A line of two, `LOCAL PEER`, is a phone
-//! that only listens: its packets are counted against 50 a second. A fifth word, SUITE:KEY in base64, encrypts a pair both
-//! ways. A line of three, `LOCAL PEER pcmu` or `opus`, is a phone that talks and listens, to whom does not matter: its
+//! that only listens: its packets are counted against 50 a second. A fifth word, SUITE:OURS:THEIRS, keys in base64,
+//! encrypts what both phones send and hear. A line of three, `LOCAL PEER pcmu` or `opus`, is a phone that talks and listens, to whom does not matter: its
 //! packets are counted against 50 a second too.
 //!
 //! The payload carries a mark, the number of the stream, whether it counts and the time, so what arrives at the wrong
@@ -135,10 +135,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             [one, at_one, other, at_other, ref keys @ ..] => {
                 phones.push(phone(one, at_one, Some(number + 1), Says::Pcmu)?);
                 phones.push(phone(other, at_other, Some(number), Says::Pcmu)?);
-                if let Some((suite, key)) = keys.first().and_then(|word| word.split_once(':')) {
-                    let keys = Keys::from_text(suite, key).map_err(|error| format!("{error:?}"))?;
+                let keys: Vec<&str> = keys.iter().flat_map(|word| word.split(':')).collect();
+                if let [suite, ours, theirs] = keys[..] {
+                    let read = |key| Keys::from_text(suite, key).map_err(|error| format!("{error:?}"));
+                    let (ours, theirs) = (read(ours)?, read(theirs)?);
                     for phone in &mut phones[number..] {
-                        phone.keys = Some(Box::new((Outbound::new(&keys), Inbound::new(&keys))));
+                        phone.keys = Some(Box::new((Outbound::new(&ours), Inbound::new(&theirs))));
                     }
                 }
             }
