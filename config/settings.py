@@ -296,11 +296,6 @@ class Settings(Section):
             if key in seen:
                 raise ValueError(f'[[numbers]] "{number.number}" stands twice; only one application can answer it')
             seen.add(key)
-        if self.media.srtp != "forbidden":
-            raise ValueError(
-                f'media.srtp is "{self.media.srtp}", but the media worker of this release does not encrypt yet: every such call would '
-                'fail; leave it at "forbidden"'
-            )
         if self.rcml.max_document_bytes > self.http.max_body_bytes:
             raise ValueError(
                 f"rcml.max_document_bytes is {self.rcml.max_document_bytes}, but http.max_body_bytes lets only "

@@ -93,6 +93,12 @@ class MediaSettings(_Settings):
         default=32, ge=1, description="Mebibytes of recordings that may wait for a slow disk before they get gaps."
     )
     worker_mix_members: int = Field(default=40, ge=2, le=100, description="Members that one conference may have in the worker.")
+    worker_max_packets_per_second: int = Field(
+        default=1000,
+        ge=0,
+        le=1_000_000,
+        description="Packets a second of one stream's peer beyond which they are dropped; 0 means no limit.",
+    )
     worker_log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What the worker writes to the log.")
     send_buffer_bytes: int = Field(
         default=8 * 1024 * 1024,

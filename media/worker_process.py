@@ -140,6 +140,7 @@ def worker_arguments(settings: MediaSettings) -> list[str]:
         *("--prompt-cache-mib", str(settings.worker_prompt_cache_mib)),
         *("--record-buffer-mib", str(settings.worker_record_buffer_mib)),
         *("--mix-members", str(settings.worker_mix_members)),
+        *("--max-packets-per-second", str(settings.worker_max_packets_per_second)),
         *("--log-level", settings.worker_log_level),
     ]
 

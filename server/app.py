@@ -172,6 +172,8 @@ class Server:
             return [sip.SendReject(event.session, 500)]
 
     def _on_media(self, event: engine.Event | engine.EngineLost) -> None:
+        if isinstance(event, engine.Closed):
+            self.metrics.heard(event.quality)
         self._give(lambda now: self.registry.media_event(event, now))
 
     def _on_timer(self) -> None:

@@ -34,6 +34,9 @@ from server.calls.passage import passage
 from server.calls.targets import CallerIdentity, Targets, Unreachable
 from sip.core import outputs as sip
 
+# The engine's own timeLimit, for when we are gone, comes so much later than ours.
+LIMIT_MARGIN_S = 5.0
+
 
 class Phase(enum.Enum):
     DIALING = "dialing"
@@ -339,6 +342,8 @@ class Dial:
         self.phase = Phase.BRIDGED
         self._join(self.winner)
         self._deadline = self._desk.now + self.verb.time_limit_s
+        for media in (self._caller.media, self.winner.media):
+            media.limit(self.verb.time_limit_s + LIMIT_MARGIN_S)
         if self.verb.record and self._desk.policy.recordings_dir:
             self._recording = self._desk.sid("RE")
             self.recording_pending = True
@@ -366,6 +371,8 @@ class Dial:
 
     def _settle(self, status: Cause, by: By, reason: str | None) -> None:
         """The bridged part is over; hold the result until the recording's end and the BYE's answer, for a moment."""
+        if self.phase is Phase.BRIDGED:
+            self._caller.media.limit(None)  # the caller goes on, or is closed anyway
         self.phase = Phase.SETTLING
         self._status = status
         if self.recording_pending:

@@ -111,7 +111,13 @@ class LegMedia:
         facts: dict[str, Json] = {"event": "connected", "stream": self.stream, "peer": f"{agreed.remote_address}:{agreed.remote_port}"}
         facts |= {"codec": agreed.codecs[0].name, "ptime_ms": agreed.ptime_ms, "direction": agreed.direction}
         keys = "events" if agreed.has_events else "in the audio" if command.inband_digits else "none"
-        self._desk.note(Kind.MEDIA, facts | {"keys": keys}, self.stream)
+        facts |= {"keys": keys, "encryption": agreed.srtp.suite if agreed.srtp is not None else "none"}
+        self._desk.note(Kind.MEDIA, facts, self.stream)
+
+    def limit(self, seconds: float | None) -> None:
+        """Have the engine close the stream by itself then, should no control process be there any more; None takes that back."""
+        if self.state is MediaState.OPEN:
+            self._desk.emit(engine.Deadline(stream=self.stream, in_ms=0 if seconds is None else max(1, round(seconds * 1000))))
 
     # --- silence --------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,12 @@ from server.calls.outputs import Json
 def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:
     """The data of a MEDIA entry and the leg that it belongs to ("" for the call); None for what nobody needs to read."""
     match event:
-        case engine.Closed(stream=stream, counters=counters):
+        case engine.Closed(stream=stream, counters=counters, quality=quality):
             facts: dict[str, Json] = {"event": "closed", "packets_in": counters.packets_in, "packets_out": counters.packets_out}
             facts |= {"lost_in": counters.lost_in, "jitter_ms": round(counters.jitter_ms, 2), "strangers": counters.strangers}
             dropped = {"malformed": counters.malformed, "unauthentic": counters.unauthentic, "flooded": counters.flooded}
+            scores = {"mos_in": quality.mos_in, "mos_out": quality.mos_out, "worst_in": quality.worst_in, "worst_out": quality.worst_out}
+            facts |= {name: round(score, 2) for name, score in scores.items() if score > 0}
             return facts | {name: count for name, count in dropped.items() if count}, stream
         case engine.RecordingEnded():
             facts = {"event": "recorded", "recording": event.recording, "duration_ms": event.duration_ms}

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from media.engine import Quality
 from server.calls.outputs import CallRecord, Fetch, Fetched, Notification, Recording
 from sip.core.outputs import Dropped, Traced
 
@@ -19,6 +20,7 @@ _METHODS = frozenset(
 )
 _HTTP_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _CALL_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 14400)
+_MOS_BUCKETS = (1.5, 2.0, 2.5, 3.0, 3.3, 3.6, 3.8, 4.0, 4.2, 4.4)
 _RING_BUCKETS = (0, 1, 2, 5, 10, 15, 20, 30, 60, 120)
 
 
@@ -39,6 +41,9 @@ class Metrics:
         self._calls = counter("legs_ended", "Legs that ended: how, and by whom", "direction", "cause", "by")
         self._talk = histogram("leg_talk_seconds", "Answered legs: answer to end", _CALL_BUCKETS, "direction")
         self._ring = histogram("leg_ring_seconds", "Legs: begin to answer or failure", _RING_BUCKETS, "direction")
+        self._mos = histogram(
+            "leg_mos", "Legs: mean opinion score (ITU-T G.107) of what came in and of what went out", _MOS_BUCKETS, "media"
+        )
         self._http = counter("http_requests", "Requests to applications, by result", "purpose", "result")
         self._http_s = histogram("http_seconds", "Requests to applications: time taken", _HTTP_BUCKETS, "purpose")
         self._sip = counter("sip_messages", "SIP messages: methods, and classes of responses", "direction", "transport", "message")
@@ -69,6 +74,12 @@ class Metrics:
         self._ring.labels(record.direction).observe(record.ring_duration_s)
         if record.answered_at is not None:
             self._talk.labels(record.direction).observe(record.ended_at - record.answered_at)
+
+    def heard(self, quality: Quality) -> None:
+        """A stream is over; scores that are not known are negative."""
+        for media, score in (("in", quality.mos_in), ("out", quality.mos_out)):
+            if score > 0:
+                self._mos.labels(media).observe(score)
 
     def notified(self, notification: Notification) -> None:
         self._notices.labels(str(notification.code), notification.level).inc()

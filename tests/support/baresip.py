@@ -34,6 +34,7 @@ class Baresip:
     codecs: by baresip's names, such as `PCMU`, `G722/16000/1`, `opus/48000/2`.
 
     answers: `auto`, at once; `manual`, when told to `accept`; or `early`, like that but with a 183 and its SDP before.
+    encrypts: `` not at all, `srtp` where the other does, `srtp-mand` always (keys in the SDP).
     Also a context manager, which starts it without a call to make and ends it in any case.
     """
 
@@ -42,6 +43,7 @@ class Baresip:
     host: str = "127.0.0.1"
     codecs: str = "PCMU,PCMA"
     answers: str = "auto"
+    encrypts: str = ""
     port: int = field(default_factory=lambda: _two_free_ports())
     output: str = ""
     events: list[Event] = field(default_factory=list)
@@ -206,13 +208,15 @@ class Baresip:
             f"snd_path {self.directory / 'dump'}",
             f"module_path {modules}",
             *(f"module {name}" for name in MODULES),
+            *(["module srtp.so"] if self.encrypts else []),
             "module_app account.so",
             "module_app menu.so",
             "module_app ctrl_tcp.so",
             f"ctrl_tcp_listen 127.0.0.1:{self._control_port}",
         ]
         (self.directory / "config").write_text("\n".join(lines) + "\n")
-        (self.directory / "accounts").write_text(f"<sip:baresip@{host}>;regint=0;answermode={self.answers};audio_codecs={self.codecs}\n")
+        account = f"<sip:baresip@{host}>;regint=0;answermode={self.answers};audio_codecs={self.codecs}"
+        (self.directory / "accounts").write_text(account + (f";mediaenc={self.encrypts}" if self.encrypts else "") + "\n")
         (self.directory / "contacts").write_text("")
 
 

@@ -44,6 +44,7 @@ class ServerProcess:
 
     directory: Path
     extra: str = ""  # TOML to be added
+    media: str = ""  # the same, in its table [media]
     rtp_ports: tuple[int, int] = (21000, 21998)
     sip_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
     http_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
@@ -156,6 +157,7 @@ listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}", "udp:[::1]:{sip}", "tcp:
 port_min = {first}
 port_max = {last}
 prompts = {{ fresh_s = 0.0, negative_s = 0.0 }}  # tests give other audio under the same name
+{self.media}
 
 [http]
 timeout_s = 2.0

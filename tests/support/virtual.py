@@ -49,6 +49,7 @@ class FakeEngine:
         self.played: list[engine.Play] = []
         self.packets_in: dict[str, int] = {}  # what Stats says of a stream
         self.digits: list[engine.SendDigits] = []
+        self.deadlines: dict[str, int] = {}  # the last of each stream, 0 when it was taken back
         self.fail_open: Callable[[str], bool] = lambda stream: False
         self.deaf = False  # no command gets to it
         self.slow_disk = False  # nothing is reported of recordings: the test tells it when it likes
@@ -93,6 +94,9 @@ class FakeEngine:
                 self._close(command.stream, now)
             case engine.SendDigits():
                 self.digits.append(command)
+            case engine.Deadline():
+                if self._stream(command.stream, "deadline"):
+                    self.deadlines[command.stream] = command.in_ms
             case engine.Stats():
                 if self._stream(command.stream, "stats"):
                     counters = engine.Counters(packets_in=self.packets_in.get(command.stream, 0))

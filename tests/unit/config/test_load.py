@@ -191,9 +191,6 @@ def test_base_url(tmp_path: Path, text: str, base: str) -> None:
     assert give(tmp_path, f"[server]\n{text}").server.base_url == base
 
 
-@pytest.mark.parametrize("policy", ["optional", "mandatory"])
-def test_encryption_that_the_worker_cannot_do_is_refused_at_the_start(tmp_path: Path, policy: str) -> None:
-    file = tmp_path / "dialplane.toml"
-    file.write_text(f'[media]\nsrtp = "{policy}"\n')
-    with pytest.raises(ConfigError, match="does not encrypt yet"):
-        load(file, {})
+@pytest.mark.parametrize("policy", ["forbidden", "optional", "mandatory"])
+def test_encryption_is_a_policy(tmp_path: Path, policy: str) -> None:
+    assert give(tmp_path, f'[media]\nsrtp = "{policy}"').media.srtp == policy

@@ -540,5 +540,6 @@ def test_the_command_line_carries_what_the_worker_must_know() -> None:
         "--prompt-cache-mib": "64",
         "--record-buffer-mib": "32",
         "--mix-members": "40",
+        "--max-packets-per-second": "1000",
         "--log-level": "debug",
     }

@@ -161,6 +161,14 @@ def test_dropped_packets_and_the_kind_of_a_key_are_told() -> None:
     assert (closed["unauthentic"], closed["flooded"]) == (2, 3) and "malformed" not in closed
 
 
+def test_how_a_leg_was_heard_is_told_as_far_as_it_is_known() -> None:
+    bench = talking("0", "0 101")
+    sid = next(iter(bench.registry.calls))
+    bench.give_engine(engine.Closed(stream=sid, quality=engine.Quality(seconds=9, mos_in=4.312, worst_in=3.0, mos_out=-1.0)))
+    (closed,) = facts(bench, "closed", sid)
+    assert (closed["mos_in"], closed["worst_in"]) == (4.31, 3.0) and "mos_out" not in closed
+
+
 # --- G.729, which can only pass -----------------------------------------------------------------------------------
 
 

@@ -254,6 +254,19 @@ def test_time_limit__callee_gets_bye_and_the_caller_goes_on__behaviour_2_9() -> 
     assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(0)]
 
 
+def test_the_engine_knows_the_time_limit_in_case_we_are_gone_until_the_caller_goes_on() -> None:
+    bench = Bench(dial(ONE, f'action="{ACTION}" timeLimit="60"'), action="<Response><Say>bye</Say></Response>")
+    caller = next(iter(bench.registry.calls))
+    assert bench.engine.deadlines == {}
+    bench.answer(0)
+    callee = next(stream for stream in bench.engine.streams if stream != caller)
+    assert bench.engine.deadlines == {caller: 65_000, callee: 65_000}
+    bench.run(3.0)
+    bench.bye_from(bench.leg(0))
+    bench.run(0.5)
+    assert bench.engine.deadlines == {caller: 0, callee: 65_000} and callee not in bench.engine.streams
+
+
 def test_recording_is_of_the_bridge_and_its_url_is_in_the_action__behaviour_7() -> None:
     bench = Bench(dial(ONE, f'action="{ACTION}" record="true"'))
     bench.answer(0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.load import load
+from media.engine import Quality
 from server.calls.outputs import By, CallEnded, CallRecord, Cause, Fetch, Fetched, Kind, Note, Notification, Recording
 from server.observability.clock import WallClock
 from server.observability.metrics import Metrics
@@ -46,6 +47,14 @@ def record(sid: str = CALL, parent: str = "", cause: Cause = Cause.COMPLETED) ->
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
+
+
+def test_the_opinion_scores_of_ended_streams_are_counted_when_there_are_any(metrics: Metrics) -> None:
+    metrics.heard(Quality(seconds=5, mos_in=4.3, worst_in=4.0))
+    metrics.heard(Quality(seconds=5, mos_in=3.1, mos_out=2.2, worst_in=1.0, worst_out=2.0))
+    assert value(metrics, "dialplane_leg_mos_count", media="in") == 2
+    assert value(metrics, "dialplane_leg_mos_bucket", media="in", le="3.3") == 1
+    assert value(metrics, "dialplane_leg_mos_sum", media="out") == 2.2
 
 
 async def test_call_is_live_from_its_first_word_to_its_record(database: Database, recorder: Recorder) -> None:
