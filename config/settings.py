@@ -26,7 +26,7 @@ from config.types import (
     SipHeaders,
     parse_host_port,
 )
-from media.settings import MediaSettings
+from media.settings import MediaSettings, ToneCountry
 from rcml.settings import RcmlSettings
 from sip.settings import SipSettings
 from sip.transport.settings import TransportSettings
@@ -176,7 +176,7 @@ class DialSettings(Section):
     early_media: bool = Field(
         default=True, description="Let an unanswered caller hear the callee's early media or the dialMusic (183 with SDP)."
     )
-    ringback: Literal["us", "eu"] = Field(
+    ringback: ToneCountry = Field(
         default="us", description="Country of the ringback tone that an answered caller hears while a Dial rings."
     )
     no_branch_code: Literal["mapped", "500"] = Field(

@@ -165,10 +165,11 @@ class Play(_Message, tag="play", frozen=True, kw_only=True):
 
     Exactly one of `stream`, `mix`: in a mix it is heard by all members, beside what they say. Exactly one of `files`, `tone`.
     files: canonical WAV (PCM s16le, mono, 8000 Hz) played one after another. tone: "ringback", "busy", "congestion", "beep",
-    "silence", with `tone_country` as in ITU-T E.180 ("us", "eu"). loop: times to play the whole, 0 = for ever. duration_ms: 0
-    = unlimited; else it ends as "finished" after so long. The whole of a tone is one cadence (a ring and its pause); silence
-    has none, only its duration ends it. A play waits for its stream to be connected, and goes on unheard while the direction
-    forbids to send. A file that cannot be played ends it as "failed", with the file and the cause in `detail`.
+    "silence", with `tone_country` as in ITU-T E.180 Supplement 2: "au", "br", "cn", "de", "es", "eu", "fr", "in", "it", "jp", "uk",
+    "us" ("eu" is what E.180 itself recommends; beep and silence are the same everywhere). loop: times to play the whole, 0 = for
+    ever. duration_ms: 0 = unlimited; else it ends as "finished" after so long. The whole of a tone is one cadence (a ring and its
+    pause); silence has none, only its duration ends it. A play waits for its stream to be connected, and goes on unheard while the
+    direction forbids to send. A file that cannot be played ends it as "failed", with the file and the cause in `detail`.
     """
 
     stream: str = ""

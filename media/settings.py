@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+# whose tones the worker knows, as in ITU-T E.180; eu is what the recommendation itself gives
+ToneCountry = Literal["au", "br", "cn", "de", "es", "eu", "fr", "in", "it", "jp", "uk", "us"]
 SrtpPolicy = Literal["forbidden", "optional", "mandatory"]
 # what media.sdp.crypto describes; the suite that every implementation has comes first
 SRTP_SUITES = (

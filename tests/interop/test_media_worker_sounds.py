@@ -7,6 +7,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from media.engine import (
     SendDigits,
     StopPlay,
 )
+from media.settings import ToneCountry
 from tests.support import sound
 from tests.support.phones import Phones, bridged_phones, prompt
 from tests.support.rtp import RtpEndpoint
@@ -266,6 +268,23 @@ async def test_tones_have_the_cadence_of_their_country__itut_e180(
         cadences = 2.4 / period_s if period_s < 2.4 else 1
         expected = on_s * int(cadences) + min(on_s, (cadences % 1) * period_s)
         assert abs(loud - expected) < 0.06, hz
+
+
+async def test_every_country_of_the_settings_has_its_tones__itut_e180(media: Controller) -> None:
+    nominal = {"us": 460, "uk": 425, "fr": 440, "jp": 400, "in": 400, "cn": 450}  # of two that beat: between them
+    heard: dict[str, float] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        phones = {country: await stack.enter_async_context(await RtpEndpoint.open("127.0.0.2")) for country in get_args(ToneCountry)}
+        for country, phone in phones.items():
+            await media.open(country)
+            media.connect_to(country, phone, [PCMU])
+            media.send(Play(stream=country, play=country, tone="ringback", tone_country=country, duration_ms=600))
+        for country, phone in phones.items():
+            await ended(media, country, "finished")
+            spectrum = np.abs(np.fft.rfft(phone.heard()[:3200].astype(np.float64), 32_000)) ** 2
+            heard[country] = float(np.sum(spectrum * np.arange(len(spectrum)) / 4) / np.sum(spectrum))
+    assert heard == {country: pytest.approx(nominal.get(country, 425), abs=3) for country in heard}
+    assert len(heard) == 12
 
 
 async def test_silence_lasts_as_long_as_it_was_given(media: Controller) -> None:

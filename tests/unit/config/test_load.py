@@ -134,7 +134,7 @@ def test_mistake_gets_its_remedy(tmp_path: Path, text: str, remedy: str) -> None
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
-    assert len(problems(tmp_path, "[http]\ntimeout_s = 0\nmax_redirects = -1\n[dial]\nringback = 'uk'\n")) == 3
+    assert len(problems(tmp_path, "[http]\ntimeout_s = 0\nmax_redirects = -1\n[dial]\nringback = 'xx'\n")) == 3
 
 
 def test_secret_of_the_wrong_type_is_not_shown(tmp_path: Path) -> None:
