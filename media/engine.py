@@ -52,7 +52,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """One RTP payload format, by its SDP names. `fmtp` as in the SDP, verbatim."""
 
     payload_type: int
-    name: str  # "PCMU", "PCMA", "telephone-event", ... upper case but for telephone-event
+    name: str  # "PCMU", "G722", "opus", "telephone-event" ..., compared without case
     clock_rate_hz: int = 8000
     channels: int = 1
     fmtp: str = ""

@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from media.engine import Codec
+from media.sdp.codecs import DESCRIPTORS, is_relayed, is_voice
 from media.sdp.description import SdpError, build_description, extract_sdp, parse_description
 from media.sdp.offer_answer import LocalMedia, OfferAnswer, SdpRefused, offered_family
-from media.settings import MediaSettings, SrtpPolicy
+from media.settings import CODECS, KNOWN_CODECS, MediaSettings, SrtpPolicy
 
 pytestmark = pytest.mark.fuzz
 
+OTHER_LEG = [descriptor.codec(descriptor.payload_type, "") for one_name in DESCRIPTORS.values() for descriptor in one_name]
 SEEDS = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "vectors" / "sdp").glob("*.txt"))]
 LINES = sorted({line for seed in SEEDS for line in seed.split(b"\n")})
 
@@ -44,28 +47,35 @@ def test_any_bytes_give_a_description_or_an_sdp_error(data: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(["forbidden", "optional", "mandatory"]),
+    st.sampled_from([CODECS, KNOWN_CODECS]),
+    st.lists(st.sampled_from(OTHER_LEG), max_size=3),
     st.lists(st.tuples(st.sampled_from(["offer", "answer", "ours"]), descriptions), max_size=5),
 )
-def test_any_exchange_leaves_readable_descriptions_and_an_agreement_that_holds(policy: SrtpPolicy, steps: list[tuple[str, bytes]]) -> None:
-    machine = OfferAnswer(MediaSettings(), LocalMedia("192.0.2.10", 20000, 20001), 1, random_bytes=bytes, srtp=policy)
+def test_any_exchange_leaves_readable_descriptions_and_an_agreement_that_holds(
+    policy: SrtpPolicy, codecs: tuple[str, ...], prefer: list[Codec], steps: list[tuple[str, bytes]]
+) -> None:
+    machine = OfferAnswer(MediaSettings(codecs=codecs), LocalMedia("192.0.2.10", 20000, 20001), 1, random_bytes=bytes, srtp=policy)
     machine.offer()
     for kind, data in steps:
         offered_family(data)
         try:
             if kind == "offer":
                 machine.receive_offer(data)
-                text, agreed = machine.answer()
+                text, agreed = machine.answer(prefer)
+                assert any(not is_relayed(codec) for codec in agreed.voices)
                 assert len(parse_description(text).media) == len(parse_description(data).media)
             elif kind == "answer":
                 agreed = machine.receive_answer(data)
             else:
-                assert parse_description(machine.offer()).media
+                assert parse_description(machine.offer(prefer)).media
                 continue
         except SdpRefused as refused:
             assert refused.status in (400, 488)
             assert refused.warning_text.isascii() and refused.warning_text.isprintable() and '"' not in refused.warning_text
             continue
-        assert any(codec.name != "telephone-event" for codec in agreed.codecs)
+        command = agreed.connect_command("s", latch=True, media_timeout_ms=0, inband_digits=True)
+        assert is_voice(agreed.codecs[0]) and is_voice(command.codecs[0])
+        assert command.ptime_ms in range(10, 61, 10)
         assert agreed.srtp or policy != "mandatory"
         assert not agreed.srtp or policy != "forbidden"
         assert 0 < agreed.remote_port <= 65535 and 0 < agreed.remote_rtcp_port <= 65535
