@@ -162,9 +162,13 @@ def _default(field: FieldInfo) -> str | None:
 
 
 def _example(key: str) -> str:
-    return {"name": '"carrier"', "number": '"+12223334455"', "voice_url": '"https://app.example.com/voice"', "answer_delay": "true"}.get(
-        key, '""'
-    )
+    return {
+        "name": '"carrier"',
+        "number": '"+12223334455"',
+        "voice_url": '"https://app.example.com/voice"',
+        "answer_delay": "true",
+        "srtp": '"mandatory"',
+    }.get(key, '""')
 
 
 def _wrapped(key: str, value: str) -> str:

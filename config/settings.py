@@ -26,7 +26,7 @@ from config.types import (
     SipHeaders,
     parse_host_port,
 )
-from media.settings import MediaSettings, ToneCountry
+from media.settings import MediaSettings, SrtpPolicy, ToneCountry
 from rcml.settings import RcmlSettings
 from sip.settings import SipSettings
 from sip.transport.settings import TransportSettings
@@ -232,6 +232,7 @@ class TrunkSettings(Section):
     password: SecretStr = Field(default=SecretStr(""), description="Password for the proxy's digest challenge.")
     headers: SipHeaders = Field(default={}, description="Headers added to every INVITE that goes out on this trunk.")
     from_host: str = Field(default="", description="Host of the From header of outgoing calls; empty means the host of the proxy.")
+    srtp: SrtpPolicy | None = Field(default=None, description="media.srtp for the calls of this trunk; left out means as there.")
 
     @model_validator(mode="after")
     def _useful(self) -> TrunkSettings:

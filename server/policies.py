@@ -72,4 +72,5 @@ def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:
         credentials=Credentials(trunk.username, trunk.password.get_secret_value()) if trunk.username else None,
         headers=tuple(trunk.headers.items()),
         from_host=trunk.from_host,
+        srtp=trunk.srtp,
     )

@@ -181,7 +181,8 @@ class Routing:
 
     def admit(self, source: str, dialled: str) -> Application | Refusal:
         """The application that answers a call, or the refusal with the setting that would have let it in."""
-        if self.trunk_for(source) is None:
+        trunk = self.trunk_for(source)
+        if trunk is None:
             return Refusal(403, "Forbidden", str(self.stranger(source)), stranger=True)
         number = self.find_number(dialled)
         if number is None:
@@ -195,6 +196,7 @@ class Routing:
             status_callback=number.status_callback,
             status_callback_method=number.status_callback_method,
             answer_delay=number.answer_delay,
+            srtp=trunk.srtp,
         )
 
 

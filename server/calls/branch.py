@@ -57,7 +57,7 @@ class Branch:
         self.sip_call_id: str | None = None
         self.canceled_by_us = False
         self.early_sdp = False
-        self.media = LegMedia(desk, self.sid, placed.destinations[0].host)
+        self.media = LegMedia(desk, self.sid, placed.destinations[0].host, placed.srtp)
         self.session = sip.SessionId(self.sid)
         self.session_open = False
         self.bye_pending = False

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from media import engine
 from media.sdp.offer_answer import SdpRefused
+from media.settings import SrtpPolicy
 from rcml.document import Document
 from rcml.interpreter import End, EndReason, Interpreter, Refuse, Run, Runnable, Step
 from rcml.interpreter import Fetch as FetchStep
@@ -47,14 +48,22 @@ WAITED_S = 1.0  # a Dial that took so long does not make a loop of documents a m
 
 class Call:
     def __init__(
-        self, policy: Policy, targets: Targets, invite: sip.InviteReceived, number: Callable[[], int], sid: str, now: float
+        self,
+        policy: Policy,
+        targets: Targets,
+        invite: sip.InviteReceived,
+        number: Callable[[], int],
+        sid: str,
+        now: float,
+        srtp: SrtpPolicy | None = None,
     ) -> None:
+        """srtp: the rule for the caller's leg, None for that of the server."""
         self.sid = sid
         self.policy = policy
         self._desk = Desk(policy, sid, number, now)
         self._targets = targets
         self.party = InboundParty.of(invite.request, policy.use_to)
-        self.caller = Caller(self._desk, invite.session, invite.request, invite.flow)
+        self.caller = Caller(self._desk, invite.session, invite.request, invite.flow, srtp)
         self.created_at = now
         self.ended: CallEnded | None = None
         self.dial: Dial | None = None

@@ -16,6 +16,7 @@ from media.engine import Codec
 from media.sdp.codecs import is_relayed
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import SdpRefused
+from media.settings import SrtpPolicy
 from server.calls.desk import Desk
 from server.calls.legmedia import LegMedia, MediaState, Wishes
 from server.calls.outputs import Kind
@@ -31,14 +32,14 @@ class CallerState(enum.Enum):
 
 
 class Caller:
-    def __init__(self, desk: Desk, session: sip.SessionId, invite: Request, flow: sip.Flow) -> None:
+    def __init__(self, desk: Desk, session: sip.SessionId, invite: Request, flow: sip.Flow, srtp: SrtpPolicy | None = None) -> None:
         self._desk = desk
         self.session = session
         self.invite = invite
         self.state = CallerState.RINGING
         self.session_open = True
         self.cancel_pending = False  # a CANCEL came; we owe the 487
-        self.media = LegMedia(desk, desk.call_sid, flow.local.host)
+        self.media = LegMedia(desk, desk.call_sid, flow.local.host, srtp)
         self.late_offer = False
         self.answered_at: float | None = None
         self._sdp_sent: bytes | None = None

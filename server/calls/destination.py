@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from media.settings import SrtpPolicy
 from sip.core import outputs as sip
 
 
@@ -27,3 +28,4 @@ class Placed:
     destinations: list[Destination]
     from_user: str
     to_user: str
+    srtp: SrtpPolicy | None = None  # None: the server's setting

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from media import engine
 from media.sdp.codecs import is_relayed
 from media.sdp.offer_answer import Agreed, LocalMedia, OfferAnswer
+from media.settings import SrtpPolicy
 from server.calls.desk import Desk
 from server.calls.outputs import Json, Kind
 
@@ -31,7 +32,8 @@ class Wishes:
 class LegMedia:
     """Owns the stream named like the leg. Everything is idempotent: closing twice sends one Close."""
 
-    def __init__(self, desk: Desk, sid: str, peer_host: str) -> None:
+    def __init__(self, desk: Desk, sid: str, peer_host: str, srtp: SrtpPolicy | None = None) -> None:
+        """srtp: the rule for this leg, None for that of the server."""
         self.stream = sid
         self.state = MediaState.NONE
         self.connected = False
@@ -45,7 +47,7 @@ class LegMedia:
         self._address = desk.policy.media_address(peer_host)
         session_id = int.from_bytes(desk.policy.random_bytes(4), "big") >> 1
         self.offer_answer = OfferAnswer(
-            desk.policy.media, LocalMedia(self._address.advertised, 9, 10), session_id, random_bytes=desk.policy.random_bytes
+            desk.policy.media, LocalMedia(self._address.advertised, 9, 10), session_id, random_bytes=desk.policy.random_bytes, srtp=srtp
         )
         self._plays = 0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from media.settings import MediaSettings
+from media.settings import MediaSettings, SrtpPolicy
 from rcml.settings import RcmlSettings
 
 
@@ -30,6 +30,7 @@ class Application:
     status_callback: str = ""
     status_callback_method: str = "POST"
     answer_delay: bool | None = None
+    srtp: SrtpPolicy | None = None  # of the trunk by which the call came; None: the server's setting
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,8 @@ class Registry:
         else:
             self.totals["calls"] += 1
         sid = new_sid(self.policy, "CA")
-        call = Call(self.policy, self._targets, event, self._number, sid, now)
+        srtp = None if isinstance(decision, Refusal) else decision.srtp
+        call = Call(self.policy, self._targets, event, self._number, sid, now, srtp)
         self.calls[sid] = call
         self._own(call, self._by_session, event.session)
         for trace in early:

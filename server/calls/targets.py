@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from media.settings import SrtpPolicy
 from rcml.verbs.dial import Client, Noun, Number, Sip
 from server.calls.destination import Destination, Placed
 from server.calls.outcome import CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE
@@ -24,6 +25,7 @@ class Outbound:
     credentials: Credentials | None = None
     headers: HeaderList = ()
     from_host: str = ""
+    srtp: SrtpPolicy | None = None  # None: the server's setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Targets:
                     credentials=trunk.credentials,
                 )
             )
-        return Placed(destinations, from_user, noun.text)
+        return Placed(destinations, from_user, noun.text, trunk.srtp)
 
     def _sip(self, noun: Sip, caller_id: str | None, caller: CallerIdentity) -> Placed | Unreachable:
         if len(noun.uri) > MAX_URI or sum(len(name) + len(value) for name, value in noun.headers) > MAX_HEADERS:

@@ -388,6 +388,7 @@ async def test_streams_of_different_threads_can_be_bridged(media: Controller) ->
             phone.send_to((at.address, at.port))
         await asyncio.sleep(0.1)
         media.send(Bridge(bridge="ab", first="a", second="b"))
+        await asyncio.sleep(0.1)
         alice.say(sound.chirp_up(0.5))
         await bob.hears(sound.chirp_up(0.5), likeness=0.99)
 

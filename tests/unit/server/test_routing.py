@@ -219,3 +219,14 @@ def test_without_a_proxy_it_says_which_setting_is_missing() -> None:
     assert table.outbound_trunk() is None
     assert "proxy" in table.no_outbound()
     assert '"in"' in table.no_outbound()
+
+
+def test_a_call_is_encrypted_as_the_trunk_says_by_which_it_came() -> None:
+    trunks = [
+        {"name": "open", "allow": ["198.51.100.0/24"]},
+        {"name": "secure", "allow": ["198.51.100.7/32"], "srtp": "mandatory"},
+    ]
+    table = routing("*", trunks=trunks)
+    for source, policy in (("198.51.100.7", "mandatory"), ("198.51.100.8", None)):
+        admitted = table.admit(source, "1")
+        assert isinstance(admitted, Application) and admitted.srtp == policy

@@ -1,0 +1,68 @@
+"""Encrypted legs in call control: the server's rule, and that of a trunk for its own calls."""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+import pytest
+
+from media import engine
+from media.sdp.crypto import build_crypto
+from media.settings import MediaSettings, SrtpPolicy
+from server.calls.policy import Application
+from server.calls.targets import Outbound
+from sip.core import outputs as sip
+from tests.support.descriptions import sdp
+from tests.unit.server.calls.bench import VOICE, Bench, dial
+
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+CRYPTO = "crypto:" + build_crypto(1, SUITE, base64.b64encode(bytes(range(30))).decode())
+SECURE = sdp("192.0.2.7", 4000, "0", CRYPTO).replace(b"RTP/AVP", b"RTP/SAVP")
+
+
+def audio_line(body: bytes) -> str:
+    return next(line for line in body.decode().splitlines() if line.startswith("m=audio"))
+
+
+@pytest.mark.parametrize(
+    ("server", "trunk", "protocol", "lines"),
+    [
+        ("forbidden", None, "RTP/AVP", False),
+        ("forbidden", "mandatory", "RTP/SAVP", True),
+        ("mandatory", "forbidden", "RTP/AVP", False),
+        ("optional", None, "RTP/AVP", True),
+        ("forbidden", "optional", "RTP/AVP", True),
+    ],
+)
+def test_a_number_is_dialled_as_its_trunk_wants_it(server: SrtpPolicy, trunk: SrtpPolicy | None, protocol: str, lines: bool) -> None:
+    outbound = Outbound("carrier", ("sip:gw.example.com:5070",), srtp=trunk)
+    rule = Application("2222", VOICE, srtp="optional")
+    bench = Bench(dial("<Number>1234</Number>"), outbound=outbound, media=MediaSettings(srtp=server), application=rule)
+    (invite,) = bench.of(sip.SendInvite)
+    assert audio_line(invite.body).split()[2] == protocol
+    assert (b"a=crypto" in invite.body) is lines
+
+
+def test_a_sip_target_is_dialled_by_the_server_s_own_rule() -> None:
+    outbound = Outbound("carrier", ("sip:gw.example.com:5070",), srtp="mandatory")
+    bench = Bench(dial("<Sip>sip:alice@192.0.2.8</Sip>"), outbound=outbound)
+    assert audio_line(bench.of(sip.SendInvite)[0].body).split()[2] == "RTP/AVP"
+
+
+def test_a_caller_of_a_trunk_that_must_encrypt_is_refused_in_the_clear() -> None:
+    bench = Bench(dial("<Number>1234</Number>"), application=Application("2222", VOICE, srtp="mandatory"))
+    assert bench.of(sip.SendInvite) == []
+    assert [reject.status for reject in bench.of(sip.SendReject)] == [488]
+
+
+def test_each_leg_is_encrypted_by_itself_and_the_engine_is_given_its_keys() -> None:
+    rule = Application("2222", VOICE, srtp="mandatory")
+    bench = Bench(dial("<Number>1234</Number>"), application=rule, offer=SECURE)
+    bench.answer(0)
+    caller = bench.engine.connects[next(iter(bench.registry.calls))]
+    callee = bench.engine.connects[bench.leg(0)]
+    assert isinstance(caller.srtp, engine.SrtpKeys) and caller.srtp.suite == SUITE
+    assert callee.srtp is msgspec.UNSET
+    told = {note.leg: note.data["encryption"] for note in bench.notes if note.data.get("event") == "connected"}
+    assert sorted(map(str, told.values())) == [SUITE, "none"]
