@@ -12,6 +12,7 @@ use dialplane_media::hearing::{Hearing, Lane};
 use dialplane_media::jitter::Limits;
 use dialplane_media::mix::{Mix, Mixer};
 use dialplane_media::plc::Concealer;
+use dialplane_media::record::{Heard, TimeLine};
 use dialplane_media::resample::Resampler;
 use dialplane_media::rtp::Packet;
 
@@ -198,6 +199,45 @@ fn conference(size: usize, silent: usize) -> Option<()> {
     Some(())
 }
 
+/// A packet of either side of a bridge into its recording, and now and then samples for the disk. As many recordings in turn
+/// as a core has, so that none of them is in its cache.
+fn record(name: &str, coding: Coding) -> Option<()> {
+    const LINES: usize = 500;
+    const PACKETS: usize = 50;
+    let said_hz = coding.rate_hz(8000);
+    let mut said = Encoder::new(coding, said_hz)?;
+    let units = said.units(said_hz as usize / 50);
+    let mut octets = [0; 1920];
+    let packets: Vec<Vec<u8>> = all_speech(said_hz)
+        .iter()
+        .map(|frame| {
+            let length = said.encode(frame, &mut octets);
+            octets[..length].to_vec()
+        })
+        .collect();
+    let mut lines: Vec<TimeLine> = (0..LINES).map(|_| TimeLine::new(false, 0)).collect();
+    lines.iter_mut().for_each(|line| line.begin(0));
+    let mut out = Vec::new();
+    measure(name, |tick| {
+        let (line, number) = (&mut lines[tick % LINES], tick / LINES);
+        let now = number as u64 * 20 * MILLISECOND;
+        for track in 0..2 {
+            let heard = Heard {
+                ssrc: 1,
+                timestamp: (number as u32).wrapping_mul(units),
+                coding,
+                payload: &packets[(tick + track * 7) % PACKETS],
+            };
+            line.put(track, heard, now);
+        }
+        if number % 25 == 0 {
+            out.clear();
+            line.take(now, &mut out);
+        }
+    });
+    Some(())
+}
+
 fn small_parts() -> Option<()> {
     let frames = all_speech(8000);
     let mut detector = Detector::new(8000)?;
@@ -233,6 +273,9 @@ fn main() {
         .and_then(|()| transcode("PCMU heard, Opus said", PCMU, opus))
         .and_then(|()| transcode("Opus heard, PCMU said", opus, PCMU))
         .and_then(|()| transcode("G.722 heard, PCMU said", Coding::G722, PCMU))
+        .and_then(|()| record("record two sides, PCMU", PCMU))
+        .and_then(|()| record("record two sides, G.722", Coding::G722))
+        .and_then(|()| record("record two sides, Opus", opus))
         .and_then(|()| conference(40, 0))
         .and_then(|()| conference(40, 37))
         .and_then(|()| conference(100, 0));

@@ -41,10 +41,13 @@ impl Ring {
         let (first, second, skipped) = self.parts(at, octets.len(), written);
         let table = law.decoder();
         let mut peak = 0;
-        for (place, octet) in first.iter_mut().chain(second).zip(&octets[skipped..]) {
-            let sample = table[usize::from(*octet)];
-            peak = peak.max(sample.unsigned_abs());
-            *place = sample;
+        let (before, after) = octets[skipped..].split_at(first.len());
+        for (part, octets) in [(first, before), (second, after)] {
+            for (place, octet) in part.iter_mut().zip(octets) {
+                let sample = table[usize::from(*octet)];
+                peak = peak.max(sample.unsigned_abs());
+                *place = sample;
+            }
         }
         peak
     }
