@@ -6,12 +6,14 @@ use std::hint::black_box;
 use dialplane_media::clock::MILLISECOND;
 use dialplane_media::codec::audio::{Coding, Decoder, Encoder, MAX_SAMPLES};
 use dialplane_media::codec::g711::Law;
-use dialplane_media::codec::{cn, opus};
+use dialplane_media::codec::{cn, opus, Format};
 use dialplane_media::dtmf_inband::Detector;
+use dialplane_media::ear::Ear;
 use dialplane_media::hearing::{Hearing, Lane};
 use dialplane_media::jitter::Limits;
 use dialplane_media::mix::{Mix, Mixer};
 use dialplane_media::plc::Concealer;
+use dialplane_media::protocol::Codec;
 use dialplane_media::record::{Heard, TimeLine};
 use dialplane_media::resample::Resampler;
 use dialplane_media::rtp::Packet;
@@ -238,12 +240,50 @@ fn record(name: &str, coding: Coding) -> Option<()> {
     Some(())
 }
 
+type Sent = (Packet, Vec<u8>);
+
+/// An ear for a codec, and packets of speech in it; their timestamps are their length.
+fn listened_to(codec: (&str, u32, u8), frames: &[Vec<i16>]) -> Option<(Ear, Vec<Sent>)> {
+    let (name, clock_rate_hz, channels) = codec;
+    let format = Format::new(&Codec {
+        payload_type: 96,
+        name: name.to_owned(),
+        clock_rate_hz,
+        channels,
+        fmtp: String::new(),
+    });
+    let mut encoder = Encoder::new(format.coding?, 8000)?;
+    let mut octets = [0; 1920];
+    let packets = frames.iter().map(|frame| {
+        let length = encoder.encode(frame, &mut octets);
+        (packet(96, 0, 0), octets[..length].to_vec())
+    });
+    let mut packets: Vec<_> = packets.collect();
+    packets
+        .iter_mut()
+        .for_each(|(packet, _)| packet.timestamp = clock_rate_hz / 50);
+    Some((Ear::new(&[format])?, packets))
+}
+
 fn small_parts() -> Option<()> {
     let frames = all_speech(8000);
     let mut detector = Detector::new(8000)?;
     measure("find keys in audio", |tick| {
         detector.hear(&frames[tick % TICKS], |heard| _ = black_box(heard))
     });
+    for (name, codec) in [("PCMU", ("PCMU", 8000, 1)), ("Opus", ("opus", 48_000, 2))] {
+        let (mut ear, packets) = listened_to(codec, &frames)?;
+        measure(&format!("listen for keys in {name}"), |tick| {
+            let (packet, payload) = &packets[tick % TICKS];
+            let sequence = tick as u16;
+            let packet = Packet {
+                sequence,
+                timestamp: (tick as u32).wrapping_mul(packet.timestamp),
+                ..packet.clone()
+            };
+            ear.hear(&packet, payload, 0, |heard| _ = black_box(heard));
+        });
+    }
     let mut concealer = Concealer::new(8000);
     let mut made = [0; 160];
     measure("conceal every second packet", |tick| {

@@ -4,10 +4,12 @@
 use dialplane_media::clock::{Nanos, MILLISECOND};
 use dialplane_media::codec::audio::{Coding, Decoder, MAX_SAMPLES};
 use dialplane_media::codec::cn::Noise;
+use dialplane_media::codec::Format;
 use dialplane_media::dtmf;
+use dialplane_media::ear::Ear;
 use dialplane_media::hearing::{Hearing, Lane, MAX_TICK_MS};
 use dialplane_media::jitter::Limits;
-use dialplane_media::protocol::{decode_command, encode, FrameReader, MAX_FRAME};
+use dialplane_media::protocol::{decode_command, encode, Codec, FrameReader, MAX_FRAME};
 use dialplane_media::quality::losses::Watch;
 use dialplane_media::quality::xr::read_voip_metrics;
 use dialplane_media::reception::Reception;
@@ -220,6 +222,7 @@ pub fn dtmf(data: &[u8]) {
             receiver.expire(now).into_iter().for_each(&mut take);
         }
     }
+    hear_keys(data);
     let mut sender = dtmf::Sender::default();
     let text = String::from_utf8_lossy(&data[..data.len().min(32)]);
     let tone_ms = data.first().map_or(100, |&octet| 20 * u32::from(octet));
@@ -238,6 +241,51 @@ pub fn dtmf(data: &[u8]) {
             assert!(steps < 300_000, "a string that never ends");
         }
         assert!(sender.is_idle());
+    }
+}
+
+/// The same of tones, in packets of several codecs: of each key that is told, down and up are told in turn.
+fn hear_keys(data: &[u8]) {
+    let formats = [
+        ("PCMU", 8000, 1),
+        ("G722", 8000, 1),
+        ("opus", 48_000, 2),
+        ("L16", 44_100, 2),
+    ]
+    .into_iter()
+    .zip(0..)
+    .map(|((name, clock_rate_hz, channels), payload_type)| {
+        Format::new(&Codec {
+            payload_type,
+            name: name.into(),
+            clock_rate_hz,
+            channels,
+            fmtp: String::new(),
+        })
+    });
+    let mut ear = Ear::new(&formats.collect::<Vec<_>>()).expect("codecs that we have");
+    let (mut now, mut held) = (0, None);
+    let mut take = |heard: dtmf::Heard| match heard {
+        dtmf::Heard::Down(key) => assert_eq!(held.replace(key), None),
+        dtmf::Heard::Up(press) => assert_eq!(held.take(), Some(press.key)),
+    };
+    for piece in pieces(data) {
+        let [a, b, c, payload @ ..] = piece else {
+            continue;
+        };
+        now += Nanos::from(*a) * 3 * MILLISECOND;
+        let packet = Packet {
+            marker: false,
+            payload_type: a % 5,
+            sequence: u16::from(*b) << 2,
+            timestamp: u32::from(*c) << 5,
+            ssrc: u32::from(b >> 7),
+            payload: 0..0,
+        };
+        ear.hear(&packet, payload, now, &mut take);
+        if c & 1 == 0 {
+            ear.expire(now, &mut take);
+        }
     }
 }
 

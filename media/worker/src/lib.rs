@@ -11,7 +11,7 @@ pub mod control;
 mod control_traffic;
 pub mod dtmf;
 pub mod dtmf_inband;
-mod ear;
+pub mod ear;
 pub mod flood;
 pub mod hearing;
 pub mod jitter;

@@ -4,11 +4,13 @@ use allocation_counter::measure;
 use dialplane_media::clock::MILLISECOND;
 use dialplane_media::codec::audio::{Coding, Encoder};
 use dialplane_media::codec::g711::Law;
-use dialplane_media::codec::opus;
-use dialplane_media::dtmf_inband::Detector;
+use dialplane_media::codec::{opus, Format};
+use dialplane_media::dtmf_inband::{fill_tones, Detector};
+use dialplane_media::ear::Ear;
 use dialplane_media::hearing::{Hearing, Lane};
 use dialplane_media::jitter::Limits;
 use dialplane_media::mix::Mixer;
+use dialplane_media::protocol::Codec;
 use dialplane_media::record::{Heard, TimeLine};
 use dialplane_media::rtp::Packet;
 
@@ -115,5 +117,47 @@ fn a_call_is_recorded_without_an_allocation() {
         (1..200).for_each(&mut packet); // buffers find their size
         let taken = measure(|| (200..600).for_each(&mut packet));
         assert_eq!(taken.count_total, 0, "{coding:?}");
+    }
+}
+
+#[test]
+fn keys_are_listened_for_without_an_allocation() {
+    for (name, clock_rate_hz, channels) in [
+        ("PCMA", 8000, 1),
+        ("G722", 8000, 1),
+        ("opus", 48_000, 2),
+        ("L16", 44_100, 1),
+    ] {
+        let format = Format::new(&Codec {
+            payload_type: 96,
+            name: name.into(),
+            clock_rate_hz,
+            channels,
+            fmtp: String::new(),
+        });
+        let coding = format.coding.expect("a codec");
+        let mut encoder = Encoder::new(coding, 8000).expect("an encoder");
+        let rate_hz = encoder.rate_hz();
+        let mut ear = Ear::new(&[format]).expect("an ear");
+        let (mut octets, mut frame, mut told) = ([0; 2000], vec![0; rate_hz as usize / 50], 0);
+        let mut tick = |number: u32| {
+            // A key of 100 ms every 200 ms.
+            let from = number % 10 * frame.len() as u32;
+            fill_tones(5, from, rate_hz / 10, rate_hz, &mut frame);
+            let length = encoder.encode(&frame, &mut octets);
+            let packet = Packet {
+                marker: false,
+                payload_type: 96,
+                sequence: number as u16,
+                timestamp: number * (clock_rate_hz / 50),
+                ssrc: 1,
+                payload: 0..0,
+            };
+            ear.hear(&packet, &octets[..length], 0, |_| told += 1);
+        };
+        tick(0); // the first packet makes the decoder
+        let taken = measure(|| (1..101).for_each(&mut tick));
+        assert_eq!(taken.count_total, 0, "{name}");
+        assert!((18..=20).contains(&told), "{name}: ten keys down and up, {told}");
     }
 }
