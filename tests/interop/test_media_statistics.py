@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from media.engine import Bridge, Close, Closed, Opened, Play, Stats, StreamStats
+from media.engine import Bridge, Close, Closed, Codec, Opened, Play, Stats, StreamStats
 from tests.support import sound
 from tests.support.rtp import RtpEndpoint, build_packet
 from tests.support.worker import Controller, Worker, running
 
 pytestmark = pytest.mark.interop
 
+L16 = Codec(payload_type=96, name="L16", clock_rate_hz=16000)
 NTP_EPOCH_S = 2_208_988_800
 
 
@@ -122,6 +123,30 @@ async def test_what_is_lost_and_what_the_peer_reports_are_heard_apart(media: Con
         alice._control.sendto(receiver_report(block(ssrc, 0, 30, 0)) + voip_metrics(ssrc + 1, 100, 100, 120), target)
         await asyncio.sleep(1.1)
         assert (await statistics(media)).seconds[-1].remote_loss == 0.0
+
+
+async def test_packets_that_came_too_late_for_the_jitter_buffer_are_told(media: Controller) -> None:
+    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
+        opened = [await media.open(name, call="CA") for name in ("a", "b")]
+        media.connect_to("a", alice)
+        media.connect_to("b", bob, [L16])
+        media.send(Bridge(bridge="ab", first="a", second="b"))
+        await media.synchronize()
+        withheld: list[bytes] = []
+        for sequence in range(200):
+            packet = build_packet(0, sequence, 160 * sequence, 1, bytes([0x55]) * 160)
+            if sequence in (60, 100, 140):  # half a second after its time
+                withheld.append(packet)
+            else:
+                alice.send_raw(packet, (opened[0].address, opened[0].port))
+            if sequence in (85, 125, 165):
+                alice.send_raw(withheld.pop(), (opened[0].address, opened[0].port))
+            await asyncio.sleep(0.02)
+        stats = await statistics(media)
+        late = [second for second in stats.seconds if second.late]
+        assert 1 <= sum(second.late for second in late) <= 3
+        assert min(second.mos_in for second in late) < max(second.mos_in for second in stats.seconds) - 0.1
+        assert len(bob.packets) > 100
 
 
 async def test_a_silent_second_has_no_opinion(media: Controller) -> None:
