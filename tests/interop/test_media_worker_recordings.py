@@ -6,6 +6,7 @@ Sample alignment over ten minutes, for each codec, is proven in virtual time by 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import random
 import resource
@@ -32,6 +33,7 @@ from media.engine import (
     Record,
     RecordingEnded,
     RecordingStarted,
+    SrtpKeys,
     StopRecord,
     Unbridge,
 )
@@ -334,6 +336,23 @@ async def test_every_codec_is_recorded_as_it_was_sent_and_as_it_was_heard(
     assert sound.find(sound.chirp_up(1.0), sent).likeness > likeness
     assert sound.find(sound.chirp_up(1.0), heard).likeness > likeness
     assert sound.loudness(recorded(tmp_path / "c.wav")[0]) < 10
+
+
+async def test_an_encrypted_stream_is_recorded_in_the_clear(media: Controller, tmp_path: Path) -> None:
+    ends = {name: await media.open(name, call="CA") for name in ("c", "d")}
+    keys = [base64.b64encode(bytes([first]) * 30).decode() for first in (1, 2)]
+    for (name, far), (local, remote) in zip((("c", ends["d"]), ("d", ends["c"])), (keys, keys[::-1]), strict=True):
+        srtp = SrtpKeys(suite="AES_CM_128_HMAC_SHA1_80", local_key=local, remote_key=remote)
+        media.send(Connect(stream=name, remote_address=far.address, remote_port=far.port, codecs=[PCMU], srtp=srtp))
+        await begun(media, Record(recording=name, path=str(tmp_path / f"{name}.wav"), stream=name, channels=2))
+    media.send(Play(stream="c", play="p", files=[prompt(tmp_path, "p.wav", sound.chirp_up(1.0))]))
+    await media.expect(PlayEnded, play="p", reason="finished")
+    await asyncio.sleep(0.1)
+    for name in ends:
+        media.send(StopRecord(recording=name))
+        await finish(media, name, "stopped")
+    assert sound.find(sound.chirp_up(1.0), recorded(tmp_path / "c.wav")[1]).likeness > 0.99
+    assert sound.find(sound.chirp_up(1.0), recorded(tmp_path / "d.wav")[0]).likeness > 0.99
 
 
 async def test_a_bridge_that_needs_transcoding_is_recorded_from_both_sides(media: Controller, tmp_path: Path) -> None:
