@@ -20,11 +20,13 @@ from media.engine import (
     Listing,
     Open,
     Opened,
+    PauseRecord,
     Play,
     PlayEnded,
     Record,
     RecordingEnded,
     RecordingStarted,
+    ResumeRecord,
     SendDigits,
     Stats,
     StopPlay,
@@ -55,7 +57,7 @@ class Chaos:
     def command(self) -> Command:
         pick = self.random.choice
         stream, bridge = pick(STREAMS), pick(BRIDGES)
-        match self.random.randrange(14):
+        match self.random.randrange(16):
             case 0 | 1:
                 return Open(stream=stream, call=pick(["", "x", "y"]), address=pick(["127.0.0.1", "127.0.0.1", "::1"]))
             case 2 | 3:
@@ -91,9 +93,16 @@ class Chaos:
                     stream="" if of_bridge else stream,
                     channels=pick([1, 2]),
                     max_ms=pick([50, 14_400_000]),
+                    beep=not of_bridge and pick([False, True]),
+                    silence_ms=0 if of_bridge else pick([0, 0, 60]),
+                    finish_keys=pick(["", "", "" if of_bridge else "1#"]),
                 )
             case 10:
                 return StopRecord(recording=pick(self.recordings[-3:] or ["r"]))
+            case 13:
+                return PauseRecord(recording=pick(self.recordings[-3:] or ["r"]), keep_time=pick([False, True]))
+            case 14:
+                return ResumeRecord(recording=pick(self.recordings[-3:] or ["r"]))
             case 11:
                 return SendDigits(stream=stream, digits=pick(["1", "12w#", "?"]), tone_ms=40, gap_ms=60)
             case 12:
@@ -146,5 +155,8 @@ async def test_everything_that_began_ends_once_and_nothing_is_left(tmp_path: Pat
         for event in media.seen(RecordingEnded):
             frames, _ = sound.read_wav(Path(event.path))
             assert abs(len(frames) / 8 - event.duration_ms) <= 1
-        assert len(ends) > 5 and len(done) > 5 and len(media.seen(RecordingStarted)) == len(done)
+        # What was ended during its beep never began, and so it is empty.
+        started = {event.recording for event in media.seen(RecordingStarted)}
+        assert started == {event.recording for event in media.seen(RecordingEnded) if event.duration_ms or event.recording in started}
+        assert len(ends) > 5 and len(done) > 5 and 5 < len(started) == len(media.seen(RecordingStarted))
         assert worker.descriptors() == before
