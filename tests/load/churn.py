@@ -195,7 +195,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=50.0, help="calls a second")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--io", default="auto", choices=["auto", "uring", "epoll"])
-    parser.add_argument("--allowed-mib", type=float, default=1.0)
+    parser.add_argument("--allowed-mib", type=float, default=4.0, help="a peak of open calls leaves a little")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         return asyncio.run(churn(options, Path(made)))
