@@ -37,8 +37,9 @@ use crate::tasks::{Inlet, Name, Outbox, Task, Up};
 use crate::wheel::Wheel;
 use crate::writer::Desk;
 
-/// The largest datagram that is looked at; RTP of any codec is far below.
-const MAX_DATAGRAM: usize = 2048;
+/// A datagram of this length is not looked at, since it may have been cut. L16 at 48 kHz with two channels comes as 3840
+/// octets in 20 ms.
+const MAX_DATAGRAM: usize = 4096;
 /// A buffer for one of them, with the room that protecting it may need.
 const BUFFER: usize = MAX_DATAGRAM + srtp::MAX_TRAILER;
 /// How often streams are looked after without a packet.

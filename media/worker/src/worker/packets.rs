@@ -74,7 +74,8 @@ impl Worker {
             return;
         };
         let datagram = &self.datagram[..length];
-        let known = rtp::parse(datagram).and_then(|packet| {
+        let whole = (length < MAX_DATAGRAM).then_some(datagram);
+        let known = whole.and_then(rtp::parse).and_then(|packet| {
             let lane = *stream.plan.lane(packet.payload_type)?;
             Some((packet, lane))
         });
