@@ -308,9 +308,14 @@ class CodecPhone(RtpEndpoint):
             return
         for _ in range(1 + twice):
             if self.network.jitter_s:
-                asyncio.get_running_loop().call_later(delay, self.send_raw, data)
+                asyncio.get_running_loop().call_later(delay, self._arrive, data)
             else:
                 self.send_raw(data)
+
+    def _arrive(self, data: bytes) -> None:
+        """What was still under way when the phone hung up is gone."""
+        if self._media is not None and not self._media.is_closing():
+            self.send_raw(data)
 
     # --- ear ------------------------------------------------------------------------------------------------------------
 
