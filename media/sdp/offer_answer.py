@@ -180,7 +180,7 @@ class OfferAnswer:
         if direction is not None:
             self._wish = direction
         current = self._lines[self._index] if self._lines else None
-        protocol = current.protocol if current else self._security.first_protocol()
+        protocol = current.protocol if current and current.protocol.upper() in self._security.protocols else self._security.first_protocol()
         encrypted = None if self.agreed is None else self.agreed.srtp is not None
         audio = self._audio_line(
             protocol=protocol,
@@ -235,13 +235,15 @@ class OfferAnswer:
 
     # --- the peer offers ------------------------------------------------------------------------------------------
 
-    def receive_offer(self, body: bytes) -> None:
+    def receive_offer(self, body: bytes, *, relays: bool = False) -> None:
         """Keep the peer's offer, to be answered by `answer`.
+
+        relays: whether there is another leg to which a codec that we cannot speak passes, so that it may stand alone.
 
         Raises:
             SdpRefused: 400 broken, 488 nothing that we can do. What was in force stays.
         """
-        self._remote_offer = self._choose(_parse(body))
+        self._remote_offer = self._choose(_parse(body), relays)
 
     def offered_codecs(self) -> tuple[Codec, ...]:
         """The voice codecs common with the last remote offer, in its order; () when there was none."""
@@ -264,7 +266,7 @@ class OfferAnswer:
         lines = [_refused_line(line) for line in choice.description.media]
         if choice.index < 0:  # a re-offer with audio turned off
             agreed = self._turned_off()
-            self._index = next(index for index, media in enumerate(choice.description.media) if media.audio)
+            self._index = self._audio_index(choice.description)
         else:
             matches = formats.select(choice.matches, prefer, single=self._settings.answer_single_codec)
             choice = replace(choice, matches=matches)
@@ -288,7 +290,7 @@ class OfferAnswer:
 
     # --- reading the peer -----------------------------------------------------------------------------------------
 
-    def _choose(self, description: Description) -> _Choice:
+    def _choose(self, description: Description, relays: bool) -> _Choice:
         """The audio line to take: the one in use if it still serves, else the first that does. Raises the first refusal."""
         order = sorted(range(len(description.media)), key=lambda index: (index != self._index, index))
         refusals: list[SdpRefused] = []
@@ -297,7 +299,7 @@ class OfferAnswer:
             if not media.audio or media.port == 0:
                 continue
             try:
-                matches = self._matches(description, media, answer=False)
+                matches = self._matches(description, media, relays=relays)
                 return _Choice(description, index, matches, self._security.choose(media))
             except SdpRefused as refused:
                 refusals.append(refused)
@@ -307,7 +309,7 @@ class OfferAnswer:
             return _Choice(description, -1)
         raise SdpRefused(488, "No audio", 304, "No audio media line that is in use")
 
-    def _matches(self, description: Description, media: Media, *, answer: bool) -> tuple[Match, ...]:
+    def _matches(self, description: Description, media: Media, *, answer: bool = False, relays: bool = False) -> tuple[Match, ...]:
         """The payload formats common with one audio line, in its order. Raises SdpRefused when there is no voice among them."""
         if media.protocol.upper() not in self._security.protocols:
             supported = "RTP/AVP and RTP/SAVP are" if SECURE[0] in self._security.protocols else "RTP/AVP is"
@@ -315,10 +317,10 @@ class OfferAnswer:
         self._require_address(description, media)
         ours = {number: key for key, number in self._numbers.items()} if answer else {}
         offered = set(self._lines[self._index].formats) if answer else set()
-        known = [one for one in self._descriptors if not answer or not one.on_request or str(self._numbers.get(one.key)) in offered]
+        known = [one for one in self._descriptors if not answer or str(self._numbers.get(one.key)) in offered]
         matches = formats.common(media, known, ours)
         voices = [match for match in matches if match.descriptor.voice]
-        if not any(answer or not match.descriptor.relayed for match in voices):
+        if not any(answer or relays or not match.descriptor.relayed for match in voices):
             names = ", ".join(dict.fromkeys(one.name for one in known if one.voice and not one.relayed))
             theirs = ", ".join(_names(media)) or "none"
             raise SdpRefused(488, "No common codec", 305, f"No common codec: offered {theirs}; supported {names}")
@@ -368,6 +370,11 @@ class OfferAnswer:
             max_ptime_ms=min(media.number("maxptime") or 0, 1000),
         )
         return self.agreed
+
+    def _audio_index(self, description: Description) -> int:
+        """The line to turn on again, should it come to that: the one in use, if it is still for audio."""
+        audio = [index for index, media in enumerate(description.media) if media.audio]
+        return self._index if self._index in audio else audio[0]
 
     def _turned_off(self) -> Agreed:
         assert self.agreed is not None  # _choose gives -1 only in a session

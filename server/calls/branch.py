@@ -28,6 +28,7 @@ from sip.core import outputs as sip
 from sip.message import Response
 
 RINGING = (180, 183)  # not 181, 182: forwarded, queued (behaviour.md 2.6); nor 199, which ends an early dialog
+MAX_FORKS = 16  # early dialogs of one INVITE whose descriptions are kept
 ELSEWHERE = sip_reason(200, "Call completed elsewhere")  # RFC 3326, behaviour.md decision 4
 
 
@@ -57,6 +58,7 @@ class Branch:
         self.sip_call_id: str | None = None
         self.canceled_by_us = False
         self.early_sdp = False
+        self._early: dict[str, bytes] = {}  # the last description of each early dialog, by its To tag
         self.media = LegMedia(desk, self.sid, placed.destinations[0].host, placed.srtp)
         self.session = sip.SessionId(self.sid)
         self.session_open = False
@@ -166,7 +168,7 @@ class Branch:
                 self.rang_at = self._desk.now
                 self._desk.note(Kind.STATE, {"status": "ringing"}, self.sid)
                 self._status.tell("ringing")
-        return self._take_answer(event.response, early=True) is None and self.early_sdp
+        return self._take_answer(event.response, event.early_dialog, early=True) is None and self.early_sdp
 
     def answered(self, event: sip.InviteAnswered) -> bool:
         """The callee took the call (the ACK is out). False: its 200 was of no use, the leg is being hung up."""
@@ -177,26 +179,40 @@ class Branch:
         self.state = BranchState.ANSWERED
         self._desk.note(Kind.STATE, {"status": "answered"}, self.sid)
         self._status.tell("answered")
-        refused = self._take_answer(event.response, early=False)
-        if refused is None:
-            return True
-        self.answered_at = None  # nobody was connected
-        self.failure_reason = refused
-        self.bye_pending = True
-        self._desk.emit(sip.SendBye(self.session, sip_reason(488, refused)))
-        self._over(CallEnded(Cause.FAILED, By.SERVER, 200, refused))
-        return False
+        refused = self._take_answer(event.response, event.dialog, early=False)
+        if refused is not None:
+            self.reject_answer(refused)
+        return refused is None
 
-    def _take_answer(self, response: Response, *, early: bool) -> str | None:
-        """Hand the session description to the engine; returns what is wrong with it, None when all is well."""
+    def reject_answer(self, why: str) -> None:
+        """The callee took the call, but cannot be connected: hang it up."""
+        self.answered_at = None  # nobody was connected
+        self.failure_reason = why
+        self.bye_pending = True
+        self._desk.emit(sip.SendBye(self.session, sip_reason(488, why)))
+        self._over(CallEnded(Cause.FAILED, By.SERVER, 200, why))
+
+    def _take_answer(self, response: Response, dialog: str | None, *, early: bool) -> str | None:
+        """Hand the session description to the engine; returns what is wrong with it, None when all is well.
+
+        dialog: its To tag. A 2xx without a description stands for what its own dialog said before, not another fork's.
+        """
         try:
             body = extract_sdp(response.body, response.headers.get("Content-Type") or "")
+            if body is None and early:
+                return None
             if body is None:
-                return None if early or self.early_sdp else "Callee answered without a session description"
+                body = next(reversed(self._early.values()), None) if dialog is None else self._early.get(dialog)
+            if body is None:
+                return "Callee answered without a session description"
             agreed = self.media.offer_answer.receive_answer(body)
         except SdpRefused as refused:
             return None if early else f"Callee's session description: {refused.reason}"
-        self.early_sdp = self.early_sdp or early
+        if early:
+            self.early_sdp = True
+            self._early.pop(dialog or "", None)
+            if len(self._early) < MAX_FORKS:
+                self._early[dialog or ""] = body
         self.media.connect(agreed)
         return None
 
@@ -231,6 +247,8 @@ class Branch:
             return False
         self._attempt += 1
         self.early_sdp = False  # of another dialog
+        self._early.clear()
+        self.media.begin_anew()
         self._desk.note(Kind.STATE, {"status": "fallback", "to": self._destinations[self._attempt].request_uri}, self.sid)
         self.session = sip.SessionId(f"{self.sid}/{self._attempt + 1}")
         self._invite(self._offer())

@@ -257,13 +257,13 @@ class Call:
             case sip.SessionEnded():
                 dial.branch_ended(branch, event)
             case sip.ReinviteReceived() | sip.ReinviteAcked() | sip.RequestReceived():
-                peer = self.caller.media if branch is dial.winner else None
+                peer = self.caller.media if branch is dial.partner else None
                 indialog.handle(self._desk, branch.media, peer, event)
             case _:
                 pass
 
     def _peer_of_caller(self) -> LegMedia | None:
-        return self.dial.winner.media if self.dial is not None and self.dial.winner is not None else None
+        return self.dial.partner.media if self.dial is not None and self.dial.partner is not None else None
 
     # --- media ----------------------------------------------------------------------------------------------------
 

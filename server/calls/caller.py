@@ -87,6 +87,12 @@ class Caller:
         offered = () if self.late_offer else self.media.offer_answer.offered_codecs()
         return Wishes(tuple(codec for codec in offered if relay or not is_relayed(codec)))
 
+    def can_take(self, codec: Codec) -> bool:
+        """Whether this voice codec was agreed on here, or could be in our answer."""
+        agreed = self.media.offer_answer.agreed
+        voices = agreed.voices if agreed is not None else self.media.offer_answer.offered_codecs()
+        return any((own.name, own.clock_rate_hz, own.channels) == (codec.name, codec.clock_rate_hz, codec.channels) for own in voices)
+
     @property
     def hops_left(self) -> int:
         """Max-Forwards for the legs that this call leads to: one less than came in, so that a loop through us ends (RFC 3261 8.1.1.6)."""

@@ -116,6 +116,11 @@ class Dial:
         return self.phase is Phase.BRIDGED
 
     @property
+    def partner(self) -> Branch | None:
+        """Whom the caller talks with: the one that answered, or before that, the one whose early media it hears."""
+        return self.winner or self._bridged_with
+
+    @property
     def deadline(self) -> float | None:
         return self._deadline if self.phase is not Phase.OVER else None
 
@@ -137,6 +142,7 @@ class Dial:
                 self._conclude_settled()
 
     def branch_progressed(self, branch: Branch, event: sip.InviteProgressed) -> None:
+        before = self._passage(branch)
         early = branch.progressed(event)
         if self.phase is not Phase.DIALING or not early or not self._may_pass_early_media():
             return
@@ -146,10 +152,15 @@ class Dial:
             return
         if self._caller.media_connected:
             self._caller.media.stop_playing()
-            self._join(branch)
+            self._join(branch, before)
 
     def branch_answered(self, branch: Branch, event: sip.InviteAnswered) -> None:
-        if not branch.answered(event):
+        before = self._passage(branch)
+        connectable = branch.answered(event)
+        if connectable and branch.media.relays and not self._caller.can_take(branch.media.voices[0]):
+            branch.reject_answer(f"Callee speaks {branch.media.voices[0].name}, which its caller does not")
+            connectable = False
+        if not connectable:
             self.branch_over(branch)
             return
         self.winner = branch
@@ -160,7 +171,7 @@ class Dial:
         self._caller.prepare_answer(prefer)
         self._caller.media.stop_playing()
         if self._caller.media_connected:
-            self._enter_bridged()
+            self._enter_bridged(before)
         self._caller.answer(prefer)
         for other in self.branches:
             if other is not branch:
@@ -247,7 +258,7 @@ class Dial:
     def caller_connected(self) -> None:
         """The caller's late answer has come with the ACK."""
         if self.phase is Phase.CONNECTING:
-            self._enter_bridged()
+            self._enter_bridged({})
 
     def give_up(self, by: By, *, reason: str | None, text: str) -> None:
         """The call is over for its caller, by whatever way. reason: for the other side's Reason header."""
@@ -320,15 +331,22 @@ class Dial:
 
     # --- the bridge -----------------------------------------------------------------------------------------------
 
-    def _join(self, branch: Branch) -> None:
+    def _passage(self, branch: Branch) -> dict[str, Json]:
+        return passage(self._caller.media.offer_answer.agreed, branch.media.offer_answer.agreed)
+
+    def _join(self, branch: Branch, before: dict[str, Json]) -> None:
+        """before: how the sound went until now, if it is bridged already by early media."""
+        way = self._passage(branch)
         if self._bridged_with is branch:
+            if way != before:
+                self._desk.note(Kind.MEDIA, {"event": "codecs-changed", **way}, branch.sid)
             return
         self._bridge = f"{branch.sid}-bridge"
         self._bridged_with = branch
         self._desk.emit(engine.Bridge(bridge=self._bridge, first=self._caller.media.stream, second=branch.media.stream))
         caller, callee = self._caller.media, branch.media
         facts: dict[str, Json] = {"event": "bridge", "first": caller.stream, "second": callee.stream}
-        self._desk.note(Kind.MEDIA, facts | passage(caller.offer_answer.agreed, callee.offer_answer.agreed))
+        self._desk.note(Kind.MEDIA, facts | way)
 
     def _part(self) -> None:
         if self._bridge:
@@ -337,19 +355,26 @@ class Dial:
         self._bridge = ""
         self._bridged_with = None
 
-    def _enter_bridged(self) -> None:
+    def _enter_bridged(self, before: dict[str, Json]) -> None:
         assert self.winner is not None
         self.phase = Phase.BRIDGED
-        self._join(self.winner)
+        self._join(self.winner, before)
         self._deadline = self._desk.now + self.verb.time_limit_s
         for media in (self._caller.media, self.winner.media):
             media.limit(self.verb.time_limit_s + LIMIT_MARGIN_S)
         if self.verb.record and self._desk.policy.recordings_dir:
-            self._recording = self._desk.sid("RE")
-            self.recording_pending = True
-            channels = self._desk.policy.recording_channels
-            self._desk.emit(engine.Record(recording=self._recording, path=self._recording_path, bridge=self._bridge, channels=channels))
-            self._desk.note(Kind.MEDIA, {"event": "record", "recording": self._recording})
+            self._record(self.winner)
+
+    def _record(self, winner: Branch) -> None:
+        if winner.media.relays or self._caller.media.relays:
+            text = "The call is not recorded: its parties speak a codec that only passes here (G729)"
+            self._desk.notify(13610, "error", text, line=self.verb.line)
+            return
+        self._recording = self._desk.sid("RE")
+        self.recording_pending = True
+        channels = self._desk.policy.recording_channels
+        self._desk.emit(engine.Record(recording=self._recording, path=self._recording_path, bridge=self._bridge, channels=channels))
+        self._desk.note(Kind.MEDIA, {"event": "record", "recording": self._recording})
 
     @property
     def _recording_path(self) -> str:

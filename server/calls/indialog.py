@@ -68,7 +68,7 @@ def _offer(
             desk.emit(sip.AnswerRequest(event.session, event.transaction, 200, body=media.offer_again(peer)))
             return
         before = media.offer_answer.agreed
-        media.offer_answer.receive_offer(offer)
+        media.offer_answer.receive_offer(offer, relays=peer is not None and peer.relays)
         _keep_relaying(media, peer)
         answer, agreed = media.offer_answer.answer(peer.voices if peer is not None else ())
     except SdpRefused as refused:
@@ -83,7 +83,8 @@ def _offer(
 
 def _keep_relaying(media: LegMedia, peer: LegMedia | None) -> None:
     """A bridge of a codec that we cannot speak lasts only as long as both sides have it. Raises SdpRefused."""
-    if peer is not None and peer.relays and not any(is_relayed(codec) for codec in media.offer_answer.offered_codecs()):
+    offered = media.offer_answer.offered_codecs()  # none when the audio is turned off
+    if peer is not None and peer.relays and offered and not any(is_relayed(codec) for codec in offered):
         name = peer.voices[0].name
         raise SdpRefused(488, f"No {name} any more", 305, f"The other party speaks {name}, which cannot be transcoded here")
 

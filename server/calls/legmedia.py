@@ -45,11 +45,18 @@ class LegMedia:
         self.playing: str | None = None
         self._desk = desk
         self._address = desk.policy.media_address(peer_host)
-        session_id = int.from_bytes(desk.policy.random_bytes(4), "big") >> 1
-        self.offer_answer = OfferAnswer(
-            desk.policy.media, LocalMedia(self._address.advertised, 9, 10), session_id, random_bytes=desk.policy.random_bytes, srtp=srtp
-        )
+        self._srtp = srtp
+        self.offer_answer = self._new_offer_answer(LocalMedia(self._address.advertised, 9, 10))
         self._plays = 0
+
+    def _new_offer_answer(self, local: LocalMedia) -> OfferAnswer:
+        policy = self._desk.policy
+        session_id = int.from_bytes(policy.random_bytes(4), "big") >> 1
+        return OfferAnswer(policy.media, local, session_id, random_bytes=policy.random_bytes, srtp=self._srtp)
+
+    def begin_anew(self) -> None:
+        """Another dialog, with the same stream: nothing is agreed in it yet, and keys are not used twice."""
+        self.offer_answer = self._new_offer_answer(self.offer_answer.local)
 
     @property
     def live(self) -> bool:

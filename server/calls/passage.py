@@ -6,22 +6,28 @@ The engine decides by the same rule: a format that both legs agreed on passes as
 from __future__ import annotations
 
 from media.engine import Codec
-from media.sdp.codecs import Encoding, is_relayed, is_voice
+from media.sdp.codecs import Encoding, is_relayed
 from media.sdp.offer_answer import Agreed
 from server.calls.outputs import Json
 
 
 def passage(first: Agreed | None, second: Agreed | None) -> dict[str, Json]:
-    """audio: "passes PCMU" or "transcodes opus to PCMU" (the first leg's codec is named first), "none" when neither can be."""
+    """audio: "passes PCMU" or "transcodes opus to PCMU" (the first leg's codec is named first), both when the two directions
+    differ, "none" when one cannot be.
+    """
     if first is None or second is None:
         return {}
     here, there = first.codecs[0], second.codecs[0]
-    if _has(second, here) and _has(first, there):
-        way = f"passes {here.name}" if _key(here) == _key(there) else f"passes {here.name} and {there.name}"
-    elif (is_relayed(here) and not _has(second, here)) or (is_relayed(there) and not _has(first, there)):
+    onward, back = _target(first, second), _target(second, first)
+    if onward is None or back is None:
         way = "none"
+    elif _key(here) == _key(there):
+        way = f"passes {here.name}"
     else:
-        way = f"transcodes {here.name} to {there.name}"
+        passes = [codec.name for codec, heard in ((here, onward), (there, back)) if _key(codec) == _key(heard)]
+        made = [f"{codec.name} to {heard.name}" for codec, heard in ((here, onward), (there, back)) if _key(codec) != _key(heard)]
+        ways = [f"passes {' and '.join(passes)}"] if passes else []
+        way = ", ".join([*ways, *([f"transcodes {made[0]}"] if made else [])])
     keys = {True: "events", False: "in the audio"}
     facts: dict[str, Json] = {"audio": way}
     if first.has_events != second.has_events:
@@ -29,8 +35,13 @@ def passage(first: Agreed | None, second: Agreed | None) -> dict[str, Json]:
     return facts
 
 
-def _has(leg: Agreed, codec: Codec) -> bool:
-    return any(is_voice(other) and _key(other) == _key(codec) for other in leg.codecs)
+def _target(source: Agreed, target: Agreed) -> Codec | None:
+    """As what the target hears what the source says: the source's codec as it is, or the one that the engine speaks there."""
+    codec = source.codecs[0]
+    same = next((other for other in target.voices if _key(other) == _key(codec)), None)
+    if same is not None or is_relayed(codec):
+        return same
+    return next((other for other in target.voices if not is_relayed(other)), None)
 
 
 def _key(codec: Codec) -> str:

@@ -173,7 +173,7 @@ class OutgoingSession(Session):
         if tag not in self._early:
             self.register(dialog)
         self._early.clear()
-        self.context.emit(InviteAnswered(self.id, response))
+        self.context.emit(InviteAnswered(self.id, response, tag))
         bye = self._byes.pop(tag, None)
         if bye is not None:
             self.end(SessionEnded(self.id, EndCause.BYE_RECEIVED, request=bye), now)

@@ -310,10 +310,14 @@ class InviteProgressed:
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered:
-    """The first 2xx; its ACK has gone out. Later 2xx of other forks are ACKed and BYEd by the endpoint."""
+    """The first 2xx; its ACK has gone out. Later 2xx of other forks are ACKed and BYEd by the endpoint.
+
+    dialog: its To tag, which may be that of an early dialog; None when it is not known.
+    """
 
     session: SessionId
     response: Response
+    dialog: str | None = None
 
 
 class FailureCause(enum.Enum):

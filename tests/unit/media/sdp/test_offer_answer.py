@@ -168,6 +168,26 @@ def test_rtcp_mux_counts_only_when_we_offered_it__rfc5761_5_1_1() -> None:
         assert agreed.remote_rtcp_port == (4000 if offered else 4001)
 
 
+def test_line_in_use_is_the_one_that_is_turned_on_again__rfc3264_8_2() -> None:
+    """The first line is for audio too, but of a kind that we refused: we must not offer that."""
+    m = machine()
+    for port in (4002, 0):
+        m.receive_offer(sdp("m=audio 4000 UDP/TLS/RTP/SAVPF 0" if port else "m=audio 0 UDP/TLS/RTP/SAVPF 0", f"m=audio {port} RTP/AVP 0"))
+        m.answer()
+    refused, audio = parse_description(m.offer()).media
+    assert (refused.port, refused.protocol) == (0, "UDP/TLS/RTP/SAVPF")
+    assert (audio.port, audio.protocol) == (20000, "RTP/AVP")
+
+
+def test_session_whose_audio_line_is_gone_is_offered_what_we_can_do__rfc3264_8() -> None:
+    m = machine()
+    m.receive_offer(sdp("m=audio 4000 RTP/AVP 0"))
+    m.answer()
+    m.receive_offer(sdp("m=audio 0 UDP/TLS/RTP/SAVPF 0"))
+    m.answer()
+    assert parse_description(m.offer()).media[0].protocol == "RTP/AVP"
+
+
 def test_hold_in_an_answer() -> None:
     m = machine()
     m.offer()

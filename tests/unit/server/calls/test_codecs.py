@@ -6,6 +6,7 @@ import pytest
 
 from media import engine
 from media.settings import KNOWN_CODECS, MediaSettings
+from server.calls.targets import Outbound
 from sip.core import outputs as sip
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
@@ -239,3 +240,131 @@ def test_reinvite_away_from_a_passing_g729_is_488_and_it_goes_on__sdp_md() -> No
 def test_empty_reinvite_in_a_g729_call_is_offered_that_alone__sdp_md() -> None:
     bench = talking("18 8", "18", media=ALL)
     assert numbers(ask(bench, b"", bench.leg(0)).body) == ["18", "13", "101"]
+
+
+def test_hold_in_a_g729_call_may_name_nothing_else__sdp_md() -> None:
+    """Phones mostly offer again what was agreed on, and that alone."""
+    bench = talking("18 8", "18", media=ALL)
+    for session in (IN, bench.leg(0)):
+        answer = ask(bench, caller("18"), session)
+        assert answer.status == 200 and numbers(answer.body) == ["18"]
+    assert not bench.engine.complaints and not facts(bench, "codecs-changed")
+
+
+def test_g729_alone_is_refused_when_its_counterpart_is_gone__sdp_md() -> None:
+    bench = Bench(dial(ONE, "", "<Pause length='9'/>"), offer=caller("18 8"), media=ALL)
+    bench.answer(0, callee("18"))
+    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.bye_from(bench.leg(0))
+    bench.run(2.0)
+    assert ask(bench, caller("18")).status == 488
+
+
+def test_audio_may_be_turned_off_in_a_g729_call__rfc3264_8_2() -> None:
+    bench = talking("18 8", "18", media=ALL)
+    answer = ask(bench, sdp("192.0.2.7", 0, "18 8"))
+    assert answer.status == 200 and b"m=audio 0 " in answer.body
+
+
+def test_a_callee_whose_forks_differ_is_not_bridged_when_its_g729_has_no_counterpart__sdp_md() -> None:
+    """The 183 of one fork bound the caller to PCMA, then another fork answers with what only it understands."""
+    bench = Bench(dial(ONE), offer=caller("18 8"), media=ALL)
+    bench.progress(0, 183, callee("8"))
+    bench.answer(0, callee("18"))
+    bench.run(1.0)
+    bench.bye_answered(0)
+    assert bench.of(sip.SendBye)[0].session == bench.leg(0) and not bench.of(sip.SendAnswer)
+    assert bench.action["DialCallStatus"] == "failed" and "G729" in bench.action["FailureReason"]
+    assert bench.order()[-1] == "502"
+
+
+def test_a_g729_callee_is_not_bridged_with_a_caller_that_left_g729_meanwhile__sdp_md() -> None:
+    bench = Bench(dial(ONE, f'action="{ACTION}"'), offer=caller("18 8"), media=ALL, action=f"<Response>{NEXT}</Response>")
+    bench.answer(0, callee("18"))
+    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.bye_from(bench.leg(0))
+    bench.run(2.0)
+    assert numbers(ask(bench, caller("8")).body) == ["8"]
+    bench.answer(1, callee("18"))
+    bench.run(1.0)
+    assert not bench.engine.complaints and len(facts(bench, "bridge")) == 1
+    assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(1), IN]
+
+
+def test_a_g729_call_is_not_recorded_and_the_author_is_told__sdp_md() -> None:
+    """Its caller is bound to G.729 by the Dial before; the recording would hold silence."""
+    record = '<Response><Dial record="true"><Sip>sip:dave@192.0.2.11</Sip></Dial></Response>'
+    bench = Bench(dial(ONE, f'action="{ACTION}"'), offer=caller("18 8"), media=ALL, action=record)
+    bench.answer(0, callee("18"))
+    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.bye_from(bench.leg(0))
+    bench.run(2.0)
+    bench.answer(1, callee("18"))
+    assert len(facts(bench, "bridge")) == 2 and not bench.engine.recordings
+    (told,) = [one for one in bench.notifications if one.code == 13610]
+    assert told.level == "error" and "G729" in told.message
+
+
+def test_reinvite_during_early_media_follows_the_callee__decision_1() -> None:
+    """An answered caller that hears the callee already is bridged with it."""
+    bench = Bench(dial(ONE, 'answerOnBridge="false"'), offer=caller("8 101"))
+    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.progress(0, 183, callee("9 101"))
+    assert [fact["audio"] for fact in facts(bench, "bridge")] == ["transcodes PCMA to G722"]
+    assert numbers(ask(bench, caller("8 9 101")).body) == ["9", "101"]
+    assert [fact["audio"] for fact in facts(bench, "codecs-changed")] == ["passes G722"]
+
+
+# --- several early dialogs of one callee --------------------------------------------------------------------------
+
+
+def test_answer_in_a_g729_call_that_takes_what_was_not_offered_changes_nothing__rfc3264_6_1() -> None:
+    bench = talking("18 8", "18", media=ALL)
+    ask(bench, b"", bench.leg(0))
+    bench.give(sip.ReinviteAcked(bench.leg(0), callee("8"), "application/sdp"))
+    assert connected(bench, 0).codecs[0].name == "G729" and not bench.engine.complaints
+    assert len(facts(bench, "answer-refused")) == 1 and not facts(bench, "codecs-changed")
+
+
+def test_ways_that_differ_by_direction_are_both_told__sdp_md() -> None:
+    bench = talking("18 8", "0 18", media=ALL)
+    assert [codec.name for codec in connected(bench).codecs] == ["PCMA", "G729"]
+    assert [fact["audio"] for fact in facts(bench, "bridge")] == ["passes G729, transcodes PCMU to PCMA"]
+
+
+def test_another_codec_in_the_200_than_in_the_183_is_told__issue_3() -> None:
+    bench = Bench(dial(ONE), offer=caller("0 8"))
+    bench.progress(0, 183, callee("8"))
+    bench.answer(0, callee("0"))
+    assert answered(bench) == ["8"]  # as its 183 said, trap 38
+    assert [fact["audio"] for fact in facts(bench, "bridge")] == ["passes PCMA"]
+    assert [fact["audio"] for fact in facts(bench, "codecs-changed")] == ["transcodes PCMA to PCMU"]
+
+
+def test_answer_without_sdp_stands_for_the_183_of_its_own_dialog__rfc3261_13_2_2_4() -> None:
+    def ringing(tag: str, body: bytes) -> None:
+        bench.give(sip.InviteProgressed(bench.leg(0), bench.response(0, 183, body), tag))
+
+    def takes(tag: str) -> None:
+        bench.give(sip.InviteAnswered(bench.leg(0), bench.response(0, 200), tag))
+
+    bench = Bench(dial(ONE), offer=caller("0 8"))
+    ringing("a", sdp("192.0.2.50", 5000, "0"))
+    ringing("b", sdp("192.0.2.51", 5100, "8"))
+    takes("a")
+    assert (connected(bench, 0).remote_address, connected(bench, 0).codecs[0].name) == ("192.0.2.50", "PCMU")
+
+    bench = Bench(dial(ONE), offer=caller("0 8"))
+    ringing("a", sdp("192.0.2.50", 5000, "0"))
+    takes("c")
+    assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(0)] and not bench.of(sip.SendAnswer)
+
+
+def test_fallback_proxy_is_offered_what_the_first_was__issue_3() -> None:
+    """Early media of the first agreed on plain G.711; that binds nobody behind the second."""
+    proxies = Outbound("carrier", ("sip:gw1.example.com", "sip:gw2.example.com"), srtp="optional")
+    bench = Bench(dial("<Number>1234</Number>"), outbound=proxies)
+    bench.progress(0, 183, callee("8"))
+    bench.fail(0, 503)
+    first, second = (invite.body for invite in bench.of(sip.SendInvite))
+    assert first.count(b"a=crypto") == second.count(b"a=crypto") == 6
