@@ -101,6 +101,7 @@ class Agreed:
 
         The engine speaks the first codec by itself, so a voice codec that it can only pass stands behind others.
         inband_digits: whether keys may be looked for in the audio; it is done when there is no other way for them.
+        A peer that holds may be silent as long as it likes: not all of them play music.
         """
         return Connect(
             stream=stream,
@@ -113,7 +114,7 @@ class Agreed:
             latch=latch,
             ptime_ms=self.ptime_ms,
             max_ptime_ms=self.max_ptime_ms,
-            media_timeout_ms=media_timeout_ms,
+            media_timeout_ms=0 if self.remote_hold else media_timeout_ms,
             srtp=self.srtp or msgspec.UNSET,
             inband_digits=inband_digits and not self.has_events,
         )

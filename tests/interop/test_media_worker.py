@@ -610,6 +610,18 @@ async def test_a_peer_on_hold_may_be_silent(media: Controller) -> None:
         assert timeout.silent_ms < 600
 
 
+async def test_silence_counts_from_when_it_is_limited(media: Controller) -> None:
+    """A peer that holds sends or not, as it likes; when it has resumed it gets the whole time."""
+    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
+        await bridged(media, alice, bob)
+        alice.mute()
+        media.connect_to("a", alice, direction="recvonly", media_timeout_ms=0)
+        await asyncio.sleep(0.7)
+        media.connect_to("a", alice, media_timeout_ms=400)
+        timeout = await media.expect(MediaTimeout, stream="a", timeout_s=1.0)
+        assert 400 <= timeout.silent_ms < 600
+
+
 async def test_the_counters_say_what_was_there(media: Controller) -> None:
     async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
         pair = await bridged(media, alice, bob)

@@ -183,8 +183,9 @@ impl Stream {
 
     /// Take a new session. True when `peer` is another socket now, which wants to be watched.
     pub fn connect(&mut self, session: Session, now: Nanos, net: &mut Net) -> bool {
-        let heard_before = self.session.as_ref().is_some_and(|before| before.hears);
-        if session.hears && !heard_before {
+        // Silence counts from when there was somebody to be heard.
+        let awaits = |session: &Session| session.hears && session.media_timeout.is_some();
+        if awaits(&session) && !self.session.as_ref().is_some_and(awaits) {
             self.heard_at = now;
             self.timeout_told = false;
         }

@@ -133,6 +133,16 @@ def test_empty_reinvite_is_offered_the_other_sides_codec_first__rfc3261_14_2() -
     assert [fact["audio"] for fact in facts(bench, "codecs-changed")] == ["passes G722"]
 
 
+@pytest.mark.parametrize("hold", [b"a=sendonly", b"a=inactive", b"c=IN IP4 0.0.0.0"])
+def test_a_peer_that_holds_may_be_silent__issue_3(hold: bytes) -> None:
+    bench = talking("0", "0")
+    kind = b"c=IN IP4 192.0.2.7" if hold.startswith(b"c=") else b"a=sendrecv"
+    ask(bench, caller("0").replace(kind, hold))
+    assert connected(bench).media_timeout_ms == 0
+    ask(bench, caller("0"))
+    assert connected(bench).media_timeout_ms == 60_000
+
+
 # --- keys in the audio --------------------------------------------------------------------------------------------
 
 
