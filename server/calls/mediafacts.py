@@ -24,6 +24,8 @@ def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:
         case engine.Failed():
             leg = event.subject.split("-", 1)[0]  # a play or a bridge is named after its leg
             return {"event": "failed", "op": event.op, "code": event.code, "reason": event.reason}, leg if leg.startswith("CA") else ""
+        case engine.PlayEnded(stream=stream, play=play, reason="failed", detail=detail):
+            return {"event": "play-failed", "play": play, "detail": detail}, stream
         case engine.Latched(stream=stream) | engine.Stranger(stream=stream):
             kind = "latched" if isinstance(event, engine.Latched) else "stranger"
             return {"event": kind, "address": f"{event.address}:{event.port}"}, stream

@@ -180,6 +180,16 @@ def test_how_a_leg_was_heard_is_told_as_far_as_it_is_known() -> None:
     assert (closed["mos_in"], closed["worst_in"]) == (4.31, 3.0) and "mos_out" not in closed
 
 
+def test_a_play_that_cannot_be_heard_is_told__call_control_md() -> None:
+    """The ringback, say, toward a phone that speaks nothing but G.729 since its last re-INVITE."""
+    bench = talking("0", "0 101")
+    sid = next(iter(bench.registry.calls))
+    why = "the session's codec cannot be played to"
+    bench.give_engine(engine.PlayEnded(stream=sid, play=f"{sid}-1", reason="failed", detail=why))
+    bench.give_engine(engine.PlayEnded(stream=sid, play=f"{sid}-1", reason="finished"))
+    assert facts(bench, "play-failed", sid) == [{"event": "play-failed", "play": f"{sid}-1", "detail": why}]
+
+
 # --- G.729, which can only pass -----------------------------------------------------------------------------------
 
 
