@@ -146,6 +146,14 @@ impl Net {
         }
     }
 
+    /// The token of what is going to be taken so many arrivals later (1 = the next), as far as that can be told.
+    pub fn upcoming(&self, ahead: usize) -> Option<u64> {
+        match &self.0 {
+            Back::Epoll(polled) => polled.upcoming(ahead),
+            Back::Uring(uring) => uring.upcoming(ahead),
+        }
+    }
+
     /// The datagram that the last arrival told of, which lies at the start of `buffer` then; its length. None: an ICMP
     /// answer to what we sent, or nothing after all.
     pub fn receive(&mut self, socket: &UdpSocket, buffer: &mut [u8]) -> Option<usize> {

@@ -250,6 +250,13 @@ impl Plan {
         self.lanes.get(usize::from(number).wrapping_sub(1))
     }
 
+    /// See `Stream::prefetch_parts`.
+    pub fn prefetch(&self) {
+        if let Some(lane) = self.lanes.first() {
+            crate::sys::prefetch(lane);
+        }
+    }
+
     /// Whether some payload goes through the jitter buffer.
     pub fn hears(&self) -> bool {
         self.lanes.iter().any(|lane| lane.passage == Passage::Hear)

@@ -84,6 +84,13 @@ impl<T> Slab<T> {
         }
     }
 
+    /// A value will be looked at soon: have it brought near.
+    pub fn prefetch(&self, key: Key) {
+        if let Some(value) = self.get(key) {
+            crate::sys::prefetch(value);
+        }
+    }
+
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.index as usize)?;
         if slot.generation == key.generation {

@@ -181,6 +181,14 @@ impl Stream {
         }
     }
 
+    /// A packet is going to look at what this stream points to: have it brought near.
+    pub fn prefetch_parts(&self) {
+        self.plan.prefetch();
+        if let Some(gauge) = self.gauge.as_deref() {
+            sys::prefetch(gauge);
+        }
+    }
+
     /// Take a new session. True when `peer` is another socket now, which wants to be watched.
     pub fn connect(&mut self, session: Session, now: Nanos, net: &mut Net) -> bool {
         // Silence counts from when there was somebody to be heard.

@@ -43,6 +43,11 @@ impl Polled {
         self.end = self.epoll.wait(&mut self.ready, timeout_ms).len();
     }
 
+    pub fn upcoming(&self, ahead: usize) -> Option<u64> {
+        let rest = &self.ready[self.next..self.end];
+        rest.get(ahead - 1).map(Ready::token)
+    }
+
     pub fn take(&mut self) -> Option<Arrival> {
         let token = self.ready[self.next..self.end].first()?.token();
         self.next += 1;

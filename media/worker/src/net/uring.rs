@@ -112,6 +112,13 @@ impl Uring {
         self.budget = self.arrived.len();
     }
 
+    pub fn upcoming(&self, ahead: usize) -> Option<u64> {
+        match self.arrived.get(ahead - 1)? {
+            Completion::Datagram { mark, .. } => self.current(*mark).map(|(_, watch)| watch.token),
+            _ => None,
+        }
+    }
+
     pub fn take(&mut self) -> Option<Arrival> {
         self.put_down();
         while self.budget > 0 {

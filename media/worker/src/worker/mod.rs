@@ -42,6 +42,9 @@ use crate::writer::Desk;
 const MAX_DATAGRAM: usize = 4096;
 /// A buffer for one of them, with the room that protecting it may need.
 const BUFFER: usize = MAX_DATAGRAM + srtp::MAX_TRAILER;
+/// How many packets ahead a stream is brought near, and then what it points to.
+const FAR_AHEAD: usize = 4;
+const AHEAD: usize = 2;
 /// How often streams are looked after without a packet.
 const HOUSEKEEPING: Nanos = 100 * MILLISECOND;
 
@@ -240,6 +243,7 @@ impl Worker {
             self.now = self.clock.now();
             self.wheel.follow(self.now);
             while let Some(arrival) = self.net.take() {
+                self.look_ahead();
                 match arrival {
                     Arrival::Waiting { token: WAKER_TOKEN } => {
                         self.waker.reset();
@@ -263,6 +267,24 @@ impl Worker {
                 }
             }
             self.tick();
+        }
+    }
+
+    /// Thousands of streams do not fit into the processor's cache, and each packet looks at two of them: have those of the
+    /// packets behind this one brought near meanwhile.
+    fn look_ahead(&self) {
+        if let Some(token) = self.net.upcoming(FAR_AHEAD) {
+            self.streams.prefetch(from_token(token).0);
+        }
+        if let Some(stream) = self
+            .net
+            .upcoming(AHEAD)
+            .and_then(|token| self.streams.get(from_token(token).0))
+        {
+            stream.prefetch_parts();
+            if let Some(mate) = stream.mate {
+                self.streams.prefetch(mate);
+            }
         }
     }
 
