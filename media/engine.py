@@ -424,12 +424,15 @@ class MediaTimeout(_Message, tag="media_timeout", frozen=True, kw_only=True):
 
 
 class Digit(_Message, tag="digit", frozen=True, kw_only=True):
-    """A key, once per press. source: "rfc4733" or "inband"."""
+    """A key, once per press. source: "rfc4733" or "inband". Which key is not shown in logs: it may be of a PIN."""
 
     stream: str
     digit: str
     duration_ms: int
     source: str = "rfc4733"
+
+    def __repr__(self) -> str:
+        return f"Digit(stream={self.stream!r}, duration_ms={self.duration_ms}, source={self.source!r})"
 
 
 class PlayEnded(_Message, tag="play_ended", frozen=True, kw_only=True):
