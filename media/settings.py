@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 # whose tones the worker knows, as in ITU-T E.180; eu is what the recommendation itself gives
 ToneCountry = Literal["au", "br", "cn", "de", "es", "eu", "fr", "in", "it", "jp", "uk", "us"]
@@ -171,6 +172,18 @@ class MediaSettings(_Settings):
 
     prompts: PromptSettings = Field(default=PromptSettings(), description="Audio files for `<Play>` and dialMusic.")
     speech: SpeechSettings = Field(default=SpeechSettings(), description="Text to speech for `<Say>`.")
+
+    @field_validator("bind_address", "bind_address_v6", "advertised_address", "advertised_address_v6")
+    @classmethod
+    def _literals(cls, text: str, info: ValidationInfo) -> str:
+        kind = IPv6Address if str(info.field_name).endswith("_v6") else IPv4Address
+        try:
+            usable = not text or (kind(text) and "%" not in text)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"{text} is no {kind.__name__[:4]} address; names are not looked up")
+        return text
 
     @field_validator("codecs")
     @classmethod

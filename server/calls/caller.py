@@ -15,7 +15,7 @@ import enum
 from media.engine import Codec
 from media.sdp.codecs import is_relayed
 from media.sdp.description import extract_sdp
-from media.sdp.offer_answer import SdpRefused
+from media.sdp.offer_answer import SdpRefused, offered_family
 from media.settings import SrtpPolicy
 from server.calls.desk import Desk
 from server.calls.legmedia import LegMedia, MediaState, Wishes
@@ -72,6 +72,7 @@ class Caller:
             raise SdpRefused(400, "No session description in the body", 399, "The body carries no application/sdp part")
         self.late_offer = body is None
         if body is not None:
+            self.media.prefer_family(offered_family(body))
             self.media.offer_answer.receive_offer(body)
 
     def wishes(self, *, relay: bool) -> Wishes:

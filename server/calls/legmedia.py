@@ -54,6 +54,11 @@ class LegMedia:
         session_id = int.from_bytes(policy.random_bytes(4), "big") >> 1
         return OfferAnswer(policy.media, local, session_id, random_bytes=policy.random_bytes, srtp=self._srtp)
 
+    def prefer_family(self, family: int) -> None:
+        """Before it is opened: have a stream of IP version 4 or 6, if there can be one. 0: as the signalling."""
+        self._address = self._desk.policy.media_address(self._address.bind, family)
+        self.offer_answer.local = LocalMedia(self._address.advertised, 9, 10)
+
     def begin_anew(self) -> None:
         """Another dialog, with the same stream: nothing is agreed in it yet, and keys are not used twice."""
         self.offer_answer = self._new_offer_answer(self.offer_answer.local)

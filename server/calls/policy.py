@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Protocol
 
 from media.settings import MediaSettings, SrtpPolicy
@@ -16,6 +17,11 @@ class MediaAddress:
 
     bind: str
     advertised: str
+
+    @property
+    def is_local(self) -> bool:
+        """Only this machine can reach it."""
+        return ip_address(self.advertised).is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,11 @@ class Policy:
     use_to: bool = True
     session_headers: bool = True
 
-    def media_address(self, host: str) -> MediaAddress:
-        """The pair for the family of an IP literal; names count as IPv4."""
-        return self.media_v6 if ":" in host else self.media_v4
+    def media_address(self, host: str, family: int = 0) -> MediaAddress:
+        """The pair for the family of an IP literal; names count as IPv4.
+
+        family: 4 or 6 to have that instead, if there is an address of it that others than this machine can reach.
+        """
+        own = self.media_v6 if ":" in host else self.media_v4
+        wished = {4: self.media_v4, 6: self.media_v6}.get(family, own)
+        return wished if own.is_local or not wished.is_local else own

@@ -6,6 +6,7 @@ import pytest
 
 from media import engine
 from media.settings import KNOWN_CODECS, MediaSettings
+from server.calls.policy import MediaAddress
 from server.calls.targets import Outbound
 from sip.core import outputs as sip
 from sip.message import Headers, Request
@@ -108,6 +109,19 @@ def test_opus_wishes_of_each_side_are_told_to_the_other__rfc7587_7_1() -> None:
     assert b"a=fmtp:111 useinbandfec=1;maxplaybackrate=16000\r\n" in bench.of(sip.SendInvite)[0].body
     bench.answer(0, callee("111", "fmtp:111 stereo=1"))
     assert b"a=fmtp:111 useinbandfec=1;stereo=1\r\n" in bench.of(sip.SendAnswer)[0].body
+
+
+@pytest.mark.parametrize(("bound", "answer"), [("2001:db8::1", b"c=IN IP6 2001:db8::1"), ("::1", b"")])
+def test_caller_is_met_in_the_ip_version_of_its_offer_where_that_can_be__rfc6157_4_2(bound: str, answer: bytes) -> None:
+    """Signalling by IPv4, media by IPv6; without an IPv6 address that others can reach it is 488."""
+    offer = caller("0").replace(b"IN IP4 192.0.2.7", b"IN IP6 2001:db8::7")
+    bench = Bench(dial(ONE), offer=offer, media_v6=MediaAddress(bound, bound))
+    if not answer:
+        assert bench.order() == ["488"]
+        return
+    bench.answer(0)
+    assert answer in bench.of(sip.SendAnswer)[0].body and b"c=IN IP4 192.0.2.1" in bench.of(sip.SendInvite)[0].body
+    assert connected(bench).remote_address == "2001:db8::7"
 
 
 # --- in the middle of a call --------------------------------------------------------------------------------------
