@@ -2,7 +2,7 @@
 
 Each side names the key of what *it* sends; an offer has a line for each suite that the offerer can do, the answer has the one
 it took. The keys are as secret as the path that the descriptions take: over plain UDP everyone on the way reads them. So
-nothing here that holds a key shows it (`repr`), and whatever stores or prints a description passes it through `redact_keys`.
+nothing here that holds a key shows it (`repr`), and the server hides keys in what it keeps (`server.observability.redaction`).
 
 What a policy means, per stream:
 

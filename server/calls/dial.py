@@ -118,7 +118,7 @@ class Dial:
     @property
     def partner(self) -> Branch | None:
         """Whom the caller talks with: the one that answered, or before that, the one whose early media it hears."""
-        return self.winner or self._bridged_with
+        return None if self.phase in (Phase.SETTLING, Phase.OVER) else self.winner or self._bridged_with
 
     @property
     def deadline(self) -> float | None:

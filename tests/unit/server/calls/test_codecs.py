@@ -402,3 +402,13 @@ def test_fallback_proxy_is_offered_what_the_first_was__issue_3() -> None:
     bench.fail(0, 503)
     first, second = (invite.body for invite in bench.of(sip.SendInvite))
     assert first.count(b"a=crypto") == second.count(b"a=crypto") == 6
+
+
+def test_a_bridge_that_is_over_binds_its_caller_no_more__sdp_md() -> None:
+    """The timeLimit has parted them; the callee's answer to our BYE is still waited for."""
+    bench = Bench(dial(ONE, "timeLimit='5'", "<Pause length='9'/>"), offer=caller("18 8"), media=ALL)
+    bench.answer(0, callee("18"))
+    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.run(5.1)
+    assert bench.verbs() == ["Dial"]
+    assert numbers(ask(bench, caller("8")).body) == ["8"]
