@@ -87,10 +87,11 @@ def beside(matches: Sequence[Match], spoken: Iterable[Match]) -> list[Match]:
 def select(matches: Sequence[Match], others: Sequence[Codec], *, single: bool) -> tuple[Match, ...]:
     """What of the common formats is answered: voice first, and only one unless it is otherwise wanted.
 
-    A codec that can only pass is never alone: one that we can speak stands behind it, for prompts after the bridge.
+    A codec that can only pass is taken when the other leg speaks it, not when it merely has it; and it is never alone: one that
+    we can speak stands behind it, for prompts after the bridge.
     """
     ranks = {match: _rank(match, others) for match in matches}
-    usable = [match for match in matches if match.descriptor.voice and (not match.descriptor.relayed or ranks[match] < len(others))]
+    usable = [match for match in matches if match.descriptor.voice and (not match.descriptor.relayed or (others and ranks[match] == 0))]
     spoken = sorted(usable, key=lambda match: ranks[match])
     if single and spoken:
         speakable = next((match for match in spoken if not match.descriptor.relayed), None)

@@ -147,6 +147,9 @@ class Dial:
         if self.phase is not Phase.DIALING or not early or not self._may_pass_early_media():
             return
         if branch.media.relays and not self._caller.media.relays:
+            if self._bridged_with is branch:  # another fork, or another mind
+                self._part()
+                self._ringback()
             return  # before the answer nothing is agreed that only this callee understands
         if self._caller.unanswered and not self._caller.early_media(branch.media.voices):
             return

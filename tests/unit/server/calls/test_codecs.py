@@ -220,6 +220,15 @@ def test_callee_that_takes_another_codec_than_g729_decides__sdp_md() -> None:
     assert answered(bench) == ["8", "101"]
 
 
+def test_g729_behind_another_codec_binds_nobody_to_it__sdp_md() -> None:
+    """The callee speaks PCMU; in G.729 the caller would be heard, but bound to this callee."""
+    bench = Bench(dial(ONE), offer=caller("18 8"), media=ALL)
+    bench.progress(0, 183, callee("0 18"))
+    assert [codec.name for codec in connected(bench).codecs] == ["PCMA"]
+    bench.answer(0, callee("0"))
+    assert answered(bench) == ["8"] and not bench.engine.complaints
+
+
 @pytest.mark.parametrize(
     ("document", "offer"),
     [
@@ -312,6 +321,15 @@ def test_a_callee_whose_forks_differ_is_not_bridged_when_its_g729_has_no_counter
     assert bench.order()[-1] == "502"
 
 
+def test_early_media_ends_when_another_fork_goes_on_in_g729__sdp_md() -> None:
+    bench = Bench(dial(ONE), offer=caller("18 8"), media=ALL)
+    bench.progress(0, 183, callee("8"))
+    bench.give(sip.InviteProgressed(bench.leg(0), bench.response(0, 183, callee("18")), "another"))
+    assert not bench.engine.bridges and [play.tone for play in bench.engine.played] == ["ringback"]
+    bench.answer(0, callee("8"))
+    assert len(bench.engine.bridges) == 1 and [fact["audio"] for fact in facts(bench, "bridge")] == ["passes PCMA"] * 2
+
+
 def test_a_g729_callee_is_not_bridged_with_a_caller_that_left_g729_meanwhile__sdp_md() -> None:
     bench = Bench(dial(ONE, f'action="{ACTION}"'), offer=caller("18 8"), media=ALL, action=f"<Response>{NEXT}</Response>")
     bench.answer(0, callee("18"))
@@ -361,9 +379,8 @@ def test_answer_in_a_g729_call_that_takes_what_was_not_offered_changes_nothing__
 
 
 def test_ways_that_differ_by_direction_are_both_told__sdp_md() -> None:
-    bench = talking("18 8", "0 18", media=ALL)
-    assert [codec.name for codec in connected(bench).codecs] == ["PCMA", "G729"]
-    assert [fact["audio"] for fact in facts(bench, "bridge")] == ["passes G729, transcodes PCMU to PCMA"]
+    bench = talking("0", "111 0")
+    assert [fact["audio"] for fact in facts(bench, "bridge")] == ["passes PCMU, transcodes opus to PCMU"]
 
 
 def test_another_codec_in_the_200_than_in_the_183_is_told__issue_3() -> None:
