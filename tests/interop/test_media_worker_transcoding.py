@@ -84,7 +84,7 @@ def opus_as_we_speak_it(rate_hz: int) -> Format:
     """Opus with the bit rate that RFC 7587 3.1.1 recommends for that width, as the worker encodes it."""
     rate_hz = rate_hz if rate_hz in (8000, 16_000, 24_000) else 48_000
     bits = {8000: 16_000, 16_000: 24_000, 24_000: 32_000, 48_000: 40_000}[rate_hz]
-    spoken = opus(bit_rate=str(bits))
+    spoken = opus(bit_rate=str(bits), compression_level="1")
     return Format(spoken.codec, rate_hz, spoken.options)
 
 

@@ -17,6 +17,10 @@ const CLASSES: usize = 128;
 const TOO_LATE: f32 = 0.01;
 /// By how much a packet counts more than the one before: an age of 230 packets halves the weight.
 const GROWTH: f32 = 1.003;
+/// The same for the first packets: what held back the beginning of a call (a socket not read yet, a route being looked
+/// up) tells little of what follows, so half its weight is gone after 23 packets.
+const YOUNG: u32 = 250;
+const YOUNG_GROWTH: f32 = 1.03;
 /// Until this many packets were seen, the buffer does not go below where it started.
 const SETTLED: u32 = 100;
 
@@ -60,7 +64,7 @@ impl Arrivals {
         self.minima[0] = self.minima[0].min(transit);
         let lateness = transit.saturating_sub(self.base()).max(0) as u64;
         let class = ((lateness / CLASS) as usize).min(CLASSES - 1);
-        self.weight *= GROWTH;
+        self.weight *= if self.seen < YOUNG { YOUNG_GROWTH } else { GROWTH };
         self.counts[class] += self.weight;
         self.total += self.weight;
         if self.weight > 1e4 {

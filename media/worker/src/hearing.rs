@@ -2,13 +2,14 @@
 //! in one. Whoever transcodes, mixes or records asks for a tick's worth of samples and always gets it.
 //!
 //! Decoded audio waits in a short line, since packets and ticks need not be of one length. When the delay has drifted from
-//! where the jitter buffer wants it, one period of the voice is left out or said twice, at most ten times a second.
+//! where the jitter buffer wants it, one period of the voice is left out or said twice, at most ten times a second; more often
+//! when it is far too long or nobody speaks.
 
 use crate::clock::{Nanos, MILLISECOND};
 use crate::codec::audio::{Coding, Decoder, MAX_SAMPLES};
 use crate::codec::cn;
 use crate::jitter::{Arrival, Content, Counts, Fate, Jitter, Limits, Next};
-use crate::plc::{shorten, Concealer};
+use crate::plc::{is_pause, shorten, Concealer};
 use crate::resample::Resampler;
 use crate::rtp::Packet;
 
@@ -335,7 +336,8 @@ impl Hearing {
             return;
         };
         let excess_ms = excess * 1000 / i64::from(self.ear.decoder.coding().clock_hz());
-        if now.saturating_sub(self.judged_at) < REST && excess_ms <= FAR_TOO_LONG_MS {
+        let in_pause = excess_ms > TOO_LONG_MS && is_pause(&self.ear.line[..self.ear.waiting]);
+        if now.saturating_sub(self.judged_at) < REST && excess_ms <= FAR_TOO_LONG_MS && !in_pause {
             return;
         }
         self.judged_at = now;

@@ -328,10 +328,15 @@ pub fn shorten(audio: &mut [i16], rate_hz: u32) -> usize {
     copy.iter_mut()
         .zip(&audio[..span])
         .for_each(|(place, &sample)| *place = f32::from(sample));
-    let (period, likeness) = period(&copy[..span], rate_hz);
-    if likeness < PERIODIC && !is_quiet(&copy[..span]) {
-        return 0;
-    }
+    let period = if is_quiet(&copy[..span]) {
+        longest
+    } else {
+        let (period, likeness) = period(&copy[..span], rate_hz);
+        if likeness < PERIODIC {
+            return 0;
+        }
+        period
+    };
     // The last two periods of the span become one.
     let start = span - 2 * period;
     for index in 0..period {
@@ -341,6 +346,12 @@ pub fn shorten(audio: &mut [i16], rate_hz: u32) -> usize {
     }
     audio.copy_within(span.., span - period);
     period
+}
+
+/// Whether nobody would hear it if some of this were left out.
+pub fn is_pause(audio: &[i16]) -> bool {
+    let power: f32 = audio.iter().map(|&sample| f32::from(sample) * f32::from(sample)).sum();
+    power <= QUIET * audio.len() as f32
 }
 
 #[cfg(test)]

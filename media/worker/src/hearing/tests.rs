@@ -61,7 +61,17 @@ fn packet(payload_type: u8, index: usize, timestamp: u32) -> Packet {
 }
 
 /// Brings packets to a listener as they arrive, and pulls a tick at a time until all was heard.
-fn listen(hearing: &mut Hearing, mut packets: Vec<Sent>, tick_ms: u32) -> Vec<i16> {
+fn listen(hearing: &mut Hearing, packets: Vec<Sent>, tick_ms: u32) -> Vec<i16> {
+    watch(hearing, packets, tick_ms, |_, _| ())
+}
+
+/// The same, and looks at the listener after every tick.
+fn watch(
+    hearing: &mut Hearing,
+    mut packets: Vec<Sent>,
+    tick_ms: u32,
+    mut look: impl FnMut(Nanos, &Hearing),
+) -> Vec<i16> {
     packets.sort_by_key(|sent| sent.at);
     let count = (hearing.out_hz() as u64 * u64::from(tick_ms) / 1000) as usize;
     let until = packets.last().map_or(0, |sent| sent.at) + 200 * MILLISECOND;
@@ -74,9 +84,32 @@ fn listen(hearing: &mut Hearing, mut packets: Vec<Sent>, tick_ms: u32) -> Vec<i1
         let at = heard.len();
         heard.resize(at + count, 1);
         hearing.pull(now, &mut heard[at..]);
+        look(now, hearing);
         now += u64::from(tick_ms) * MILLISECOND;
     }
     heard
+}
+
+/// When the last change was made to keep pace while packets came, in milliseconds from the first one, how far the delay was
+/// then from its aim, and the samples made up.
+fn settled(coding: Coding, packets: Vec<Sent>) -> (u64, i64, u64) {
+    let mut hearing = hearing(coding, 16_000, Limits::default());
+    let (mut before, mut at, mut off) = (0, 0, 0);
+    let last = packets.iter().map(|sent| sent.at).max().unwrap_or(0);
+    let mut made_up = 0;
+    watch(&mut hearing, packets, 20, |now, hearing| {
+        if now > last {
+            return;
+        }
+        let changes = hearing.repairs.lengthened + hearing.repairs.shortened;
+        if changes != before {
+            (before, at) = (changes, now);
+        }
+        made_up = hearing.repairs.concealed;
+        let excess = hearing.jitter.excess().unwrap_or(0);
+        off = excess * 1000 / i64::from(coding.clock_hz());
+    });
+    (at.saturating_sub(SECOND) / MILLISECOND, off, made_up)
 }
 
 fn hearing(coding: Coding, out_hz: u32, limits: Limits) -> Hearing {
@@ -441,6 +474,48 @@ fn any_packets_give_samples_at_every_tick() {
             let count = 160 * (1 + random.below(6) as usize);
             hearing.pull(now, &mut out[..count]);
             assert!(hearing.ear.waiting <= hearing.ear.line.len());
+        }
+    }
+}
+
+/// Sounds of ten seconds: nobody speaks, somebody does, and one that never repeats.
+fn sounds(rate_hz: u32) -> [(&'static str, Vec<i16>, u64); 3] {
+    let count = rate_hz as usize * 10;
+    // With each, how long after the start, or after a burst is forgotten, the delay may still be changed: the longest in speech.
+    [
+        ("a pause", vec![0; count], 150),
+        ("a voice", voice(11, rate_hz, count), 1000),
+        ("a chirp", chirp(300.0, 3300.0, rate_hz, count, 8000.0), 1600),
+    ]
+}
+
+#[test]
+fn on_an_even_network_the_delay_settles_once_and_nothing_is_changed_after() {
+    for (coding, rate_hz) in [(PCMU, 8000), (Coding::G722, 16_000)] {
+        for (name, said, within_ms) in sounds(rate_hz) {
+            let (at_ms, off_ms, made_up) = settled(coding, send(coding, 96, &said, rate_hz, 20));
+            println!("{coding:?}, {name}: {at_ms} ms, {off_ms} ms off");
+            // For the first 100 packets the buffer stays where it began.
+            assert!(at_ms <= 2000 + within_ms, "{coding:?}, {name}: {at_ms} ms");
+            assert!((TOO_SHORT_MS..=TOO_LONG_MS).contains(&off_ms) && made_up == 0);
+        }
+    }
+}
+
+#[test]
+fn a_network_that_held_the_beginning_back_is_forgotten_within_three_seconds() {
+    for (from, held) in [(0, 8), (5, 8), (0, 16), (5, 16)] {
+        for (name, said, within_ms) in sounds(8000) {
+            let mut packets = send(PCMU, 96, &said, 8000, 20);
+            let until = packets[from + held].at;
+            packets[from..from + held].iter_mut().for_each(|sent| sent.at = until);
+            let (at_ms, off_ms, _) = settled(PCMU, packets);
+            println!("{held} packets held from {from}, {name}: {at_ms} ms, {off_ms} ms off");
+            assert!(at_ms <= 3000 + within_ms, "{held} from {from}, {name}: {at_ms} ms");
+            assert!(
+                (TOO_SHORT_MS..=TOO_LONG_MS).contains(&off_ms),
+                "{held} from {from}, {name}: {off_ms} ms"
+            );
         }
     }
 }
