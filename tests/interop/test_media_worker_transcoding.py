@@ -47,8 +47,8 @@ pytestmark = pytest.mark.interop
 
 NARROW, WIDE = l16(16_000), l16(48_000, 2)
 ALL = [PCMU, PCMA, G722, OPUS, NARROW, WIDE]
-# After so long a jitter buffer has found its delay.
-SETTLED_S = 2.5
+# After so long a jitter buffer has found its delay, though many phones that begin at once keep each other from their time.
+SETTLED_S = 4.0
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ async def test_each_of_thirty_pairs_hears_what_its_codecs_can_carry(media: Contr
     """A chirp (300 to 3300 Hz) and a woman's speech below 3.3 kHz, against the same codecs without a worker between.
 
     The measure is the median SNR of pieces of 100 ms. What the worker adds may cost 2 dB of the
-    best; 60 dB is as good as perfect. Opus is no codec of waveforms, least of all for a chirp: 6 dB there.
+    best; 55 dB is as good as perfect. Opus is no codec of waveforms, least of all for a chirp: 6 dB there.
     """
     sounds, packets = {}, {}
     for format in ALL:
@@ -137,7 +137,7 @@ def _against_best(speaker: CodecPhone, listener: CodecPhone, since: int, sounds:
         best = usual_snr(original, at_best(said, one, other), other.rate_hz)
         found = usual_snr(original, heard, other.rate_hz)
         text += f" {found:.1f} of {best:.1f} dB"
-        good &= found >= min(best, 60.0) - margin
+        good &= found >= min(best, 55.0) - margin
     return text, good
 
 
