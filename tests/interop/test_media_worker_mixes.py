@@ -181,12 +181,13 @@ async def test_a_beep_tells_of_those_who_come_and_go(media: Controller) -> None:
                 assert 0.15 < sound.loud_seconds(heard) * sound.RATE_HZ / phone.format.rate_hz < 0.3
 
 
-async def test_a_mix_ends_with_its_last_member(media: Controller) -> None:
+@pytest.mark.parametrize("last", [Close(stream="1"), Leave(mix="m", stream="1")], ids=["closed", "left"])
+async def test_a_mix_ends_with_its_last_member(media: Controller, last: Close | Leave) -> None:
     async with conference(media, [PCMU, PCMA], say=False):
         media.send(Play(mix="m", play="music", tone="ringback", loop=0))
         await media.synchronize()
         media.send(Leave(mix="m", stream="0"))
-        media.send(Close(stream="1"))
+        media.send(last)
         await media.expect(PlayEnded, mix="m", play="music", reason="closed")
         media.send(List())
         await asyncio.sleep(0.2)

@@ -31,6 +31,7 @@ from tests.support.codec_phone import (
     compare,
     encode_all,
     l16,
+    level_at,
     opus,
     resample,
     silence_packet,
@@ -139,6 +140,29 @@ def _against_best(speaker: CodecPhone, listener: CodecPhone, since: int, sounds:
         text += f" {found:.1f} of {best:.1f} dB"
         good &= found >= min(best, 55.0) - margin
     return text, good
+
+
+STEREO = opus("stereo=1;sprop-stereo=1", channels=2)
+WIDEBAND = [(G722, NARROW), (OPUS, G722), (l16(24_000), NARROW), (l16(32_000), NARROW), (l16(44_100), NARROW), (STEREO, NARROW)]
+
+
+async def test_what_lies_above_the_telephone_band_passes_between_wideband_codecs(media: Controller) -> None:
+    """5.5 kHz, both ways; also from L16 of uncommon rates and from Opus with two channels."""
+    async with contextlib.AsyncExitStack() as stack:
+        pairs = []
+        for number, formats in enumerate(WIDEBAND):
+            phones = [await CodecPhone.open_as(format) for format in formats]
+            await stack.enter_async_context(bridged(media, *phones, name=f"{number}-"))
+            pairs += [(phones[0], phones[1]), (phones[1], phones[0])]
+        for speaker, _ in pairs:
+            speaker.say(tone(speaker.format.rate_hz, 5500, 2.5))
+        await asyncio.sleep(2.0)
+    found = {}
+    for speaker, listener in pairs:
+        rate_hz = listener.format.rate_hz
+        heard = listener.heard()[rate_hz:][: rate_hz // 2]
+        found[f"{speaker.format} to {listener.format}"] = level_at(heard, 5500, rate_hz)
+    assert all(2800 < level < 5200 for level in found.values()), found
 
 
 # --- bad networks -------------------------------------------------------------------------------------------------------
