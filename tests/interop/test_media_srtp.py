@@ -17,6 +17,7 @@ from media.engine import (
     Bridge,
     Close,
     Closed,
+    Codec,
     Counters,
     Failed,
     Latched,
@@ -155,6 +156,22 @@ async def test_recordings_hold_what_was_said_not_what_was_on_the_wire(media: Con
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------
+
+
+async def test_the_longest_packets_are_sent_while_they_are_recorded(media: Controller, tmp_path: Path) -> None:
+    """20 ms of L16 with two channels at 48 kHz: 3840 octets."""
+    wide = [Codec(payload_type=96, name="L16", clock_rate_hz=48_000, channels=2)]
+    keys = Keys.some(COMMON)
+    async with call(media, keys, talk=False) as made:
+        media.connect_to("a", made.alice, wide, srtp=keys.for_worker)
+        media.connect_to("b", made.bob, wide)
+        media.send(Record(recording="r", path=str(tmp_path / "r.wav"), stream="a", channels=2))
+        await media.expect(RecordingStarted, recording="r")
+        for index in range(5):
+            made.bob.send_raw(build_packet(96, index, 960 * index, 7, bytes(3840)), made.to_bob)
+        await asyncio.sleep(0.3)
+        assert [len(packet.payload) for packet in made.alice.packets] == [3840] * 5
+        assert made.alice.refused == []
 
 
 async def test_nothing_in_the_clear_is_taken(media: Controller) -> None:

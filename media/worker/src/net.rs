@@ -21,6 +21,10 @@ use crate::sys::ring;
 use polled::Polled;
 use uring::Uring;
 
+/// A datagram of this length is not looked at, since it may have been cut. L16 at 48 kHz with two channels comes as 3840
+/// octets in 20 ms.
+pub const MAX_DATAGRAM: usize = 4096;
+
 /// Which back end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Io {

@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 
 use super::{Stream, Turn};
 use crate::latch::Look;
+use crate::net::MAX_DATAGRAM;
 use crate::srtp::{Agreed, Channel, Refused, MAX_TRAILER};
 use crate::{clock::Nanos, sys};
 
 /// The largest datagram that is encrypted, with what that adds.
-const ROOM: usize = 2048 + MAX_TRAILER;
+const ROOM: usize = MAX_DATAGRAM + MAX_TRAILER;
 
 thread_local! {
     /// Where packets are encrypted that are recorded too: who records them reads them after they were sent.

@@ -20,7 +20,7 @@ use io_uring::types::{BufRingEntry, Fd, SubmitArgs, Timespec};
 use io_uring::{cqueue, opcode, EnterFlags, IoUring};
 
 /// What a receive buffer holds; longer datagrams are cut off.
-const BUFFER: usize = 4096;
+const BUFFER: usize = crate::net::MAX_DATAGRAM;
 /// How many there are, a power of two: some milliseconds of a busy thread's packets. More would only wear out its cache.
 const BUFFERS: u16 = 512;
 /// Operations that can wait for the next system call.

@@ -26,7 +26,7 @@ use std::thread::JoinHandle;
 use crate::clock::{Clock, Nanos, MILLISECOND};
 use crate::flood::Limit;
 use crate::log;
-use crate::net::{Arrival, Io, Net};
+use crate::net::{Arrival, Io, Net, MAX_DATAGRAM};
 use crate::protocol::{Event, Failed};
 use crate::random::Random;
 use crate::slab::{Key, Slab};
@@ -37,9 +37,6 @@ use crate::tasks::{Inlet, Name, Outbox, Task, Up};
 use crate::wheel::Wheel;
 use crate::writer::Desk;
 
-/// A datagram of this length is not looked at, since it may have been cut. L16 at 48 kHz with two channels comes as 3840
-/// octets in 20 ms.
-const MAX_DATAGRAM: usize = 4096;
 /// A buffer for one of them, with the room that protecting it may need.
 const BUFFER: usize = MAX_DATAGRAM + srtp::MAX_TRAILER;
 /// How many packets ahead a stream is brought near, and then what it points to.
