@@ -38,6 +38,7 @@ from media.engine import (
     Unbridge,
 )
 from tests.support import sound
+from tests.support.codec_phone import COMFORT_NOISE, CodecPhone, Format, chirp
 from tests.support.phones import Phones, bridged_phones, prompt
 from tests.support.recordings import begun, finish, recorded, send_together
 from tests.support.rtp import RtpEndpoint
@@ -374,3 +375,28 @@ async def test_a_bridge_that_needs_transcoding_is_recorded_from_both_sides(media
     left, right = recorded(tmp_path / "r.wav")
     assert sound.find(sound.chirp_up(0.5), left).likeness > 0.99
     assert sound.find(sound.chirp_down(0.5), right).likeness > 0.9
+
+
+async def test_pauses_that_are_told_as_noise_are_silence_in_the_recording__rfc3389(media: Controller, tmp_path: Path) -> None:
+    """The octets of a noise packet are levels, not samples."""
+    alice, bob = await CodecPhone.open_as(Format(G722, 16_000)), await CodecPhone.open_as(Format(PCMU, 8000))
+    for name, phone, more in (("a", alice, list[Codec]()), ("b", bob, [COMFORT_NOISE])):
+        opened = await media.open(name, call="CA")
+        media.connect_to(name, phone, [*phone.codecs, *more])
+        phone.send_to((opened.address, opened.port))
+    media.send(Bridge(bridge="ab", first="a", second="b"))
+    await begun(media, Record(recording="r", path=str(tmp_path / "r.wav"), stream="b", channels=2))
+    background = np.random.default_rng(1).normal(0, 30, 16_000).astype(np.int16)
+    alice.say(np.concatenate((chirp(16_000, 0.5), background, chirp(16_000, 0.5), background)))
+    await alice.said()
+    await asyncio.sleep(0.5)
+    media.send(StopRecord(recording="r"))
+    await finish(media, "r", "stopped")
+    await alice.close()
+    await bob.close()
+    assert any(packet.payload_type == COMFORT_NOISE.payload_type for packet in bob.packets)
+    _, sent = recorded(tmp_path / "r.wav")
+    assert sound.find(chirp(8000, 0.5), sent).likeness > 0.9
+    # Between and behind the words nothing is louder than the background; a level taken for a sample would be.
+    words = np.convolve(np.abs(sent) > 1000, np.ones(800), "same") > 40
+    assert np.max(np.abs(sent[~words])) < 1000

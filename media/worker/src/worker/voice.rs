@@ -276,7 +276,8 @@ impl Stream {
         self.speaking.as_deref_mut()
     }
 
-    /// Encode what stands in the frame of `speaking`, and send it. Gives its header and the payload's length.
+    /// Encode what stands in the frame of `speaking`, and send it. Gives the header and the payload's length of a packet of
+    /// audio: what tells of noise holds no samples, and is silence to those who record.
     pub(super) fn send_frame(
         &mut self,
         source: Source,
@@ -285,19 +286,17 @@ impl Stream {
         outgoing: &mut Outgoing,
         turn: Turn,
     ) -> Option<(Stamp, usize)> {
-        match self
-            .speaking
-            .as_mut()?
-            .encode(may_pause, &mut outgoing.packet[HEADER..MAX_DATAGRAM])
-        {
+        let speaking = self.speaking.as_mut()?;
+        let audio = speaking.payload_type();
+        match speaking.encode(may_pause, &mut outgoing.packet[HEADER..MAX_DATAGRAM]) {
             Said::Pause => {
                 self.sending.pause(source, units, turn.now);
                 None
             }
-            Said::Packet { payload_type, octets } => Some((
-                self.send_own(source, payload_type, units, octets, outgoing, turn),
-                octets,
-            )),
+            Said::Packet { payload_type, octets } => {
+                let stamp = self.send_own(source, payload_type, units, octets, outgoing, turn);
+                (payload_type == audio).then_some((stamp, octets))
+            }
         }
     }
 
