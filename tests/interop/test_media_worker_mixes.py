@@ -8,6 +8,7 @@ import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -196,6 +197,15 @@ async def test_a_mix_ends_with_its_last_member(media: Controller, last: Close | 
         assert media.seen(Listing)[-1].mixes == []
         media.send(Play(mix="m", play="more", tone="busy"))
         await media.expect(Failed, op="play", subject="more", code="unknown_mix")
+
+
+async def test_who_is_being_closed_is_in_no_mix_any_more(media: Controller) -> None:
+    """What comes right behind the Close is not lost between the threads: it is answered."""
+    async with conference(media, [PCMU], say=False):
+        bodies = [msgspec.msgpack.encode(command) for command in (Close(stream="0"), Play(mix="m", play="late", tone="busy"))]
+        media.send_raw(b"".join(len(body).to_bytes(4, "big") + body for body in bodies))
+        await media.expect(Failed, op="play", subject="late", code="unknown_mix")
+        await media.expect(Left, mix="m", stream="0", members=0)
 
 
 async def test_what_cannot_be_joined_is_refused(media: Controller, tmp_path: Path) -> None:

@@ -365,9 +365,12 @@ impl Control {
             return;
         };
         entry.closing = true;
-        let (thread, bridge) = (entry.thread, entry.bridge.clone());
+        let (thread, bridge, mix) = (entry.thread, entry.bridge.clone(), entry.mix.clone());
         if let Some(bridge) = bridge {
             self.directory.remove_bridge(&bridge);
+        }
+        if let Some(mix) = mix {
+            self.directory.leave(&mix, name);
         }
         self.inlets[thread].send(Task::Close { stream: name.into() });
     }
