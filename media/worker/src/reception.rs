@@ -28,8 +28,8 @@ pub struct Reception {
 #[derive(Debug)]
 struct Source {
     ssrc: u32,
-    first: u32,
-    highest: u32,
+    first: u64,
+    highest: u64,
     received: u64,
     expected_at_report: u64,
     received_at_report: u64,
@@ -40,7 +40,7 @@ struct Source {
 impl Source {
     fn new(packet: &Packet, transit: u32) -> Self {
         // One cycle up, so that a packet from before the first one does not count below zero.
-        let first = 0x1_0000 | u32::from(packet.sequence);
+        let first = 0x1_0000 | u64::from(packet.sequence);
         Self {
             ssrc: packet.ssrc,
             first,
@@ -54,7 +54,7 @@ impl Source {
     }
 
     fn expected(&self) -> u64 {
-        u64::from(self.highest.wrapping_sub(self.first)) + 1
+        self.highest - self.first + 1
     }
 
     fn lost(&self) -> i64 {
@@ -71,7 +71,7 @@ impl Reception {
         };
         let step = packet.sequence.wrapping_sub(source.highest as u16);
         if step < MAX_DROPOUT {
-            source.highest = source.highest.wrapping_add(u32::from(step));
+            source.highest += u64::from(step);
         } else if step <= u16::MAX - MAX_MISORDER {
             return self.begin(packet, transit, rate_hz);
         }
@@ -122,7 +122,7 @@ impl Reception {
             ssrc: source.ssrc,
             fraction_lost: fraction_lost as u8,
             cumulative_lost: source.lost().clamp(-0x80_0000, 0x7F_FFFF) as i32,
-            highest_sequence: source.highest.wrapping_sub(0x1_0000),
+            highest_sequence: source.highest.wrapping_sub(0x1_0000) as u32,
             jitter: source.jitter as u32,
         })
     }
@@ -166,6 +166,20 @@ mod tests {
         for (name, sequences, lost) in cases {
             assert_eq!(hear(sequences).lost(), lost, "{name}");
         }
+    }
+
+    #[test]
+    fn numbers_that_leap_until_the_count_of_cycles_is_used_up_are_survived() {
+        let mut reception = Reception::default();
+        let mut sequence = 0_u16;
+        for index in 0..1_500_000_u32 {
+            sequence = sequence.wrapping_add(MAX_DROPOUT - 1);
+            reception.note(&packet(1, sequence, 0), 0, 8000);
+            if index % 100_000 == 0 {
+                assert!(reception.report().is_some());
+            }
+        }
+        assert!(reception.report().is_some_and(|report| report.fraction_lost > 250));
     }
 
     #[test]
