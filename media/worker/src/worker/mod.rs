@@ -88,6 +88,9 @@ pub struct Worker {
     beeping: Vec<Key>,
     desk: Desk,
     wheel: Wheel,
+    /// Whose turn at this tick of the wheel is still to come, the next at the end.
+    due: Vec<Key>,
+    due_tick: u64,
     random: Random,
     limit: Limit,
     now: Nanos,
@@ -177,6 +180,8 @@ impl Worker {
             beeping: Vec::new(),
             desk,
             wheel: Wheel::new(now),
+            due: Vec::new(),
+            due_tick: 0,
             random: Random::new(u64::from_be_bytes(sys::entropy())),
             limit: Limit::new(0),
             now,
@@ -395,5 +400,36 @@ mod tests {
         let told: Vec<String> = events.try_iter().map(|up| format!("{up:?}")).collect();
         assert!(told[0].contains("Closed") && told[0].contains("good"), "{told:?}");
         assert_eq!(told[1], "Stopped");
+    }
+
+    #[test]
+    fn a_panic_in_one_s_turn_leaves_the_others_of_that_tick_theirs() {
+        let (up, _events) = mpsc::channel();
+        let outbox = Outbox::new(up, Arc::new(Waker::new().expect("a waker")));
+        let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
+        let (tasks, receiver) = mpsc::channel();
+        let waker = Arc::new(Waker::new().expect("a waker"));
+        let mut worker = Worker::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a worker");
+        tasks.send(stream("other")).expect("sent");
+        worker.take_tasks();
+        worker.play("other", "p".into());
+        worker.begin_play("other", "p", Ok(crate::play::Programme::new(Vec::new(), 0, 0)));
+        let key = worker.stream_keys["other"];
+        let before = worker
+            .streams
+            .get(key)
+            .map(|stream| stream.voice_due)
+            .expect("a stream");
+        // The tick was begun and the turn of someone else, who came first, ended the loop.
+        worker.now = (before + 1) * crate::wheel::STEP;
+        while let Some((tick, due)) = worker.wheel.take_due(worker.now) {
+            if !due.is_empty() {
+                (worker.due, worker.due_tick) = (due, tick);
+                break;
+            }
+        }
+        worker.tick();
+        let stream = worker.streams.get(key).expect("a stream");
+        assert!(stream.play.is_none(), "its play had ended, and was looked at");
     }
 }

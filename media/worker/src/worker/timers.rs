@@ -5,15 +5,12 @@ use super::{turn, Worker, HOUSEKEEPING};
 impl Worker {
     /// Do all that is due.
     pub(super) fn tick(&mut self) {
-        while let Some((tick, due)) = self.wheel.take_due(self.now) {
-            for key in &due {
-                if Self::is_mix(*key) {
-                    self.step_mix(*key, tick);
-                } else {
-                    self.play_out(*key, tick);
-                }
-            }
-            self.wheel.recycle(due);
+        self.take_turns(); // of a tick that a panic has cut off
+        while let Some((tick, mut due)) = self.wheel.take_due(self.now) {
+            due.reverse();
+            (self.due, self.due_tick) = (due, tick);
+            self.take_turns();
+            self.wheel.recycle(std::mem::take(&mut self.due));
         }
         if self.now >= self.housekeeping_at && !self.streams.is_empty() {
             self.housekeeping_at = self.now + HOUSEKEEPING;
@@ -30,6 +27,17 @@ impl Worker {
                 self.carry_keys(key);
             }
             self.look_after_recordings();
+        }
+    }
+
+    /// The turns of a tick. Each leaves the list before it is taken, so that a panic in one costs no other.
+    fn take_turns(&mut self) {
+        while let Some(key) = self.due.pop() {
+            if Self::is_mix(key) {
+                self.step_mix(key, self.due_tick);
+            } else {
+                self.play_out(key, self.due_tick);
+            }
         }
     }
 }
