@@ -149,6 +149,19 @@ async def test_a_play_replaces_the_one_before(media: Controller, tmp_path: Path)
         assert_unbroken(phone)
 
 
+async def test_a_name_used_again_while_its_first_files_are_read_plays_the_second_ones(media: Controller, tmp_path: Path) -> None:
+    first, second = (prompt(tmp_path, f"{hz}.wav", sound.tone(hz, 0.5)) for hz in (600, 1500))
+    async with listener(media) as phone:
+        media.send(Play(stream="a", play="p", files=[first]))
+        media.send(StopPlay(stream="a", play="p"))
+        media.send(Play(stream="a", play="p", files=[second], loop=2))
+        await ended(media, "p", "stopped")
+        finished = await ended(media, "p", "finished")
+        assert finished.position_ms == 1000
+        assert sound.tone_seconds(phone.heard(), 1500) >= 0.9
+        assert sound.tone_seconds(phone.heard(), 600) == 0.0
+
+
 async def test_the_same_play_again_and_stopping_what_is_over_do_no_harm(media: Controller, tmp_path: Path) -> None:
     async with listener(media) as phone:
         play = Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.chirp_up(0.5))])

@@ -23,6 +23,8 @@ const MAX_FILE: u64 = 256 << 20;
 pub struct Job {
     pub target: Target,
     pub play: Name,
+    /// Tells it from an earlier one of the same name.
+    pub number: u64,
     pub files: Vec<String>,
 }
 
@@ -116,6 +118,7 @@ pub fn start(idle_limit: usize, outbox: Outbox) -> std::io::Result<(Sender<Job>,
             outbox.send(Up::Loaded {
                 target: job.target,
                 play: job.play,
+                number: job.number,
                 prompts,
             });
         }

@@ -49,6 +49,8 @@ pub struct Sending {
     withheld: bool,
     /// A source of our own let time pass without a packet.
     paused: bool,
+    /// The length of the last packet of our own; 0 when one was passed on since, whose length nobody knows.
+    length: u32,
 }
 
 impl Sending {
@@ -68,6 +70,7 @@ impl Sending {
             last_in: (0, 0),
             withheld: false,
             paused: false,
+            length: 0,
         }
     }
 
@@ -132,6 +135,7 @@ impl Sending {
             self.timestamp = timestamp;
             self.sent_at = now;
             self.last_in = (packet.sequence, packet.timestamp);
+            self.length = 0;
         }
         Some(self.stamp(marker, payload_type, sequence, timestamp, packet.payload.len()))
     }
@@ -158,6 +162,7 @@ impl Sending {
         };
         self.timestamp = timestamp;
         self.sent_at = now;
+        self.length = count;
         let sequence = self.take_sequence();
         self.stamp(marker, payload_type, sequence, timestamp, octets)
     }
@@ -197,14 +202,15 @@ impl Sending {
         if (MAX_DROPOUT..=u16::MAX - MAX_MISORDER).contains(&step) {
             return true;
         }
-        (packet.timestamp.wrapping_sub(self.last_in.1) as i32).unsigned_abs() > MAX_STEP_S * rate_hz
+        (packet.timestamp.wrapping_sub(self.last_in.1) as i32).unsigned_abs() > MAX_STEP_S.saturating_mul(rate_hz)
     }
 
     /// Make `source` the one that feeds the stream, and give the timestamp of its first packet.
     fn begin(&mut self, source: Source, now: Nanos, rate_hz: u32) -> u32 {
         let timestamp = if self.source.is_some() {
             // At least a packet's time, so that nothing overlaps what was sent just now.
-            let passed = samples(now.saturating_sub(self.sent_at), rate_hz).max(u64::from(rate_hz / 50));
+            let least = u64::from(self.length.max(rate_hz / 50));
+            let passed = samples(now.saturating_sub(self.sent_at), rate_hz).max(least);
             self.timestamp.wrapping_add(passed as u32)
         } else {
             self.timestamp
@@ -335,6 +341,16 @@ mod tests {
         assert_eq!((first.sequence, first.timestamp, first.marker), (1, 160, true));
         assert_eq!((second.sequence, second.timestamp, second.marker), (2, 320, false));
         assert_eq!((after.sequence, after.timestamp, after.marker), (3, 480, true));
+    }
+
+    #[test]
+    fn what_follows_a_long_packet_of_our_own_does_not_overlap_it() {
+        let mut sending = Sending::new(9, 0, 0);
+        sending.own(PLAY, 0, 480, 480, ms(0), 8000);
+        let after = sending.relay(A, &packet(50, 0), 0, ms(5), 8000).expect("bridge");
+        assert_eq!((after.sequence, after.timestamp), (1, 480));
+        let again = sending.own(PLAY, 0, 160, 160, ms(10), 8000);
+        assert_eq!((again.sequence, again.timestamp), (2, 640));
     }
 
     #[test]

@@ -152,6 +152,7 @@ pub enum Up {
     Loaded {
         target: Target,
         play: Name,
+        number: u64,
         prompts: Result<Vec<Arc<Prompt>>, String>,
     },
     /// A media thread, or the writer, has ended after `Stop`.

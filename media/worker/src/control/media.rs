@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::directory::Recorded;
-use super::Control;
+use super::{Control, WaitingPlay};
 use crate::play::{Programme, Prompt};
 use crate::prompts;
 use crate::protocol::{Failed, Play, Record};
@@ -48,11 +48,17 @@ impl Control {
             let programme = Ok(Programme::new(vec![prompt], loops, play.duration_ms));
             self.inlets[thread].send(begin(target, name, programme));
         } else {
-            self.waiting_plays
-                .insert((target.clone(), name.clone()), (loops, play.duration_ms));
+            self.plays += 1;
+            let waiting = WaitingPlay {
+                number: self.plays,
+                loops,
+                duration_ms: play.duration_ms,
+            };
+            self.waiting_plays.insert((target.clone(), name.clone()), waiting);
             let job = prompts::Job {
                 target,
                 play: name,
+                number: self.plays,
                 files: play.files.clone(),
             };
             // The thread that reads lives as long as we do.
@@ -89,9 +95,23 @@ impl Control {
     }
 
     /// The files of a play were read.
-    pub(super) fn begin_play(&mut self, target: Target, play: Name, prompts: Result<Vec<Arc<Prompt>>, String>) {
+    pub(super) fn begin_play(
+        &mut self,
+        target: Target,
+        play: Name,
+        number: u64,
+        prompts: Result<Vec<Arc<Prompt>>, String>,
+    ) {
         let key = (target, play);
-        let Some((loops, duration_ms)) = self.waiting_plays.remove(&key) else {
+        // One of the same name may have come meanwhile, with other files.
+        if self
+            .waiting_plays
+            .get(&key)
+            .is_none_or(|waiting| waiting.number != number)
+        {
+            return;
+        }
+        let Some(WaitingPlay { loops, duration_ms, .. }) = self.waiting_plays.remove(&key) else {
             return;
         };
         let (target, play) = key;

@@ -44,6 +44,13 @@ const PATIENCE: Nanos = 10 * SECOND;
 /// Ended recordings that are kept for a controller that is away.
 const MAX_UNTOLD: usize = 4096;
 
+/// A play whose files are being read.
+struct WaitingPlay {
+    number: u64,
+    loops: u32,
+    duration_ms: u64,
+}
+
 /// See the module.
 struct Control {
     args: Args,
@@ -63,7 +70,9 @@ struct Control {
     loader: Sender<prompts::Job>,
     tones: HashMap<(String, String), Arc<Prompt>>,
     /// How each play that waits for its files is to be played.
-    waiting_plays: HashMap<(Target, Name), (u32, u64)>,
+    waiting_plays: HashMap<(Target, Name), WaitingPlay>,
+    /// How many plays of files there were.
+    plays: u64,
     max_streams: usize,
     /// Threads that have ended: the media threads, then the writer.
     stopped: usize,
@@ -111,6 +120,7 @@ pub fn run(args: &Args) -> Result<(), String> {
         loader,
         tones: HashMap::new(),
         waiting_plays: HashMap::new(),
+        plays: 0,
         // Three sockets a stream, and some descriptors for everything else.
         max_streams: (descriptors.saturating_sub(64) / 3) as usize,
         stopped: 0,
@@ -325,7 +335,12 @@ impl Control {
                 }
                 self.tell(event);
             }
-            Up::Loaded { target, play, prompts } => self.begin_play(target, play, prompts),
+            Up::Loaded {
+                target,
+                play,
+                number,
+                prompts,
+            } => self.begin_play(target, play, number, prompts),
             Up::Stopped => {
                 self.stopped += 1;
                 // The writer ends last: the media threads leave it the ends of their recordings.

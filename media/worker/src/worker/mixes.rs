@@ -22,6 +22,7 @@ use crate::stream::Stream;
 use crate::tasks::{Name, Outbox};
 use crate::tones;
 use crate::wheel::STEP_MS;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
 
 const TICK_MS: u32 = 20;
@@ -210,36 +211,28 @@ impl Worker {
         let Some(mut mix) = self.mixes.take(key) else {
             return;
         };
-        self.mix_in_hand = Some(key);
+        let mut panicked = None;
         if mix.due == tick {
-            self.hear_members(&mut mix);
-            mix.announce(&self.outbox);
-            mix.mixer.finish();
-            self.speak_to_members(&mut mix);
+            // It goes back into its place whatever happens: a bug costs the member in hand, not the conference.
+            panicked = catch_unwind(AssertUnwindSafe(|| self.mix_turn(&mut mix))).err();
+            if panicked.is_some() && self.current.is_none() {
+                mix.beep = None;
+                mix.end_play("failed", "a bug in the worker".to_owned(), &self.outbox);
+            }
             mix.due = self.wheel.schedule(on_wheel(key), tick + u64::from(TICK_MS / STEP_MS));
         }
         self.mixes.put_back(key, mix);
-        self.mix_in_hand = None;
+        if let Some(panic) = panicked {
+            resume_unwind(panic);
+        }
     }
 
-    /// A mix was lost to a bug of ours: its members are told that they are out of it.
-    pub(super) fn lose_mix(&mut self, key: Key) {
-        let name = self.mix_keys.iter().find(|(_, known)| **known == key);
-        let Some(name) = name.map(|(name, _)| name.clone()) else {
-            return;
-        };
-        self.mix_keys.remove(&name);
-        for (_, stream) in self.streams.iter_mut() {
-            if stream.mix == Some(key) {
-                stream.mix = None;
-                stream.keep_to_itself();
-                self.outbox.tell(Event::Left {
-                    mix: name.to_string(),
-                    stream: stream.name.to_string(),
-                    members: 0,
-                });
-            }
-        }
+    fn mix_turn(&mut self, mix: &mut Mix) {
+        self.hear_members(mix);
+        self.current = None;
+        mix.announce(&self.outbox);
+        mix.mixer.finish();
+        self.speak_to_members(mix);
     }
 
     fn hear_members(&mut self, mix: &mut Mix) {

@@ -80,8 +80,6 @@ pub struct Worker {
     bridge_keys: HashMap<Name, Key>,
     mixes: Slab<mixes::Mix>,
     mix_keys: HashMap<Name, Key>,
-    /// The mix that was taken out of its place for its tick.
-    mix_in_hand: Option<Key>,
     recordings: Slab<Recording>,
     recording_keys: HashMap<Name, Key>,
     /// Recordings that wait for the end of their beep.
@@ -174,7 +172,6 @@ impl Worker {
             bridge_keys: HashMap::new(),
             mixes: Slab::default(),
             mix_keys: HashMap::new(),
-            mix_in_hand: None,
             recordings: Slab::default(),
             recording_keys: HashMap::new(),
             beeping: Vec::new(),
@@ -201,9 +198,6 @@ impl Worker {
         while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
             if let Some(key) = self.current.take() {
                 self.give_up(key);
-            }
-            if let Some(mix) = self.mix_in_hand.take() {
-                self.lose_mix(mix);
             }
         }
         self.outbox.send(Up::Stopped);
