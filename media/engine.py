@@ -152,7 +152,8 @@ class Leave(_Message, tag="leave", frozen=True, kw_only=True):
 class Mute(_Message, tag="mute", frozen=True, kw_only=True):
     """What a stream's peer may say and hear, in bridges and mixes alike, from now on. Keys pass in any case.
 
-    muted: the others do not hear this peer. deaf: this peer does not hear the others (plays are heard).
+    muted: the others do not hear this peer. deaf: this peer hears neither the others nor what is played to a mix (plays on the
+    stream itself are heard).
     """
 
     stream: str
