@@ -105,8 +105,9 @@ def at_best(said: Samples, one: Format, other: Format) -> Samples:
 async def test_each_of_thirty_pairs_hears_what_its_codecs_can_carry(media: Controller) -> None:
     """A chirp (300 to 3300 Hz) and a woman's speech below 3.3 kHz, against the same codecs without a worker between.
 
-    The measure is the median SNR of pieces of 100 ms. What the worker adds may cost 2 dB of the
-    best; 55 dB is as good as perfect. Opus is no codec of waveforms, least of all for a chirp: 6 dB there.
+    The measure is the median SNR of pieces of 100 ms. What the worker adds may cost 2 dB of the best for the chirp, 1.5 dB for
+    speech; 55 dB is as good as perfect. Opus is no codec of waveforms: what it makes of them hangs on where its frames begin, which here
+    is by chance. So 3 dB for speech there, and for a chirp 18 dB are enough (a slip of one sample leaves less).
     """
     sounds, packets = {}, {}
     for format in ALL:
@@ -133,12 +134,13 @@ async def test_each_of_thirty_pairs_hears_what_its_codecs_can_carry(media: Contr
 def _against_best(speaker: CodecPhone, listener: CodecPhone, since: int, sounds: tuple[Samples, Samples]) -> tuple[str, bool]:
     one, other = speaker.format, listener.format
     heard, text, good = listener.heard(since), f"{one} to {other}:", True
-    for said, margin in zip(sounds, (6.0 if OPUS in (one, other) else 2.0, 1.5), strict=True):
+    by_frames = OPUS in (one, other)
+    for said, margin, enough in zip(sounds, (2.0, 3.0 if by_frames else 1.5), (18.0 if by_frames else 53.0, 53.5), strict=True):
         original = resample(said, one.rate_hz, other.rate_hz)
         best = usual_snr(original, at_best(said, one, other), other.rate_hz)
         found = usual_snr(original, heard, other.rate_hz)
         text += f" {found:.1f} of {best:.1f} dB"
-        good &= found >= min(best, 55.0) - margin
+        good &= found >= min(best - margin, enough)
     return text, good
 
 
