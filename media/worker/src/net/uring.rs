@@ -25,12 +25,15 @@ struct Watch {
     token: u64,
     generation: u32,
     how: How,
+    /// The kernel keeps it at hand.
+    kept: bool,
 }
 
 const UNWATCHED: Watch = Watch {
     token: 0,
     generation: 0,
     how: How::Not,
+    kept: false,
 };
 
 /// See the module.
@@ -79,6 +82,7 @@ impl Uring {
         watch.generation = watch.generation.wrapping_add(1);
         watch.token = token;
         watch.how = how;
+        watch.kept = how == How::Datagrams && self.ring.keep(fd).is_ok();
         self.arm(fd);
     }
 
@@ -89,7 +93,7 @@ impl Uring {
         match watch.how {
             How::Not => {}
             How::Readable => self.ring.poll(fd, mark),
-            How::Datagrams => self.ring.receive(fd, mark),
+            How::Datagrams => self.ring.receive(fd, watch.kept, mark),
         }
     }
 
@@ -97,12 +101,17 @@ impl Uring {
     pub fn forget(&mut self, fd: &impl AsFd) {
         let fd = number(fd);
         let Some(watch) = self.watches.get_mut(fd as usize).filter(|watch| watch.how != How::Not) else {
-            return;
+            // Its watch may have ended by an error, and something be queued all the same.
+            return self.ring.enter(0, &mut self.arrived);
         };
         watch.how = How::Not;
+        let kept = std::mem::take(&mut watch.kept);
         let mark = mark(fd, watch.generation);
         self.ring.cancel(mark);
         self.ring.enter(0, &mut self.arrived);
+        if kept {
+            self.ring.put_away(fd);
+        }
     }
 
     pub fn wait(&mut self, timeout_ms: i32) {
@@ -214,7 +223,9 @@ impl Uring {
                 return Err(());
             }
         }
-        self.ring.send(number(socket), datagram);
+        let fd = number(socket);
+        let kept = self.watches.get(fd as usize).is_some_and(|watch| watch.kept);
+        self.ring.send(fd, kept, datagram);
         Ok(())
     }
 }

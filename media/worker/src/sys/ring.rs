@@ -16,7 +16,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{BufRingEntry, Fd, SubmitArgs, Timespec};
+use io_uring::types::{BufRingEntry, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{cqueue, opcode, EnterFlags, IoUring};
 
 /// What a receive buffer holds; longer datagrams are cut off.
@@ -169,12 +169,30 @@ impl Ring {
         self.ring.submitter().register_enable_rings()?;
         // It spares a look-up in each call, and is not worth failing for.
         let _ = self.ring.submitter().register_ring_fd();
+        // As many places as descriptors may be open; without them sockets are looked up as usual.
+        let _ = self.ring.submitter().register_files_sparse(descriptor_limit());
         Ok(())
     }
 
-    /// Receive datagrams of a connected socket from now on.
-    pub fn receive(&mut self, fd: RawFd, mark: u64) {
-        let entry = opcode::RecvMulti::new(Fd(fd), GROUP).build();
+    /// Let the kernel keep a socket at hand, under the number of its descriptor, so that it is not looked up for each
+    /// datagram. It has to be put away before the descriptor is closed.
+    pub fn keep(&mut self, fd: RawFd) -> io::Result<()> {
+        self.ring.submitter().register_files_update(fd as u32, &[fd]).map(drop)
+    }
+
+    /// Undo `keep`.
+    pub fn put_away(&mut self, fd: RawFd) {
+        // It was put there, so it can be taken away.
+        let _ = self.ring.submitter().register_files_update(fd as u32, &[-1]);
+    }
+
+    /// Receive datagrams of a connected socket from now on. `kept`: see `keep`.
+    pub fn receive(&mut self, fd: RawFd, kept: bool, mark: u64) {
+        let entry = if kept {
+            opcode::RecvMulti::new(Fixed(fd as u32), GROUP).build()
+        } else {
+            opcode::RecvMulti::new(Fd(fd), GROUP).build()
+        };
         self.push(entry.user_data(RECEIVE | mark));
     }
 
@@ -198,15 +216,22 @@ impl Ring {
     }
 
     /// Queue a datagram, for which there is room. The socket must stay open until the next `enter`.
-    pub fn send(&mut self, fd: RawFd, datagram: &[u8]) {
+    pub fn send(&mut self, fd: RawFd, kept: bool, datagram: &[u8]) {
         let (start, length) = (self.arena_used, datagram.len());
         self.arena[start..start + length].copy_from_slice(datagram);
         self.arena_used += length;
         let number = u64::from(self.batch) << 16 | self.queued.len() as u64;
         self.queued.push(Queued { fd, start, length });
-        let entry = opcode::Send::new(Fd(fd), self.arena[start..].as_ptr(), length as u32)
-            .flags(libc::MSG_DONTWAIT)
-            .build();
+        let (octets, count) = (self.arena[start..].as_ptr(), length as u32);
+        let entry = if kept {
+            opcode::Send::new(Fixed(fd as u32), octets, count)
+                .flags(libc::MSG_DONTWAIT)
+                .build()
+        } else {
+            opcode::Send::new(Fd(fd), octets, count)
+                .flags(libc::MSG_DONTWAIT)
+                .build()
+        };
         self.push(entry.user_data(SEND | number).flags(Flags::SKIP_SUCCESS));
     }
 
@@ -331,10 +356,10 @@ pub fn probe() -> io::Result<()> {
     let mut ring = Ring::new()?;
     ring.start()?;
     let (ours, theirs) = UnixDatagram::pair()?;
-    ring.receive(ours.as_raw_fd(), 1);
+    ring.receive(ours.as_raw_fd(), false, 1);
     let mut completions = VecDeque::new();
     for word in [b"first", b"again"] {
-        ring.send(theirs.as_raw_fd(), word);
+        ring.send(theirs.as_raw_fd(), false, word);
         for _ in 0..4 {
             if completions.is_empty() {
                 ring.enter(250, &mut completions);
@@ -356,4 +381,15 @@ pub fn probe() -> io::Result<()> {
 /// The number of an open descriptor.
 pub fn number(fd: &impl AsFd) -> RawFd {
     fd.as_fd().as_raw_fd()
+}
+
+/// How many descriptors this process may have open.
+fn descriptor_limit() -> u32 {
+    // SAFETY: `limit` is a valid rlimit throughout; a call that fails leaves it at zero.
+    let limit = unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur
+    };
+    limit.min(1 << 16) as u32
 }
