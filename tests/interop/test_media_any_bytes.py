@@ -28,13 +28,6 @@ async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
         yield worker
 
 
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
-
-
 def some_packet(chance: random.Random) -> bytes:
     """Something like RTP or RTCP, mostly not quite."""
     match chance.randrange(4):

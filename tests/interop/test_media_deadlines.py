@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,22 +11,9 @@ import pytest
 from media.engine import Bridge, Closed, Deadline, Failed, List, Listing, Record, RecordingEnded, RecordingStarted
 from tests.support import sound
 from tests.support.rtp import RtpEndpoint
-from tests.support.worker import Controller, Worker, running
+from tests.support.worker import Controller, Worker
 
 pytestmark = pytest.mark.interop
-
-
-@pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
-    async with running(tmp_path, "--threads", "2") as worker:
-        yield worker
-
-
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
 
 
 async def living(worker: Worker) -> list[str]:

@@ -35,26 +35,13 @@ from media.engine import (
 from tests.support import libsrtp, sound
 from tests.support.rtp import RtpEndpoint, build_packet
 from tests.support.secure_phone import Keys, SecurePhone
-from tests.support.worker import EVENTS, PCMU, Controller, Worker, running
+from tests.support.worker import EVENTS, PCMU, Controller, running
 
 pytestmark = pytest.mark.interop
 
 SUITES = libsrtp.SUITES
 COMMON = "AES_CM_128_HMAC_SHA1_80"
 UP, DOWN = sound.chirp_up(0.5), sound.chirp_down(0.5)
-
-
-@pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
-    async with running(tmp_path, "--threads", "2") as worker:
-        yield worker
-
-
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
 
 
 class Call:

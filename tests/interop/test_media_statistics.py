@@ -28,13 +28,6 @@ async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
         yield worker
 
 
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
-
-
 async def statistics(media: Controller, stream: str = "a") -> StreamStats:
     media.send(Stats(stream=stream))
     return await media.expect(StreamStats, stream=stream)

@@ -52,13 +52,6 @@ async def worker(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterato
         yield worker
 
 
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
-
-
 class Pair:
     """Two phones on two streams of the worker, bridged."""
 

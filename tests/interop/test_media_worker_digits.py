@@ -18,7 +18,7 @@ from tests.support import sound
 from tests.support.keys import event, keys_of, press, presses, spelt, tones, tones_in
 from tests.support.rtp import FRAME, Packet, RtpEndpoint, build_packet
 from tests.support.sound import Samples
-from tests.support.worker import EVENTS, PCMA, PCMU, Controller, Worker, running
+from tests.support.worker import EVENTS, PCMA, PCMU, Controller
 
 pytestmark = pytest.mark.interop
 
@@ -28,19 +28,6 @@ OPUS = Codec(payload_type=111, name="opus", clock_rate_hz=48_000, channels=2)
 L16 = Codec(payload_type=96, name="L16")
 FAST_EVENTS = Codec(payload_type=110, name="telephone-event", clock_rate_hz=48_000)
 ALL = "1234567890*#ABCD"
-
-
-@pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
-    async with running(tmp_path, "--threads", "2") as worker:
-        yield worker
-
-
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
 
 
 @pytest.fixture

@@ -48,13 +48,6 @@ async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
         yield worker
 
 
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
-
-
 @contextlib.asynccontextmanager
 async def conference(media: Controller, formats: list[Format], *, say: bool = True) -> AsyncIterator[list[CodecPhone]]:
     """Members "0", "1", … of the mix "m", each in a call of its own, so that threads differ; each says its own tone for 60 s."""

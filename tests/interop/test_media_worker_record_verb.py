@@ -28,22 +28,9 @@ from tests.support import sound
 from tests.support.phones import Phones, bridged_phones, prompt
 from tests.support.recordings import begun, finish, recorded, send_together
 from tests.support.rtp import RtpEndpoint
-from tests.support.worker import PCMU, Controller, Worker, running
+from tests.support.worker import PCMU, Controller
 
 pytestmark = pytest.mark.interop
-
-
-@pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
-    async with running(tmp_path, "--threads", "2") as worker:
-        yield worker
-
-
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
 
 
 @pytest.fixture

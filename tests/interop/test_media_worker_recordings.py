@@ -52,19 +52,6 @@ L16 = Codec(payload_type=97, name="L16", clock_rate_hz=44_100)
 
 
 @pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
-    async with running(tmp_path, "--threads", "2") as worker:
-        yield worker
-
-
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
-
-
-@pytest.fixture
 async def phones(media: Controller) -> AsyncIterator[Phones]:
     async with bridged_phones(media) as phones:
         yield phones

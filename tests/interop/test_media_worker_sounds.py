@@ -29,22 +29,9 @@ from tests.support import sound
 from tests.support.phones import Phones, bridged_phones, prompt
 from tests.support.rtp import RtpEndpoint
 from tests.support.sound import Samples
-from tests.support.worker import EVENTS, PCMA, PCMU, Controller, Worker, running
+from tests.support.worker import EVENTS, PCMA, PCMU, Controller
 
 pytestmark = pytest.mark.interop
-
-
-@pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
-    async with running(tmp_path, "--threads", "2") as worker:
-        yield worker
-
-
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
 
 
 @pytest.fixture

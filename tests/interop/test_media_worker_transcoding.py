@@ -42,7 +42,7 @@ from tests.support.codec_phone import (
 )
 from tests.support.rtp import build_packet
 from tests.support.sound import Samples
-from tests.support.worker import Controller, Worker, running
+from tests.support.worker import Controller
 
 pytestmark = pytest.mark.interop
 
@@ -50,19 +50,6 @@ NARROW, WIDE = l16(16_000), l16(48_000, 2)
 ALL = [PCMU, PCMA, G722, OPUS, NARROW, WIDE]
 # After so long a jitter buffer has found its delay, though many phones that begin at once keep each other from their time.
 SETTLED_S = 4.0
-
-
-@pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
-    async with running(tmp_path, "--threads", "2") as worker:
-        yield worker
-
-
-@pytest.fixture
-async def media(worker: Worker) -> AsyncIterator[Controller]:
-    controller = await worker.controller()
-    yield controller
-    await controller.close()
 
 
 @contextlib.asynccontextmanager
