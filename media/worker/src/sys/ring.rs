@@ -6,6 +6,9 @@
 //!
 //! Nothing runs behind the thread's back: completions are posted only while it is in `enter` (DEFER_TASKRUN), so a
 //! cancelled receive takes no datagram away from another ring that the socket moves to. Needs Linux 6.1.
+//!
+//! What the kernel has no room for is kept (`late`) and asked for again with the next turn: a receive that is never armed is
+//! a socket that is deaf.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -19,12 +22,16 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{BufRingEntry, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{cqueue, opcode, EnterFlags, IoUring};
 
+use crate::log;
+
 /// What a receive buffer holds; longer datagrams are cut off.
 const BUFFER: usize = crate::net::MAX_DATAGRAM;
 /// How many there are, a power of two: some milliseconds of a busy thread's packets. More would only wear out its cache.
 const BUFFERS: u16 = 512;
 /// Operations that can wait for the next system call.
 const QUEUE: u32 = 512;
+/// How long a turn waits at most when the kernel has not taken all that was asked for.
+const SOON_MS: i32 = 5;
 /// Completions that can wait for us; beyond that the kernel keeps a list.
 const COMPLETIONS: u32 = 4096;
 /// Octets of queued sends.
@@ -115,6 +122,9 @@ pub struct Ring {
     arena: Box<[u8]>,
     arena_used: usize,
     queued: Vec<Queued>,
+    /// Operations for which the queue had no room, in order, and how many there were.
+    late: VecDeque<Entry>,
+    late_count: u64,
     /// The number of the present filling of the arena: a late word about an earlier one is about other octets.
     batch: u32,
 }
@@ -123,6 +133,7 @@ impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ring")
             .field("queued", &self.queued.len())
+            .field("late", &self.late.len())
             .finish_non_exhaustive()
     }
 }
@@ -130,13 +141,17 @@ impl std::fmt::Debug for Ring {
 impl Ring {
     /// A ring that does nothing before `start`.
     pub fn new() -> io::Result<Self> {
+        Self::with_queue(QUEUE)
+    }
+
+    fn with_queue(queue: u32) -> io::Result<Self> {
         let ring = IoUring::builder()
             .setup_r_disabled()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_submit_all()
             .setup_cqsize(COMPLETIONS)
-            .build(QUEUE)?;
+            .build(queue)?;
         let params = ring.params();
         if !(params.is_feature_ext_arg() && params.is_feature_nodrop() && params.is_feature_skip_cqe_on_success()) {
             return Err(io::ErrorKind::Unsupported.into());
@@ -156,6 +171,8 @@ impl Ring {
             arena: vec![0; ARENA].into(),
             arena_used: 0,
             queued: Vec::with_capacity(QUEUE as usize),
+            late: VecDeque::new(),
+            late_count: 0,
             batch: 0,
         };
         for index in 0..BUFFERS {
@@ -212,7 +229,8 @@ impl Ring {
 
     /// Whether `send` can take another datagram of that length now; otherwise `enter` comes first.
     pub fn has_room(&mut self, length: usize) -> bool {
-        self.arena_used + length <= ARENA && self.queued.len() < QUEUE as usize && !self.ring.submission().is_full()
+        let room = self.arena_used + length <= ARENA && self.queued.len() < QUEUE as usize;
+        room && self.late.is_empty() && !self.ring.submission().is_full()
     }
 
     /// Queue a datagram, for which there is room. The socket must stay open until the next `enter`.
@@ -236,11 +254,37 @@ impl Ring {
     }
 
     fn push(&mut self, entry: Entry) {
+        if self.late.is_empty() && self.queue(&entry) {
+            return;
+        }
+        // Full: make room. When the kernel does not take what is there, it has no memory left for us at the moment.
+        self.late.push_back(entry);
+        self.hand_over();
+        if !self.late.is_empty() {
+            self.late_count += 1;
+            if self.late_count.is_power_of_two() {
+                log::warning("ring_full", &[("late", &self.late_count)]);
+            }
+        }
+    }
+
+    /// Put an operation into the queue, if there is room.
+    fn queue(&mut self, entry: &Entry) -> bool {
         // SAFETY: the only memory that an entry names is in `arena`, which lives as long as the ring and is not written
-        // to again before the kernel has taken the entry (`enter`). Receive buffers are the kernel's until it gives them.
-        while unsafe { self.ring.submission().push(&entry) }.is_err() {
-            // Full: make room. When the kernel does not take what is there, it has no memory left for us.
-            if self.submit(0, 0).is_err() {
+        // to again before the kernel has taken the entry (`reap`). Receive buffers are the kernel's until it gives them.
+        unsafe { self.ring.submission().push(entry) }.is_ok()
+    }
+
+    /// Give the kernel what waits, as much as it takes now, until all that is left is in the queue.
+    fn hand_over(&mut self) {
+        loop {
+            while let Some(entry) = self.late.pop_front() {
+                if !self.queue(&entry) {
+                    self.late.push_front(entry);
+                    break;
+                }
+            }
+            if self.late.is_empty() || !matches!(self.submit(0, 0), Ok(1..)) {
                 return;
             }
         }
@@ -248,8 +292,16 @@ impl Ring {
 
     /// Hand over what is queued and wait until something completes, or `timeout_ms` is over (-1 = for ever).
     pub fn enter(&mut self, timeout_ms: i32, completions: &mut VecDeque<Completion>) {
+        let mut timeout_ms = timeout_ms;
+        if !self.late.is_empty() {
+            self.hand_over();
+            if !self.late.is_empty() && timeout_ms != 0 {
+                timeout_ms = SOON_MS;
+            }
+        }
         let want = usize::from(timeout_ms != 0);
-        // Interrupted, out of time, or completions are in the way: there is nothing to do but to look at them.
+        // Interrupted, out of time, or completions are in the way: there is nothing to do but to look at them. What was not
+        // taken stays in the queue; the kernel does not wait then.
         let _ = self.submit(want, timeout_ms);
         self.reap(completions);
     }
@@ -306,7 +358,7 @@ impl Ring {
             };
             completions.push_back(completion);
         }
-        if self.ring.submission().is_empty() {
+        if self.ring.submission().is_empty() && self.late.is_empty() {
             self.queued.clear();
             self.arena_used = 0;
             self.batch = self.batch.wrapping_add(1);
@@ -392,4 +444,44 @@ fn descriptor_limit() -> u32 {
         limit.rlim_cur
     };
     limit.min(1 << 16) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_has_no_room_for_is_asked_for_again() {
+        if probe().is_err() {
+            return; // no io_uring here
+        }
+        let mut ring = Ring::with_queue(4).expect("a ring");
+        let pairs: Vec<_> = (0..10).map(|_| UnixDatagram::pair().expect("a pair")).collect();
+        // A ring that has not started is refused everything, and its queue holds four.
+        for (mark, (ours, _)) in (0..).zip(&pairs) {
+            ring.receive(ours.as_raw_fd(), false, mark);
+        }
+        assert_eq!((ring.late.len(), ring.late_count), (6, 6));
+        assert!(!ring.has_room(1), "nothing overtakes what is late");
+        let mut completions = VecDeque::new();
+        ring.enter(-1, &mut completions);
+        assert_eq!((ring.late.len(), completions.len()), (6, 0));
+        ring.start().expect("started");
+        for (_, theirs) in &pairs {
+            theirs.send(b"hello").expect("sent");
+        }
+        for _ in 0..10 {
+            ring.enter(100, &mut completions);
+        }
+        let mut heard: Vec<u64> = completions
+            .iter()
+            .filter_map(|completion| match completion {
+                Completion::Datagram { mark, .. } => Some(*mark),
+                _ => None,
+            })
+            .collect();
+        heard.sort_unstable();
+        assert_eq!(heard, (0..10).collect::<Vec<u64>>());
+        assert!(ring.late.is_empty() && ring.has_room(1));
+    }
 }
