@@ -197,6 +197,9 @@ class Record(_Message, tag="record", frozen=True, kw_only=True):
     A bridge's recording holds what both peers said, a stream's what its peer said and was sent (plays too). A path that
     exists is never overwritten: that is "disk", as is every other refusal by the file system.
 
+    A name is free again with its RecordingEnded. Until then the same Record again is a repetition and changes nothing, another one,
+    or any once the recording was stopped or its bridge or stream is gone, is answered by Failed(code="busy") and never begins.
+
     channels 1: both directions mixed; 2: first (or the stream's peer) left, second (or what we send) right.
     RecordingStarted at the first sample; RecordingEnded at the end (always, exactly once).
 

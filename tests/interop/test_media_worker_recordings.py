@@ -24,6 +24,7 @@ from media.engine import (
     Bridge,
     Close,
     Codec,
+    Command,
     Connect,
     Failed,
     List,
@@ -149,6 +150,33 @@ async def test_the_same_recording_again_does_no_harm(media: Controller, phones: 
     await finish(media, "r", "stopped")
     await media.synchronize()
     assert len(media.seen(RecordingStarted)) == len(media.seen(RecordingEnded)) == 1
+
+
+@pytest.mark.parametrize("end", [StopRecord(recording="r"), Unbridge(bridge="ab"), Close(stream="a")])
+async def test_a_recording_under_the_name_of_one_that_is_ending_is_refused_and_not_taken_for_a_repetition(
+    media: Controller, phones: Phones, tmp_path: Path, end: Command
+) -> None:
+    stream = "a" if isinstance(end, Close) else ""
+    record = Record(recording="r", path=str(tmp_path / "r.wav"), bridge="" if stream else "ab", stream=stream)
+    await begun(media, record)
+    # In one piece, so that the end cannot have been written in between.
+    media.send_together(end, record)
+    failed = await media.expect(Failed, op="record", subject="r", code="busy")
+    assert "recording:" in failed.reason and "RecordingEnded" in failed.reason
+    await media.expect(RecordingEnded, recording="r")
+    await begun(media, Record(recording="r", path=str(tmp_path / "again.wav"), stream="b"))
+    media.send(StopRecord(recording="r"))
+    assert (await media.expect(RecordingEnded, recording="r")).path.endswith("again.wav")
+    assert len(media.seen(RecordingEnded)) == 2
+
+
+async def test_another_recording_under_the_name_of_one_that_goes_on_is_refused(media: Controller, phones: Phones, tmp_path: Path) -> None:
+    await begun(media, Record(recording="r", path=str(tmp_path / "r.wav"), bridge="ab"))
+    media.send(Record(recording="r", path=str(tmp_path / "other.wav"), bridge="ab"))
+    await media.expect(Failed, op="record", subject="r", code="busy")
+    media.send(StopRecord(recording="r"))
+    await finish(media, "r", "stopped")
+    assert not (tmp_path / "other.wav").exists()
 
 
 async def test_a_file_that_is_there_is_not_overwritten(media: Controller, phones: Phones, tmp_path: Path) -> None:

@@ -69,6 +69,11 @@ class Controller:
     def send(self, command: Command) -> None:
         self.send_body(msgspec.msgpack.encode(command))
 
+    def send_together(self, *commands: Command) -> None:
+        """Several in one piece: the worker reads them all before it does anything else."""
+        bodies = [msgspec.msgpack.encode(command) for command in commands]
+        self.send_raw(b"".join(len(body).to_bytes(4, "big") + body for body in bodies))
+
     def send_body(self, body: bytes) -> None:
         self.send_raw(len(body).to_bytes(4, "big") + body)
 

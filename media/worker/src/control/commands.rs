@@ -120,6 +120,9 @@ impl Control {
             }
             Command::StopRecord { recording } => {
                 if let Some(thread) = self.directory.recording_thread(recording) {
+                    if let Some(entry) = self.directory.recordings.get_mut(recording.as_str()) {
+                        entry.ending = true;
+                    }
                     let recording = recording.as_str().into();
                     self.inlets[thread].send(Task::StopRecord { recording });
                 }
@@ -366,6 +369,7 @@ impl Control {
         };
         entry.closing = true;
         let (thread, bridge, mix) = (entry.thread, entry.bridge.clone(), entry.mix.clone());
+        self.directory.end_recordings_of_stream(name);
         if let Some(bridge) = bridge {
             self.directory.remove_bridge(&bridge);
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::clock::Nanos;
-use crate::protocol::{Event, ListedStream};
+use crate::protocol::{Event, ListedStream, Record};
 use crate::tasks::Name;
 
 /// A stream, from its opening until its thread has said `Closed`.
@@ -48,14 +48,23 @@ pub enum Recorded {
     Bridge(usize),
 }
 
+/// A recording, until the writer has told its end.
+#[derive(Debug)]
+pub struct RecordingEntry {
+    pub of: Recorded,
+    /// The command, to know a repetition by.
+    pub asked: Record,
+    /// It was stopped, or what it records is gone: only its end is to come.
+    pub ending: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Directory {
     pub streams: HashMap<Name, StreamEntry>,
     pub bridges: HashMap<Name, BridgeEntry>,
     pub mixes: HashMap<Name, MixEntry>,
-    /// Recordings, until their end was told.
-    pub recordings: HashMap<Name, Recorded>,
+    pub recordings: HashMap<Name, RecordingEntry>,
     /// Streams on each thread.
     loads: Vec<usize>,
     /// Where the streams of a call are, and how many.
@@ -108,7 +117,15 @@ impl Directory {
         if let Some(mix) = &entry.mix {
             self.remove_member(mix);
         }
+        self.end_recordings_of_stream(name);
         Some(entry)
+    }
+
+    /// Note that the recordings of a stream, which is being closed, come to their end.
+    pub fn end_recordings_of_stream(&mut self, name: &str) {
+        for entry in self.recordings.values_mut() {
+            entry.ending |= entry.asked.stream == name;
+        }
     }
 
     /// Note that a stream takes part in a mix, which is on this thread if it is a new one.
@@ -182,6 +199,9 @@ impl Directory {
 
     pub fn remove_bridge(&mut self, name: &str) -> Option<BridgeEntry> {
         let entry = self.bridges.remove(name)?;
+        for recording in self.recordings.values_mut() {
+            recording.ending |= recording.asked.bridge == name;
+        }
         for stream in [&entry.first, &entry.second] {
             if let Some(stream) = self.streams.get_mut(stream) {
                 stream.bridge = None;
@@ -192,7 +212,7 @@ impl Directory {
 
     /// The thread on which a recording goes on.
     pub fn recording_thread(&self, recording: &str) -> Option<usize> {
-        match self.recordings.get(recording)? {
+        match &self.recordings.get(recording)?.of {
             Recorded::Bridge(thread) => Some(*thread),
             Recorded::Stream(stream) => self.streams.get(stream).map(|entry| entry.thread),
         }

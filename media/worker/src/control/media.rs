@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::directory::Recorded;
+use super::directory::{Recorded, RecordingEntry};
 use super::{Control, WaitingPlay};
 use crate::play::{Programme, Prompt};
 use crate::prompts;
@@ -140,15 +140,21 @@ impl Control {
         if record.finish_keys.chars().any(|key| !KEYS.contains(key)) {
             return Err(refuse("file", "finish_keys are of 0-9*#A-D"));
         }
-        if self.directory.recordings.contains_key(record.recording.as_str()) {
-            return Ok(());
+        if let Some(entry) = self.directory.recordings.get(record.recording.as_str()) {
+            if entry.asked == *record && !entry.ending {
+                return Ok(());
+            }
+            // Not taken for a repetition: whoever asks wants another recording, and would never hear of it.
+            let reason =
+                "recording: one of that name has not ended yet; wait for its RecordingEnded, or take another name";
+            return Err(refuse("busy", reason));
         }
         let beep = if record.beep {
             Some(self.tone("beep", "us").map_err(|reason| refuse("file", &reason))?)
         } else {
             None
         };
-        let (recorded, thread) = if record.stream.is_empty() {
+        let (of, thread) = if record.stream.is_empty() {
             let bridge = self.directory.bridges.get(record.bridge.as_str());
             let thread = bridge
                 .ok_or_else(|| refuse("unknown_bridge", "no bridge of that name"))?
@@ -159,9 +165,14 @@ impl Control {
             (Recorded::Stream(record.stream.as_str().into()), thread)
         };
         let named = |name: &str| (!name.is_empty()).then(|| name.into());
+        let entry = RecordingEntry {
+            of,
+            asked: record.clone(),
+            ending: false,
+        };
         self.directory
             .recordings
-            .insert(record.recording.as_str().into(), recorded);
+            .insert(record.recording.as_str().into(), entry);
         self.inlets[thread].send(Task::Record(RecordTask {
             recording: record.recording.as_str().into(),
             path: record.path.clone(),
