@@ -208,16 +208,10 @@ mod tests {
     use crate::codec::audio::Encoder;
     use crate::dtmf::event_of;
     use crate::dtmf_inband::fill_tones;
-    use crate::protocol::Codec;
+    use crate::testing::codec;
 
     fn format(name: &str, clock_rate_hz: u32, channels: u8, payload_type: u8) -> Format {
-        Format::new(&Codec {
-            payload_type,
-            name: name.into(),
-            clock_rate_hz,
-            channels,
-            fmtp: String::new(),
-        })
+        Format::new(&codec(payload_type, name, clock_rate_hz, channels))
     }
 
     /// A peer that presses keys in its audio, and the ear that hears it.

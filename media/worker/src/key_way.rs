@@ -94,36 +94,16 @@ pub fn key_form(to: &Session) -> Option<Form> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Codec, Connect};
+    use crate::testing;
 
     fn session(codecs: &[(&str, u32)], inband_digits: bool) -> Session {
-        let codecs = codecs
-            .iter()
-            .zip(96..)
-            .map(|(&(name, clock_rate_hz), payload_type)| Codec {
-                payload_type,
-                name: name.into(),
-                clock_rate_hz,
-                channels: if name == "opus" { 2 } else { 1 },
-                fmtp: String::new(),
-            });
-        let connect = Connect {
-            stream: "s".into(),
-            remote_address: "127.0.0.2".into(),
-            remote_port: 4000,
-            remote_rtcp_port: 0,
-            codecs: codecs.collect(),
-            direction: "sendrecv".into(),
-            rtcp_mux: false,
-            latch: true,
-            ptime_ms: 20,
-            media_timeout_ms: 0,
-            srtp: None,
-            inband_digits,
-            stats_interval_ms: 0,
-            max_ptime_ms: 0,
-        };
-        Session::new(&connect, [127, 0, 0, 1].into()).expect("a session")
+        let codecs = (96..).zip(codecs).map(|(number, &(name, clock_rate_hz))| {
+            let channels = if name == "opus" { 2 } else { 1 };
+            testing::codec(number, name, clock_rate_hz, channels)
+        });
+        let mut connect = testing::connect(codecs.collect());
+        connect.inband_digits = inband_digits;
+        testing::session(&connect)
     }
 
     const PCMU: (&str, u32) = ("PCMU", 8000);

@@ -291,38 +291,14 @@ fn passage(format: &Format, toward: Toward, own_is_heard: bool) -> (Passage, u8)
 mod tests {
     use super::*;
     use crate::protocol::{Codec, SrtpKeys};
+    use crate::testing::{self, connect};
 
     fn codec(payload_type: u8, name: &str, clock_rate_hz: u32) -> Codec {
-        Codec {
-            payload_type,
-            name: name.into(),
-            clock_rate_hz,
-            channels: 1,
-            fmtp: String::new(),
-        }
-    }
-
-    fn connect(codecs: Vec<Codec>) -> Connect {
-        Connect {
-            stream: "s".into(),
-            remote_address: "127.0.0.2".into(),
-            remote_port: 4000,
-            remote_rtcp_port: 0,
-            codecs,
-            direction: "sendrecv".into(),
-            rtcp_mux: false,
-            latch: true,
-            ptime_ms: 20,
-            media_timeout_ms: 0,
-            srtp: None,
-            inband_digits: false,
-            stats_interval_ms: 0,
-            max_ptime_ms: 0,
-        }
+        testing::codec(payload_type, name, clock_rate_hz, 1)
     }
 
     fn session(codecs: Vec<Codec>) -> Session {
-        Session::new(&connect(codecs), IpAddr::from([127, 0, 0, 1])).expect("a session")
+        testing::session(&connect(codecs))
     }
 
     fn refused(change: impl Fn(&mut Connect)) -> String {

@@ -195,36 +195,15 @@ pub fn packet_ms(coding: Coding, ptime_ms: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Codec, Connect};
-    use crate::testing::voice;
+    use crate::testing::{self, voice};
 
     fn session(ptime_ms: u32, codecs: &[(u8, &str, u32, u8)]) -> Session {
         let codecs = codecs
             .iter()
-            .map(|&(payload_type, name, clock_rate_hz, channels)| Codec {
-                payload_type,
-                name: name.into(),
-                clock_rate_hz,
-                channels,
-                fmtp: String::new(),
-            });
-        let connect = Connect {
-            stream: "s".into(),
-            remote_address: "127.0.0.2".into(),
-            remote_port: 4000,
-            remote_rtcp_port: 0,
-            codecs: codecs.collect(),
-            direction: "sendrecv".into(),
-            rtcp_mux: false,
-            latch: true,
-            ptime_ms,
-            media_timeout_ms: 0,
-            srtp: None,
-            inband_digits: false,
-            stats_interval_ms: 0,
-            max_ptime_ms: 0,
-        };
-        Session::new(&connect, [127, 0, 0, 1].into()).expect("a session")
+            .map(|&(number, name, clock_rate_hz, channels)| testing::codec(number, name, clock_rate_hz, channels));
+        let mut connect = testing::connect(codecs.collect());
+        connect.ptime_ms = ptime_ms;
+        testing::session(&connect)
     }
 
     /// Packets of a second of `samples`, added 20 ms at a time.

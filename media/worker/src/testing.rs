@@ -1,7 +1,44 @@
-//! Signals and measures that the tests of the audio modules share.
+//! What the tests of several modules share: sessions, signals and measures.
 
+use crate::protocol::{Codec, Connect};
 use crate::random::Random;
+use crate::session::Session;
 use std::f64::consts::TAU;
+
+pub fn codec(payload_type: u8, name: &str, clock_rate_hz: u32, channels: u8) -> Codec {
+    Codec {
+        payload_type,
+        name: name.into(),
+        clock_rate_hz,
+        channels,
+        fmtp: String::new(),
+    }
+}
+
+/// A peer at 127.0.0.2:4000 with whom these codecs were agreed, and nothing else that is special.
+pub fn connect(codecs: Vec<Codec>) -> Connect {
+    Connect {
+        stream: "s".into(),
+        remote_address: "127.0.0.2".into(),
+        remote_port: 4000,
+        remote_rtcp_port: 0,
+        codecs,
+        direction: "sendrecv".into(),
+        rtcp_mux: false,
+        latch: true,
+        ptime_ms: 20,
+        media_timeout_ms: 0,
+        srtp: None,
+        inband_digits: false,
+        stats_interval_ms: 0,
+        max_ptime_ms: 0,
+    }
+}
+
+/// What a stream at 127.0.0.1 makes of it.
+pub fn session(connect: &Connect) -> Session {
+    Session::new(connect, [127, 0, 0, 1].into()).expect("a session")
+}
 
 /// A sine of `peak` amplitude.
 pub fn sine(frequency_hz: f64, rate_hz: u32, count: usize, peak: f64) -> Vec<i16> {
