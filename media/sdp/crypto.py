@@ -39,7 +39,7 @@ from media.errors import SdpRefused, UsageError
 from media.sdp.description import Attributes, Media
 from media.settings import SrtpPolicy
 
-__all__ = ["SUITES", "CryptoLine", "Security", "Suite", "Unusable", "build_crypto", "parse_crypto", "redact_keys"]
+__all__ = ["SUITES", "CryptoLine", "Security", "Suite", "Unusable", "build_crypto", "parse_crypto"]
 
 RandomBytes = Callable[[int], bytes]
 
@@ -158,14 +158,6 @@ def _lifetime(text: str | None) -> int:
     if not text:
         return 1
     return 1 if text.startswith("2^") else int(text)
-
-
-_KEY = re.compile(rb"(inline:)[A-Za-z0-9+/=_-]+|^(k=(?:clear|base64|uri):)[^\r\n]+", re.IGNORECASE | re.MULTILINE)
-
-
-def redact_keys(text: bytes) -> bytes:
-    """A session description, or a whole message with one in it, without its keys: fit for a log or a timeline."""
-    return _KEY.sub(rb"\1\2[redacted]", text)
 
 
 # --- who uses which key -------------------------------------------------------------------------------------------
