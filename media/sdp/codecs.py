@@ -33,11 +33,11 @@ class Encoding:
 
 
 # What we write as fmtp. offered: the peer's, None when we make the offer. other: that of the leg which this one is to be
-# joined with, None when it is not known or has another codec.
-Fmtp = Callable[[str | None, str | None], str]
+# joined with, None when it is not known or has another codec. far_hz: the sampling rate that is of use to that leg, 0 any.
+Fmtp = Callable[[str | None, str | None, int], str]
 
 
-def _echo(offered: str | None, other: str | None) -> str:
+def _echo(offered: str | None, other: str | None, far_hz: int) -> str:
     return offered or ""
 
 
@@ -139,7 +139,7 @@ def build_events(events: frozenset[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def _events_fmtp(offered: str | None, other: str | None) -> str:
+def _events_fmtp(offered: str | None, other: str | None, far_hz: int) -> str:
     ours = frozenset(_OUR_EVENTS)
     return build_events(ours if offered is None else parse_events(offered) & ours)
 
@@ -152,6 +152,7 @@ def _has_events(fmtp: str) -> bool:
 
 # What a receiver wants, and what a sender is likely to send: of use to the far end, since equal codecs pass as they are.
 _OPUS_PASSED = ("maxplaybackrate", "sprop-maxcapturerate", "maxaveragebitrate", "stereo", "sprop-stereo", "cbr", "usedtx")
+_OPUS_RATES = (8000, 12_000, 16_000, 24_000, 48_000)  # of its bandwidths (RFC 7587 6.1)
 # parameter = name "=" value, parted by ";" (RFC 7587 6.1); all values are numbers
 _PARAMETER = re.compile(r"\s*(?P<name>[A-Za-z-]{1,32})\s*=\s*(?P<value>\d{1,6})\s*", re.ASCII)
 
@@ -162,14 +163,19 @@ def parse_parameters(fmtp: str) -> dict[str, int]:
     return {match["name"].lower(): int(match["value"]) for match in found if match}
 
 
-def _opus_fmtp(offered: str | None, other: str | None) -> str:
+def _opus_fmtp(offered: str | None, other: str | None, far_hz: int) -> str:
     """What we want to get: copies against loss, and whatever the leg behind us wants of its sender.
+
+    A leg of another codec gets no more than the sound that it can carry: the rest would cost the phone its bandwidth, and us
+    a decoder that takes four times as long, to be thrown away.
 
     Each side states its own wishes, nothing is negotiated (RFC 7587 7.1). We hear stereo as mono, so it is wanted only
     where another leg does. A constant bit rate is wanted to hide what is said (RFC 6562), so it is of use both ways only.
     """
     wishes = {"useinbandfec": 1}
     far = parse_parameters(other or "")
+    if other is None and far_hz:
+        wishes["maxplaybackrate"] = next(rate for rate in _OPUS_RATES if rate >= min(far_hz, 48_000))
     wishes.update((name, far[name]) for name in _OPUS_PASSED if name in far)
     if parse_parameters(offered or "").get("cbr") == 1:
         wishes["cbr"] = 1
@@ -186,7 +192,7 @@ def _opus_packet_ms(ptime_ms: int) -> int:
 _MAX_PAYLOAD = 1400  # what a network carries in one piece
 
 
-def _g729_fmtp(offered: str | None, other: str | None) -> str:
+def _g729_fmtp(offered: str | None, other: str | None, far_hz: int) -> str:
     """No silence frames on either leg: whoever says `no` decides, and a missing word would mean `yes` (RFC 7261 3)."""
     return "annexb=no"
 
@@ -238,6 +244,11 @@ def is_voice(codec: Codec) -> bool:
 def is_relayed(codec: Codec) -> bool:
     """A voice codec that we neither speak nor hear: it can only pass."""
     return codec.name.lower() in _RELAYED
+
+
+def sampling_hz(codec: Codec) -> int:
+    """Of its sound, which is not always that of its clock: G.722 says 8 kHz there (RFC 3551 4.5.2)."""
+    return 16_000 if codec.name.lower() == "g722" else codec.clock_rate_hz
 
 
 # What a payload type means when no rtpmap says it (RFC 3551 table 4, audio only).

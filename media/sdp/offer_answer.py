@@ -163,6 +163,7 @@ class OfferAnswer:
         self._lines: tuple[Media, ...] = ()  # ours, in force
         self._index = 0  # the audio line that is in use
         self._wish = "sendrecv"
+        self._far_hz = 0
         self._numbers: dict[str, int] = {}  # a format's key → payload type that we receive it with
         self._taken: dict[int, str] = {}  # dynamic payload type → the key of its format, whoever used it so
         self._remote_offer: _Choice | None = None
@@ -171,12 +172,15 @@ class OfferAnswer:
 
     # --- we offer -------------------------------------------------------------------------------------------------
 
-    def offer(self, prefer: Sequence[Codec] = (), *, only: bool = False, direction: str | None = None) -> bytes:
+    def offer(self, prefer: Sequence[Codec] = (), *, only: bool = False, direction: str | None = None, far_hz: int | None = None) -> bytes:
         """Make an offer: the codecs of the other leg (`prefer`) first, then all others of ours.
 
         only: no voice codec but those in `prefer`. direction: what we want from now on (sendonly or inactive: hold); None
-        keeps the wish.
+        keeps the wish. far_hz: the sampling rate that is of use to the other leg for as long as it is there, 0 any; None
+        keeps it.
         """
+        if far_hz is not None:
+            self._far_hz = far_hz
         self._remember()
         if direction is not None:
             self._wish = direction
@@ -186,7 +190,7 @@ class OfferAnswer:
         audio = self._audio_line(
             protocol=protocol,
             formats=[
-                (descriptor, self._number(descriptor), descriptor.fmtp(None, _fmtp_of(descriptor, prefer)))
+                (descriptor, self._number(descriptor), descriptor.fmtp(None, _fmtp_of(descriptor, prefer), self._far_hz))
                 for descriptor in formats.offer(self._descriptors, prefer, only=only)
             ],
             direction=self._wish,
@@ -279,8 +283,9 @@ class OfferAnswer:
             lines[choice.index] = self._audio_line(
                 protocol=choice.media.protocol,
                 formats=[
-                    (match.descriptor, match.payload_type, match.descriptor.fmtp(match.fmtp, _fmtp_of(match.descriptor, prefer)))
+                    (descriptor, match.payload_type, descriptor.fmtp(match.fmtp, _fmtp_of(descriptor, prefer), self._far_hz))
                     for match in choice.matches
+                    for descriptor in (match.descriptor,)
                 ],
                 direction=agreed.direction,
                 ptime_ms=agreed.ptime_ms,

@@ -110,7 +110,7 @@ class Branch:
 
     def _offer(self) -> bytes:
         wishes = self._wishes()
-        return self.media.offer_answer.offer(wishes.codecs, only=wishes.only)
+        return self.media.offer_answer.offer(wishes.codecs, only=wishes.only, far_hz=wishes.far_hz)
 
     def _invite(self, offer: bytes) -> None:
         to = self._destinations[self._attempt]

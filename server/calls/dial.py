@@ -13,8 +13,10 @@ wait for `release`; when the caller gives up the CANCELs go first.
 from __future__ import annotations
 
 import enum
+from dataclasses import replace
 
 from media import engine
+from media.sdp.codecs import sampling_hz
 from rcml.verbs.dial import Dial as DialVerb
 from rcml.verbs.nouns import CallNoun, Number
 from server.calls.branch import ELSEWHERE, Branch, BranchState
@@ -100,7 +102,10 @@ class Dial:
 
     def _wishes(self) -> Wishes:
         """What the callees are offered first. A codec that can only pass is of no use where something is played or recorded."""
-        return self._caller.wishes(relay=not self.verb.record and self.verb.dial_music is None)
+        wishes = self._caller.wishes(relay=not self.verb.record and self.verb.dial_music is None)
+        if self.verb.record:
+            return wishes  # the recording hears the callee as well as it talks
+        return replace(wishes, far_hz=max(map(sampling_hz, wishes.codecs), default=0))
 
     def _warn_of_ignored(self, noun: CallNoun) -> None:
         """Attributes of later releases: the author must not believe that they worked."""

@@ -23,10 +23,14 @@ class MediaState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """The codecs of the leg that another one is to be joined with. only: no others are of use."""
+    """The codecs of the leg that another one is to be joined with. only: no others are of use.
+
+    far_hz: the sampling rate that is of use to that leg, 0 when more may be heard or it is not known.
+    """
 
     codecs: tuple[engine.Codec, ...] = ()
     only: bool = False
+    far_hz: int = 0
 
 
 class LegMedia:

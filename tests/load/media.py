@@ -61,7 +61,9 @@ def bridged(calls: int, *, recorded: int = 0, encrypted: bool = False) -> SetUp:
     return set_up
 
 
-def transcoded(calls: int) -> SetUp:
+def transcoded(calls: int, says: str = "opus-narrow") -> SetUp:
+    """Between PCMU and Opus. says: what the phones with Opus send, see rtpload."""
+
     async def set_up(media: Controller, folder: Path) -> Map:
         lines = []
         for call in range(calls):
@@ -69,7 +71,7 @@ def transcoded(calls: int) -> SetUp:
             first = await open_stream(media, f"{call}-0", call, CALLERS)
             second = await open_stream(media, f"{call}-1", call, CALLED, OPUS)
             media.send(Bridge(bridge=str(call), first=f"{call}-0", second=f"{call}-1"))
-            lines += [f"{CALLERS}:{own} {RELAY}:{first} pcmu", f"{CALLED}:{own} {RELAY}:{second} opus"]
+            lines += [f"{CALLERS}:{own} {RELAY}:{first} pcmu", f"{CALLED}:{own} {RELAY}:{second} {says}"]
         return lines
 
     return set_up
@@ -189,6 +191,7 @@ def main() -> int:
             ("two threads", lambda name: bench.worker(name, "auto", bridged(calls), threads=2)),
             ("listeners", lambda name: bench.worker(name, "auto", audience(options.listeners))),
             ("PCMU and Opus", lambda name: bench.worker(name, "auto", transcoded(options.transcoded))),
+            ("PCMU and full-band Opus", lambda name: bench.worker(name, "auto", transcoded(options.transcoded, "opus"))),
             ("conference", lambda name: bench.worker(name, "auto", conference(options.members))),
         ]
         for name, measure in measurements:
@@ -213,7 +216,7 @@ def tell(results: dict[str, Result], options: argparse.Namespace) -> None:
     print()
     bare = results.get("bare relay on epoll")
     for name, result in results.items():
-        if bare is not None and result is not bare and name not in ("PCMU and Opus", "conference"):
+        if bare is not None and result is not bare and name not in ("PCMU and Opus", "PCMU and full-band Opus", "conference"):
             ratio = result.us_per_packet / bare.us_per_packet
             print(f"CPU per packet against the bare relay on epoll: {ratio:5.2f}  {name}")
     plain = results.get("worker on io_uring")
@@ -226,8 +229,9 @@ def tell(results: dict[str, Result], options: argparse.Namespace) -> None:
             print(f"two threads: {gain:.2f} times one by CPU per packet, if each had a core to itself")
     if (audience := results.get("listeners")) is not None:
         print(f"listeners to one prompt that a core has room for: {100 * options.listeners / audience.core_percent:.0f}")
-    if (opus := results.get("PCMU and Opus")) is not None:
-        print(f"calls between PCMU and Opus that a core has room for: {100 * options.transcoded / opus.core_percent:.0f}")
+    for name in ("PCMU and Opus", "PCMU and full-band Opus"):
+        if (opus := results.get(name)) is not None:
+            print(f"calls between {name} that a core has room for: {100 * options.transcoded / opus.core_percent:.0f}")
     if (room := results.get("conference")) is not None:
         print(f"a conference of {options.members}: {room.core_percent:.1f} % of a core")
 

@@ -5,8 +5,9 @@
 //! Each line of the map is a pair of phones: `LOCAL PEER LOCAL PEER`, each ADDRESS:PORT; PEER is the relay's port for that
 //! phone. What the first sends is expected at the second and the other way round. A line of two, `LOCAL PEER`, is a phone
 //! that only listens: its packets are counted against 50 a second. A fifth word, SUITE:OURS:THEIRS, keys in base64,
-//! encrypts what both phones send and hear. A line of three, `LOCAL PEER pcmu` or `opus`, is a phone that talks and listens, to whom does not matter: its
-//! packets are counted against 50 a second too.
+//! encrypts what both phones send and hear. A line of three, `LOCAL PEER pcmu`, is a phone that talks and listens, to whom
+//! does not matter: its packets are counted against 50 a second too. So with `opus` (of full band) and `opus-narrow` (what a
+//! phone sends that was asked for `maxplaybackrate=8000`).
 //!
 //! The payload carries a mark, the number of the stream, whether it counts and the time, so what arrives at the wrong
 //! phone is seen. The streams are spread over the 20 ms. One line of JSON is printed. Latencies are taken when a packet
@@ -39,12 +40,14 @@ enum Says {
     Nothing,
     Pcmu,
     Opus,
+    OpusNarrow,
 }
 
 /// A second of a voice that rises and falls, in packets of 20 ms.
 struct Voice {
     pcmu: Vec<Vec<u8>>,
     opus: Vec<Vec<u8>>,
+    opus_narrow: Vec<Vec<u8>>,
 }
 
 impl Voice {
@@ -70,6 +73,7 @@ impl Voice {
         Some(Self {
             pcmu: encode(Coding::find("PCMU", 8000, 1, "")?, 8000)?,
             opus: encode(Coding::find("opus", 48_000, 2, "")?, 48_000)?,
+            opus_narrow: encode(Coding::find("opus", 48_000, 2, "maxplaybackrate=8000")?, 48_000)?,
         })
     }
 }
@@ -147,6 +151,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             [one, at_one] => phones.push(phone(one, at_one, None, Says::Nothing)?),
             [one, at_one, "pcmu"] => phones.push(phone(one, at_one, None, Says::Pcmu)?),
             [one, at_one, "opus"] => phones.push(phone(one, at_one, None, Says::Opus)?),
+            [one, at_one, "opus-narrow"] => phones.push(phone(one, at_one, None, Says::OpusNarrow)?),
             _ => return Err(format!("no map line: {line:?}").into()),
         }
     }
@@ -210,6 +215,7 @@ fn run(phones: &mut [Phone], voice: &Voice, epoll: &Epoll, warm: f64, seconds: f
 fn talk(phone: &mut Phone, number: u32, voice: &Voice) {
     let (payload_type, packets, units) = match phone.says {
         Says::Opus => (111, &voice.opus, 960),
+        Says::OpusNarrow => (111, &voice.opus_narrow, 960),
         _ => (0, &voice.pcmu, 160),
     };
     let payload = &packets[usize::from(phone.sequence) % packets.len()];

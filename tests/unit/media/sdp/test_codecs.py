@@ -64,7 +64,21 @@ def test_what_is_a_voice_and_what_can_only_pass() -> None:
     ],
 )
 def test_opus_is_asked_for_copies_and_for_what_the_other_leg_wants__rfc7587_7_1(offered: str | None, other: str | None, said: str) -> None:
-    assert only("opus").fmtp(offered, other) == said
+    assert only("opus").fmtp(offered, other, 0) == said
+
+
+@pytest.mark.parametrize(
+    ("far_hz", "other", "said"),
+    [
+        (8000, None, "useinbandfec=1;maxplaybackrate=8000"),
+        (16_000, None, "useinbandfec=1;maxplaybackrate=16000"),
+        (44_100, None, "useinbandfec=1;maxplaybackrate=48000"),
+        (96_000, None, "useinbandfec=1;maxplaybackrate=48000"),
+        (8000, "stereo=1", "useinbandfec=1;stereo=1"),  # it has Opus too, and says itself what it wants
+    ],
+)
+def test_opus_of_more_than_the_other_leg_can_carry_is_not_asked_for__rfc7587_6_1(far_hz: int, other: str | None, said: str) -> None:
+    assert only("opus").fmtp(None, other, far_hz) == said
 
 
 def test_parameters_that_are_no_numbers_are_left_out() -> None:
@@ -73,7 +87,7 @@ def test_parameters_that_are_no_numbers_are_left_out() -> None:
 
 
 def test_g729_never_has_silence_frames__rfc7261_3() -> None:
-    assert {only("G729").fmtp(offered, None) for offered in (None, "", "annexb=yes")} == {"annexb=no"}
+    assert {only("G729").fmtp(offered, None, 0) for offered in (None, "", "annexb=yes")} == {"annexb=no"}
 
 
 @pytest.mark.parametrize(("asked", "opus"), [(10, 10), (20, 20), (30, 20), (40, 40), (50, 40), (60, 60)])

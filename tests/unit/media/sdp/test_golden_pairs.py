@@ -1,7 +1,7 @@
 """The golden pairs of tests/vectors/sdp: what each offer is answered with, to the letter, and what was agreed.
 
-A file: comment lines (`#`), settings (`prefer: PCMU`, what the other leg has; `only: yes`, nothing but that; `local:
-<address>`; any field of MediaSettings), then offer and answer in turns, parted by `---`. An answer ends with `=>
+A file: comment lines (`#`), settings (`prefer: PCMU`, what the other leg has; `only: yes`, nothing but that; `far_hz: 8000`,
+what it can carry; `local: <address>`; any field of MediaSettings), then offer and answer in turns, parted by `---`. An answer ends with `=>
 address:port rtcp port direction codecs ptime [hold] [mux] [srtp]`; a refusal is the one line `=> status warning-code
 warning-text`. Keys of ours are made of zeros, then of ones, and so on. In the files `we_offer_*` it is we who offer.
 """
@@ -34,6 +34,7 @@ class Golden:
     local: str = "192.0.2.10"
     prefer: tuple[Codec, ...] = ()
     only: bool = False
+    far_hz: int | None = None
 
 
 def read_golden(path: Path) -> Golden:
@@ -47,6 +48,7 @@ def read_golden(path: Path) -> Golden:
     golden.local = options.pop("local", golden.local)
     golden.prefer = tuple(other_leg(text) for text in options.pop("prefer", "").split())
     golden.only = options.pop("only", "") == "yes"
+    golden.far_hz = int(options.pop("far_hz", "0")) or None
     golden.settings = MediaSettings.model_validate({name: json.loads(value) for name, value in options.items()})
     parts = "\n".join(lines).split("---\n")
     golden.offers, golden.answers = parts[::2], [part.rstrip("\n") for part in parts[1::2]]
@@ -113,7 +115,7 @@ def test_we_offer_to_the_letter_and_take_the_answer(path: Path) -> None:
     machine = machine_for(golden)
     for offer, answer in zip(golden.offers, golden.answers, strict=True):
         text, _, outcome = answer.rpartition("=> ")
-        assert machine.offer(golden.prefer, only=golden.only).decode().replace("\r\n", "\n") == offer
+        assert machine.offer(golden.prefer, only=golden.only, far_hz=golden.far_hz).decode().replace("\r\n", "\n") == offer
         assert take(machine, text) == f"=> {outcome}"
 
 

@@ -111,6 +111,23 @@ def test_opus_wishes_of_each_side_are_told_to_the_other__rfc7587_7_1() -> None:
     assert b"a=fmtp:111 useinbandfec=1;stereo=1\r\n" in bench.of(sip.SendAnswer)[0].body
 
 
+@pytest.mark.parametrize(
+    ("codecs", "attribute", "asked"),
+    [
+        ("0 8", "", b"useinbandfec=1;maxplaybackrate=8000"),
+        ("9 0", "", b"useinbandfec=1;maxplaybackrate=16000"),
+        ("0 111", "", b"useinbandfec=1"),  # the caller may be moved to Opus yet
+        ("0", ' record="true"', b"useinbandfec=1"),  # the recording hears more than the caller
+    ],
+)
+def test_callee_is_not_asked_for_more_than_the_caller_can_hear__rfc7587_6_1(codecs: str, attribute: str, asked: bytes) -> None:
+    bench = Bench(dial(ONE, attribute), offer=caller(codecs))
+    assert b"a=fmtp:111 " + asked + b"\r\n" in bench.of(sip.SendInvite)[0].body
+    bench.answer(0, callee("111"))
+    # in a later offer and answer of that leg too
+    assert b"a=fmtp:111 " + asked + b"\r\n" in ask(bench, b"", bench.leg(0)).body
+
+
 @pytest.mark.parametrize(("bound", "answer"), [("2001:db8::1", b"c=IN IP6 2001:db8::1"), ("::1", b"")])
 def test_caller_is_met_in_the_ip_version_of_its_offer_where_that_can_be__rfc6157_4_2(bound: str, answer: bytes) -> None:
     """Signalling by IPv4, media by IPv6; without an IPv6 address that others can reach it is 488."""
