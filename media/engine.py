@@ -397,7 +397,8 @@ class Joined(_Message, tag="joined", frozen=True, kw_only=True):
 
 
 class Left(_Message, tag="left", frozen=True, kw_only=True):
-    """A stream is out of a mix, because of Leave or of its end."""
+    """A stream is out of a mix: because of Leave, of its end, or of the mix's by a bug, where Failed(op="join", code="internal")
+    comes first."""
 
     mix: str
     stream: str

@@ -155,6 +155,11 @@ pub enum Up {
         number: u64,
         prompts: Result<Vec<Arc<Prompt>>, String>,
     },
+    /// A mix was ended by a bug, and these are out of it.
+    Dissolved {
+        mix: Name,
+        streams: Vec<Name>,
+    },
     /// A media thread, or the writer, has ended after `Stop`.
     Stopped,
 }

@@ -341,6 +341,11 @@ impl Control {
                 number,
                 prompts,
             } => self.begin_play(target, play, number, prompts),
+            Up::Dissolved { mix, streams } => {
+                for stream in streams {
+                    self.directory.leave(&mix, &stream);
+                }
+            }
             Up::Stopped => {
                 self.stopped += 1;
                 // The writer ends last: the media threads leave it the ends of their recordings.

@@ -10,16 +10,17 @@ use crate::clock::Nanos;
 use crate::codec::audio::Coding;
 use crate::codec::g711::Law;
 use crate::hearing::Sound;
+use crate::log;
 use crate::mix::{self, Mixer, Seat};
 use crate::play::{Play, Programme, Prompt};
-use crate::protocol::Event;
+use crate::protocol::{Event, Failed};
 use crate::resample::Resampler;
 use crate::rtp::HEADER;
 use crate::session::{Plan, Toward};
 use crate::slab::Key;
 use crate::speaking::PROMPT_HZ;
 use crate::stream::Stream;
-use crate::tasks::{Name, Outbox};
+use crate::tasks::{Name, Outbox, Up};
 use crate::tones;
 use crate::wheel::STEP_MS;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
@@ -33,6 +34,8 @@ const MAX_FRAME: usize = 48 * TICK_MS as usize;
 const WIDE_HZ: u32 = 16_000;
 /// How long the tone at the door is.
 const BEEP_MS: u64 = 200;
+/// So often may a mix's sums go wrong before it ends: what was announced is dropped first.
+const TOO_MANY_BUGS: u32 = 2;
 /// Tells the turns of mixes from those of streams on the wheel.
 const ON_WHEEL: u32 = 1 << 31;
 
@@ -55,6 +58,11 @@ pub(super) struct Mix {
     /// From the rate of prompts to those of the members.
     announcers: Vec<Resampler>,
     frame: Box<[i16; MAX_FRAME]>,
+    /// How often its sums went wrong.
+    bugs: u32,
+    /// Whose turn is to go wrong; None: that of nobody in particular.
+    #[cfg(test)]
+    pub(super) trap: Option<Option<Key>>,
 }
 
 /// What all who listen in a law hear in this tick.
@@ -211,25 +219,54 @@ impl Worker {
         let Some(mut mix) = self.mixes.take(key) else {
             return;
         };
-        let mut panicked = None;
+        let (mut panicked, mut broken) = (None, false);
         if mix.due == tick {
             // It goes back into its place whatever happens: a bug costs the member in hand, not the conference.
             panicked = catch_unwind(AssertUnwindSafe(|| self.mix_turn(&mut mix))).err();
             if panicked.is_some() && self.current.is_none() {
                 mix.beep = None;
                 mix.end_play("failed", "a bug in the worker".to_owned(), &self.outbox);
+                mix.bugs += 1;
+                broken = mix.bugs >= TOO_MANY_BUGS;
             }
             mix.due = self.wheel.schedule(on_wheel(key), tick + u64::from(TICK_MS / STEP_MS));
         }
         self.mixes.put_back(key, mix);
+        if broken {
+            self.dissolve(key);
+        }
         if let Some(panic) = panicked {
             resume_unwind(panic);
+        }
+    }
+
+    /// End a mix whose sums go wrong, and not for what was played. Its members go on, each by itself.
+    fn dissolve(&mut self, key: Key) {
+        let Some(mix) = self.mixes.get(key) else {
+            return;
+        };
+        log::error("mix_dissolved", &[("mix", &mix.name)]);
+        let (name, members) = (mix.name.clone(), mix.members.iter().map(|member| member.stream));
+        let members: Vec<Key> = members.collect();
+        let named = |key: &Key| self.streams.get(*key).map(|stream| stream.name.clone());
+        let streams = members.iter().filter_map(named).collect();
+        self.outbox.tell(Event::Failed(Failed::new(
+            "join",
+            &name,
+            "internal",
+            "a bug in the worker; the mix was ended",
+        )));
+        self.outbox.send(Up::Dissolved { mix: name, streams });
+        for member in members {
+            self.leave_any_mix(member);
         }
     }
 
     fn mix_turn(&mut self, mix: &mut Mix) {
         self.hear_members(mix);
         self.current = None;
+        #[cfg(test)]
+        mix.trip(None);
         mix.announce(&self.outbox);
         mix.mixer.finish();
         self.speak_to_members(mix);
@@ -242,6 +279,8 @@ impl Worker {
                 continue;
             };
             self.current = Some(member.stream);
+            #[cfg(test)]
+            mix.trip(Some(member.stream));
             let hears = stream.session.as_ref().is_some_and(|session| session.hears);
             if let Some(hearing) = stream.hearing.as_mut() {
                 let frame = &mut mix.frame[..(rate_hz * TICK_MS / 1000) as usize];
@@ -360,6 +399,16 @@ impl Mix {
             beep: None,
             announcers: Vec::new(),
             frame: Box::new([0; MAX_FRAME]),
+            bugs: 0,
+            #[cfg(test)]
+            trap: None,
+        }
+    }
+
+    #[cfg(test)]
+    fn trip(&self, at: Option<Key>) {
+        if self.trap == Some(at) {
+            std::panic::panic_any("a bug");
         }
     }
 

@@ -197,12 +197,17 @@ impl Worker {
             log::error("no_network", &[("reason", &error)]);
             return self.outbox.send(Up::Stopped);
         }
-        while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
-            if let Some(key) = self.current.take() {
-                self.give_up(key);
-            }
-        }
+        while !self.guarded(Self::run) {}
         self.outbox.send(Up::Stopped);
+    }
+
+    /// Do a part of the loop. False when it gave way: then the stream in hand is closed.
+    fn guarded(&mut self, part: impl FnOnce(&mut Self)) -> bool {
+        let done = catch_unwind(AssertUnwindSafe(|| part(self))).is_ok();
+        if let Some(key) = self.current.take().filter(|_| !done) {
+            self.give_up(key);
+        }
+        done
     }
 
     /// A ring that cannot be bound to this thread gives way to epoll; nothing but the waker is watched yet.
@@ -236,36 +241,40 @@ impl Worker {
 
     fn run(&mut self) {
         while !self.stopping {
-            let timeout_ms = self.timeout_ms();
-            self.net.wait(timeout_ms);
-            self.now = self.clock.now();
-            self.wheel.follow(self.now);
-            while let Some(arrival) = self.net.take() {
-                self.look_ahead();
-                match arrival {
-                    Arrival::Waiting { token: WAKER_TOKEN } => {
-                        self.waker.reset();
-                        self.take_tasks();
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        let timeout_ms = self.timeout_ms();
+        self.net.wait(timeout_ms);
+        self.now = self.clock.now();
+        self.wheel.follow(self.now);
+        while let Some(arrival) = self.net.take() {
+            self.look_ahead();
+            match arrival {
+                Arrival::Waiting { token: WAKER_TOKEN } => {
+                    self.waker.reset();
+                    self.take_tasks();
+                }
+                Arrival::Unsent { token, octets } => {
+                    if let Some(stream) = self.streams.get_mut(from_token(token).0) {
+                        stream.counts.packets_out = stream.counts.packets_out.saturating_sub(1);
+                        stream.counts.octets_out = stream.counts.octets_out.saturating_sub(octets as u64);
                     }
-                    Arrival::Unsent { token, octets } => {
-                        if let Some(stream) = self.streams.get_mut(from_token(token).0) {
-                            stream.counts.packets_out = stream.counts.packets_out.saturating_sub(1);
-                            stream.counts.octets_out = stream.counts.octets_out.saturating_sub(octets as u64);
-                        }
-                    }
-                    Arrival::Waiting { token } => {
-                        let (key, port) = from_token(token);
-                        self.current = Some(key);
-                        match port {
-                            Port::Peer => self.receive_from_peer(key),
-                            Port::Any => self.receive_from_anyone(key),
-                            Port::Control => self.receive_control(key),
-                        }
+                }
+                Arrival::Waiting { token } => {
+                    let (key, port) = from_token(token);
+                    self.current = Some(key);
+                    match port {
+                        Port::Peer => self.receive_from_peer(key),
+                        Port::Any => self.receive_from_anyone(key),
+                        Port::Control => self.receive_control(key),
                     }
                 }
             }
-            self.tick();
         }
+        self.tick();
     }
 
     /// Thousands of streams do not fit into the processor's cache, and each packet looks at two of them: have those of the
