@@ -113,6 +113,7 @@ class Connect(_Message, tag="connect", frozen=True, kw_only=True):
 class Bridge(_Message, tag="bridge", frozen=True, kw_only=True):
     """Join the media of two streams both ways. Bridging again with other streams replaces.
 
+    Codecs without a way between them are told by Failed(code="codec"), once as long as that lasts; the bridge stays.
     What both agreed on passes as it is; else audio is transcoded, and keys are converted: telephone-events, or tones in the
     audio for a peer without them. A stream is in one bridge or one mix at most.
     """

@@ -29,6 +29,7 @@ from media.engine import (
     List,
     Listing,
     MediaTimeout,
+    Mute,
     Open,
     Opened,
     Play,
@@ -356,6 +357,30 @@ async def test_codecs_without_a_way_between_them_are_told(media: Controller) -> 
     async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
         await bridged(media, alice, bob, [PCMU], [Codec(payload_type=18, name="G729")])
         await media.expect(Failed, op="bridge", subject="ab", code="codec")
+
+
+async def test_codecs_without_a_way_are_told_once_as_long_as_it_lasts(media: Controller) -> None:
+    g729 = Codec(payload_type=18, name="G729")
+    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
+        await bridged(media, alice, bob, [PCMU], [g729])
+        for muted in (True, False):
+            media.send(Mute(stream="a", muted=muted))
+            media.connect_to("a", alice, [PCMU])
+            media.connect_to("b", bob, [g729])
+        await replied(media)
+        assert [failed.reason for failed in media.seen(Failed)] == ["no way between PCMU and G729"]
+        media.connect_to("b", bob, [PCMU])
+        media.connect_to("b", bob, [g729])
+        media.connect_to("a", alice, [PCMA])
+        await replied(media)
+        reasons = [failed.reason for failed in media.seen(Failed)]
+        assert reasons == ["no way between PCMU and G729"] * 2 + ["no way between PCMA and G729"]
+
+
+async def replied(media: Controller) -> None:
+    """Until the media thread has done all that was sent so far."""
+    media.send(Stats(stream="a"))
+    await media.expect(StreamStats, stream="a")
 
 
 async def test_the_peer_hears_one_unbroken_stream_whatever_feeds_it__rfc3550_7_1(media: Controller) -> None:

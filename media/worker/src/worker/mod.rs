@@ -65,6 +65,8 @@ struct Bridge {
     name: Name,
     first: Key,
     second: Key,
+    /// Why nothing passes between the two, as it was told.
+    apart: Option<String>,
 }
 
 /// See the module.

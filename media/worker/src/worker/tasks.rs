@@ -161,6 +161,7 @@ impl Worker {
             name: name.clone(),
             first,
             second,
+            apart: None,
         }));
         self.bridge_keys.insert(name, key);
         for (one, other) in [(first, second), (second, first)] {

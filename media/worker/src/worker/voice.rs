@@ -12,6 +12,7 @@ use crate::codec::Kind;
 use crate::hearing::{self, Hearing, Sound};
 use crate::jitter::Limits;
 use crate::net::Outgoing;
+use crate::protocol::{Event, Failed};
 use crate::rtp::{self, Stamp, HEADER};
 use crate::sending::Source;
 use crate::session::{Lane, Plan, Session, Toward};
@@ -157,17 +158,22 @@ impl Worker {
         join(one, other, seed);
         join(other, one, !seed);
         let both_ways = one.has_way_to(other) && other.has_way_to(one);
-        let names = [&one, &other].map(|stream| stream.codec_name());
-        let bridge = one.bridge;
-        if !both_ways {
-            let reason = format!("no way between {} and {}", names[0], names[1]);
-            let bridge = bridge
-                .and_then(|key| self.bridges.get(key))
-                .map_or("", |bridge| &bridge.name);
-            self.outbox
-                .tell(crate::protocol::Event::Failed(crate::protocol::Failed::new(
-                    "bridge", bridge, "codec", reason,
-                )));
+        let [one_s, other_s] = [&one, &other].map(|stream| stream.codec_name());
+        if let Some(bridge) = one.bridge.and_then(|key| self.bridges.get_mut(key)) {
+            let (first, second) = if bridge.first == key {
+                (one_s, other_s)
+            } else {
+                (other_s, one_s)
+            };
+            let apart = (!both_ways).then(|| format!("no way between {first} and {second}"));
+            // Once as long as it lasts, however often the two are connected or muted meanwhile.
+            if apart != bridge.apart {
+                bridge.apart.clone_from(&apart);
+                if let Some(reason) = apart {
+                    let failed = Failed::new("bridge", &bridge.name, "codec", reason);
+                    self.outbox.tell(Event::Failed(failed));
+                }
+            }
         }
         for key in [key, mate] {
             if self.streams.get(key).is_some_and(|stream| stream.spoken_to) {
