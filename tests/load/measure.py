@@ -71,10 +71,45 @@ def machine_s() -> float:
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def pinned(cores: set[int]) -> Callable[[], None]:
+CGROUPS = Path("/sys/fs/cgroup")
+PERIOD_US = 5000  # short, so that who has used up their share waits for little; the share of it must be 1 ms at least
+
+
+@contextmanager
+def group_of(share: float) -> Iterator[Path | None]:
+    """A control group whose processes get that part of a core and no more; None for a whole core.
+
+    Raises SystemExit where the system has no such groups, or we may not make one.
+    """
+    if share >= 1:
+        yield None
+        return
+    quota_us = int(PERIOD_US * share)
+    unified = (CGROUPS / "cgroup.controllers").exists()
+    group = (CGROUPS if unified else CGROUPS / "cpu") / f"dialplane-load-{os.getpid()}"
+    try:
+        group.mkdir()
+        if unified:
+            (group / "cpu.max").write_text(f"{quota_us} {PERIOD_US}")
+        else:
+            (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+            (group / "cpu.cfs_quota_us").write_text(str(quota_us))
+    except OSError as error:
+        if group.exists():
+            group.rmdir()
+        raise SystemExit(f"--share needs control groups of the CPU, as root: {error}") from error
+    try:
+        yield group
+    finally:
+        group.rmdir()
+
+
+def pinned(cores: set[int], group: Path | None = None) -> Callable[[], None]:
     """What a child does before it becomes its program: keep to its cores, and go before other work where we may (as root)."""
 
     def prepare() -> None:
+        if group is not None:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
         os.sched_setaffinity(0, cores)
         os.setsid()  # an autogroup of its own, whose priority is set here
         with contextlib.suppress(OSError):
@@ -84,13 +119,14 @@ def pinned(cores: set[int]) -> Callable[[], None]:
 
 
 @contextmanager
-def process(command: list[str | Path], cores: set[int], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    running = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=pinned(cores))
-    try:
-        yield running
-    finally:
-        running.terminate()
-        running.wait()
+def process(command: list[str | Path], cores: set[int], log: IO[bytes], share: float = 1.0) -> Iterator[subprocess.Popen[bytes]]:
+    with group_of(share) as group:
+        running = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=pinned(cores, group))
+        try:
+            yield running
+        finally:
+            running.terminate()
+            running.wait()
 
 
 def load(relay: subprocess.Popen[bytes], name: str, lines: Map, base_kib: int, options: argparse.Namespace) -> Result:

@@ -6,7 +6,9 @@
 //! Call i joins FIRST_PORT + 4*i with FIRST_PORT + 4*i + 2; each side connects to the first source that it hears.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use dialplane_media::net::{Arrival, Io, Net};
 use dialplane_media::sys::{raise_descriptor_limit, Epoll, Ready};
@@ -20,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     raise_descriptor_limit();
     let mut sockets = Vec::new();
     for index in 0..2 * calls {
-        let socket = UdpSocket::bind(SocketAddr::new(address.parse()?, first + 2 * index as u16))?;
+        let socket = bind(SocketAddr::new(address.parse()?, first + 2 * index as u16))?;
         socket.set_nonblocking(true)?;
         sockets.push(socket);
     }
@@ -29,6 +31,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         "uring" => with_uring(&sockets),
         other => Err(format!("no way {other:?}").into()),
     }
+}
+
+/// A ring gives its sockets back a moment after the process before us has ended.
+fn bind(address: SocketAddr) -> std::io::Result<UdpSocket> {
+    for _ in 0..100 {
+        match UdpSocket::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => std::thread::sleep(Duration::from_millis(20)),
+            other => return other,
+        }
+    }
+    UdpSocket::bind(address)
 }
 
 fn with_epoll(sockets: &[UdpSocket]) -> Result<(), Box<dyn Error>> {
