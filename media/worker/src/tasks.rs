@@ -3,8 +3,9 @@
 //! Down: tasks, in order, through a channel and a wake-up of the thread's loop. Up: events, the same way. Both run at
 //! call rate. Names are shared strings, so that an event costs no copy of them where it is made.
 
-use std::sync::mpsc::{self, Sender};
-use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::play::{Programme, Prompt};
 use crate::protocol::Event;
@@ -24,7 +25,8 @@ pub enum Task {
     /// Give a stream up, because it is to be bridged with one of another thread.
     Detach {
         stream: Name,
-        reply: mpsc::SyncSender<Option<Box<Parcel>>>,
+        /// None in it: the stream cannot leave.
+        over: Arc<HandOver<Option<Box<Parcel>>>>,
     },
     Connect {
         stream: Name,
@@ -128,6 +130,59 @@ pub struct Parcel {
     pub recordings: Vec<Recording>,
 }
 
+/// Where a thread leaves what another has asked for, and who asks has little patience. What is left there is taken, or the
+/// giver has it back: with a channel it could arrive in the moment between the last look and the end of the channel.
+#[derive(Debug)]
+pub struct HandOver<T> {
+    state: Mutex<Asked<T>>,
+    given: Condvar,
+}
+
+#[derive(Debug)]
+enum Asked<T> {
+    Waits,
+    Given(T),
+    GoneAway,
+}
+
+impl<T> HandOver<T> {
+    pub fn new() -> Self {
+        Self {
+            state: Mutex::new(Asked::Waits),
+            given: Condvar::new(),
+        }
+    }
+
+    /// Leave it there. Err: nobody waits any more.
+    pub fn give(&self, thing: T) -> Result<(), T> {
+        let mut state = self.lock();
+        if matches!(*state, Asked::GoneAway) {
+            return Err(thing);
+        }
+        *state = Asked::Given(thing);
+        self.given.notify_one();
+        Ok(())
+    }
+
+    /// Wait for it, but no longer than that; to be called once.
+    pub fn take(&self, patience: Duration) -> Option<T> {
+        let waits = |state: &mut Asked<T>| matches!(state, Asked::Waits);
+        let (mut state, _) = self
+            .given
+            .wait_timeout_while(self.lock(), patience, waits)
+            .unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *state, Asked::GoneAway) {
+            Asked::Given(thing) => Some(thing),
+            Asked::Waits | Asked::GoneAway => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Asked<T>> {
+        // Nothing can give way while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A recording that is to begin; exactly one of bridge and stream is named.
 #[derive(Debug)]
 pub struct RecordTask {
@@ -204,5 +259,33 @@ impl Inlet {
         if self.tasks.send(task).is_ok() {
             self.waker.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_handed_over_is_taken_or_given_back_and_never_lost() {
+        let (mut taken, mut back) = (0, 0);
+        // Patience and the giver's pace lie close together, so that both ends come about.
+        for round in 0..4000_u32 {
+            let over = Arc::new(HandOver::new());
+            let giver = {
+                let over = over.clone();
+                std::thread::spawn(move || {
+                    (0..round % 100).for_each(|_| std::hint::spin_loop());
+                    over.give(round)
+                })
+            };
+            let got = over.take(Duration::from_micros(u64::from(round % 300)));
+            match (got, giver.join().expect("ended")) {
+                (Some(it), Ok(())) if it == round => taken += 1,
+                (None, Err(it)) if it == round => back += 1,
+                other => panic!("{round}: {other:?}"),
+            }
+        }
+        assert!(taken > 0 && back > 0, "{taken} taken, {back} given back");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::directory::{BridgeEntry, StreamEntry};
@@ -14,7 +14,7 @@ use crate::protocol::{is_identifier, Command, Connect, Counters, Event, Failed, 
 use crate::session::Session;
 use crate::stream::{Sockets, Stream};
 use crate::sys;
-use crate::tasks::{Name, Parcel, Task};
+use crate::tasks::{HandOver, Name, Parcel, Task};
 
 /// How long a media thread may take to give up a stream.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -344,18 +344,20 @@ impl Control {
         if from == thread {
             return Ok(());
         }
-        let (reply, answer) = mpsc::sync_channel(1);
-        let name = stream.into();
-        self.inlets[from].send(Task::Detach { stream: name, reply });
-        // Asked once more at the end: a stream that is handed over must not be dropped between the two.
-        match answer.recv_timeout(HAND_OVER).or_else(|_| answer.try_recv()) {
-            Ok(Some(moved)) => {
+        let over = Arc::new(HandOver::new());
+        self.inlets[from].send(Task::Detach {
+            stream: stream.into(),
+            over: over.clone(),
+        });
+        match over.take(HAND_OVER) {
+            Some(Some(moved)) => {
                 self.inlets[thread].send(Task::Attach(moved));
                 self.directory.move_stream(stream, thread);
                 Ok(())
             }
-            Ok(None) => Err("the stream cannot leave its thread"),
-            Err(_) => {
+            Some(None) => Err("the stream cannot leave its thread"),
+            // That thread keeps the stream, or takes it back.
+            None => {
                 log::error("hand_over_failed", &[("stream", &stream)]);
                 Err("a media thread does not answer")
             }

@@ -1,7 +1,5 @@
 //! What the control thread asks for, carried out on the streams of this thread.
 
-use std::sync::mpsc::TrySendError;
-
 use super::playout::end_play;
 use super::recordings::Subject;
 use super::{turn, Bridge, Worker};
@@ -23,12 +21,10 @@ impl Worker {
     fn carry_out(&mut self, task: Task) {
         match task {
             Task::Attach(parcel) => self.attach(*parcel),
-            Task::Detach { stream, reply } => {
+            Task::Detach { stream, over } => {
                 let parcel = self.detach(&stream).map(Box::new);
                 // Who asked has a deadline; a stream that nobody waits for any more is taken back.
-                if let Err(TrySendError::Disconnected(Some(parcel)) | TrySendError::Full(Some(parcel))) =
-                    reply.try_send(parcel)
-                {
+                if let Err(Some(parcel)) = over.give(parcel) {
                     self.attach(*parcel);
                 }
             }
