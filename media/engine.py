@@ -458,7 +458,7 @@ class RecordingStarted(_Message, tag="recording_started", frozen=True, kw_only=T
 
 class RecordingEnded(_Message, tag="recording_ended", frozen=True, kw_only=True):
     """reason: "stopped", "ended" (its bridge or stream went), "max", "silence", "key" (detail is the key), "disk" (detail says
-    what; what was written stays)."""
+    what; what was written stays). lost_ms: so much of it is silence because the disk could not keep up."""
 
     recording: str
     path: str
@@ -466,6 +466,7 @@ class RecordingEnded(_Message, tag="recording_ended", frozen=True, kw_only=True)
     size_bytes: int
     reason: str
     detail: str = ""
+    lost_ms: int = 0
 
 
 class ListedStream(msgspec.Struct, frozen=True, kw_only=True):

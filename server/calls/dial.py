@@ -294,6 +294,9 @@ class Dial:
     def recording_ended(self, event: engine.RecordingEnded) -> None:
         if event.recording != self._recording or not self.recording_pending:
             return
+        if event.lost_ms:
+            text = f"Recording {event.recording} lacks {event.lost_ms} ms, which are silence: the disk could not keep up"
+            self._desk.notify(13610, "warning", text, line=self.verb.line)
         self._recording_over(event.duration_ms, event.path, event.detail if event.reason == "disk" else "")
         if self.phase is Phase.SETTLING:
             self._check_settled()

@@ -18,6 +18,7 @@ def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:
             return facts | {name: count for name, count in dropped.items() if count}, stream
         case engine.RecordingEnded():
             facts = {"event": "recorded", "recording": event.recording, "duration_ms": event.duration_ms}
+            facts |= {"lost_ms": event.lost_ms} if event.lost_ms else {}
             return facts | {"reason": event.reason, "detail": event.detail}, ""
         case engine.MediaTimeout(stream=stream, silent_ms=silent_ms):
             return {"event": "media-timeout", "silent_ms": silent_ms}, stream

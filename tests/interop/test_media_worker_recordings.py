@@ -43,6 +43,7 @@ from tests.support.codec_phone import COMFORT_NOISE, CodecPhone, Format, chirp
 from tests.support.phones import Phones, bridged_phones, prompt
 from tests.support.recordings import begun, finish, recorded, send_together
 from tests.support.rtp import RtpEndpoint
+from tests.support.stalled import stalled
 from tests.support.worker import EVENTS, PCMA, PCMU, Controller, Worker, running
 
 pytestmark = pytest.mark.interop
@@ -255,6 +256,56 @@ async def test_a_full_disk_ends_the_recording_and_not_the_call(tmp_path: Path) -
         await media.close()
     assert "space" in done.detail.lower() or "too large" in done.detail.lower()
     assert done.size_bytes <= 28_672
+
+
+def resident_kib(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0])
+
+
+async def test_a_disk_that_does_not_answer_costs_parts_of_recordings_and_nothing_else(tmp_path: Path) -> None:
+    """60 recordings in stereo make 1.9 MB a second, and 2 MiB may wait: after a second there is no room."""
+    names = ["r", *(f"more-{number}" for number in range(59))]
+    async with running(tmp_path, "--record-buffer-mib", "2") as worker, contextlib.AsyncExitStack() as stack:
+        media = await worker.controller()
+        recorded_call = await stack.enter_async_context(bridged_phones(media))
+        other_call = await stack.enter_async_context(bridged_phones(media, streams=("c", "d")))
+        for name in names:
+            media.send(Record(recording=name, path=str(tmp_path / f"{name}.wav"), bridge="ab", channels=2))
+        for name in names:
+            await media.expect(RecordingStarted, recording=name)
+        began = time.monotonic()
+        await asyncio.sleep(1.0)
+        before_kib = resident_kib(worker.process.pid)
+        with stalled(worker.process.pid, "writer"):
+            until = time.monotonic() + 4.0
+            while time.monotonic() < until:
+                calls = [(phones, len(phones.bob.packets)) for phones in (recorded_call, other_call)]
+                for phones, _ in calls:
+                    phones.alice.say(sound.chirp_up(0.4))
+                for phones, since in calls:
+                    await phones.bob.hears(sound.chirp_up(0.4), since=since, likeness=0.99)
+            grown_kib = resident_kib(worker.process.pid) - before_kib
+        await asyncio.sleep(1.0)
+        said_at = time.monotonic() - began
+        recorded_call.bob.say(sound.chirp_down(0.5))
+        await recorded_call.alice.hears(sound.chirp_down(0.5), likeness=0.99)
+        await asyncio.sleep(0.5)
+        lasted_ms = 1000 * (time.monotonic() - began)
+        for name in names:
+            media.send(StopRecord(recording=name))
+        ends = [await finish(media, name, "stopped") for name in names]
+        await media.close()
+    # 7.6 MB were heard meanwhile.
+    assert grown_kib < 4 * 1024
+    lost_ms = sum(end.lost_ms for end in ends)
+    assert 60 * 1500 < lost_ms < 60 * 5500
+    for end in ends:
+        assert abs(end.duration_ms - lasted_ms) < 100
+        left, right = recorded(Path(end.path))
+        assert abs(1000 * len(left) / 8000 - end.duration_ms) <= 1
+        # What came afterwards lies in its place.
+        found = sound.find(sound.chirp_down(0.5), right)
+        assert found.likeness > 0.95 and abs(found.at_s - said_at) < 0.2
 
 
 async def test_a_worker_killed_at_any_moment_leaves_a_valid_file_with_at_most_a_second_lost(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.support.worker import Controller
 
 @dataclass(frozen=True, slots=True)
 class Phones:
-    """Alice on stream "a" and Bob on stream "b", bridged as "ab"."""
+    """Two phones; Alice on stream "a" and Bob on stream "b", bridged as "ab", unless it is said otherwise."""
 
     alice: RtpEndpoint
     bob: RtpEndpoint
@@ -26,14 +26,14 @@ class Phones:
 
 
 @contextlib.asynccontextmanager
-async def bridged_phones(media: Controller, **session: Any) -> AsyncIterator[Phones]:
-    """session: what both streams' `Connect` says beside the address."""
+async def bridged_phones(media: Controller, *, streams: tuple[str, str] = ("a", "b"), **session: Any) -> AsyncIterator[Phones]:
+    """streams: their names; the bridge is called by both. session: what both streams' `Connect` says beside the address."""
     async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
-        opened = [await media.open(name, call="CA") for name in ("a", "b")]
-        for name, phone, at in zip(("a", "b"), (alice, bob), opened, strict=True):
+        opened = [await media.open(name, call="CA") for name in streams]
+        for name, phone, at in zip(streams, (alice, bob), opened, strict=True):
             media.connect_to(name, phone, **session)
             phone.send_to((at.address, at.port))
-        media.send(Bridge(bridge="ab", first="a", second="b"))
+        media.send(Bridge(bridge="".join(streams), first=streams[0], second=streams[1]))
         await media.synchronize()
         yield Phones(alice, bob, *((at.address, at.port) for at in opened))
 

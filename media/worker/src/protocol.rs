@@ -377,6 +377,8 @@ pub enum Event {
         reason: String,
         #[serde(default)]
         detail: String,
+        #[serde(default)]
+        lost_ms: u64,
     },
     Listing {
         #[serde(default)]

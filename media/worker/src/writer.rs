@@ -37,10 +37,11 @@ pub enum Job {
         offset: u64,
         octets: Vec<u8>,
     },
-    /// The recording is `length` octets long and over.
+    /// The recording is `length` octets long and over; `lost` of them were refused at the desk.
     Finish {
         recording: Name,
         length: u64,
+        lost: u64,
         reason: &'static str,
         detail: String,
     },
@@ -142,19 +143,20 @@ impl Open {
         self.put_header()
     }
 
-    fn duration_ms(&self) -> u64 {
-        let frames = self.length / (2 * u64::from(self.channels));
+    fn milliseconds(&self, octets: u64) -> u64 {
+        let frames = octets / (2 * u64::from(self.channels));
         frames * 1000 / u64::from(wav::RATE_HZ)
     }
 
-    fn ended(&self, recording: &Name, reason: &str, detail: String) -> Event {
+    fn ended(&self, recording: &Name, reason: &str, detail: String, lost: u64) -> Event {
         Event::RecordingEnded {
             recording: recording.to_string(),
             path: self.path.clone(),
-            duration_ms: self.duration_ms(),
+            duration_ms: self.milliseconds(self.length),
             size_bytes: wav::HEADER as u64 + self.length,
             reason: reason.to_owned(),
             detail,
+            lost_ms: self.milliseconds(lost),
         }
     }
 }
@@ -195,9 +197,10 @@ impl Writer {
                 Job::Finish {
                     recording,
                     length,
+                    lost,
                     reason,
                     detail,
-                } => self.finish(&recording, length, reason, detail),
+                } => self.finish(&recording, [length, lost], reason, detail),
                 Job::Stop => break,
             }
         }
@@ -218,6 +221,7 @@ impl Writer {
                     size_bytes: 0,
                     reason: "disk".into(),
                     detail: error.to_string(),
+                    lost_ms: 0,
                 });
             }
         }
@@ -232,15 +236,15 @@ impl Writer {
         // A part of the last samples may be there; the header does not count it. It lies within what was written
         // already, so there is room for it even on a full disk.
         let _ = open.put_header();
-        self.outbox.tell(open.ended(recording, "disk", error.to_string()));
+        self.outbox.tell(open.ended(recording, "disk", error.to_string(), 0));
     }
 
-    fn finish(&mut self, recording: &Name, length: u64, reason: &str, detail: String) {
+    fn finish(&mut self, recording: &Name, [length, lost]: [u64; 2], reason: &str, detail: String) {
         let finished = self.open.get_mut(recording).map(|open| open.finish(length));
         match finished {
             Some(Ok(())) => {
                 if let Some(open) = self.open.remove(recording) {
-                    self.outbox.tell(open.ended(recording, reason, detail));
+                    self.outbox.tell(open.ended(recording, reason, detail, lost));
                 }
             }
             Some(Err(error)) => self.fail(recording, &error),
@@ -293,6 +297,7 @@ mod tests {
             self.desk.send(Job::Finish {
                 recording: name.into(),
                 length,
+                lost: 0,
                 reason: "stopped",
                 detail: String::new(),
             });

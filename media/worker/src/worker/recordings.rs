@@ -41,6 +41,8 @@ pub struct Recording {
     handed: u64,
     hand_over_at: Nanos,
     dropping: bool,
+    /// Octets that the disk had no time for.
+    lost: u64,
 }
 
 /// Put a packet into the recordings that these taps lead to.
@@ -72,6 +74,7 @@ impl Worker {
                 size_bytes: 0,
                 reason: "ended".to_owned(),
                 detail: String::new(),
+                lost_ms: 0,
             });
         };
         let octets_per_sample = 2 * u64::from(task.channels);
@@ -97,6 +100,7 @@ impl Worker {
             handed: 0,
             hand_over_at: 0,
             dropping: false,
+            lost: 0,
         };
         let key = self.recordings.insert(Box::new(recording));
         self.recording_keys.insert(task.recording, key);
@@ -247,6 +251,7 @@ impl Worker {
         self.desk.send(Job::Finish {
             recording: recording.name.clone(),
             length,
+            lost: recording.lost,
             reason,
             detail,
         });
@@ -377,6 +382,9 @@ impl Recording {
                 "recording_gap",
                 &[("recording", &self.name), ("at_octet", &self.handed)],
             );
+        }
+        if !taken {
+            self.lost += size;
         }
         self.dropping = !taken;
         self.handed += size;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from media import engine
@@ -215,6 +216,18 @@ def test_recording_that_stopped_early_is_kept_and_noted__issue_2() -> None:
     bench.run(1.0)
     assert [item.code for item in bench.notifications] == [13610]
     assert bench.recordings[0].duration_ms == 1500 and "RecordingUrl" in bench.action
+
+
+def test_recording_with_gaps_is_kept_and_noted__behaviour_7() -> None:
+    bench = Bench(dial(ONE, RECORDED))
+    bench.answer(0)
+    bench.run(2.0)
+    bench.give_engine(msgspec.structs.replace(ended(record(bench), 2000), lost_ms=640))
+    bench.bye_from(bench.leg(0))
+    bench.run(1.0)
+    (noted,) = bench.notifications
+    assert (noted.code, noted.level) == (13610, "warning") and "640 ms" in noted.message
+    assert bench.recordings[0].duration_ms == 2000 and "RecordingUrl" in bench.action
 
 
 def test_recording_refused_by_the_worker_does_not_delay_the_action__behaviour_7() -> None:
