@@ -1,4 +1,5 @@
-"""Transcoding in bridges of the real worker: whatever two phones talk, each hears the other as well as the codecs allow.
+"""Transcoding in bridges of the real worker: bad networks, codecs that change, holds, mutes, noise, plays. How well it is heard on a good
+network is told by `test_media_worker_fidelity.py`.
 
 Phones, codecs and yardsticks are `tests/support/codec_phone.py`; they share nothing with the worker.
 """
@@ -8,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,6 @@ from tests.support.codec_phone import (
     PCMA,
     PCMU,
     CodecPhone,
-    Decoder,
-    Encoder,
     Format,
     Network,
     chirp,
@@ -34,102 +32,17 @@ from tests.support.codec_phone import (
     level_at,
     opus,
     resample,
-    silence_packet,
     speech,
-    through,
     tone,
-    usual_snr,
 )
+from tests.support.phones import bridged
 from tests.support.rtp import build_packet
 from tests.support.sound import Samples
 from tests.support.worker import Controller
 
 pytestmark = pytest.mark.interop
 
-NARROW, WIDE = l16(16_000), l16(48_000, 2)
-ALL = [PCMU, PCMA, G722, OPUS, NARROW, WIDE]
-# After so long a jitter buffer has found its delay, though many phones that begin at once keep each other from their time.
-SETTLED_S = 4.0
-
-
-@contextlib.asynccontextmanager
-async def bridged(media: Controller, *phones: CodecPhone, name: str = "") -> AsyncIterator[None]:
-    """Two phones on streams "{name}0" and "{name}1", bridged as "{name}"; both talk."""
-    for index, phone in enumerate(phones):
-        opened = await media.open(f"{name}{index}", call=name or "CA")
-        media.connect_to(f"{name}{index}", phone, phone.codecs, ptime_ms=phone.ptime_ms)
-        phone.send_to((opened.address, opened.port))
-    media.send(Bridge(bridge=name or "b", first=f"{name}0", second=f"{name}1"))
-    await media.synchronize()
-    try:
-        yield
-    finally:
-        for phone in phones:
-            await phone.close()
-
-
-def opus_as_we_speak_it(rate_hz: int) -> Format:
-    """Opus with the bit rate that RFC 7587 3.1.1 recommends for that width, as the worker encodes it."""
-    rate_hz = rate_hz if rate_hz in (8000, 16_000, 24_000) else 48_000
-    bits = {8000: 16_000, 16_000: 24_000, 24_000: 32_000, 48_000: 40_000}[rate_hz]
-    spoken = opus(bit_rate=str(bits), compression_level="1")
-    return Format(spoken.codec, rate_hz, spoken.options)
-
-
-def at_best(said: Samples, one: Format, other: Format) -> Samples:
-    """What the codecs of both make of audio, without a worker between; at the other's rate."""
-    between = through(one, said)
-    if other.name != "opus":
-        return through(other, resample(between, one.rate_hz, other.rate_hz))
-    spoken = opus_as_we_speak_it(one.rate_hz)
-    encoder, decoder = Encoder(spoken), Decoder(other)
-    samples = resample(between, one.rate_hz, spoken.rate_hz)
-    frame = spoken.rate_hz // 50
-    samples = samples[: len(samples) // frame * frame].reshape(-1, frame)
-    return np.concatenate([decoder.decode(encoder.encode(piece)) for piece in samples])
-
-
-async def test_each_of_thirty_pairs_hears_what_its_codecs_can_carry(media: Controller) -> None:
-    """A chirp (300 to 3300 Hz) and a woman's speech below 3.3 kHz, against the same codecs without a worker between.
-
-    The measure is the median SNR of pieces of 100 ms. What the worker adds may cost 2 dB of the best for the chirp, 1.5 dB for
-    speech; 55 dB is as good as perfect. Opus is no codec of waveforms: what it makes of them hangs on where its frames begin, which here
-    is by chance. So 3 dB for speech there, and for a chirp 18 dB are enough (a slip of one sample leaves less).
-    """
-    sounds, packets = {}, {}
-    for format in ALL:
-        gap = np.zeros(format.rate_hz // 5, dtype=np.int16)
-        sounds[format] = (chirp(format.rate_hz, 1.5), speech(format.rate_hz, below_hz=3300))
-        packets[format] = encode_all(format, np.concatenate((sounds[format][0], gap, sounds[format][1])))
-        silence_packet(format)
-    async with contextlib.AsyncExitStack() as stack:
-        pairs = []
-        for number, (one, other) in enumerate(itertools.combinations(ALL, 2)):
-            phones = [await CodecPhone.open_as(format) for format in (one, other)]
-            await stack.enter_async_context(bridged(media, *phones, name=f"{number}-"))
-            pairs += [(phones[0], phones[1]), (phones[1], phones[0])]
-        await asyncio.sleep(SETTLED_S)
-        since = {listener.port: listener.mark() for _, listener in pairs}
-        for speaker, _ in pairs:
-            speaker.say_encoded(packets[speaker.format])
-        await asyncio.gather(*(speaker.said() for speaker, _ in pairs))
-        await asyncio.sleep(0.3)
-    found = await asyncio.to_thread(lambda: [_against_best(*pair, since[pair[1].port], sounds[pair[0].format]) for pair in pairs])
-    assert not [text for text, good in found if not good], "\n".join(text for text, _ in found)
-
-
-def _against_best(speaker: CodecPhone, listener: CodecPhone, since: int, sounds: tuple[Samples, Samples]) -> tuple[str, bool]:
-    one, other = speaker.format, listener.format
-    heard, text, good = listener.heard(since), f"{one} to {other}:", True
-    by_frames = OPUS in (one, other)
-    for said, margin, enough in zip(sounds, (2.0, 3.0 if by_frames else 1.5), (18.0 if by_frames else 53.0, 53.5), strict=True):
-        original = resample(said, one.rate_hz, other.rate_hz)
-        best = usual_snr(original, at_best(said, one, other), other.rate_hz)
-        found = usual_snr(original, heard, other.rate_hz)
-        text += f" {found:.1f} of {best:.1f} dB"
-        good &= found >= min(best - margin, enough)
-    return text, good
-
+NARROW = l16(16_000)
 
 STEREO = opus("stereo=1;sprop-stereo=1", channels=2)
 WIDEBAND = [(G722, NARROW), (OPUS, G722), (l16(24_000), NARROW), (l16(32_000), NARROW), (l16(44_100), NARROW), (STEREO, NARROW)]

@@ -124,6 +124,11 @@ class Decoder:
             self._context.sample_rate = format.rate_hz
             self._context.layout = "mono"
 
+    @property
+    def remembers(self) -> bool:
+        """Whether what a packet sounds like hangs on those before it."""
+        return self._context is not None
+
     def decode(self, payload: bytes) -> Samples:
         name = self._format.name
         if name in ("PCMU", "PCMA"):
@@ -216,6 +221,7 @@ class CodecPhone(RtpEndpoint):
     ptime_ms: int = 20
     network: Network = field(default_factory=Network)
     sent: int = 0  # frames of audio so far
+    late_s: float = 0.0  # the most by which a packet left behind its time, since this was last set to 0
     lost: set[int] = field(default_factory=set)
     silent_packets: bool = True  # send silence when there is nothing to say
     _payloads: deque[bytes] = field(default_factory=deque)
@@ -289,7 +295,9 @@ class CodecPhone(RtpEndpoint):
 
     async def _until(self, start: float, number: int) -> None:
         due = start + number * self.ptime_ms / 1000 / (1 + self.network.drift_ppm / 1e6)
-        await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, due - clock()))
+        self.late_s = max(self.late_s, clock() - due)
 
     def send_noise(self, below_db: int, *shape: int) -> None:
         """One comfort noise packet at this moment of the stream (RFC 3389)."""
@@ -322,7 +330,8 @@ class CodecPhone(RtpEndpoint):
     def heard(self, since: int = 0) -> Samples:
         """What came in, at the rate of the format, put in place by timestamps and decoded in the order of the sequence.
 
-        Of several formats only the one that is talked now is heard.
+        Of several formats only the one that is talked now is heard. What came before `since` is decoded too and left out: who begins
+        to listen to Opus in the midst of a call hears pieces of it 30 dB worse, even seconds later.
         """
         audio = [packet for packet in self.packets[since:] if packet.payload_type == self.payload_type]
         if not audio:
@@ -330,6 +339,10 @@ class CodecPhone(RtpEndpoint):
         first = audio[0]
         audio.sort(key=lambda packet: (packet.sequence - first.sequence + 1000) % 65536)
         decoder, ratio = Decoder(self.format), self.format.rate_hz / self.format.codec.clock_rate_hz
+        if decoder.remembers:
+            for packet in self.packets[:since]:
+                if packet.payload_type == self.payload_type:
+                    decoder.decode(packet.payload)
         placed = [(round(((p.timestamp - first.timestamp + 2**31) % 2**32 - 2**31) * ratio), decoder.decode(p.payload)) for p in audio]
         heard = np.zeros(max(at + len(samples) for at, samples in placed), dtype=np.int16)
         for at, samples in placed:
@@ -350,16 +363,18 @@ class Likeness:
 
 
 def compare(
-    said: Samples, heard: Samples, rate_hz: int, *, piece_s: float = 0.25, slip_s: float = 0.015, wide: bool = False
+    said: Samples, heard: Samples, rate_hz: int, *, piece_s: float = 0.25, slip_s: float = 0.015, search_s: float = 0.0, wide: bool = False
 ) -> list[Likeness]:
     """The likeness of each piece of what was said that was not silent. Both at `rate_hz`; above 8 kHz nothing is looked at unless `wide`.
 
-    Each piece is looked for on its own near where the whole was found, because who keeps pace with another's clock leaves
-    out or repeats a period now and then; delays are fitted to a part of a sample, since filters do not stop at whole ones.
+    Each piece is looked for on its own, `slip_s` around the place of the one before, because who keeps pace with another's clock leaves
+    out or repeats a period now and then; delays are fitted to a part of a sample, since filters do not stop at whole ones. What is not
+    there is looked for `search_s` around it: a jitter buffer whose network stood still for a while goes on that much later.
     """
     if rate_hz > 16_000 and not wide:
         said, heard, rate_hz = resample(said, rate_hz, 16_000), resample(heard, rate_hz, 16_000), 16_000
-    n, slip = int(piece_s * rate_hz), int(slip_s * rate_hz)
+    n = int(piece_s * rate_hz)
+    near, far = int(slip_s * rate_hz), int(search_s * rate_hz)
     whole = _delay(said.astype(np.float64), heard.astype(np.float64))
     found = []
     loud = sound.loudness(said) * 0.2
@@ -367,13 +382,25 @@ def compare(
         piece = said[start : start + n].astype(np.float64)
         if sound.loudness(said[start : start + n]) < loud:
             continue
-        low = start + whole - slip
-        part = np.zeros(n + 2 * slip)
-        there = heard[max(low, 0) : max(low + n + 2 * slip, 0)]
-        part[max(-low, 0) : max(-low, 0) + len(there)] = there
-        found.append(_fit(piece, part, low - start, rate_hz))
-        whole = found[-1][1] if found[-1][0] > 3 else whole
-    return [Likeness(snr, lag / rate_hz) for snr, lag in ((one[0], one[1]) for one in found)]
+        snr_db, lag = _fit_around(piece, heard, start, round(whole), near)
+        if snr_db < _SURE_DB and far > near:
+            snr_db, lag = max((snr_db, lag), _fit_around(piece, heard, start, round(whole), far))
+        found.append(Likeness(snr_db, lag / rate_hz))
+        whole = lag if snr_db > 3 else whole
+    return found
+
+
+# A piece of speech looks this much like another one, a period or a vowel off, but hardly more.
+_SURE_DB = 6.0
+
+
+def _fit_around(piece: NDArray[np.float64], heard: Samples, start: int, lag: int, slip: int) -> tuple[float, float]:
+    """`_fit` of a piece that began at `start` in what was said, to what was heard up to `slip` samples around that lag."""
+    n, low = len(piece), start + lag - slip
+    part = np.zeros(n + 2 * slip)
+    there = heard[max(low, 0) : max(low + n + 2 * slip, 0)]
+    part[max(-low, 0) : max(-low, 0) + len(there)] = there
+    return _fit(piece, part, low - start)
 
 
 def _delay(said: NDArray[np.float64], heard: NDArray[np.float64]) -> int:
@@ -384,7 +411,7 @@ def _delay(said: NDArray[np.float64], heard: NDArray[np.float64]) -> int:
     return best if best < len(heard) else best - size
 
 
-def _fit(piece: NDArray[np.float64], part: NDArray[np.float64], offset: int, rate_hz: int) -> tuple[float, int]:
+def _fit(piece: NDArray[np.float64], part: NDArray[np.float64], offset: int) -> tuple[float, float]:
     """The best SNR of a piece within a longer part, by delay (to a part of a sample) and gain; and its lag."""
     n = len(piece)
     size = len(part)  # only whole overlaps are looked at, so nothing wraps around
@@ -410,12 +437,7 @@ def _fit(piece: NDArray[np.float64], part: NDArray[np.float64], offset: int, rat
     piece = piece[edge : edge + len(there)]
     gain = np.dot(piece, there) / max(np.dot(there, there), 1.0)
     noise = piece - gain * there
-    return float(10 * np.log10(max(np.dot(piece, piece), 1.0) / max(np.dot(noise, noise), 1e-3))), lag + offset
-
-
-def usual_snr(said: Samples, heard: Samples, rate_hz: int) -> float:
-    """The median SNR of pieces of 100 ms, in dB."""
-    return float(np.median([piece.snr_db for piece in compare(said, heard, rate_hz, piece_s=0.1)]))
+    return float(10 * np.log10(max(np.dot(piece, piece), 1.0) / max(np.dot(noise, noise), 1e-3))), lag + fraction + offset
 
 
 def find_at(said: Samples, heard: Samples, rate_hz: int) -> sound.Match:

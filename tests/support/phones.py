@@ -10,6 +10,7 @@ from typing import Any
 
 from media.engine import Bridge
 from tests.support import sound
+from tests.support.codec_phone import CodecPhone
 from tests.support.rtp import RtpEndpoint
 from tests.support.sound import Samples
 from tests.support.worker import Controller
@@ -36,6 +37,22 @@ async def bridged_phones(media: Controller, *, streams: tuple[str, str] = ("a", 
         media.send(Bridge(bridge="".join(streams), first=streams[0], second=streams[1]))
         await media.synchronize()
         yield Phones(alice, bob, *((at.address, at.port) for at in opened))
+
+
+@contextlib.asynccontextmanager
+async def bridged(media: Controller, *phones: CodecPhone, name: str = "") -> AsyncIterator[None]:
+    """Two phones on streams "{name}0" and "{name}1", bridged as "{name}"; both talk."""
+    for index, phone in enumerate(phones):
+        opened = await media.open(f"{name}{index}", call=name or "CA")
+        media.connect_to(f"{name}{index}", phone, phone.codecs, ptime_ms=phone.ptime_ms)
+        phone.send_to((opened.address, opened.port))
+    media.send(Bridge(bridge=name or "b", first=f"{name}0", second=f"{name}1"))
+    await media.synchronize()
+    try:
+        yield
+    finally:
+        for phone in phones:
+            await phone.close()
 
 
 def prompt(folder: Path, name: str, samples: Samples) -> str:
