@@ -375,7 +375,7 @@ def compare(
         said, heard, rate_hz = resample(said, rate_hz, 16_000), resample(heard, rate_hz, 16_000), 16_000
     n = int(piece_s * rate_hz)
     near, far = int(slip_s * rate_hz), int(search_s * rate_hz)
-    whole = _delay(said.astype(np.float64), heard.astype(np.float64))
+    whole = float(_delay(said.astype(np.float64), heard.astype(np.float64)))
     found = []
     loud = sound.loudness(said) * 0.2
     for start in range(0, len(said) - n + 1, n):
