@@ -1,4 +1,4 @@
-"""Opus as RFC 7587 has it: copies against losses in what we send."""
+"""Opus as RFC 7587 has it: copies against losses in what we send, and two channels of which we make one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import contextlib
 import itertools
 import struct
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from media.engine import Bridge, Opened
+from media.engine import Bridge, Opened, Play, PlayEnded, Record, StopRecord
 from tests.support import opus as libopus
 from tests.support import sound
-from tests.support.codec_phone import PCMU, CodecPhone, opus, speech
+from tests.support.codec_phone import PCMU, CodecPhone, Encoder, Format, l16, level_at, opus, speech, tone
 from tests.support.opus import carries_copy
+from tests.support.phones import prompt
+from tests.support.recordings import begun, finish, recorded
+from tests.support.sound import Samples
 from tests.support.worker import Controller
 
 pytestmark = pytest.mark.interop
@@ -97,3 +101,63 @@ async def test_copies_that_are_sent_repair_what_the_peer_loses__rfc6716_2_1_7(me
     assert len(errors) > 10
     repaired_db, concealed_db = (float(np.median(-10 * np.log10(column))) for column in zip(*errors, strict=True))
     assert repaired_db > concealed_db + 3, (repaired_db, concealed_db)
+
+
+# --- two channels -----------------------------------------------------------------------------------------------------
+
+STEREO = [opus("stereo=1; sprop-stereo=1", channels=2, bit_rate="96000"), l16(16_000, 2), l16(48_000, 2)]
+
+
+def say_sides(phone: CodecPhone, left: Samples, right: Samples) -> None:
+    """Another sound on each side."""
+    encoder = Encoder(phone.format)
+    sides = np.stack((left, right), axis=1).reshape(-1, phone.frame, 2)
+    phone.say_encoded([encoder.encode(frame) for frame in sides])
+
+
+@pytest.mark.parametrize("format", STEREO, ids=str)
+async def test_of_two_channels_the_mean_is_heard_and_recorded(media: Controller, tmp_path: Path, format: Format) -> None:
+    """Left and right differ, then one is silent, then one is the other upside down."""
+    low, high = (tone(format.rate_hz, hz, 1.0, 6000) for hz in (500, 1300))
+    silent = np.zeros_like(low)
+    speaker, listener = await CodecPhone.open_as(format), await CodecPhone.open_as(PCMU)
+    async with bridged(media, speaker, listener):
+        await begun(media, Record(recording="r", path=str(tmp_path / "r.wav"), stream="0", channels=2))
+        since = len(listener.packets)
+        for left, right in ((low, high), (silent, silent), (silent, high), (silent, silent), (low, -low)):
+            say_sides(speaker, left, right)
+        await speaker.said()
+        await asyncio.sleep(0.5)
+        media.send(StopRecord(recording="r"))
+        await finish(media, "r", "stopped")
+        bridged_audio = listener.heard(since)
+    for heard in (bridged_audio, recorded(tmp_path / "r.wav")[0]):
+        begin = int(np.argmax(np.abs(heard) > 1000))
+        # The middles of the first, the third and the fifth second.
+        both, one, none = (heard[begin + at : begin + at + 4800] for at in (1600, 17_600, 33_600))
+        assert level_at(both, 500, 8000) == pytest.approx(3000, rel=0.1)
+        assert level_at(both, 1300, 8000) == pytest.approx(3000, rel=0.1)
+        assert level_at(one, 500, 8000) < 100
+        assert level_at(one, 1300, 8000) == pytest.approx(3000, rel=0.1)
+        assert sound.loudness(none) < 150
+
+
+@pytest.mark.parametrize("format", STEREO, ids=str)
+async def test_who_hears_two_channels_hears_the_same_in_both(media: Controller, tmp_path: Path, format: Format) -> None:
+    """Opus says in each packet that it holds one channel (RFC 6716 3.1), L16 has no way to."""
+    phone = await CodecPhone.open_as(format)
+    async with phone:
+        opened = await media.open("0")
+        media.connect_to("0", phone, phone.codecs)
+        phone.send_to((opened.address, opened.port))
+        media.send(Play(stream="0", play="p", files=[prompt(tmp_path, "p.wav", sound.tone(1000, 1.0))]))
+        await media.expect(PlayEnded, play="p", reason="finished")
+        await asyncio.sleep(0.1)
+        payloads = [packet.payload for packet in phone.packets if packet.payload_type == format.payload_type]
+    assert len(payloads) >= 50
+    for payload in payloads:
+        if format.name == "opus":
+            assert payload[0] & 0x04 == 0
+        else:
+            sides = np.frombuffer(payload, dtype=">i2").reshape(-1, 2)
+            assert (sides[:, 0] == sides[:, 1]).all()

@@ -77,7 +77,7 @@ COMFORT_NOISE = Codec(payload_type=13, name="CN")
 
 
 class Encoder:
-    """Samples of `format.rate_hz` to packets, one call for each packet."""
+    """Samples of `format.rate_hz` to packets, one call for each packet. Shape (n,), or (n, 2) where left and right differ."""
 
     def __init__(self, format: Format, ptime_ms: int = 20) -> None:
         self._format = format
@@ -101,12 +101,16 @@ class Encoder:
         if name in ("PCMU", "PCMA"):
             return sound.encode(samples, self._format.payload_type)
         if name == "L16":
-            return np.repeat(samples.astype(">i2"), self._format.codec.channels).tobytes()
-        both = np.ascontiguousarray(np.repeat(samples, self._channels).reshape(1, -1))
+            return self._sides(samples, self._format.codec.channels).astype(">i2").tobytes()
+        both = np.ascontiguousarray(self._sides(samples, self._channels).reshape(1, -1))
         frame = av.AudioFrame.from_ndarray(both, format="s16", layout="stereo" if self._channels == 2 else "mono")
         frame.sample_rate, frame.pts = self._format.rate_hz, self._pts
         self._pts += len(samples)
         return b"".join(bytes(packet) for packet in self._context.encode(frame))
+
+    @staticmethod
+    def _sides(samples: Samples, channels: int) -> Samples:
+        return samples if samples.ndim == 2 else np.repeat(samples, channels)
 
 
 class Decoder:
