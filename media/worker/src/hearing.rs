@@ -69,6 +69,9 @@ pub struct Hearing {
     /// Whether the peer told its noise.
     noisy: bool,
     ear: Ear,
+    /// Decoders of other formats that were heard before, by payload type: one that changes its codec with every packet makes us
+    /// work for each no more than once.
+    shelf: Vec<(u8, Decoder)>,
     /// The least excess of the packets since the pace was judged, in units of the RTP clock.
     excess: Option<i64>,
     judged_at: Nanos,
@@ -88,7 +91,10 @@ struct Ear {
 
 impl Ear {
     fn new(payload_type: u8, coding: Coding, out_hz: u32) -> Option<Self> {
-        let decoder = Decoder::new(coding, out_hz)?;
+        Self::with(payload_type, Decoder::new(coding, out_hz)?, out_hz)
+    }
+
+    fn with(payload_type: u8, decoder: Decoder, out_hz: u32) -> Option<Self> {
         let rate_hz = decoder.rate_hz();
         Some(Self {
             payload_type,
@@ -98,6 +104,19 @@ impl Ear {
             waiting: 0,
             decoder,
         })
+    }
+
+    /// Go on with another codec. What waits in the line is lost: at most a few milliseconds, once in a call.
+    fn switch(&mut self, payload_type: u8, coding: Coding, out_hz: u32, shelf: &mut Vec<(u8, Decoder)>) {
+        let kept = shelf.iter().position(|(known, _)| *known == payload_type);
+        let ear = match kept {
+            Some(at) => Self::with(payload_type, shelf.swap_remove(at).1, out_hz),
+            None => Self::new(payload_type, coding, out_hz),
+        };
+        if let Some(ear) = ear {
+            let before = std::mem::replace(self, ear);
+            shelf.push((before.payload_type, before.decoder));
+        }
     }
 
     fn rate_hz(&self) -> u32 {
@@ -165,6 +184,7 @@ impl Hearing {
             noise: cn::Generator::new(seed),
             noisy: false,
             ear: Ear::new(payload_type, coding, out_hz)?,
+            shelf: Vec::new(),
             excess: None,
             judged_at: 0,
             lanes,
@@ -206,7 +226,8 @@ impl Hearing {
             Lane::Audio(coding) => {
                 let clock_hz = coding.clock_hz();
                 if clock_hz != self.ear.decoder.coding().clock_hz() {
-                    self.switch(packet.payload_type, coding);
+                    let shelf = &mut self.shelf;
+                    self.ear.switch(packet.payload_type, coding, self.out_hz, shelf);
                     self.jitter = Jitter::new(clock_hz, self.limits);
                 }
                 Content::Audio {
@@ -225,13 +246,6 @@ impl Hearing {
             payload,
         };
         Some(self.jitter.insert(&arrival, now))
-    }
-
-    /// Go on with another codec. What waits in the line is lost: at most a few milliseconds, once in a call.
-    fn switch(&mut self, payload_type: u8, coding: Coding) {
-        if let Some(ear) = Ear::new(payload_type, coding, self.out_hz) {
-            self.ear = ear;
-        }
     }
 
     /// Fill `out`, a tick of 10 ms to `MAX_TICK_MS` in whole milliseconds, with what is to be heard `now`.
@@ -266,9 +280,7 @@ impl Hearing {
                 if payload_type != self.ear.payload_type {
                     let lane = self.lanes.iter().find(|(known, _)| *known == payload_type);
                     if let Some(&(_, Lane::Audio(coding))) = lane {
-                        if let Some(ear) = Ear::new(payload_type, coding, self.out_hz) {
-                            self.ear = ear;
-                        }
+                        self.ear.switch(payload_type, coding, self.out_hz, &mut self.shelf);
                     }
                 }
                 match self.ear.hear(payload) {

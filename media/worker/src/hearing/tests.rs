@@ -519,3 +519,24 @@ fn a_network_that_held_the_beginning_back_is_forgotten_within_three_seconds() {
         }
     }
 }
+
+#[test]
+fn a_peer_that_changes_its_codec_with_every_packet_is_heard_by_one_decoder_for_each() {
+    let lanes = vec![
+        (0, Lane::Audio(PCMU)),
+        (9, Lane::Audio(Coding::G722)),
+        (96, Lane::Audio(opus_coding())),
+        (97, Lane::Audio(opus_coding())),
+    ];
+    let mut hearing = Hearing::new(lanes, 16_000, FIXED, 1).expect("a listener");
+    let said = voice(3, 16_000, 16_000 * 4);
+    let [one, other] = [96, 97].map(|payload_type| send(opus_coding(), payload_type, &said, 16_000, 20));
+    let alternating = one.into_iter().zip(other).enumerate();
+    let packets = alternating.map(|(index, (one, other))| if index % 2 == 0 { one } else { other });
+    let heard = listen(&mut hearing, packets.collect(), 20);
+    // Each has heard only every other packet of its sender, which is no pleasure, but a voice.
+    assert!(rms(&heard) > rms(&said) * 0.55);
+    // What was expected first, and the one of the two that is not at work.
+    let shelved: Vec<u8> = hearing.shelf.iter().map(|(payload_type, _)| *payload_type).collect();
+    assert!(shelved.len() == 2 && shelved[0] == 0, "{shelved:?}");
+}
