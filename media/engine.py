@@ -423,7 +423,10 @@ class Stranger(_Message, tag="stranger", frozen=True, kw_only=True):
 
 
 class MediaTimeout(_Message, tag="media_timeout", frozen=True, kw_only=True):
-    """Nothing was heard for `silent_ms`. Once, until something is heard again."""
+    """Nothing was heard for `silent_ms`. Once, until something is heard again.
+
+    Where comfort noise (CN) was agreed a peer may pause, so its RTCP counts as heard too.
+    """
 
     stream: str
     silent_ms: int

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import stat
+import struct
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -623,6 +624,24 @@ async def test_silence_is_told_once_until_something_is_heard(media: Controller) 
         await asyncio.sleep(0.2)
         alice.mute()
         await media.expect(MediaTimeout, stream="a", timeout_s=1.5)
+
+
+@pytest.mark.parametrize("noise", [True, False])
+async def test_a_silent_peer_that_reports_is_alive_where_pauses_were_agreed__rfc3389_4(media: Controller, noise: bool) -> None:
+    codecs = [PCMU, EVENTS, *([Codec(payload_type=13, name="CN")] if noise else [])]
+    report = struct.pack("!BBHI", 0x80, 201, 1, 77)
+    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
+        pair = await bridged(media, alice, bob)
+        alice.mute()
+        media.connect_to("a", alice, codecs, media_timeout_ms=600)
+        for _ in range(12):
+            assert alice._control
+            alice._control.sendto(report, (pair.to_alice.address, pair.to_alice.rtcp_port))
+            await asyncio.sleep(0.1)
+        assert len(media.seen(MediaTimeout)) == (0 if noise else 1)
+        if noise:  # then it is dead after all
+            timeout = await media.expect(MediaTimeout, stream="a", timeout_s=1.5)
+            assert 600 <= timeout.silent_ms < 800
 
 
 async def test_a_peer_on_hold_may_be_silent(media: Controller) -> None:

@@ -26,6 +26,8 @@ pub struct Session {
     /// Longer packets are not to be sent to the peer.
     pub max_ptime_ms: Option<u32>,
     pub media_timeout: Option<Nanos>,
+    /// Comfort noise was agreed, so a peer may send nothing while nobody speaks (RFC 3389 4).
+    pub pauses: bool,
     /// Keys in the audio are listened for.
     pub inband_digits: bool,
     /// Keys: then nothing in the clear is sent or taken.
@@ -79,6 +81,7 @@ impl Session {
             remote_rtcp: remote
                 .filter(|_| rtcp_port != 0)
                 .map(|_| SocketAddr::new(address, rtcp_port)),
+            pauses: formats.iter().any(|format| format.kind == Kind::ComfortNoise),
             formats,
             sends,
             hears,

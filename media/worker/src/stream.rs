@@ -323,6 +323,7 @@ impl Stream {
             return self.note_stranger(from, turn.outbox);
         }
         let rate_hz = session.own().map_or(8000, |format| format.clock_rate_hz);
+        let pauses = session.pauses;
         if !self.allow(!known, turn) {
             return;
         }
@@ -342,6 +343,11 @@ impl Stream {
         {
             self.read_measurements(datagram);
             self.control.source = Some(from);
+            // Who may pause and still reports is no dead peer.
+            if pauses {
+                self.heard_at = turn.now;
+                self.timeout_told = false;
+            }
             if let Some(speaking) = self.speaking.as_mut() {
                 speaking.expect_loss(self.control.remote_loss_percent);
             }
