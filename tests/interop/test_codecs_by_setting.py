@@ -12,6 +12,7 @@ import pytest
 from tests.support import sound
 from tests.support.app import Application, audio, nothing, rcml
 from tests.support.baresip import Baresip
+from tests.support.ports import OTHER_SERVER
 from tests.support.rtp import build_packet
 from tests.support.scene import Scene, ear
 from tests.support.server import PLAIN, ServerProcess
@@ -23,7 +24,7 @@ CODECS = 'codecs = ["PCMU", "L16", "G729", "telephone-event"]'
 
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    server = ServerProcess(tmp_path / "server", media=CODECS, rtp_ports=(23000, 23998))
+    server = ServerProcess(tmp_path / "server", media=CODECS, rtp_ports=OTHER_SERVER)
     await asyncio.to_thread(server.start)
     try:
         async with Application(port=server.app_port) as app, Scene(server, app, tmp_path) as scene:

@@ -41,6 +41,7 @@ from media.engine import (
     Unbridge,
 )
 from tests.support import sound
+from tests.support.ports import CERTAIN
 from tests.support.rtp import RtpEndpoint, build_packet
 from tests.support.worker import EVENTS, IO, PCMA, PCMU, PORTS, PROGRAM, Controller, Worker, running
 
@@ -245,10 +246,10 @@ async def test_opening_twice_repeats_the_answer(media: Controller) -> None:
 
 
 async def test_a_closed_port_rests(tmp_path: Path) -> None:
-    async with running(tmp_path, "--port-min", "15900", "--port-max", "15903") as worker:
+    async with running(tmp_path, "--port-min", str(CERTAIN), "--port-max", str(CERTAIN + 3)) as worker:
         media = await worker.controller()
         first, second = await media.open("a"), await media.open("b")
-        assert {first.port, second.port} == {15900, 15902}
+        assert {first.port, second.port} == {CERTAIN, CERTAIN + 2}
         media.send(Close(stream="a"))
         await media.expect(Closed, stream="a")
         media.send(Open(stream="c", address="127.0.0.1"))
@@ -257,10 +258,10 @@ async def test_a_closed_port_rests(tmp_path: Path) -> None:
 
 async def test_a_port_that_someone_else_has_is_skipped(tmp_path: Path) -> None:
     taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    taken.bind(("127.0.0.1", 15911))
-    async with running(tmp_path, "--port-min", "15910", "--port-max", "15913") as worker:
+    taken.bind(("127.0.0.1", CERTAIN + 11))
+    async with running(tmp_path, "--port-min", str(CERTAIN + 10), "--port-max", str(CERTAIN + 13)) as worker:
         media = await worker.controller()
-        assert (await media.open("a")).port == 15912
+        assert (await media.open("a")).port == CERTAIN + 12
     taken.close()
 
 

@@ -18,11 +18,12 @@ from media import engine
 from media.sdp.offer_answer import LocalMedia, OfferAnswer
 from media.settings import MediaSettings
 from media.worker_client import WorkerClient
+from tests.support import ports
 from tests.support.worker import build
 
 pytestmark = pytest.mark.interop
 
-PORTS = (41000, 41199)
+PORTS = ports.CLIENT
 Received = engine.Event | engine.EngineLost
 T = TypeVar("T", bound=object)
 

@@ -6,9 +6,9 @@ import pytest
 
 from tests.support import digest
 from tests.support.app import Answer, nothing, rcml
+from tests.support.ports import free_port
 from tests.support.scene import Scene
 from tests.support.server import TRUNK_PASSWORD, TRUNK_USER
-from tests.support.sipp import free_port
 
 pytestmark = pytest.mark.sipp
 

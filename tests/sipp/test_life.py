@@ -15,6 +15,7 @@ import pytest
 
 from tests.sipp.test_media import talk_both_ways
 from tests.support.app import Application, nothing, rcml
+from tests.support.ports import OWN_SERVER
 from tests.support.scene import Scene
 from tests.support.server import ServerProcess
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.sipp
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[Scene]:
     """A scene with a server of its own, which the test may break."""
-    server = ServerProcess(tmp_path / "server", rtp_ports=(22000, 22998))
+    server = ServerProcess(tmp_path / "server", rtp_ports=OWN_SERVER)
     await asyncio.to_thread(server.start)
     try:
         async with Application(port=server.app_port) as app, Scene(server, app, tmp_path) as scene:

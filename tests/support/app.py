@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from tests.support.sipp import free_port
+from tests.support.ports import free_port
 
 Pairs = tuple[tuple[str, str], ...]
 

@@ -10,12 +10,11 @@ import contextlib
 import json
 import re
 import shutil
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import sound
-from tests.support.sipp import free_port
+from tests.support.ports import BARESIP, free_port
 
 MODULE_PATHS = ("/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules")
 MODULES = ("g711.so", "g722.so", "opus.so", "l16.so", "aufile.so", "aubridge.so", "sndfile.so")
@@ -44,7 +43,8 @@ class Baresip:
     codecs: str = "PCMU,PCMA"
     answers: str = "auto"
     encrypts: str = ""
-    port: int = field(default_factory=lambda: _two_free_ports())
+    # It listens for TLS at the port above the one that it is given.
+    port: int = field(default_factory=lambda: free_port("127.0.0.1", neighbours=1))
     output: str = ""
     events: list[Event] = field(default_factory=list)
     _control_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
@@ -182,8 +182,6 @@ class Baresip:
                     self.events.append({key: str(value) for key, value in message.items()})
 
     def _write(self) -> None:
-        while self._control_port == self.port + 1:
-            self._control_port = free_port("127.0.0.1")
         (self.directory / "dump").mkdir(parents=True)
         modules = next((path for path in MODULE_PATHS if Path(path).is_dir()), None)
         if modules is None:
@@ -196,6 +194,7 @@ class Baresip:
         lines = [
             f"sip_listen {host}:{self.port}",
             f"net_interface {self.host}",
+            f"rtp_ports {BARESIP[0]}-{BARESIP[1]}",
             "call_local_timeout 30",
             "call_max_calls 1",
             "audio_player aubridge,loudspeaker",
@@ -218,12 +217,3 @@ class Baresip:
         account = f"<sip:baresip@{host}>;regint=0;answermode={self.answers};audio_codecs={self.codecs}"
         (self.directory / "accounts").write_text(account + (f";mediaenc={self.encrypts}" if self.encrypts else "") + "\n")
         (self.directory / "contacts").write_text("")
-
-
-def _two_free_ports() -> int:
-    """The lower of two neighbours: it listens for TLS at the port above the one that it is given."""
-    while True:
-        port = free_port("127.0.0.1")
-        with socket.socket() as above, contextlib.suppress(OSError, OverflowError):
-            above.bind(("127.0.0.1", port + 1))
-            return port

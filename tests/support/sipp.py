@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import datetime
 import re
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.ports import free_port
 from tests.support.rtp import RtpEndpoint
 
 SCENARIOS = Path(__file__).parent.parent / "sipp" / "scenarios"
@@ -71,19 +71,6 @@ class SippMessage:
         return f"{'<-' if self.received else '->'} {self.start_line}"
 
 
-def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port of `host` that nobody had a moment ago, for UDP and TCP alike."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    while True:
-        with socket.socket(family, kind) as first:
-            first.bind((host, 0))
-            port: int = first.getsockname()[1]
-            other = socket.SOCK_STREAM if kind == socket.SOCK_DGRAM else socket.SOCK_DGRAM
-            with socket.socket(family, other) as second, contextlib.suppress(OSError):
-                second.bind((host, port))
-                return port
-
-
 def port_in_use(table: Path, port: int) -> bool:
     """Whether one of the kernel's socket tables (`/proc/net/udp` and its like) has the local port."""
     return any(line.split()[1].endswith(f":{port:04X}") for line in table.read_text().splitlines()[1:])
@@ -134,7 +121,8 @@ class Phone:
         self.port = self.port or free_port(self.host)
         self.directory.mkdir(parents=True, exist_ok=True)
         command = ["sipp", "-sf", str(SCENARIOS / f"{self.scenario}.xml"), "-m", "1", "-l", "1", "-nostdin", "-skip_rlimit"]
-        command += ["-i", self.host, "-p", str(self.port), "-mi", self.host, "-cp", str(free_port("127.0.0.1"))]
+        command += ["-i", self.host, "-p", str(self.port), "-cp", str(free_port("127.0.0.1"))]
+        command += ["-mi", self.host, "-mp", str(free_port(self.host, neighbours=3))]  # it opens them, though it has no voice here
         command += ["-t", {"udp": "u1", "tcp": "t1"}[self.transport], "-timeout", f"{int(self.timeout_s)}s", "-timeout_error"]
         command += ["-trace_msg", "-message_file", str(self._file("messages")), "-trace_err", "-error_file", str(self._file("errors"))]
         command += ["-reconnect_close", "false", "-trace_logs", "-log_file", str(self._file("log")), "-watchdog_interval", "0"]

@@ -14,6 +14,7 @@ import msgspec
 
 from media import engine
 from media.engine import Codec, Command, Connect, Event, Hello, Open, Opened, Welcome
+from tests.support import ports
 from tests.support.rtp import RtpEndpoint
 
 CRATE = Path(__file__).parents[2] / "media" / "worker"
@@ -21,8 +22,8 @@ GIVEN = os.environ.get("DIALPLANE_MEDIA_PROGRAM")  # another build, an installed
 PROGRAM = Path(GIVEN) if GIVEN else CRATE / "target" / "release" / "dialplane-media"
 # How media threads wait for their sockets, in all tests that do not say it themselves: auto, uring or epoll.
 IO = os.environ.get("DIALPLANE_MEDIA_IO", "auto")
-# A range of its own, away from the settings' default, so that a server under test beside us is not in the way.
-PORTS = (12000, 15999)
+# A range of its own, so that a server under test beside us is not in the way.
+PORTS = ports.WORKER
 
 PCMU = Codec(payload_type=0, name="PCMU")
 PCMA = Codec(payload_type=8, name="PCMA")
@@ -148,10 +149,10 @@ class Worker:
     def __init__(self, folder: Path, *arguments: str, prepare: Callable[[], None] | None = None, within: Sequence[str | Path] = ()) -> None:
         """`prepare`: what the child does before it becomes the worker. `within`: a command that runs the one behind it."""
         self.socket = folder / "media.sock"
-        ports = ["--port-min", str(PORTS[0]), "--port-max", str(PORTS[1])]
+        own_ports = ["--port-min", str(PORTS[0]), "--port-max", str(PORTS[1])]
         self.errors = folder / "worker.log"
         with self.errors.open("ab") as log:
-            command = [*within, build(), "--socket", self.socket, "--io", IO, *ports, *arguments]
+            command = [*within, build(), "--socket", self.socket, "--io", IO, *own_ports, *arguments]
             self.process = subprocess.Popen(command, stderr=log, preexec_fn=prepare)
 
     async def controller(self) -> Controller:
