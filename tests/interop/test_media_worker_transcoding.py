@@ -99,7 +99,7 @@ async def test_speech_over_a_bad_network_stays_whole_and_its_delay_stays_bounded
     for speaker, listener in pairs:
         rate_hz = listener.format.rate_hz
         original = resample(said[speaker.format], speaker.format.rate_hz, rate_hz)
-        found = compare(original, await asyncio.to_thread(listener.heard), rate_hz, piece_s=0.1, slip_s=0.06)
+        found = compare(original, await asyncio.to_thread(listener.heard), rate_hz, piece_s=0.1, slip_s=0.06, search_s=0.3, within_s=2.0)
         by_snr = np.array([piece.snr_db for piece in found])
         text = f"{speaker.format} to {listener.format}: {np.percentile(by_snr, [5, 10, 25, 50, 75])}"
         assert np.median(by_snr) >= (8.0 if speaker.format.name == "opus" or listener.format == OPUS else 20.0), text
@@ -124,7 +124,7 @@ async def test_lost_opus_packets_are_repaired_from_the_copies_in_the_next__rfc75
             speaker.say_encoded(packets)
             await speaker.said()
             await asyncio.sleep(0.3)
-        found = compare(resample(said, 48_000, 16_000), listener.heard(), 16_000, piece_s=0.06)
+        found = compare(resample(said, 48_000, 16_000), listener.heard(), 16_000, piece_s=0.06, within_s=2.0)
         heard[fec] = float(np.mean(np.clip([piece.snr_db for piece in found], 0, 20)))
     assert heard["1"] > heard["0"] + 0.7, heard
 

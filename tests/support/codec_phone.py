@@ -367,19 +367,28 @@ class Likeness:
 
 
 def compare(
-    said: Samples, heard: Samples, rate_hz: int, *, piece_s: float = 0.25, slip_s: float = 0.015, search_s: float = 0.0, wide: bool = False
+    said: Samples,
+    heard: Samples,
+    rate_hz: int,
+    *,
+    piece_s: float = 0.25,
+    slip_s: float = 0.015,
+    search_s: float = 0.0,
+    within_s: float = 60.0,
+    wide: bool = False,
 ) -> list[Likeness]:
     """The likeness of each piece of what was said that was not silent. Both at `rate_hz`; above 8 kHz nothing is looked at unless `wide`.
 
     Each piece is looked for on its own, `slip_s` around the place of the one before, because who keeps pace with another's clock leaves
     out or repeats a period now and then; delays are fitted to a part of a sample, since filters do not stop at whole ones. What is not
-    there is looked for `search_s` around it: a jitter buffer whose network stood still for a while goes on that much later.
+    there is looked for `search_s` around it: a jitter buffer whose network stood still for a while goes on that much later. What was said
+    begins `within_s`; that must be less than the period of what repeats itself.
     """
     if rate_hz > 16_000 and not wide:
         said, heard, rate_hz = resample(said, rate_hz, 16_000), resample(heard, rate_hz, 16_000), 16_000
     n = int(piece_s * rate_hz)
     near, far = int(slip_s * rate_hz), int(search_s * rate_hz)
-    whole = float(_delay(said.astype(np.float64), heard.astype(np.float64)))
+    whole = float(_delay(said.astype(np.float64), heard.astype(np.float64), int(within_s * rate_hz)))
     found = []
     loud = sound.loudness(said) * 0.2
     for start in range(0, len(said) - n + 1, n):
@@ -407,12 +416,13 @@ def _fit_around(piece: NDArray[np.float64], heard: Samples, start: int, lag: int
     return _fit(piece, part, low - start)
 
 
-def _delay(said: NDArray[np.float64], heard: NDArray[np.float64]) -> int:
-    """By how many samples what was heard lags behind what was said."""
+def _delay(said: NDArray[np.float64], heard: NDArray[np.float64], most: int) -> int:
+    """By how many samples what was heard lags behind what was said, at most."""
     size = 1 << (len(said) + len(heard)).bit_length()
     products = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size)), size)
-    best = int(np.argmax(products))
-    return best if best < len(heard) else best - size
+    ahead = min(len(said), most)  # what is looked for may have begun before it was listened for
+    best = int(np.argmax(np.concatenate((products[size - ahead :], products[: min(len(heard), most)]))))
+    return best - ahead
 
 
 def _fit(piece: NDArray[np.float64], part: NDArray[np.float64], offset: int) -> tuple[float, float]:

@@ -69,7 +69,13 @@ class Scene:
     @staticmethod
     async def through(*phones: Phone) -> None:
         """Until all scenarios are through. Raises SippFailed for the first that went wrong."""
-        await asyncio.gather(*(phone.wait() for phone in phones))
+        waiting = [asyncio.ensure_future(phone.wait()) for phone in phones]
+        try:
+            await asyncio.gather(*waiting)
+        finally:  # when one went wrong, nobody may still wait for another that is ended with the test
+            for one in waiting:
+                one.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def ear(phone: Phone) -> RtpEndpoint:
