@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import sound
-from tests.support.sipp import free_port
+from tests.support.ports import free_port
 
 # All that it would offer otherwise, by the names of its configuration.
 CODECS = {
