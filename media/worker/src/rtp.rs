@@ -22,6 +22,14 @@ pub fn is_rtcp(datagram: &[u8]) -> bool {
     datagram.len() >= 2 && (192..=223).contains(&datagram[1])
 }
 
+/// Whether a datagram is STUN, which phones send to the ports of media to open their NAT or to see whether we are there:
+/// first octet 0-3 and the cookie (RFC 7983 7, RFC 8489 5).
+pub fn is_stun(datagram: &[u8]) -> bool {
+    datagram
+        .first_chunk::<20>()
+        .is_some_and(|head| head[0] < 4 && head[4..8] == [0x21, 0x12, 0xA4, 0x42])
+}
+
 /// Read the header; None when the octets cannot be RTP of version 2.
 pub fn parse(datagram: &[u8]) -> Option<Packet> {
     let head = datagram.first_chunk::<HEADER>()?;
@@ -85,6 +93,19 @@ mod tests {
             &[0xDE, 0xAD, 0xBE, 0xEF],
         ]
         .concat()
+    }
+
+    #[test]
+    fn a_request_for_a_binding_is_stun__rfc8489_5() {
+        let mut request = [0; 20];
+        request[..8].copy_from_slice(&[0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xA4, 0x42]);
+        assert!(is_stun(&request));
+        assert!(!is_stun(&request[..19]));
+        for (octet, bits) in [(0, 0x80), (0, 0x04), (4, 0x01), (7, 0x01)] {
+            let mut other = request;
+            other[octet] ^= bits;
+            assert!(!is_stun(&other), "octet {octet}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::protocol::Event;
 use crate::random::Random;
 use crate::reception::Reception;
 use crate::rtcp::{self, Block, Compound, MAX_BUILT};
-use crate::rtp::Packet;
+use crate::rtp::{self, Packet};
 use crate::sending::Sending;
 use crate::session::{Lane, Plan, Session};
 use crate::slab::Key;
@@ -324,7 +324,7 @@ impl Stream {
         }
         let rate_hz = session.own().map_or(8000, |format| format.clock_rate_hz);
         let pauses = session.pauses;
-        if !self.allow(!known, turn) {
+        if !self.allow(!known, turn) || rtp::is_stun(datagram) {
             return;
         }
         let Some(length) = self.unprotect_control(datagram, turn.now) else {

@@ -70,6 +70,10 @@ impl Worker {
         if !stream.screen(from, turn) {
             return;
         }
+        // We speak no ICE, so it is not answered; and who sends it in the clear beside SRTP does nothing wrong.
+        if rtp::is_stun(datagram) {
+            return;
+        }
         let Some(length) = stream.unprotect(datagram, turn.now) else {
             return;
         };
