@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import socket
 
-FIRST, LAST, WIDTH = 10_000, 19_999, 2500
+WIDTH = 2000
+BASES = (*range(10_000, 20_000, WIDTH), 30_000)
 
 
 class NoPorts(RuntimeError):
@@ -17,7 +18,7 @@ class NoPorts(RuntimeError):
 
 
 def _take() -> tuple[int, socket.socket]:
-    for base in range(FIRST, LAST, WIDTH):
+    for base in BASES:
         guard = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             guard.bind(("127.0.0.1", base))
@@ -26,18 +27,18 @@ def _take() -> tuple[int, socket.socket]:
             guard.close()
             continue
         return base, guard
-    raise NoPorts(f"every range of {WIDTH} ports from {FIRST} to {LAST} is in use: are so many test runs going on?")
+    raise NoPorts(f"all {len(BASES)} ranges of {WIDTH} ports are in use: are so many test runs going on?")
 
 
 _BASE, _GUARD = _take()
 _SINGLE = range(_BASE + 1, _BASE + 400)
 # RTP: of media workers that tests start themselves; of servers (one for all tests, one or two beside it); of a worker's client; of baresip.
-WORKER = (_BASE + 400, _BASE + 1599)
-SERVER, OWN_SERVER, OTHER_SERVER = ((_BASE + 1600 + 200 * n, _BASE + 1799 + 200 * n) for n in range(3))
-CLIENT = (_BASE + 2200, _BASE + 2299)
-BARESIP = (_BASE + 2300, _BASE + 2399)
+WORKER = (_BASE + 400, _BASE + 1399)
+SERVER, OWN_SERVER, OTHER_SERVER = ((_BASE + 1400 + 150 * n, _BASE + 1549 + 150 * n) for n in range(3))
+CLIENT = (_BASE + 1850, _BASE + 1919)
+BARESIP = (_BASE + 1920, _BASE + 1969)
 # For tests that say which port exactly.
-CERTAIN = _BASE + 2400
+CERTAIN = _BASE + 1970
 _last = _SINGLE.start
 
 
