@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,8 +33,9 @@ EVENTS = Codec(payload_type=101, name="telephone-event", fmtp="0-16")
 E = TypeVar("E")
 
 
+@functools.cache
 def build(*more: str) -> Path:
-    """The program as the sources are now, or the one that was given."""
+    """The program as the sources were when it was first asked for, or the one that was given."""
     if GIVEN:
         return PROGRAM
     subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--bins", *more], cwd=CRATE, check=True)
