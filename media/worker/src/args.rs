@@ -25,6 +25,8 @@ pub struct Args {
     pub mix_members: usize,
     /// Of one stream's peer; what comes beyond is dropped. 0 = no limit.
     pub max_packets_per_second: u32,
+    /// Where the maps of forwarding in the kernel are pinned. None = user space relays all.
+    pub forward: Option<PathBuf>,
     pub log_level: Level,
 }
 
@@ -51,6 +53,7 @@ dialplane-media: relays, plays and records RTP for a controller on a Unix socket
   --mix-members N          members that one conference may have, up to 100 (40)
   --max-packets-per-second N
                            packets of one peer, beyond which they are dropped (1000, 0 = no limit)
+  --forward DIR            have plain bridges forwarded in the kernel, as `dialplane-media forward` prepared it there
   --log-level LEVEL        debug, info, warning or error (info)
   --version
 ";
@@ -69,6 +72,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
         record_buffer_mib: 32,
         mix_members: 40,
         max_packets_per_second: 1000,
+        forward: None,
         log_level: Level::Info,
     };
     let mut rest = arguments.into_iter();
@@ -112,6 +116,10 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
             "--max-packets-per-second" => {
                 args.max_packets_per_second = number(&name, &value()?, 0, 1_000_000)? as u32;
             }
+            "--forward" => {
+                let directory = value()?;
+                args.forward = (!directory.is_empty()).then(|| directory.into());
+            }
             "--log-level" => {
                 let level = value()?;
                 args.log_level = Level::from_name(&level).ok_or_else(|| format!("no log level {level:?}"))?;
@@ -151,6 +159,17 @@ mod tests {
         };
         assert_eq!((args.port_min, args.port_max, args.threads), (10000, 10099, 2));
         assert_eq!(args.idle_exit, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn forwarding_is_off_unless_a_directory_is_named() {
+        let forward = |line: &str| match given(line) {
+            Ok(Wish::Run(args)) => args.forward,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(forward("--socket /s"), None);
+        assert_eq!(forward("--socket /s --forward="), None);
+        assert_eq!(forward("--socket /s --forward /run/f"), Some("/run/f".into()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod dtmf;
 pub mod dtmf_inband;
 pub mod ear;
 pub mod flood;
+pub mod forward;
 pub mod hearing;
 pub mod jitter;
 mod key_way;

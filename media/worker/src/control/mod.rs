@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::args::Args;
 use crate::clock::{Clock, Nanos, SECOND};
 use crate::flood::Limit;
+use crate::forward::Forwarder;
 use crate::log;
 use crate::net::{self, Io};
 use crate::play::Prompt;
@@ -98,8 +99,20 @@ pub fn run(args: &Args) -> Result<(), String> {
     let (desk, _) = writer::start(args.record_buffer_mib << 20, outbox.clone()).map_err(said("thread"))?;
     let (loader, _) = prompts::start(args.prompt_cache_mib << 20, outbox.clone()).map_err(said("thread"))?;
     let limit = Limit::new(args.max_packets_per_second);
+    let forwarder = match &args.forward {
+        Some(directory) => Some(Forwarder::start(directory, clock).map_err(said("thread"))?),
+        None => None,
+    };
     for number in 0..args.threads {
-        let started = worker::start(number, io, clock, outbox.clone(), desk.clone(), limit);
+        let started = worker::start(
+            number,
+            io,
+            clock,
+            outbox.clone(),
+            desk.clone(),
+            limit,
+            forwarder.clone(),
+        );
         let (inlet, _) = started.map_err(said("thread"))?;
         inlets.push(inlet);
     }

@@ -27,6 +27,7 @@ use std::thread::JoinHandle;
 
 use crate::clock::{Clock, Nanos, MILLISECOND};
 use crate::flood::Limit;
+use crate::forward::Forwarder;
 use crate::log;
 use crate::net::{Arrival, Io, Net, MAX_DATAGRAM};
 use crate::protocol::{Event, Failed};
@@ -95,6 +96,8 @@ pub struct Worker {
     due_tick: u64,
     random: Random,
     limit: Limit,
+    /// The way into the kernel, if plain bridges are to be forwarded there.
+    forwarder: Option<Arc<Forwarder>>,
     now: Nanos,
     housekeeping_at: Nanos,
     /// The stream in hand, to be blamed for a panic.
@@ -139,11 +142,13 @@ pub fn start(
     outbox: Outbox,
     desk: Desk,
     limit: Limit,
+    forwarder: Option<Arc<Forwarder>>,
 ) -> io::Result<(Inlet, JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel();
     let waker = Arc::new(Waker::new()?);
     let mut worker = Worker::new(io, clock, receiver, waker.clone(), outbox, desk)?;
     worker.limit = limit;
+    worker.forwarder = forwarder;
     let thread = std::thread::Builder::new()
         .name(format!("media-{number}"))
         .spawn(move || worker.run_to_the_end())?;
@@ -185,6 +190,7 @@ impl Worker {
             due_tick: 0,
             random: Random::new(u64::from_be_bytes(sys::entropy())),
             limit: Limit::new(0),
+            forwarder: None,
             now,
             housekeeping_at: now,
             current: None,
