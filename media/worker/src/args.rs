@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::forward::command::{self, Preparation};
 use crate::log::Level;
 use crate::net::Io;
 
@@ -34,6 +35,7 @@ pub struct Args {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     Run(Box<Args>),
+    Prepare(Preparation),
     Version,
     Help,
 }
@@ -56,6 +58,14 @@ dialplane-media: relays, plays and records RTP for a controller on a Unix socket
   --forward DIR            have plain bridges forwarded in the kernel, as `dialplane-media forward` prepared it there
   --log-level LEVEL        debug, info, warning or error (info)
   --version
+
+dialplane-media forward --interface IF [--interface IF…] [--pin DIR] [--user NAME]
+dialplane-media forward --remove [--pin DIR]: as root, prepare or end forwarding in the kernel (Linux 6.6)
+
+  --interface IF           where RTP comes in; once for each
+  --pin DIR                what a worker is given as --forward (/run/dialplane-forward); a bpf file system is mounted there,
+                           unless it lies in one
+  --user NAME              the account of the worker, by name or number (root)
 ";
 
 /// Read the arguments that follow the program's name. The error is a sentence for the user.
@@ -75,7 +85,17 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
         forward: None,
         log_level: Level::Info,
     };
-    let mut rest = arguments.into_iter();
+    let mut rest = arguments.into_iter().peekable();
+    if rest.next_if(|argument| argument == "forward").is_some() {
+        let help = rest
+            .peek()
+            .is_some_and(|argument| argument == "--help" || argument == "-h");
+        return if help {
+            Ok(Wish::Help)
+        } else {
+            command::parse(rest).map(Wish::Prepare)
+        };
+    }
     while let Some(argument) = rest.next() {
         let (name, inline) = match argument.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use dialplane_media::args::{self, Wish};
-use dialplane_media::{control, log};
+use dialplane_media::{control, forward, log};
 
 fn main() -> ExitCode {
     match args::parse(std::env::args().skip(1)) {
@@ -15,6 +15,13 @@ fn main() -> ExitCode {
             print!("{}", args::HELP);
             ExitCode::SUCCESS
         }
+        Ok(Wish::Prepare(wish)) => match forward::command::run(&wish) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("dialplane-media: {error}");
+                ExitCode::FAILURE
+            }
+        },
         Ok(Wish::Run(args)) => {
             log::set_lowest(args.log_level);
             match control::run(&args) {

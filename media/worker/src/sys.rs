@@ -6,7 +6,9 @@
 //! so that it is closed exactly once. What a block needs beyond this stands beside it.
 #![allow(unsafe_code)]
 
+pub mod bpf;
 pub mod ring;
+pub mod routes;
 
 use std::io;
 use std::mem::{size_of, zeroed};

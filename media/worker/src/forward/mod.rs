@@ -15,15 +15,27 @@
 //! Counters of a flow are those since it was given. `take` ends a flow and gives its last counters; a packet that another
 //! processor has in hand in that very moment may still be sent and not be counted.
 
+pub mod command;
 #[cfg(test)]
 mod double;
+mod keeper;
+mod layout;
+mod maps;
+mod program;
+#[cfg(test)]
+mod tests;
+mod ways;
 
 use std::io;
 use std::net::SocketAddrV4;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::clock::{Clock, Nanos};
+use crate::sys::bpf;
+use crate::sys::routes::Changes;
+use maps::Maps;
+use ways::Ways;
 
 /// What the kernel is to do with the packets of one direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,18 +99,45 @@ pub struct Counters {
 /// See the module. Shared by all media threads.
 #[derive(Debug)]
 pub struct Forwarder {
+    directory: PathBuf,
+    /// CLOCK_MONOTONIC less the worker's clock.
+    clock_ahead: Nanos,
+    maps: RwLock<Option<Maps>>,
+    /// Locked after `maps`.
+    ways: Mutex<Ways>,
     #[cfg(test)]
     double: Option<double::Double>,
 }
 
 impl Forwarder {
     /// Begin to look for the maps in `directory`, in a thread of its own, and go on to look after them.
-    pub fn start(directory: &Path, _clock: Clock) -> io::Result<Arc<Self>> {
-        let _ = directory;
-        Ok(Arc::new(Self {
+    pub fn start(directory: &Path, clock: Clock) -> io::Result<Arc<Self>> {
+        let changes = Changes::new()?;
+        let forwarder = Arc::new(Self::new(directory, clock)?);
+        let weak = Arc::downgrade(&forwarder);
+        std::thread::Builder::new()
+            .name("forward".to_owned())
+            .spawn(move || keeper::run(&weak, changes))?;
+        Ok(forwarder)
+    }
+
+    fn new(directory: &Path, clock: Clock) -> io::Result<Self> {
+        Ok(Self {
+            directory: directory.to_owned(),
+            clock_ahead: bpf::monotonic_ns().wrapping_sub(clock.now()),
+            maps: RwLock::new(None),
+            ways: Mutex::new(Ways::new()?),
             #[cfg(test)]
             double: None,
-        }))
+        })
+    }
+
+    fn maps(&self) -> RwLockReadGuard<'_, Option<Maps>> {
+        self.maps.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ways(&self) -> MutexGuard<'_, Ways> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether flows can be given at the moment.
@@ -107,19 +146,48 @@ impl Forwarder {
         if let Some(double) = &self.double {
             return double.is_open();
         }
-        false
+        self.maps().is_some()
     }
 
     /// Have packets forwarded from now on. The error is for a debug line: user space goes on.
     pub fn give(&self, rule: &Rule) -> io::Result<Flow> {
+        if let Some(reason) = rule.refusal() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
         #[cfg(test)]
         if let Some(double) = &self.double {
             return double.give(rule);
         }
-        match rule.refusal() {
-            Some(reason) => Err(io::Error::new(io::ErrorKind::InvalidInput, reason)),
-            None => Err(io::ErrorKind::Unsupported.into()),
+        let guard = self.maps();
+        let Some(maps) = &*guard else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let (flow, value) = (rule.flow(), layout::value(rule));
+        let mut ways = self.ways();
+        let mut held = Vec::with_capacity(2);
+        let mut result = Ok(());
+        for way in layout::ways(&value) {
+            match ways.hold(&maps.ways, way) {
+                Ok(led) => {
+                    held.push(way);
+                    if !led {
+                        result = Err(io::Error::new(
+                            io::ErrorKind::HostUnreachable,
+                            "no interface leads there",
+                        ));
+                    }
+                }
+                Err(error) => result = Err(error),
+            }
         }
+        let result = result.and_then(|()| maps.flows.update(&flow.key(), &value, true));
+        if let Err(error) = result {
+            for way in held {
+                ways.release(&maps.ways, way);
+            }
+            return Err(error);
+        }
+        Ok(flow)
     }
 
     /// The counters of a flow; None when there is no such flow (any more): then nothing of it is forwarded.
@@ -128,8 +196,10 @@ impl Forwarder {
         if let Some(double) = &self.double {
             return double.read(flow);
         }
-        let _ = flow;
-        None
+        let guard = self.maps();
+        let mut value = [0; layout::FLOW];
+        guard.as_ref()?.flows.lookup(&flow.key(), &mut value).ok()?;
+        Some(self.counters(&value))
     }
 
     /// End a flow. Gives its last counters, None when there was no such flow.
@@ -138,8 +208,31 @@ impl Forwarder {
         if let Some(double) = &self.double {
             return double.take(flow);
         }
-        let _ = flow;
-        None
+        let guard = self.maps();
+        let maps = guard.as_ref()?;
+        let mut value = [0; layout::FLOW];
+        maps.flows.take(&flow.key(), &mut value).ok()?;
+        let mut ways = self.ways();
+        for way in layout::ways(&value) {
+            ways.release(&maps.ways, way);
+        }
+        Some(self.counters(&value))
+    }
+
+    fn counters(&self, value: &[u8; layout::FLOW]) -> Counters {
+        let mut counters = layout::counters(value);
+        if counters.last_at != 0 {
+            counters.last_at = counters.last_at.wrapping_sub(self.clock_ahead);
+        }
+        counters
+    }
+}
+
+impl Drop for Forwarder {
+    fn drop(&mut self) {
+        if let Some(maps) = self.maps().as_ref() {
+            maps.release();
+        }
     }
 }
 
@@ -160,6 +253,10 @@ impl Rule {
         }
         if self.packets_per_second == 0 {
             return Some("no limit of packets");
+        }
+        let addresses = [self.peer, self.local, self.out_local, self.out_peer];
+        if addresses.iter().any(|one| one.ip().is_unspecified() || one.port() == 0) {
+            return Some("an address that is none");
         }
         if self.clock_rate_hz == 0 || self.max_octets == 0 || self.dscp > 63 {
             return Some("a number out of its range");

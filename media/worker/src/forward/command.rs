@@ -1,0 +1,210 @@
+//! `dialplane-media forward`: what root does once, so that a worker without rights can forward in the kernel.
+//!
+//! It loads the program, attaches it to interfaces, and pins both the links, which keep it there, and the maps, which it
+//! gives to the worker's account. Then it leaves. Run again, it does all anew; a worker that is running goes over to the
+//! new maps by itself. Until the worker fills the maps the program changes nothing.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{chown, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{layout, program};
+use crate::sys::bpf::{self, mounts, Kind, Map};
+
+/// Where it is pinned unless told otherwise.
+pub const DIRECTORY: &str = "/run/dialplane-forward";
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preparation {
+    pub interfaces: Vec<String>,
+    pub directory: PathBuf,
+    pub user: Option<String>,
+    pub remove: bool,
+}
+
+/// Read the arguments that follow `forward`. The error is a sentence for the user.
+pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Preparation, String> {
+    let mut wish = Preparation {
+        interfaces: Vec::new(),
+        directory: DIRECTORY.into(),
+        user: None,
+        remove: false,
+    };
+    let mut rest = arguments.into_iter();
+    while let Some(argument) = rest.next() {
+        let (name, inline) = match argument.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (argument, None),
+        };
+        let value = |rest: &mut dyn Iterator<Item = String>| {
+            let value = inline.clone().or_else(|| rest.next());
+            value
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| format!("{name} wants a value"))
+        };
+        match name.as_str() {
+            "--interface" => {
+                let interface = value(&mut rest)?;
+                if !wish.interfaces.contains(&interface) {
+                    wish.interfaces.push(interface);
+                }
+            }
+            "--pin" => wish.directory = value(&mut rest)?.into(),
+            "--user" => wish.user = Some(value(&mut rest)?),
+            "--remove" => wish.remove = true,
+            other => return Err(format!("unknown argument {other:?}")),
+        }
+    }
+    if wish.interfaces.is_empty() != wish.remove {
+        return Err("one of --interface and --remove is wanted".into());
+    }
+    Ok(wish)
+}
+
+/// Do it. The error is a sentence for the user.
+pub fn run(wish: &Preparation) -> Result<(), String> {
+    if wish.remove {
+        return remove(&wish.directory, true);
+    }
+    let owner = match &wish.user {
+        Some(name) => Some(account(name).map_err(|error| format!("--user {name}: {error}"))?),
+        None => None,
+    };
+    let interfaces = wish.interfaces.iter().map(|name| {
+        let number = mounts::interface(name).map_err(|error| format!("--interface {name}: {error}"))?;
+        Ok((name, number))
+    });
+    let interfaces: Vec<(&String, u32)> = interfaces.collect::<Result<_, String>>()?;
+    for (name, _) in &interfaces {
+        is_ethernet(name)?;
+    }
+    let said = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
+    make_place(&wish.directory).map_err(|error| format!("{}: {error}", wish.directory.display()))?;
+    remove(&wish.directory, false)?;
+    let made = layout::MAPS.map(|(name, kind)| make(name, kind, &wish.directory, owner));
+    let mut maps = Vec::new();
+    for (made, (name, _)) in made.into_iter().zip(layout::MAPS) {
+        maps.push((name, made.map_err(|error| format!("map {name}: {error}"))?));
+    }
+    let named: Vec<(&str, &Map)> = maps.iter().map(|(name, map)| (*name, map)).collect();
+    let program = program::load(&named).map_err(said("the kernel does not take the program"))?;
+    for (name, number) in interfaces {
+        let attached = bpf::attach(&program, number);
+        let link = attached.map_err(|error| format!("{name}: {error} (attaching wants Linux 6.6 or newer)"))?;
+        bpf::pin(&link, &wish.directory.join(link_file(name))).map_err(said("pinning"))?;
+    }
+    Ok(())
+}
+
+fn account(name: &str) -> io::Result<(u32, u32)> {
+    match name.parse() {
+        Ok(number) => Ok((number, number)),
+        Err(_) => mounts::account(name),
+    }
+}
+
+/// The program finds its way in frames that begin with an Ethernet header.
+fn is_ethernet(name: &str) -> Result<(), String> {
+    let kind = fs::read_to_string(format!("/sys/class/net/{name}/type"));
+    match kind.as_deref().map(str::trim) {
+        // Where the files of another namespace are mounted it cannot be told.
+        Ok("1" | "772") | Err(_) => Ok(()),
+        Ok(other) => Err(format!("--interface {name}: not an Ethernet (type {other})")),
+    }
+}
+
+/// A directory in a bpf file system.
+fn make_place(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    if !mounts::is_bpf(directory)? {
+        mounts::mount(directory)?;
+    }
+    // Its name is no secret, the worker must come to what is in it.
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
+}
+
+fn make(name: &str, kind: Kind, directory: &Path, owner: Option<(u32, u32)>) -> io::Result<Map> {
+    let map = Map::create(&format!("dp_{name}"), kind)?;
+    let path = directory.join(layout::file(name));
+    map.pin(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    if let Some((user, group)) = owner {
+        chown(&path, Some(user), Some(group))?;
+    }
+    Ok(map)
+}
+
+const LINK: &str = "link-";
+
+/// Of names in the file system a dot is not allowed, but VLANs have one.
+fn link_file(interface: &str) -> String {
+    format!("{LINK}{}", interface.replace('.', "-"))
+}
+
+/// Take away what was pinned, which detaches the program. `whole`: and the place.
+fn remove(directory: &Path, whole: bool) -> Result<(), String> {
+    let said = |error: io::Error| format!("{}: {error}", directory.display());
+    match mounts::is_bpf(directory) {
+        Ok(true) => {}
+        Ok(false) | Err(_) if !directory.exists() => return Ok(()),
+        Ok(false) => return Err(format!("{}: nothing was prepared there", directory.display())),
+        Err(error) => return Err(said(error)),
+    }
+    let ours =
+        |name: &str| name.starts_with(LINK) || layout::MAPS.iter().any(|(map, _)| name.starts_with(&format!("{map}-")));
+    let mut names: Vec<String> = Vec::new();
+    for entry in fs::read_dir(directory).map_err(said)? {
+        let name = entry.map_err(said)?.file_name().to_string_lossy().into_owned();
+        if ours(&name) {
+            names.push(name);
+        }
+    }
+    // The links first: a program without its maps' names would go on with whatever is in them.
+    names.sort_by_key(|name| !name.starts_with(LINK));
+    for name in names {
+        fs::remove_file(directory.join(name)).map_err(said)?;
+    }
+    if whole {
+        let parent = directory.parent().unwrap_or(directory);
+        if !mounts::is_bpf(parent).map_err(said)? {
+            mounts::unmount(directory).map_err(said)?;
+        }
+        fs::remove_dir(directory).map_err(said)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(line: &str) -> Result<Preparation, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn interfaces_are_named_once_each_and_more_than_one_may_be() {
+        let wish = given("--interface lo --interface=eth0 --interface lo --user nobody --pin /p").expect("read");
+        assert_eq!(wish.interfaces, ["lo", "eth0"]);
+        assert_eq!((wish.user.as_deref(), wish.directory), (Some("nobody"), "/p".into()));
+        assert!(!wish.remove);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_its_name() {
+        let cases = [
+            ("", "--interface"),
+            ("--interface", "--interface"),
+            ("--interface lo --remove", "--remove"),
+            ("--interface= --pin /p", "--interface"),
+            ("--interface lo --colour red", "--colour"),
+        ];
+        for (line, named) in cases {
+            let error = given(line).expect_err(line);
+            assert!(error.contains(named), "{line}: {error}");
+        }
+        assert!(given("--remove").is_ok_and(|wish| wish.directory == Path::new(DIRECTORY)));
+    }
+}
