@@ -83,6 +83,7 @@ pub fn run(wish: &Preparation) -> Result<(), String> {
     let said = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     make_place(&wish.directory).map_err(|error| format!("{}: {error}", wish.directory.display()))?;
     remove(&wish.directory, false)?;
+    close_to_others(&wish.directory, owner).map_err(said("the directory"))?;
     let made = layout::MAPS.map(|(name, kind)| make(name, kind, &wish.directory, owner));
     let mut maps = Vec::new();
     for (made, (name, _)) in made.into_iter().zip(layout::MAPS) {
@@ -121,8 +122,13 @@ fn make_place(directory: &Path) -> io::Result<()> {
     if !mounts::is_bpf(directory)? {
         mounts::mount(directory)?;
     }
-    // Its name is no secret, the worker must come to what is in it.
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
+    Ok(())
+}
+
+/// Only the worker may look into it: who can open the directory can also lock it, as if another worker were there.
+fn close_to_others(directory: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+    chown(directory, Some(0), Some(owner.map_or(0, |(_, group)| group)))?;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o750))
 }
 
 fn make(name: &str, kind: Kind, directory: &Path, owner: Option<(u32, u32)>) -> io::Result<Map> {
@@ -137,6 +143,8 @@ fn make(name: &str, kind: Kind, directory: &Path, owner: Option<(u32, u32)>) -> 
 }
 
 const LINK: &str = "link-";
+/// What the root of a bpf file system has from the start.
+const KERNELS_OWN: [&str; 2] = ["maps.debug", "progs.debug"];
 
 /// Of names in the file system a dot is not allowed, but VLANs have one.
 fn link_file(interface: &str) -> String {
@@ -152,13 +160,16 @@ fn remove(directory: &Path, whole: bool) -> Result<(), String> {
         Ok(false) => return Err(format!("{}: nothing was prepared there", directory.display())),
         Err(error) => return Err(said(error)),
     }
-    let ours =
-        |name: &str| name.starts_with(LINK) || layout::MAPS.iter().any(|(map, _)| name.starts_with(&format!("{map}-")));
     let mut names: Vec<String> = Vec::new();
     for entry in fs::read_dir(directory).map_err(said)? {
         let name = entry.map_err(said)?.file_name().to_string_lossy().into_owned();
-        if ours(&name) {
+        if name.starts_with(LINK) || layout::MAPS.iter().any(|(map, _)| name.starts_with(&format!("{map}-"))) {
             names.push(name);
+        } else if !KERNELS_OWN.contains(&name.as_str()) {
+            return Err(format!(
+                "{}: {name} is not ours: choose another directory",
+                directory.display()
+            ));
         }
     }
     // The links first: a program without its maps' names would go on with whatever is in them.

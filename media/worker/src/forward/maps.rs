@@ -32,7 +32,8 @@ impl Maps {
         };
         let prepare = "run `dialplane-media forward` as root, with --user for the account of this worker";
         let file = File::open(directory).map_err(|error| advised(error, prepare))?;
-        sys::lock_exclusive(&file).map_err(|error| advised(error, "another worker forwards there"))?;
+        sys::lock_exclusive(&file)
+            .map_err(|_| io::Error::other(format!("{}: another worker forwards there", directory.display())))?;
         let open = |name: &str, kind| {
             let path = directory.join(layout::file(name));
             Map::open(&path, kind).map_err(|error| advised(error, prepare))

@@ -20,6 +20,8 @@ pub mod command;
 mod double;
 mod keeper;
 mod layout;
+#[cfg(test)]
+mod live;
 mod maps;
 mod program;
 #[cfg(test)]
