@@ -102,6 +102,11 @@ class MediaSettings(_Settings):
         le=1_000_000,
         description="Packets a second of one stream's peer beyond which they are dropped; 0 means no limit.",
     )
+    worker_forward: str = Field(
+        default="",
+        description="Directory in which `dialplane-media forward` has prepared the kernel to forward plain bridges; empty means that the "
+        "worker relays all packets itself.",
+    )
     worker_log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What the worker writes to the log.")
     send_buffer_bytes: int = Field(
         default=8 * 1024 * 1024,

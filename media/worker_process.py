@@ -141,6 +141,7 @@ def worker_arguments(settings: MediaSettings) -> list[str]:
         *("--record-buffer-mib", str(settings.worker_record_buffer_mib)),
         *("--mix-members", str(settings.worker_mix_members)),
         *("--max-packets-per-second", str(settings.worker_max_packets_per_second)),
+        *("--forward", settings.worker_forward),
         *("--log-level", settings.worker_log_level),
     ]
 

@@ -527,7 +527,14 @@ def test_the_program_is_sought_beside_the_interpreter_then_on_path(tmp_path: Pat
 
 def test_the_command_line_carries_what_the_worker_must_know() -> None:
     settings = MediaSettings(
-        socket_path="/run/m.sock", port_min=4000, port_max=4999, worker_threads=2, worker_io="epoll", dscp=0, worker_log_level="debug"
+        socket_path="/run/m.sock",
+        port_min=4000,
+        port_max=4999,
+        worker_threads=2,
+        worker_io="epoll",
+        dscp=0,
+        worker_forward="/run/dialplane-forward",
+        worker_log_level="debug",
     )
     arguments = worker_arguments(settings)
     values = dict(zip(arguments[::2], arguments[1::2], strict=True))
@@ -543,5 +550,6 @@ def test_the_command_line_carries_what_the_worker_must_know() -> None:
         "--record-buffer-mib": "32",
         "--mix-members": "40",
         "--max-packets-per-second": "1000",
+        "--forward": "/run/dialplane-forward",
         "--log-level": "debug",
     }
