@@ -9,7 +9,7 @@ DEMO   ?= 1
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format worker lock clean
+.PHONY: help run test lint format worker bpf lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z%-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,6 +34,9 @@ format: ## lay out the sources
 
 worker: ## build the media worker
 	cd media/worker && cargo build --release --locked
+
+bpf: ## build the program for the kernel anew (wants clang and the headers of libbpf)
+	media/worker/bpf/build
 
 bench-%: ## a benchmark: tests/load/<name>.py, e.g. make bench-media
 	@.ci/setup test

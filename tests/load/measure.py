@@ -24,7 +24,7 @@ Map = list[str]  # lines that rtpload reads
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One measurement; CPU is that of the relay alone."""
+    """One measurement; CPU is that of the relay alone, where nothing else is said."""
 
     name: str
     packets: int
@@ -36,6 +36,7 @@ class Result:
     kib_per_call: float
     base_mib: float
     busy_percent: float
+    machine_us: float  # a packet of all that takes part: relay, phones, and the kernel's threads
 
     def line(self) -> str:
         return "  ".join(
@@ -59,6 +60,26 @@ class Result:
 def cpu_s(pid: int) -> float:
     """CPU time of all threads of a process."""
     return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e9
+
+
+def kernel_threads() -> list[int]:
+    """Those that work for the network: for deferred interrupts and in queues."""
+
+    def name(process: Path) -> str:
+        with contextlib.suppress(OSError):
+            return (process / "comm").read_text()
+        return ""
+
+    processes = (path for path in Path("/proc").iterdir() if path.name.isdigit())
+    return [int(path.name) for path in processes if name(path).startswith(("ksoftirqd/", "kworker/"))]
+
+
+def kernel_s() -> float:
+    used = 0.0
+    for pid in kernel_threads():
+        with contextlib.suppress(OSError):  # queues' threads come and go
+            used += cpu_s(pid)
+    return used
 
 
 def rss_kib(pid: int) -> int:
@@ -129,17 +150,19 @@ def process(command: list[str | Path], cores: set[int], log: IO[bytes], share: f
             running.wait()
 
 
-def load(relay: subprocess.Popen[bytes], name: str, lines: Map, base_kib: int, options: argparse.Namespace) -> Result:
-    """Send, listen, and reckon."""
-    command: list[str | Path] = [EXAMPLES / "rtpload", str(options.time), "2"]
+def load(relay: subprocess.Popen[bytes], name: str, lines: Map, base_kib: int, options: argparse.Namespace, warm_s: float = 2.0) -> Result:
+    """Send, listen, and reckon. warm_s: before anything counts."""
+    command: list[str | Path] = [EXAMPLES / "rtpload", str(options.time), str(warm_s)]
     generator = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=pinned({options.generator_core}))
     assert generator.stdin is not None
     generator.stdin.write("\n".join(lines).encode())
     generator.stdin.close()
-    time.sleep(2.0)
+    time.sleep(warm_s)
     relay_before, generator_before, all_before = cpu_s(relay.pid), cpu_s(generator.pid), machine_s()
+    kernel_before = kernel_s()
     time.sleep(options.time)
     relay_used, generator_used = cpu_s(relay.pid) - relay_before, cpu_s(generator.pid) - generator_before
+    kernel_used = kernel_s() - kernel_before
     others = machine_s() - all_before - relay_used - generator_used
     memory = rss_kib(relay.pid) - base_kib
     assert generator.stdout is not None
@@ -160,4 +183,5 @@ def load(relay: subprocess.Popen[bytes], name: str, lines: Map, base_kib: int, o
         kib_per_call=memory / len(lines),
         base_mib=base_kib / 1024,
         busy_percent=100 * others / options.time,
+        machine_us=1e6 * (relay_used + generator_used + kernel_used) / max(heard, 1),
     )

@@ -7,6 +7,8 @@ the end are what counts, for they survive another machine. A machine that does o
 `busy` is what others used of all cores, the generator included. `--only` picks lines by a part of their name. `--most`
 also searches how many bridged calls each relay carries, by steps of a twentieth, until one loses 0.1 % or its p99 passes 20 ms;
 with `--share 0.3` each relay gets that part of its core only, so that it comes to its end before the generator does.
+As root the worker is measured with its calls forwarded in the kernel too. On the loopback that is done in the generator's time:
+so there, and for all that relay, the whole machine is counted, less what the phones take by themselves.
 The exit status says whether bridged calls lost packets, see `verdict`.
 """
 
@@ -16,9 +18,10 @@ import argparse
 import asyncio
 import base64
 import os
+import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -129,13 +132,34 @@ class Bench:
             lines = [f"{CALLERS}:{own} {RELAY}:{at} {CALLED}:{own} {RELAY}:{at + 2}" for own, at in ports]
             return self.keep(load(relay, name, lines, rss_kib(relay.pid), self.options))
 
-    def worker(self, name: str, io: str, set_up: SetUp, *, threads: int = 1) -> Result:
+    def phones(self, name: str, calls: int) -> Result:
+        """The generator by itself: each phone sends to the other."""
+        with process(["sleep", "infinity"], {self.options.relay_core}, self.log) as nobody:
+            ports = [FIRST_PORT + 2 * call for call in range(calls)]
+            lines = [f"{CALLERS}:{own} {CALLED}:{own} {CALLED}:{own} {CALLERS}:{own}" for own in ports]
+            return self.keep(load(nobody, name, lines, rss_kib(nobody.pid), self.options))
+
+    def forwarded(self, name: str, calls: int) -> Result | None:
+        """The worker, whose bridges the kernel forwards."""
+        place = Path(tempfile.gettempdir()) / f"dialplane-forward-{os.getpid()}"
+        prepared = subprocess.run([PROGRAM, "forward", "--interface", "lo", "--pin", place], capture_output=True, text=True)
+        try:
+            if prepared.returncode:
+                print(f"{name:34}  not measured: {prepared.stderr.strip()}", flush=True)
+                return None
+            return self.worker(name, "auto", bridged(calls), more=["--forward", place], warm_s=10.0)
+        finally:
+            subprocess.run([PROGRAM, "forward", "--remove", "--pin", place], capture_output=True)
+
+    def worker(
+        self, name: str, io: str, set_up: SetUp, *, threads: int = 1, more: Sequence[str | Path] = (), warm_s: float = 2.0
+    ) -> Result:
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made)
             ports: list[str | Path] = ["--port-min", "24000", "--port-max", "65000"]
             command: list[str | Path] = [PROGRAM, "--socket", folder / "s", *ports, "--threads", str(threads), "--io", io]
             cores = {self.options.relay_core, self.options.generator_core} if threads > 1 else {self.options.relay_core}
-            with process([*command, "--mix-members", "100"], cores, self.log, self.options.share) as relay:
+            with process([*command, *more, "--mix-members", "100"], cores, self.log, self.options.share) as relay:
                 while not (folder / "s").exists():
                     time.sleep(0.01)
 
@@ -152,7 +176,7 @@ class Bench:
                     return lines, base
 
                 lines, base = asyncio.run(prepare())
-                return self.keep(load(relay, name, lines, base, self.options))
+                return self.keep(load(relay, name, lines, base, self.options, warm_s))
 
     def most(self, measures: Mapping[str, Callable[[str, int], Result]]) -> dict[str, int]:
         """The largest number of calls, by steps of a twentieth, that each carries well twice out of five times.
@@ -191,11 +215,13 @@ def main() -> int:
     calls = options.calls
     with tempfile.TemporaryFile() as log:
         bench = Bench(options, log)
-        measurements: list[tuple[str, Callable[[str], Result]]] = [
+        measurements: list[tuple[str, Callable[[str], Result | None]]] = [
+            ("phones by themselves", lambda name: bench.phones(name, calls)),
             ("bare relay on epoll", lambda name: bench.bare(name, "epoll", calls)),
             ("bare relay on io_uring", lambda name: bench.bare(name, "uring", calls)),
             ("worker on epoll", lambda name: bench.worker(name, "epoll", bridged(calls))),
             ("worker on io_uring", lambda name: bench.worker(name, "auto", bridged(calls))),
+            ("forwarded in the kernel", lambda name: bench.forwarded(name, calls)),
             ("recorded", lambda name: bench.worker(name, "auto", bridged(calls, recorded=calls))),
             ("encrypted", lambda name: bench.worker(name, "auto", bridged(calls, encrypted=True))),
             # twice the calls: what a thread takes for a packet hangs on how many it finds in a turn
@@ -224,14 +250,22 @@ def main() -> int:
     return verdict(bench.results)
 
 
+# What a bare relay's CPU is no measure of.
+OTHERS = ("PCMU and Opus", "PCMU and full-band Opus", "conference", "phones by themselves", "forwarded in the kernel")
+
+
 def tell(results: dict[str, Result], options: argparse.Namespace) -> None:
     """The ratios."""
     print()
     bare = results.get("bare relay on epoll")
     for name, result in results.items():
-        if bare is not None and result is not bare and name not in ("PCMU and Opus", "PCMU and full-band Opus", "conference"):
+        if bare is not None and result is not bare and name not in OTHERS:
             ratio = result.us_per_packet / bare.us_per_packet
             print(f"CPU per packet against the bare relay on epoll: {ratio:5.2f}  {name}")
+    if (alone := results.get("phones by themselves")) is not None:
+        for name in ("bare relay on epoll", "bare relay on io_uring", "worker on epoll", "worker on io_uring", "forwarded in the kernel"):
+            if (relayed := results.get(name)) is not None:
+                print(f"whole machine, us for each relayed packet beyond the phones': {relayed.machine_us - alone.machine_us:5.2f}  {name}")
     plain = results.get("worker on io_uring")
     if plain is not None:
         print(f"memory: {plain.base_mib:.1f} MiB before the first call, {plain.kib_per_call:.1f} KiB for each bridged call")
@@ -251,7 +285,9 @@ def tell(results: dict[str, Result], options: argparse.Namespace) -> None:
 
 def verdict(results: dict[str, Result]) -> int:
     """0: the bridged calls lost nothing; 1: they did; 2: even the bare relay did, so this machine cannot tell."""
-    relayed = [results[name] for name in ("worker on epoll", "worker on io_uring", "recorded") if name in results]
+    relayed = [
+        results[name] for name in ("worker on epoll", "worker on io_uring", "forwarded in the kernel", "recorded") if name in results
+    ]
     lost = [result.name for result in relayed if result.loss_percent > 0]
     if not lost:
         print("no packet of the bridged calls was lost")

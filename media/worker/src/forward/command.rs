@@ -10,7 +10,7 @@ use std::os::unix::fs::{chown, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{layout, program};
-use crate::sys::bpf::{self, mounts, Kind, Map};
+use crate::sys::bpf::{self, mounts, Map};
 
 /// Where it is pinned unless told otherwise.
 pub const DIRECTORY: &str = "/run/dialplane-forward";
@@ -81,16 +81,20 @@ pub fn run(wish: &Preparation) -> Result<(), String> {
         is_ethernet(name)?;
     }
     let said = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
-    make_place(&wish.directory).map_err(|error| format!("{}: {error}", wish.directory.display()))?;
-    remove(&wish.directory, false)?;
-    close_to_others(&wish.directory, owner).map_err(said("the directory"))?;
-    let made = layout::MAPS.map(|(name, kind)| make(name, kind, &wish.directory, owner));
+    // All that the kernel may refuse comes first: what is there stays until there is something to replace it.
     let mut maps = Vec::new();
-    for (made, (name, _)) in made.into_iter().zip(layout::MAPS) {
-        maps.push((name, made.map_err(|error| format!("map {name}: {error}"))?));
+    for (name, kind) in layout::MAPS {
+        let map = Map::create(&format!("dp_{name}"), kind);
+        maps.push((name, map.map_err(|error| format!("map {name}: {error}"))?));
     }
     let named: Vec<(&str, &Map)> = maps.iter().map(|(name, map)| (*name, map)).collect();
     let program = program::load(&named).map_err(said("the kernel does not take the program"))?;
+    make_place(&wish.directory).map_err(|error| format!("{}: {error}", wish.directory.display()))?;
+    remove(&wish.directory, false)?;
+    close_to_others(&wish.directory, owner).map_err(said("the directory"))?;
+    for (name, map) in &maps {
+        pin(map, &wish.directory.join(layout::file(name)), owner).map_err(said("pinning"))?;
+    }
     for (name, number) in interfaces {
         let attached = bpf::attach(&program, number);
         let link = attached.map_err(|error| format!("{name}: {error} (attaching wants Linux 6.6 or newer)"))?;
@@ -131,15 +135,13 @@ fn close_to_others(directory: &Path, owner: Option<(u32, u32)>) -> io::Result<()
     fs::set_permissions(directory, fs::Permissions::from_mode(0o750))
 }
 
-fn make(name: &str, kind: Kind, directory: &Path, owner: Option<(u32, u32)>) -> io::Result<Map> {
-    let map = Map::create(&format!("dp_{name}"), kind)?;
-    let path = directory.join(layout::file(name));
-    map.pin(&path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    if let Some((user, group)) = owner {
-        chown(&path, Some(user), Some(group))?;
+fn pin(map: &Map, path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+    map.pin(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    match owner {
+        Some((user, group)) => chown(path, Some(user), Some(group)),
+        None => Ok(()),
     }
-    Ok(map)
 }
 
 const LINK: &str = "link-";
