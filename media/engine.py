@@ -373,7 +373,8 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamStats(_Message, tag="stream_stats", frozen=True, kw_only=True):
-    """seconds: those that were not in a StreamStats yet, 64 at most. play, position_ms: what is being played, and how far."""
+    """seconds: those that were not in a StreamStats yet, 64 at most. play, position_ms: what is being played, and how far.
+    forwarded: the kernel passes on what the peer says, so that the worker sees none of it."""
 
     stream: str
     counters: Counters
@@ -381,6 +382,7 @@ class StreamStats(_Message, tag="stream_stats", frozen=True, kw_only=True):
     seconds: list[Second] = []
     play: str = ""
     position_ms: int = 0
+    forwarded: bool = False
 
 
 class Closed(_Message, tag="closed", frozen=True, kw_only=True):
@@ -476,6 +478,7 @@ class ListedStream(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     call: str = ""
     port: int = 0
+    forwarded: bool = False
 
 
 class Listing(_Message, tag="listing", frozen=True, kw_only=True):

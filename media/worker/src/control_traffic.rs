@@ -62,6 +62,11 @@ impl ControlTraffic {
         })
     }
 
+    /// Whether the next report is due, without planning another.
+    pub fn will_report(&self, now: Nanos) -> bool {
+        now >= self.next_at
+    }
+
     /// Whether a report is due; if so the next one is planned.
     pub fn is_due(&mut self, now: Nanos, random: &mut Random) -> bool {
         let due = now >= self.next_at;

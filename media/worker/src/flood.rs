@@ -18,6 +18,11 @@ impl Limit {
             share: SECOND.checked_div(Nanos::from(packets_per_second)).unwrap_or(0),
         }
     }
+
+    /// 0 = no limit.
+    pub fn packets_per_second(self) -> u32 {
+        SECOND.checked_div(self.share).unwrap_or(0) as u32
+    }
 }
 
 /// One stream's bucket.

@@ -64,6 +64,11 @@ impl Latch {
         self.locked
     }
 
+    /// Whether the peer was heard and nobody can take its place any more.
+    pub fn is_settled(&self, now: Nanos) -> bool {
+        self.locked && (self.peer == self.signalled || now >= self.learning_until)
+    }
+
     /// Whether the session still is what this latch was opened for.
     pub fn is_for(&self, signalled: SocketAddr, allowed: bool) -> bool {
         self.signalled == signalled && self.allowed == allowed
@@ -154,6 +159,17 @@ mod tests {
         assert_eq!(latch.look(at(3), 0), Look::Stranger);
         assert_eq!(latch.look(at(1), LEARNING - 1), Look::Candidate);
         assert_eq!(latch.look(at(1), LEARNING), Look::Stranger);
+    }
+
+    #[test]
+    fn a_peer_is_settled_once_nobody_can_take_its_place() {
+        let mut latch = Latch::new(at(1), true, 0);
+        assert!(!latch.is_settled(LEARNING));
+        let mut signalled = latch.clone();
+        latch.judge(at(2), true, 0);
+        assert!(!latch.is_settled(LEARNING - 1) && latch.is_settled(LEARNING));
+        signalled.judge(at(1), true, 0);
+        assert!(signalled.is_settled(0));
     }
 
     #[test]

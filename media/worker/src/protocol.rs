@@ -281,6 +281,8 @@ pub struct ListedStream {
     pub call: String,
     #[serde(default)]
     pub port: u16,
+    #[serde(default)]
+    pub forwarded: bool,
 }
 
 /// What the worker tells its controller.
@@ -315,6 +317,8 @@ pub enum Event {
         play: String,
         #[serde(default)]
         position_ms: u64,
+        #[serde(default)]
+        forwarded: bool,
     },
     Closed {
         stream: String,

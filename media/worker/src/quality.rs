@@ -150,6 +150,11 @@ impl Quality {
         self.watch.note(sequence);
     }
 
+    /// So many packets of the peer came, by which its numbers went on by `steps`.
+    pub fn heard_many(&mut self, packets: u64, steps: u64) {
+        self.watch.note_many(packets, steps);
+    }
+
     /// What follows is of another source: its numbers say nothing of those before.
     pub fn source_changed(&mut self) {
         self.watch.forget();

@@ -87,6 +87,29 @@ impl Reception {
         source.transit = transit;
     }
 
+    /// The current source and its highest sequence number.
+    pub fn newest(&self) -> Option<(u32, u16)> {
+        self.source.as_ref().map(|source| (source.ssrc, source.highest as u16))
+    }
+
+    /// The interarrival jitter in units of the clock of `rate_hz`; 0 when it was measured by another.
+    pub fn jitter(&self, rate_hz: u32) -> f32 {
+        let source = self.source.as_ref().filter(|_| self.jitter_rate_hz == rate_hz);
+        source.map_or(0.0, |source| source.jitter)
+    }
+
+    /// Packets of the current source were counted elsewhere: so many, by which the highest number went on by `steps`. The
+    /// newest has this timestamp and came at `at`; the jitter is that of all.
+    pub fn passed(&mut self, packets: u64, steps: u64, timestamp: u32, at: Nanos, jitter: f32, rate_hz: u32) {
+        if let Some(source) = self.source.as_mut() {
+            source.highest += steps;
+            source.received += packets;
+            source.jitter = jitter;
+            source.transit = (samples(at, rate_hz) as u32).wrapping_sub(timestamp);
+            self.jitter_rate_hz = rate_hz;
+        }
+    }
+
     fn begin(&mut self, packet: &Packet, transit: u32, rate_hz: u32) {
         self.lost_before += self.current_lost();
         self.jitter_rate_hz = rate_hz;
@@ -208,6 +231,30 @@ mod tests {
             (report.fraction_lost, report.cumulative_lost, report.highest_sequence),
             (0, 4, 8)
         );
+    }
+
+    #[test]
+    fn what_was_counted_elsewhere_counts_as_if_it_was_heard() {
+        let at = |index: u16| u64::from(index) * 20 * MILLISECOND;
+        let say = |reception: &mut Reception, index: u16| {
+            let packet = packet(1, index.wrapping_add(65_500), u32::from(index) * 160);
+            reception.note(&packet, at(index), 8000);
+        };
+        let (mut heard, mut counted) = (Reception::default(), Reception::default());
+        for index in (0..300).filter(|index| index % 10 != 5) {
+            say(&mut heard, index);
+        }
+        (0..20)
+            .filter(|index| index % 10 != 5)
+            .for_each(|index| say(&mut counted, index));
+        assert_eq!(counted.newest(), Some((1, 65_519)));
+        counted.passed(234, 260, 279 * 160, at(279), 0.0, 8000);
+        (280..300)
+            .filter(|index| index % 10 != 5)
+            .for_each(|index| say(&mut counted, index));
+        assert_eq!(counted.lost(), heard.lost());
+        assert_eq!(counted.report(), heard.report());
+        assert!(counted.jitter_ms() < 0.01 && counted.lost() == 30);
     }
 
     #[test]

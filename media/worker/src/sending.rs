@@ -27,6 +27,15 @@ pub enum Source {
     Nobody,
 }
 
+/// How a bridged source passes: what is added to its numbers, and its newest packet that passed, as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passing {
+    pub sequence_offset: u16,
+    pub timestamp_offset: u32,
+    pub sequence: u16,
+    pub timestamp: u32,
+}
+
 /// The sender's side of a stream.
 #[derive(Debug)]
 pub struct Sending {
@@ -138,6 +147,38 @@ impl Sending {
             self.length = 0;
         }
         Some(self.stamp(marker, payload_type, sequence, timestamp, packet.payload.len()))
+    }
+
+    /// How `source` passes; None unless it feeds the stream and its next packet follows the last one.
+    pub fn passing(&self, source: Source) -> Option<Passing> {
+        (self.source == Some(source) && !self.withheld).then_some(Passing {
+            sequence_offset: self.sequence_offset,
+            timestamp_offset: self.timestamp_offset,
+            sequence: self.last_in.0,
+            timestamp: self.last_in.1,
+        })
+    }
+
+    /// Packets of the bridged source passed elsewhere. `newest`: the sequence number and the timestamp of the newest as it
+    /// came, and when, if it is newer than what passed before.
+    pub fn passed(&mut self, packets: u64, octets: u64, newest: Option<((u16, u32), Nanos)>) {
+        self.packets = self.packets.wrapping_add(packets as u32);
+        self.octets = self.octets.wrapping_add(octets as u32);
+        let Some((newest, at)) = newest else {
+            return;
+        };
+        self.next_sequence = newest.0.wrapping_add(self.sequence_offset).wrapping_add(1);
+        self.timestamp = newest.1.wrapping_add(self.timestamp_offset);
+        self.sent_at = at;
+        self.last_in = newest;
+        self.length = 0;
+    }
+
+    /// Nobody knows how many packets of the bridged source passed elsewhere since the last one that is known, but not more
+    /// than `most`. What is sent next is not to bear a number that the peer has seen: to it, some seem lost.
+    pub fn lose_track(&mut self, most: u16) {
+        self.next_sequence = self.next_sequence.wrapping_add(most);
+        self.withheld = true;
     }
 
     /// The header of a packet of our own, `count` samples after the one before if that was of the same source.
@@ -377,6 +418,40 @@ mod tests {
             (10, 7, 160, true)
         );
         assert_eq!(sending.relay(A, &packet(50, 0), 0, ms(21), 8000), None);
+    }
+
+    #[test]
+    fn what_passed_elsewhere_leaves_no_jump() {
+        let mut sending = Sending::new(9, 65_535, 5000);
+        assert_eq!(sending.passing(A), None);
+        sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
+        let passing = sending.passing(A).expect("it feeds the stream");
+        assert_eq!((passing.sequence, passing.timestamp), (50, 0));
+        // 51 was lost, 52 and 53 passed.
+        let elsewhere = 53_u16.wrapping_add(passing.sequence_offset);
+        assert_eq!(elsewhere, 2);
+        sending.passed(2, 320, Some(((53, 480), ms(60))));
+        assert_eq!((sending.packets, sending.octets), (3, 480));
+        assert_eq!(sending.timestamp_at(ms(70), 8000), 5000 + 480 + 80);
+        let next = sending.relay(A, &packet(54, 640), 0, ms(80), 8000).expect("relayed");
+        assert_eq!((next.sequence, next.timestamp, next.marker), (3, 5640, false));
+        sending.passed(1, 160, Some(((55, 800), ms(100))));
+        sending.passed(1, 160, None);
+        let play = sending.own(PLAY, 0, 160, 160, ms(120), 8000);
+        assert_eq!((play.sequence, play.timestamp, play.marker), (5, 5960, true));
+        assert_eq!(sending.passing(A), None);
+    }
+
+    #[test]
+    fn after_the_track_was_lost_no_number_is_used_twice() {
+        let mut sending = Sending::new(9, 0, 0);
+        sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
+        sending.lose_track(100);
+        assert_eq!(sending.passing(A), None);
+        let next = sending
+            .relay(A, &packet(100, 8000), 0, ms(1000), 8000)
+            .expect("relayed");
+        assert_eq!((next.sequence, next.timestamp, next.marker), (101, 8000, true));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! so that the kernel tells the peer's packets from strangers' and sending needs no route lookup; `rtcp` is the port
 //! above. A stream belongs to one thread at a time and moves as a whole.
 
+pub mod forwarding;
 mod security;
 mod statistics;
 
@@ -31,6 +32,7 @@ use crate::speaking::Speaking;
 use crate::srtp::{Channel, MAX_TRAILER};
 use crate::sys;
 use crate::tasks::{Name, Outbox};
+use forwarding::Forwarding;
 use statistics::Gauge;
 
 /// One turn of a thread's loop, as its streams see it.
@@ -108,6 +110,8 @@ pub struct Stream {
     /// Recordings of what the peer sends, and of what it is sent.
     pub taps_in: Vec<Tap>,
     pub taps_out: Vec<Tap>,
+    /// Whether the kernel forwards what the peer says.
+    pub forwarding: Forwarding,
     latch: Option<Latch>,
     reception: Reception,
     control: ControlTraffic,
@@ -167,6 +171,7 @@ impl Stream {
             digits_due: 0,
             taps_in: Vec::new(),
             taps_out: Vec::new(),
+            forwarding: Forwarding::default(),
             latch: None,
             reception: Reception::default(),
             control: ControlTraffic::new(now, &mut random),

@@ -210,6 +210,11 @@ pub enum Up {
         number: u64,
         prompts: Result<Vec<Arc<Prompt>>, String>,
     },
+    /// The kernel forwards what the peer of a stream says, or does not any more.
+    Forwarded {
+        stream: Name,
+        forwarded: bool,
+    },
     /// A mix was ended by a bug, and these are out of it.
     Dissolved {
         mix: Name,

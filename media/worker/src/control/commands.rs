@@ -202,6 +202,7 @@ impl Control {
             thread,
             local,
             port,
+            forwarded: false,
             opened: opened.clone(),
             expires: (expires_ms > 0).then(|| expires_ms.saturating_mul(MILLISECOND)),
             deadline: None,

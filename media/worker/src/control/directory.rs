@@ -14,6 +14,8 @@ pub struct StreamEntry {
     pub thread: usize,
     pub local: IpAddr,
     pub port: u16,
+    /// The kernel forwards what its peer says.
+    pub forwarded: bool,
     /// The answer to its opening, for the second time it is asked for.
     pub opened: Event,
     /// How long it may live without a controller.
@@ -227,6 +229,7 @@ impl Directory {
                 stream: name.to_string(),
                 call: entry.call.clone(),
                 port: entry.port,
+                forwarded: entry.forwarded,
             })
             .collect();
         streams.sort_by(|one, other| one.stream.cmp(&other.stream));
@@ -254,6 +257,7 @@ mod tests {
             call: call.into(),
             thread,
             local: IpAddr::from([127, 0, 0, 1]),
+            forwarded: false,
             port: 4000,
             opened: Event::RecordingStarted { recording: "r".into() },
             expires: None,

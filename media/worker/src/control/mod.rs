@@ -354,6 +354,11 @@ impl Control {
                 number,
                 prompts,
             } => self.begin_play(target, play, number, prompts),
+            Up::Forwarded { stream, forwarded } => {
+                if let Some(entry) = self.directory.streams.get_mut(&stream) {
+                    entry.forwarded = forwarded;
+                }
+            }
             Up::Dissolved { mix, streams } => {
                 for stream in streams {
                     self.directory.leave(&mix, &stream);

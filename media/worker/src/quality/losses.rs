@@ -79,6 +79,25 @@ impl Watch {
         }
     }
 
+    /// `packets` came by which the highest number went on by `steps`. Which of them are missing nobody knows, so they lie
+    /// evenly between the others; more packets than steps are late ones, and fill the newest gaps.
+    pub fn note_many(&mut self, packets: u64, steps: u64) {
+        let Some(highest) = self.highest else {
+            return;
+        };
+        let came = packets.min(steps);
+        for number in 1..=came {
+            let step = (number * steps).div_ceil(came);
+            self.note(highest.wrapping_add(step as u16));
+        }
+        for _ in steps..packets.min(steps + u64::from(OPEN)) {
+            let newest_gap = self.came.trailing_ones();
+            if newest_gap < self.open {
+                self.came |= 1 << newest_gap;
+            }
+        }
+    }
+
     /// The numbers begin anew with the next packet.
     pub fn forget(&mut self) {
         self.highest = None;
@@ -196,6 +215,20 @@ mod tests {
             in_blocks.burst_ratio()
         );
         assert_eq!(Losses::default().burst_ratio(), 1.0);
+    }
+
+    #[test]
+    fn of_many_packets_as_many_are_lost_as_are_missing_one_by_one() {
+        let mut watch = Watch::default();
+        watch.note(65_000);
+        watch.note_many(0, 0);
+        watch.note_many(1, 3);
+        watch.note_many(2, 0);
+        watch.note_many(900, 1000);
+        watch.note_many(50, 50);
+        watch.note_many(1, 2000);
+        (1..=32).for_each(|step| watch.note(65_000_u16.wrapping_add(3053 + step)));
+        assert_eq!(watch.take(), losses(3054, 2099, 101));
     }
 
     #[test]

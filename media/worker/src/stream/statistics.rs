@@ -58,6 +58,16 @@ impl Gauge {
         self.heard = audio.unwrap_or(self.heard);
     }
 
+    /// So many packets of the same source and codec came, by which its numbers went on by `steps`.
+    pub fn heard_many(&mut self, packets: u64, steps: u64) {
+        self.quality.heard_many(packets, steps);
+    }
+
+    /// Whether a second is over.
+    pub fn is_due(&self, now: Nanos) -> bool {
+        now >= self.second_ends
+    }
+
     /// The peer reported on our stream, whose clock is `rate_hz`.
     pub fn reported(&mut self, block: &Block, rate_hz: u32) {
         self.quality.reported(block, rate_hz);
@@ -207,6 +217,7 @@ impl Stream {
             seconds: self.gauge.as_mut().map(|gauge| gauge.untold()).unwrap_or_default(),
             play,
             position_ms,
+            forwarded: self.forwarding.is_down(),
         }
     }
 

@@ -8,6 +8,7 @@
 //! and the loop goes on: one call is lost, not all of them.
 
 mod digits;
+mod forwarding;
 mod mixes;
 mod packets;
 mod playout;
@@ -233,6 +234,8 @@ impl Worker {
         let Some(name) = self.streams.get(key).map(|stream| stream.name.clone()) else {
             return;
         };
+        // Whatever is wrong with the stream, the kernel is not to go on for it.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.bring_back(key)));
         log::error("stream_panicked", &[("stream", &name)]);
         self.outbox.tell(Event::Failed(Failed::new(
             "stream",
@@ -256,7 +259,12 @@ impl Worker {
     fn turn(&mut self) {
         let timeout_ms = self.timeout_ms();
         self.net.wait(timeout_ms);
-        self.now = self.clock.now();
+        self.take_turn(self.clock.now());
+    }
+
+    /// Do all that is ready.
+    fn take_turn(&mut self, now: Nanos) {
+        self.now = now;
         self.wheel.follow(self.now);
         while let Some(arrival) = self.net.take() {
             self.look_ahead();

@@ -12,6 +12,7 @@ use crate::rtp::{self, Packet, Stamp, HEADER};
 use crate::sending::Source;
 use crate::session::{Lane, Passage};
 use crate::slab::Key;
+use crate::stream::forwarding::Back;
 use crate::stream::Stream;
 
 impl Worker {
@@ -90,7 +91,14 @@ impl Worker {
         match known {
             None => stream.counts.malformed += 1,
             Some((packet, mut lane)) => {
-                if lane.is_too_long(&datagram[packet.payload.clone()]) {
+                let too_long = lane.is_too_long(&datagram[packet.payload.clone()]);
+                if stream.forwarding.notice(&packet, self.now) {
+                    self.take_lane_back(key, Back::Packet);
+                }
+                if moved {
+                    self.bring_back(key);
+                }
+                if too_long {
                     match self.cut(key, packet.payload_type) {
                         Some(anew) => lane = anew,
                         None => return,

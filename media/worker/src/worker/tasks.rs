@@ -14,6 +14,7 @@ impl Worker {
     pub(super) fn take_tasks(&mut self) {
         while let Ok(task) = self.tasks.try_recv() {
             self.current = None;
+            self.prepare_for(&task);
             self.carry_out(task);
         }
     }
@@ -177,6 +178,7 @@ impl Worker {
         let Some(bridge) = self.bridge_keys.remove(name).and_then(|key| self.bridges.remove(key)) else {
             return;
         };
+        self.bring_back(bridge.first);
         for key in [bridge.first, bridge.second] {
             if let Some(stream) = self.streams.get_mut(key) {
                 stream.bridge = None;

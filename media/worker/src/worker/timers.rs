@@ -14,6 +14,7 @@ impl Worker {
         }
         if self.now >= self.housekeeping_at && !self.streams.is_empty() {
             self.housekeeping_at = self.now + HOUSEKEEPING;
+            self.look_after_lanes();
             let turn = turn!(self);
             let mut pressed = Vec::new(); // takes memory only when a press was given up
             for (key, stream) in self.streams.iter_mut() {

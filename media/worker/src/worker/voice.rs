@@ -142,6 +142,7 @@ impl Worker {
 
     /// Work out anew how the audio of a stream, and of its mate or its mix, passes.
     pub(super) fn plan_ways(&mut self, key: Key) {
+        self.bring_back(key);
         let seed = self.random.next();
         let Some(stream) = self.streams.get_mut(key) else {
             return;
