@@ -99,10 +99,11 @@ pub fn run(args: &Args) -> Result<(), String> {
     let (desk, _) = writer::start(args.record_buffer_mib << 20, outbox.clone()).map_err(said("thread"))?;
     let (loader, _) = prompts::start(args.prompt_cache_mib << 20, outbox.clone()).map_err(said("thread"))?;
     let limit = Limit::new(args.max_packets_per_second);
-    let forwarder = match &args.forward {
-        Some(directory) => Some(Forwarder::start(directory, clock).map_err(said("thread"))?),
-        None => None,
-    };
+    let forwarder = args.forward.as_ref().and_then(|directory| {
+        // Not a reason to stay away: calls go on in user space.
+        let unavailable = |error| log::warning("forwarding_unavailable", &[("reason", &error)]);
+        Forwarder::start(directory, clock).map_err(unavailable).ok()
+    });
     for number in 0..args.threads {
         let started = worker::start(
             number,
