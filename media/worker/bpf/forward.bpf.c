@@ -182,11 +182,10 @@ int forward(struct __sk_buff *skb)
 		if (data + HEADERS > end)
 			return UP;
 	}
-	struct ethhdr *eth = data;
 	struct iphdr *ip = data + IP_AT;
 	struct udphdr *udp = data + UDP_AT;
 	struct rtp *rtp = data + RTP_AT;
-	if (eth->h_proto != bpf_htons(ETH_P_IP) || *(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_UDP)
+	if (*(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_UDP)
 		return UP;
 	/* A fragment, or more to come. */
 	if (ip->frag_off & bpf_htons(0x3FFF))

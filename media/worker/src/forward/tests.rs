@@ -378,6 +378,15 @@ fn numbers_that_wrap_are_counted_in_cycles_and_late_packets_pass() {
 }
 
 #[test]
+fn what_comes_much_too_late_is_left_to_the_worker__rfc3550_a_1() {
+    let Some(rig) = Rig::new(rule()) else { return };
+    rig.expect_sent(&frame(1150, 160));
+    rig.expect_sent(&frame(1051, 160));
+    rig.expect_up(&frame(1050, 160), "a hundred behind");
+    assert_eq!(rig.counters().highest_sequence, 1150);
+}
+
+#[test]
 fn leaps_that_would_use_up_the_cycles_end_at_the_worker() {
     let Some(rig) = Rig::new(rule()) else { return };
     let mut value = layout::value(&rig.rule);
