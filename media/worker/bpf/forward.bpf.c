@@ -266,15 +266,13 @@ int forward(struct __sk_buff *skb)
 	ip->check = 0;
 	ip->check = ~sum_of(ip);
 
-	/* Changed by the difference: what was damaged on the way stays recognizable. 0 = there is none. */
-	if (udp->check) {
-		__s64 changed = bpf_csum_diff(before, sizeof(before), after, sizeof(after), 0);
-		__s64 moved = bpf_csum_diff(addresses, 8, (__be32 *)&rule.out, 8, 0);
-		__u32 at = UDP_AT + __builtin_offsetof(struct udphdr, check);
-		if (bpf_l4_csum_replace(skb, at, 0, changed, BPF_F_MARK_MANGLED_0) ||
-		    bpf_l4_csum_replace(skb, at, 0, moved, BPF_F_MARK_MANGLED_0 | BPF_F_PSEUDO_HDR))
-			return TC_ACT_SHOT;
-	}
+	/* Changed by the difference: what was damaged on the way stays recognizable. 0 = there is none, and MANGLED_0 leaves it. */
+	__s64 changed = bpf_csum_diff(before, sizeof(before), after, sizeof(after), 0);
+	__s64 moved = bpf_csum_diff(addresses, 8, (__be32 *)&rule.out, 8, 0);
+	__u32 at = UDP_AT + __builtin_offsetof(struct udphdr, check);
+	if (bpf_l4_csum_replace(skb, at, 0, changed, BPF_F_MARK_MANGLED_0) ||
+	    bpf_l4_csum_replace(skb, at, 0, moved, BPF_F_MARK_MANGLED_0 | BPF_F_PSEUDO_HDR))
+		return TC_ACT_SHOT;
 	return bpf_redirect_neigh(interface, 0, 0, 0);
 }
 

@@ -107,6 +107,25 @@ fn heard(socket: &UdpSocket) -> io::Result<(String, u16, u32)> {
     Ok((from.to_string(), packet.sequence, packet.ssrc))
 }
 
+/// A packet that has not left the machine has no checksum yet: in its place stands the sum of what the device that makes the
+/// checksum does not know, addresses and length. It must be that of the addresses by which the packet goes on.
+fn expect_sum_of_addresses(raw: &UdpSocket, to: SocketAddrV4) {
+    let mut packet = [0; 400];
+    loop {
+        let (length, _) = raw.recv_from(&mut packet).expect("a forwarded packet");
+        if packet[22..24] != to.port().to_be_bytes() {
+            continue;
+        }
+        let words = packet[12..20]
+            .chunks(2)
+            .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+        let sum = words.sum::<u32>() + 17 + length as u32 - 20;
+        let sum = (sum & 0xFFFF) + (sum >> 16);
+        assert_eq!(u32::from(packet[26]) << 8 | u32::from(packet[27]), sum);
+        return;
+    }
+}
+
 fn rule(peer: SocketAddrV4, local: &UdpSocket, out_local: &UdpSocket, out_peer: SocketAddrV4) -> Rule {
     Rule {
         peer,
@@ -146,6 +165,9 @@ fn on_the_loopback_a_flow_goes_by_the_kernel_while_it_is_given() {
 
         send(1);
         assert_eq!(heard(&first).expect("up").1, 1);
+        let raw = bpf::listen_raw().expect("a socket");
+        raw.set_read_timeout(Some(Duration::from_millis(300)))
+            .expect("a timeout");
         let flow = forwarder.give(&rule).expect("given");
         let twice = forwarder.give(&rule).expect_err("twice");
         assert_eq!(twice.kind(), io::ErrorKind::AlreadyExists);
@@ -156,6 +178,7 @@ fn on_the_loopback_a_flow_goes_by_the_kernel_while_it_is_given() {
             let expected = (address(&second).to_string(), sequence + 1000, 88);
             assert_eq!(heard(&called).expect("forwarded"), expected);
         }
+        expect_sum_of_addresses(&raw, address(&called));
         let stranger = socket("127.0.0.2:0");
         stranger.send_to(&packet(12), to).expect("sent");
         assert_eq!(heard(&first).expect("up").0, address(&stranger).to_string());

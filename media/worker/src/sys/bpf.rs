@@ -462,6 +462,14 @@ pub fn leave(mounts: bool) -> io::Result<libc::pid_t> {
     }
 }
 
+/// Hears all UDP of this network, with the headers.
+#[cfg(test)]
+pub fn listen_raw() -> io::Result<std::net::UdpSocket> {
+    // SAFETY: no pointers.
+    owned(unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::IPPROTO_UDP) })
+        .map(Into::into)
+}
+
 /// CLOCK_MONOTONIC, by which the program goes.
 pub fn monotonic_ns() -> u64 {
     // SAFETY: all-zero is a valid timespec, filled by the call, which cannot fail for this clock.
