@@ -173,7 +173,8 @@ impl Stream {
         }
         let (ssrc, payload_type) = self.forwarding.usual;
         let lane = self.plan.lane(payload_type).ok_or("no packets yet")?;
-        if lane.passage != Passage::Pass || self.hearing.is_some() || to.spoken_to {
+        // What is ready to make audio of another format anew does nothing while this one passes.
+        if lane.passage != Passage::Pass || self.listens {
             return Err("the audio is made anew");
         }
         if !lane.kind.is_audio() {

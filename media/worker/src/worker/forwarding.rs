@@ -21,6 +21,9 @@ use crate::slab::Key;
 use crate::stream::forwarding::Back;
 use crate::tasks::{Task, Up};
 
+/// So many go down in one turn: each takes a few system calls, and others wait for their packets.
+const AT_ONCE: usize = 64;
+
 impl Worker {
     /// A task is going to be carried out.
     pub(super) fn prepare_for(&mut self, task: &Task) {
@@ -132,19 +135,23 @@ impl Worker {
             self.current = Some(key);
             self.account(Some(key));
         }
+        let mut gone = 0;
         for key in plain {
             self.current = Some(key);
-            self.hand_down(key, &forwarder);
+            gone += usize::from(self.hand_down(key, &forwarder));
+            if gone >= AT_ONCE {
+                break;
+            }
         }
     }
 
-    /// Leave what the peer of a stream says to the kernel, if that may be.
-    fn hand_down(&mut self, key: Key, forwarder: &Arc<Forwarder>) {
+    /// Leave what the peer of a stream says to the kernel, if that may be. True when it went.
+    fn hand_down(&mut self, key: Key, forwarder: &Arc<Forwarder>) -> bool {
         let Some(mate) = self.streams.get(key).and_then(|stream| stream.mate) else {
-            return;
+            return false;
         };
         let (Some(from), Some(to)) = self.streams.pair(key, mate) else {
-            return;
+            return false;
         };
         let given = from
             .rule(key, to, self.limit, self.now)
@@ -157,11 +164,13 @@ impl Worker {
             Ok((rule, flow)) => {
                 from.forwarding.go(forwarder, flow, &rule, self.now);
                 self.told_lane(key, true);
+                true
             }
             Err(reason) => {
                 if from.forwarding.refuse(&reason, self.now) {
                     log::debug("not_forwarded", &[("stream", &from.name), ("reason", &reason)]);
                 }
+                false
             }
         }
     }

@@ -61,6 +61,10 @@ pub fn agreed(phone: &Phone) -> Connect {
         testing::codec(0, "PCMU", 8000, 1),
         testing::codec(EVENTS, "telephone-event", 8000, 1),
     ]);
+    if phone.name == "a" {
+        // Never sent, but to be made anew if it was: there is a jitter buffer, and `b` has turns on the wheel.
+        connect.codecs.push(testing::codec(9, "G722", 8000, 1));
+    }
     connect.remote_port = phone.socket.local_addr().expect("bound").port();
     connect.stream = phone.name.into();
     connect
