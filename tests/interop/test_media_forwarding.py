@@ -67,10 +67,11 @@ def missing() -> str:
     return "" if release >= (6, 6) else f"Linux {os.uname().release} is older than 6.6"
 
 
+@pytest.mark.skipif(INSIDE in os.environ, reason="within them already")
 def test_forwarding_in_namespaces_of_its_own() -> None:
     if reason := missing():
         pytest.skip(reason)
-    inner = f"ip link set lo up && exec {sys.executable} -m pytest -rs --no-header -p no:cacheprovider {__file__}"
+    inner = f"ip link set lo up && exec {sys.executable} -m pytest -rs --no-header -p no:cacheprovider {__file__}::{TestForwarded.__name__}"
     ran = subprocess.run(
         ["unshare", "-nm", "sh", "-c", inner], env={**os.environ, INSIDE: "1"}, capture_output=True, text=True, check=False
     )

@@ -211,6 +211,30 @@ fn statistics_are_up_to_date_and_bring_nothing_back() {
 }
 
 #[test]
+fn losses_in_the_kernel_spoil_the_quality_of_their_second() {
+    let mut call = plain_call();
+    for _ in 0..10 {
+        call.phones[0].sequence = call.phones[0].sequence.wrapping_add(1);
+        call.phones[0].timestamp += 160;
+        call.talk(100 * MILLISECOND);
+    }
+    call.talk(3 * SECOND);
+    for stream in ["a", "b"] {
+        call.task(Task::Stats { stream: stream.into() });
+    }
+    call.pass(10 * MILLISECOND);
+    let told = call.events.iter().filter_map(|event| match event {
+        Event::StreamStats { seconds, quality, .. } => {
+            let lost: u32 = seconds.iter().map(|second| second.lost).sum();
+            Some((lost, quality.worst_in < 4.1))
+        }
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(10, true), (0, false)]);
+    assert_eq!(call.is_down(), [true, true]);
+}
+
+#[test]
 fn a_packet_that_comes_up_brings_back_its_direction_alone() {
     let mut call = plain_call();
     call.say(0, 0x10);
