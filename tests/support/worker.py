@@ -23,6 +23,8 @@ GIVEN = os.environ.get("DIALPLANE_MEDIA_PROGRAM")  # another build, an installed
 PROGRAM = Path(GIVEN) if GIVEN else CRATE / "target" / "release" / "dialplane-media"
 # How media threads wait for their sockets, in all tests that do not say it themselves: auto, uring or epoll.
 IO = os.environ.get("DIALPLANE_MEDIA_IO", "auto")
+# A directory where the kernel was prepared, to have every test's bridges forwarded that can be (one worker at a time).
+FORWARD = os.environ.get("DIALPLANE_MEDIA_FORWARD", "")
 # A range of its own, so that a server under test beside us is not in the way.
 PORTS = ports.WORKER
 
@@ -152,6 +154,7 @@ class Worker:
         """`prepare`: what the child does before it becomes the worker. `within`: a command that runs the one behind it."""
         self.socket = folder / "media.sock"
         own_ports = ["--port-min", str(PORTS[0]), "--port-max", str(PORTS[1])]
+        forward = ["--forward", FORWARD] if FORWARD else []
         self.errors = folder / "worker.log"
         with self.errors.open("ab") as log:
             command = [*within, build(), "--socket", self.socket, "--io", IO, *own_ports, *arguments]
