@@ -157,7 +157,7 @@ class Worker:
         forward = ["--forward", FORWARD] if FORWARD else []
         self.errors = folder / "worker.log"
         with self.errors.open("ab") as log:
-            command = [*within, build(), "--socket", self.socket, "--io", IO, *own_ports, *arguments]
+            command = [*within, build(), "--socket", self.socket, "--io", IO, *own_ports, *forward, *arguments]
             self.process = subprocess.Popen(command, stderr=log, preexec_fn=prepare)
 
     async def controller(self) -> Controller:
