@@ -13,6 +13,8 @@ const RENEWAL_MS: i32 = 100;
 const LOOK: u64 = 1_000_000_000;
 /// Routes are asked for again now and then, should a change not have been told.
 const FORGET: u64 = 30_000_000_000;
+/// Where they change all the time they are not asked for more often than this.
+const REST: u64 = 250_000_000;
 
 /// Run until the forwarder is gone.
 pub fn run(forwarder: &Weak<Forwarder>, mut changes: Changes) {
@@ -23,7 +25,7 @@ pub fn run(forwarder: &Weak<Forwarder>, mut changes: Changes) {
         drop(forwarder);
         changed = changes.wait(RENEWAL_MS);
         if changed {
-            // A full table of routes that is being filled is one change, not thousands.
+            // A table of routes that is being filled is one change, not thousands.
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
@@ -34,6 +36,8 @@ pub fn run(forwarder: &Weak<Forwarder>, mut changes: Changes) {
 pub struct Keeper {
     looked_at: u64,
     refreshed_at: u64,
+    /// Routes have, since they were asked for.
+    changed: bool,
     /// What was told last of why they are not open.
     told: String,
 }
@@ -49,9 +53,15 @@ impl Keeper {
             None => None,
             Some(maps) if look && !maps.are_pinned() => Some("removed or replaced".to_owned()),
             Some(maps) => {
-                if changed || now.saturating_sub(self.refreshed_at) >= FORGET {
-                    self.refreshed_at = now;
-                    forwarder.ways().refresh(&maps.ways);
+                self.changed |= changed;
+                let passed = now.saturating_sub(self.refreshed_at);
+                if passed >= FORGET || self.changed && passed >= REST {
+                    (self.refreshed_at, self.changed) = (now, false);
+                    // One by one: media threads want the same lock, and have packets to carry.
+                    let ways = forwarder.ways().all();
+                    for way in ways {
+                        forwarder.ways().refresh(&maps.ways, way);
+                    }
                 }
                 maps.renew().err().map(|error| error.to_string())
             }

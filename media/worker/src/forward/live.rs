@@ -305,12 +305,12 @@ fn over_a_cable_the_neighbour_is_found_and_routes_are_followed() {
         }
         // The way to the called one is gone, by what the routes say; the packets come up.
         ip("route add prohibit 10.9.0.3/32");
-        keeper.turn(&forwarder, monotonic_ns(), true);
+        keeper.turn(&forwarder, monotonic_ns() + SECOND, true);
         say.send(6).expect("sent");
         assert!(told.recv().expect("told").is_err());
         assert_eq!(heard(&first).expect("up").1, 6);
         ip("route del prohibit 10.9.0.3/32");
-        keeper.turn(&forwarder, monotonic_ns(), true);
+        keeper.turn(&forwarder, monotonic_ns() + 2 * SECOND, true);
         say.send(7).expect("sent");
         told.recv().expect("told").expect("forwarded");
         let counters = forwarder.take(flow).expect("a flow");

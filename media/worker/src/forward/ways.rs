@@ -10,7 +10,7 @@ use super::layout::WAY;
 use crate::sys::bpf::Map;
 use crate::sys::routes::Routes;
 
-type Way = [u8; WAY];
+pub type Way = [u8; WAY];
 
 /// The ways of all flows, and how many flows go by each.
 #[derive(Debug)]
@@ -57,13 +57,19 @@ impl Ways {
         }
     }
 
-    /// Routes have changed: ask anew.
-    pub fn refresh(&mut self, map: &Map) {
-        for (way, used) in &mut self.used {
-            let interface = ask(&mut self.routes, *way);
-            if interface != used.interface && write(map, *way, interface).is_ok() {
-                used.interface = interface;
-            }
+    /// All that are in use.
+    pub fn all(&self) -> Vec<Way> {
+        self.used.keys().copied().collect()
+    }
+
+    /// Routes have changed: ask anew for one, if it is still in use.
+    pub fn refresh(&mut self, map: &Map, way: Way) {
+        let Some(used) = self.used.get_mut(&way) else {
+            return;
+        };
+        let interface = ask(&mut self.routes, way);
+        if interface != used.interface && write(map, way, interface).is_ok() {
+            used.interface = interface;
         }
     }
 
