@@ -13,6 +13,8 @@ use crate::rtp::{Packet, Stamp};
 /// Steps of a bridged source beyond these are a new beginning, not loss or reordering (as RFC 3550 A.1).
 const MAX_DROPOUT: u16 = 3000;
 const MAX_MISORDER: u16 = 100;
+/// So far behind the newest number of a source its packets may be: well beyond disorder, well below half of all numbers.
+const MOST_OPEN: u16 = 1 << 14;
 /// A timestamp step that no pause explains.
 const MAX_STEP_S: u32 = 30;
 
@@ -140,7 +142,7 @@ impl Sending {
         }
         let timestamp = packet.timestamp.wrapping_add(self.timestamp_offset);
         if sequence.wrapping_sub(self.next_sequence) <= u16::MAX / 2 {
-            self.next_sequence = sequence.wrapping_add(1);
+            self.follow(sequence);
             self.timestamp = timestamp;
             self.sent_at = now;
             self.last_in = (packet.sequence, packet.timestamp);
@@ -167,7 +169,7 @@ impl Sending {
         let Some((newest, at)) = newest else {
             return;
         };
-        self.next_sequence = newest.0.wrapping_add(self.sequence_offset).wrapping_add(1);
+        self.follow(newest.0.wrapping_add(self.sequence_offset));
         self.timestamp = newest.1.wrapping_add(self.timestamp_offset);
         self.sent_at = at;
         self.last_in = newest;
@@ -261,6 +263,15 @@ impl Sending {
         self.paused = false;
         self.floor = self.next_sequence;
         timestamp
+    }
+
+    /// A bridged packet of this number was the newest. The floor goes along: left where it was, it would be taken for
+    /// ahead once half of all numbers were used, and every packet for one from before it.
+    fn follow(&mut self, sequence: u16) {
+        self.next_sequence = sequence.wrapping_add(1);
+        if self.next_sequence.wrapping_sub(self.floor) > MOST_OPEN {
+            self.floor = self.next_sequence.wrapping_sub(MOST_OPEN);
+        }
     }
 
     fn take_sequence(&mut self) -> u16 {
@@ -440,6 +451,40 @@ mod tests {
         let play = sending.own(PLAY, 0, 160, 160, ms(120), 8000);
         assert_eq!((play.sequence, play.timestamp, play.marker), (5, 5960, true));
         assert_eq!(sending.passing(A), None);
+    }
+
+    #[test]
+    fn a_source_passes_however_long_it_goes_on() {
+        let mut sending = Sending::new(9, 65_000, 0);
+        let later = |number: u32| packet(number as u16, number * 160);
+        for number in 0..200_000 {
+            let stamp = sending.relay(A, &later(number), 0, ms(u64::from(number) * 20), 8000);
+            let expected = (number as u16).wrapping_add(65_000);
+            assert_eq!(stamp.map(|stamp| stamp.sequence), Some(expected), "packet {number}");
+        }
+        // What was before the source took over is still told apart from what comes late.
+        let play = sending.own(PLAY, 0, 160, 160, ms(4_000_000), 8000);
+        sending.relay(A, &later(200_001), 0, ms(4_000_020), 8000);
+        assert_eq!(sending.relay(A, &later(199_999), 0, ms(4_000_021), 8000), None);
+        assert!(play.marker);
+    }
+
+    #[test]
+    fn a_source_passes_however_long_it_passed_elsewhere() {
+        let mut sending = Sending::new(9, 0, 0);
+        sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
+        for number in 1..200_u32 {
+            let newest = ((50 + number * 1000) as u16, number * 160_000);
+            sending.passed(1000, 160_000, Some((newest, ms(u64::from(number) * 20_000))));
+            let mut came_back = Sending { ..sending };
+            let next = packet(newest.0.wrapping_add(1), newest.1 + 160);
+            let stamp = came_back.relay(A, &next, 0, ms(u64::from(number) * 20_000 + 20), 8000);
+            assert_eq!(
+                stamp.map(|stamp| stamp.sequence),
+                Some((1 + number * 1000) as u16),
+                "{number}"
+            );
+        }
     }
 
     #[test]
