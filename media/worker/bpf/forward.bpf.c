@@ -140,7 +140,7 @@ static __always_inline int same(const struct key *one, const struct key *other)
 }
 
 /* What is learnt from a packet that will be forwarded (RFC 3550 A.8). */
-static __always_inline void note(struct flow *flow, const struct rule *rule, __u32 highest, __u32 extended,
+static __always_inline void note(struct flow *flow, const struct rule *rule, __u64 newest, __u32 extended,
 				 __u32 timestamp, __u32 octets, __u64 now)
 {
 	__u32 transit = (__u32)(now / 1000 * rule->rate_hz / 1000000) - timestamp;
@@ -152,8 +152,9 @@ static __always_inline void note(struct flow *flow, const struct rule *rule, __u
 	}
 	flow->transit = transit;
 	flow->begun = 1;
-	if (extended >= highest)
-		*(volatile __u64 *)&flow->newest = (__u64)extended << 32 | timestamp;
+	/* Unless it is another flow's by now, or another processor was first. */
+	if (extended > newest >> 32)
+		__sync_val_compare_and_swap(&flow->newest, newest, (__u64)extended << 32 | timestamp);
 	flow->last_at = now;
 	__sync_fetch_and_add(&flow->packets, 1);
 	__sync_fetch_and_add(&flow->octets, octets);
@@ -241,7 +242,7 @@ int forward(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	}
 	flow->full_at = full_at;
-	note(flow, &rule, highest, extended, timestamp, octets, now);
+	note(flow, &rule, newest, extended, timestamp, octets, now);
 
 	/* From here on the packet is changed, and cannot go up any more. */
 	__u32 addresses[2] = { key.source, key.destination }, before[4], after[4];

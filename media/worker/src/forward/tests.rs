@@ -364,12 +364,12 @@ fn numbers_that_wrap_are_counted_in_cycles_and_late_packets_pass() {
         frame[RTP + 4..RTP + 8].copy_from_slice(&timestamp.to_be_bytes());
         sealed(frame)
     };
-    for (step, sequence) in [65_532_u16, 65_535, 65_534, 2, 1, 1].into_iter().enumerate() {
+    for (step, sequence) in [65_532_u16, 65_535, 65_534, 2, 1, 2].into_iter().enumerate() {
         rig.expect_sent(&stamped(sequence, 65_530 * 160 + step as u32));
     }
     let counters = rig.counters();
     assert_eq!((counters.highest_sequence, counters.cycles), (2, 1));
-    // Of the packet with the highest number, not of the last.
+    // Of the first packet with the highest number, not of the last.
     assert_eq!(counters.timestamp, 65_530 * 160 + 3);
     assert_eq!((counters.packets, counters.octets), (6, 960));
     assert!(counters.last_at <= monotonic_ns() && counters.last_at + 10_000_000_000 > monotonic_ns());
