@@ -55,15 +55,12 @@ impl Keeper {
             Some(maps) => {
                 self.changed |= changed;
                 let passed = now.saturating_sub(self.refreshed_at);
-                if passed >= FORGET || self.changed && passed >= REST {
+                let mut kept = maps.renew();
+                if kept.is_ok() && (passed >= FORGET || self.changed && passed >= REST) {
                     (self.refreshed_at, self.changed) = (now, false);
-                    // One by one: media threads want the same lock, and have packets to carry.
-                    let ways = forwarder.ways().all();
-                    for way in ways {
-                        forwarder.ways().refresh(&maps.ways, way);
-                    }
+                    kept = forwarder.follow_routes(maps);
                 }
-                maps.renew().err().map(|error| error.to_string())
+                kept.err().map(|error| error.to_string())
             }
         };
         if let Some(reason) = trouble {

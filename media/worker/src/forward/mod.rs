@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::clock::{Clock, Nanos};
 use crate::sys::bpf;
-use crate::sys::routes::Changes;
+use crate::sys::routes::{Changes, Routes};
 use maps::Maps;
 use ways::Ways;
 
@@ -140,6 +140,16 @@ impl Forwarder {
 
     fn ways(&self) -> MutexGuard<'_, Ways> {
         self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Routes have changed: ask anew by which interfaces flows leave. Media threads wait for none of the answers, which take
+    /// as long as whoever changes the network holds its lock.
+    fn follow_routes(&self, maps: &Maps) -> io::Result<()> {
+        let mut routes = Routes::new()?;
+        let used = self.ways().used();
+        let answers = used.into_iter().map(|way| (way, ways::ask(&mut routes, way))).collect();
+        self.ways().lead(&maps.ways, routes, answers);
+        Ok(())
     }
 
     /// Whether flows can be given at the moment.

@@ -57,19 +57,21 @@ impl Ways {
         }
     }
 
-    /// All that are in use.
-    pub fn all(&self) -> Vec<Way> {
+    /// All by which flows go.
+    pub fn used(&self) -> Vec<Way> {
         self.used.keys().copied().collect()
     }
 
-    /// Routes have changed: ask anew for one, if it is still in use.
-    pub fn refresh(&mut self, map: &Map, way: Way) {
-        let Some(used) = self.used.get_mut(&way) else {
-            return;
-        };
-        let interface = ask(&mut self.routes, way);
-        if interface != used.interface && write(map, way, interface).is_ok() {
-            used.interface = interface;
+    /// Routes have changed: so they are now, as `routes` has told, which is asked from here on.
+    pub fn lead(&mut self, map: &Map, routes: Routes, answers: Vec<(Way, Option<u32>)>) {
+        self.routes = routes;
+        for (way, interface) in answers {
+            let Some(used) = self.used.get_mut(&way) else {
+                continue; // its last flow has ended meanwhile
+            };
+            if interface != used.interface && write(map, way, interface).is_ok() {
+                used.interface = interface;
+            }
         }
     }
 
@@ -79,7 +81,8 @@ impl Ways {
     }
 }
 
-fn ask(routes: &mut Routes, way: Way) -> Option<u32> {
+/// The interface by which the routes say that `way` leads.
+pub fn ask(routes: &mut Routes, way: Way) -> Option<u32> {
     let [a, b, c, d, e, f, g, h] = way;
     routes.way(Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h))
 }

@@ -1,5 +1,6 @@
 //! What the kernel's tables say: by which interface a packet leaves (rtnetlink). Wants no rights.
 
+use std::collections::HashMap;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::Ipv4Addr;
@@ -14,9 +15,13 @@ const ATTRIBUTE: usize = 4;
 const ETHERNET: u16 = libc::ARPHRD_ETHER;
 const LOOPBACK: u16 = libc::ARPHRD_LOOPBACK;
 
-/// A socket to ask with.
+/// A socket to ask with, and what it was told of the interfaces. One that is kept while they change tells of those before.
 #[derive(Debug)]
-pub struct Routes(OwnedFd);
+pub struct Routes {
+    socket: OwnedFd,
+    /// Whether an interface has Ethernet frames. The kernel answers that only when nobody else changes the network.
+    ethernet: HashMap<u32, bool>,
+}
 
 /// Tells that routes, addresses, rules or interfaces have changed.
 #[derive(Debug)]
@@ -39,7 +44,10 @@ fn netlink(groups: u32) -> io::Result<OwnedFd> {
 
 impl Routes {
     pub fn new() -> io::Result<Self> {
-        netlink(0).map(Self)
+        Ok(Self {
+            socket: netlink(0)?,
+            ethernet: HashMap::new(),
+        })
     }
 
     /// The interface by which a packet between two addresses leaves this host, if that is one with Ethernet frames.
@@ -61,15 +69,20 @@ impl Routes {
     }
 
     fn is_ethernet(&mut self, interface: u32) -> bool {
+        if let Some(&known) = self.ethernet.get(&interface) {
+            return known;
+        }
         let mut body = vec![0; 16];
         body[4..8].copy_from_slice(&interface.to_ne_bytes());
         let Ok(answer) = self.ask(libc::RTM_GETLINK, &body, libc::RTM_NEWLINK) else {
             return false;
         };
-        let Some(&[one, other]) = answer.get(2..4) else {
-            return false;
-        };
-        [ETHERNET, LOOPBACK].contains(&u16::from_ne_bytes([one, other]))
+        let kind = answer
+            .get(2..4)
+            .map(|octets| u16::from_ne_bytes([octets[0], octets[1]]));
+        let found = kind == Some(ETHERNET) || kind == Some(LOOPBACK);
+        self.ethernet.insert(interface, found);
+        found
     }
 
     /// One question, one answer: its body.
@@ -81,13 +94,13 @@ impl Routes {
         message.extend([0; 8]);
         message.extend(body);
         // SAFETY: pointer and length describe `message`.
-        let sent = unsafe { libc::send(self.0.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
+        let sent = unsafe { libc::send(self.socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
         check(sent as libc::c_int)?;
         let mut reply = vec![0; 16384];
         // SAFETY: pointer and length describe `reply`. The kernel answers within the call above.
         let length = unsafe {
             libc::recv(
-                self.0.as_raw_fd(),
+                self.socket.as_raw_fd(),
                 reply.as_mut_ptr().cast(),
                 reply.len(),
                 libc::MSG_DONTWAIT,
