@@ -14,6 +14,8 @@ use crate::sys::bpf::{self, mounts, Map};
 
 /// Where it is pinned unless told otherwise.
 pub const DIRECTORY: &str = "/run/dialplane-forward";
+/// The bpf file system that most machines have mounted. It is neither closed to others nor taken away.
+const EVERYBODYS: &str = "/sys/fs/bpf";
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,9 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Preparation,
     if wish.interfaces.is_empty() != wish.remove {
         return Err("one of --interface and --remove is wanted".into());
     }
+    if wish.directory == Path::new(EVERYBODYS) {
+        return Err(format!("--pin {EVERYBODYS} is everybody's: name a directory in it"));
+    }
     Ok(wish)
 }
 
@@ -89,16 +94,20 @@ pub fn run(wish: &Preparation) -> Result<(), String> {
     }
     let named: Vec<(&str, &Map)> = maps.iter().map(|(name, map)| (*name, map)).collect();
     let program = program::load(&named).map_err(said("the kernel does not take the program"))?;
+    let mut links = Vec::new();
+    for (name, number) in interfaces {
+        let attached = bpf::attach(&program, number);
+        let link = attached.map_err(|error| format!("{name}: {error} (attaching wants Linux 6.6 or newer)"))?;
+        links.push((link_file(name), link));
+    }
     make_place(&wish.directory).map_err(|error| format!("{}: {error}", wish.directory.display()))?;
     remove(&wish.directory, false)?;
     close_to_others(&wish.directory, owner).map_err(said("the directory"))?;
     for (name, map) in &maps {
         pin(map, &wish.directory.join(layout::file(name)), owner).map_err(said("pinning"))?;
     }
-    for (name, number) in interfaces {
-        let attached = bpf::attach(&program, number);
-        let link = attached.map_err(|error| format!("{name}: {error} (attaching wants Linux 6.6 or newer)"))?;
-        bpf::pin(&link, &wish.directory.join(link_file(name))).map_err(said("pinning"))?;
+    for (name, link) in links {
+        bpf::pin(&link, &wish.directory.join(name)).map_err(said("pinning"))?;
     }
     Ok(())
 }
@@ -124,6 +133,11 @@ fn is_ethernet(name: &str) -> Result<(), String> {
 fn make_place(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     if !mounts::is_bpf(directory)? {
+        if fs::read_dir(directory)?.next().is_some() {
+            return Err(io::Error::other(
+                "what is in it would be hidden: choose an empty or a new directory",
+            ));
+        }
         mounts::mount(directory)?;
     }
     Ok(())
@@ -177,7 +191,11 @@ fn remove(directory: &Path, whole: bool) -> Result<(), String> {
     // The links first: a program without its maps' names would go on with whatever is in them.
     names.sort_by_key(|name| !name.starts_with(LINK));
     for name in names {
-        fs::remove_file(directory.join(name)).map_err(said)?;
+        let path = directory.join(&name);
+        if name.starts_with(LINK) {
+            let _ = bpf::detach(&path); // its interface may be gone
+        }
+        fs::remove_file(path).map_err(said)?;
     }
     if whole {
         let parent = directory.parent().unwrap_or(directory);
@@ -213,6 +231,8 @@ mod tests {
             ("--interface lo --remove", "--remove"),
             ("--interface= --pin /p", "--interface"),
             ("--interface lo --colour red", "--colour"),
+            ("--interface lo --pin /sys/fs/bpf", "--pin"),
+            ("--remove --pin /sys/fs/bpf/", "--pin"),
         ];
         for (line, named) in cases {
             let error = given(line).expect_err(line);

@@ -25,6 +25,7 @@ const PROG_TEST_RUN: libc::c_int = 10;
 const OBJ_INFO: libc::c_int = 15;
 const MAP_LOOKUP_AND_DELETE: libc::c_int = 21;
 const LINK_CREATE: libc::c_int = 28;
+const LINK_DETACH: libc::c_int = 34;
 
 const PROG_TYPE_SCHED_CLS: u32 = 3;
 const TCX_INGRESS: u32 = 46;
@@ -325,6 +326,13 @@ pub fn attach(program: &OwnedFd, interface: u32) -> io::Result<OwnedFd> {
         revision: 0,
     };
     owned(bpf(LINK_CREATE, &mut link)?)
+}
+
+/// End what the link that was pinned at `path` attached. Unpinned only, it goes on for as long as the kernel takes to clear up.
+pub fn detach(path: &Path) -> io::Result<()> {
+    let link = open_pinned(path)?;
+    let mut number = link.as_raw_fd() as u32;
+    bpf(LINK_DETACH, &mut number).map(drop)
 }
 
 /// Run a program on a frame that came in at interface `interface`: what it gives, and what it made of the frame.
