@@ -286,18 +286,22 @@ async def test_commands_on_unknown_streams_are_refused(media: Controller) -> Non
     await media.expect(Failed, op="bridge", subject="b", code="unknown_stream")
 
 
-async def settled_descriptors(worker: Worker) -> int:
-    """How many it has once it has started: the controller is answered while media threads still open and try theirs."""
-    counts = [worker.descriptors()]
-    while len(counts) < 20 or len(set(counts[-20:])) > 1:
-        await asyncio.sleep(0.01)
-        counts.append(worker.descriptors())
-    return counts[-1]
+async def settled_descriptors(worker: Worker, media: Controller) -> int:
+    """How many it has once it has started: the controller is answered while media threads still open and try theirs.
+
+    So each of them has answered before, by a stream of its own: calls are spread over the threads.
+    """
+    names = [f"first{thread}" for thread in range(2)]
+    for name in names:
+        await media.open(name, call=name)
+    for name in names:
+        media.send(Close(stream=name))
+        await media.expect(Closed, stream=name)
+    return worker.descriptors()
 
 
 async def test_a_closed_stream_leaves_no_descriptor(worker: Worker, media: Controller) -> None:
-    await media.synchronize()
-    before = await settled_descriptors(worker)
+    before = await settled_descriptors(worker, media)
     async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
         await bridged(media, alice, bob)
         assert worker.descriptors() >= before + 6
