@@ -65,7 +65,12 @@ pub fn rtp(data: &[u8]) {
             stream: 0,
             ssrc: packet.ssrc,
         };
-        if let Some(stamp) = sending.relay(source, &packet, 8, now, 8000) {
+        let body = dtmf::Body::parse(&datagram[packet.payload.clone()]).filter(|body| body.event < 16);
+        let stamp = match body {
+            Some(body) => sending.relay_event(source, &packet, body, 101, now, 8000),
+            None => sending.relay(source, &packet, 8, now, 8000),
+        };
+        if let Some(stamp) = stamp {
             let mut head = [0; HEADER];
             rtp::write(&mut head, stamp);
             let read = rtp::parse(&head).expect("what we write can be read");
@@ -213,6 +218,7 @@ pub fn dtmf(data: &[u8]) {
         let rate_hz = if c & 1 == 0 { 8000 } else { 48_000 };
         let at = dtmf::Place {
             ssrc: u32::from(b >> 6),
+            sequence: u16::from_be_bytes([a, c]),
             timestamp,
             rate_hz,
             now,

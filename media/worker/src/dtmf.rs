@@ -15,6 +15,7 @@ const LATE: Nanos = 3000 * MILLISECOND;
 const LATE_S: u32 = 10;
 /// A press that takes longer than its duration can say goes on in a segment of its own (RFC 4733 2.5.1.3).
 const SEGMENT: u32 = 0xFFFF;
+const MAX_MISORDER: u16 = 100;
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";
 
 /// The body of a telephone-event packet.
@@ -73,6 +74,20 @@ pub enum Heard {
     Up(Press),
 }
 
+/// Whether a packet with the timestamp of the press before, but newer than all of it, belongs to another press: some peers
+/// write the same timestamp for each. Within one, the time between two packets is that by which its duration grew, but for
+/// the repetitions of the end.
+/// `before`: the newest packet, which came at `heard_at`.
+pub fn is_pressed_again(before: Body, heard_at: Nanos, body: Body, now: Nanos, rate_hz: u32) -> bool {
+    let grown = u64::from(body.duration.saturating_sub(before.duration));
+    samples(now.saturating_sub(heard_at), rate_hz) > samples(GIVEN_UP, rate_hz) + grown
+}
+
+/// Whether a sequence number is none of a late copy or a late packet, seen from the newest (as RFC 3550 A.1).
+pub fn is_newer(sequence: u16, newest: u16) -> bool {
+    newest.wrapping_sub(sequence) > MAX_MISORDER
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Current {
     event: u8,
@@ -81,6 +96,8 @@ struct Current {
     timestamp: u32,
     before: u32,
     duration: u16,
+    /// Of the newest packet.
+    sequence: u16,
     told: bool,
     heard_at: Nanos,
     rate_hz: u32,
@@ -105,6 +122,7 @@ impl Current {
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     pub ssrc: u32,
+    pub sequence: u16,
     pub timestamp: u32,
     pub rate_hz: u32,
     pub now: Nanos,
@@ -127,12 +145,26 @@ impl Receiver {
             return self.begin(body, at, lost_end);
         }
         let step = at.timestamp.wrapping_sub(current.timestamp);
+        let newer = is_newer(at.sequence, current.sequence);
+        if newer {
+            current.sequence = at.sequence;
+        }
         if step == 0 && body.event == current.event {
+            let before = Body {
+                duration: current.duration,
+                ..body
+            };
+            if newer && is_pressed_again(before, current.heard_at, body, at.now, at.rate_hz) {
+                let lost_end = Self::tell_if(true, current);
+                return self.begin(body, at, lost_end);
+            }
             current.heard_at = at.now;
             current.duration = current.duration.max(body.duration);
             return [None, None, Self::tell_if(body.end, current)];
         }
-        if step > u32::MAX / 2 && current.is_late(at.timestamp, at.now) {
+        // Of an earlier press, which may have had the same timestamp.
+        let late = step == 0 && !newer || step > u32::MAX / 2 && current.is_late(at.timestamp, at.now);
+        if late {
             return [None; 3];
         }
         if body.event == current.event && !current.told {
@@ -169,6 +201,7 @@ impl Receiver {
             timestamp: at.timestamp,
             before: 0,
             duration: body.duration,
+            sequence: at.sequence,
             told: false,
             heard_at: at.now,
             rate_hz: at.rate_hz,

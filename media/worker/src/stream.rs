@@ -303,6 +303,7 @@ impl Stream {
             if let Some(body) = dtmf::Body::parse(&datagram[packet.payload.clone()]) {
                 let at = dtmf::Place {
                     ssrc: packet.ssrc,
+                    sequence: packet.sequence,
                     timestamp: packet.timestamp,
                     rate_hz: lane.clock_rate_hz,
                     now: turn.now,

@@ -3,6 +3,7 @@ use super::*;
 fn place(timestamp: u32, now: Nanos) -> Place {
     Place {
         ssrc: 1,
+        sequence: (now / MILLISECOND) as u16,
         timestamp,
         rate_hz: 8000,
         now,
@@ -112,6 +113,37 @@ fn a_press_is_told_once__rfc4733_2_5() {
     for (name, packets, told) in cases {
         assert_eq!(hear(packets), told, "{name}");
     }
+}
+
+#[test]
+fn one_timestamp_for_each_press_leaves_them_presses__rfc4733_2_5_1_2() {
+    let mut receiver = Receiver::default();
+    let mut told = String::new();
+    let mut note = |ms: u64, sequence: u16, event: u8, duration: u16, end: bool| {
+        let at = Place {
+            sequence,
+            ..place(0, ms * MILLISECOND)
+        };
+        for heard in receiver.note(Body { event, end, duration }, at).into_iter().flatten() {
+            if let Heard::Up(press) = heard {
+                told.push(press.key);
+            }
+        }
+    };
+    note(0, 1, 1, 160, false);
+    // A burst of losses: the duration says that the key was held meanwhile.
+    note(400, 15, 1, 3360, false);
+    note(420, 16, 1, 3520, true);
+    note(440, 17, 1, 3520, true);
+    // A copy of the end that took its time, and the key anew.
+    note(700, 17, 1, 3520, true);
+    note(910, 30, 1, 160, false);
+    note(930, 31, 1, 320, true);
+    // Another key at once, and a copy of the one before.
+    note(950, 33, 2, 160, false);
+    note(951, 32, 1, 320, true);
+    note(970, 34, 2, 320, true);
+    assert_eq!(told, "112");
 }
 
 #[test]
@@ -272,10 +304,8 @@ fn a_long_press_of_a_fast_clock_goes_on_in_segments__rfc4733_2_5_1_3() {
             }
             before = (segment, body.duration);
             let at = Place {
-                ssrc: 1,
-                timestamp: 500_000 + segment,
                 rate_hz: 48_000,
-                now,
+                ..place(500_000 + segment, now)
             };
             told.extend(receiver.note(body, at).into_iter().flatten());
         }

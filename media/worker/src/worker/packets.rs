@@ -6,6 +6,7 @@ use crate::clock::Nanos;
 use crate::codec::audio::Coding;
 use crate::codec::g711::Law;
 use crate::codec::Kind;
+use crate::dtmf::Body;
 use crate::net::Net;
 use crate::record::Heard;
 use crate::rtp::{self, Packet, Stamp, HEADER};
@@ -222,9 +223,14 @@ fn forward(
     net: &mut Net,
     now: Nanos,
 ) -> Option<Stamp> {
-    let stamp = mate
-        .sending
-        .relay(source, packet, lane.payload_type, now, lane.clock_rate_hz)?;
+    let body = (lane.kind == Kind::TelephoneEvent)
+        .then(|| Body::parse(&datagram[packet.payload.clone()]))
+        .flatten();
+    let (sending, to, rate_hz) = (&mut mate.sending, lane.payload_type, lane.clock_rate_hz);
+    let stamp = match body {
+        Some(body) => sending.relay_event(source, packet, body, to, now, rate_hz)?,
+        None => sending.relay(source, packet, to, now, rate_hz)?,
+    };
     if let Passage::Translate(table) = lane.passage {
         for octet in &mut datagram[packet.payload.clone()] {
             *octet = table[usize::from(*octet)];
