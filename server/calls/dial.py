@@ -101,10 +101,11 @@ class Dial:
         self._start_comfort()
 
     def _wishes(self) -> Wishes:
-        """What the callees are offered first. A codec that can only pass is of no use where something is played or recorded."""
+        """What the callees are offered first. A codec that can only pass is of no use where something is played or recorded.
+
+        A recording (8 kHz) hears no more than the narrowest caller, so it asks for nothing beyond that.
+        """
         wishes = self._caller.wishes(relay=not self.verb.record and self.verb.dial_music is None)
-        if self.verb.record:
-            return wishes  # the recording hears the callee as well as it talks
         return replace(wishes, far_hz=max(map(sampling_hz, wishes.codecs), default=0))
 
     def _warn_of_ignored(self, noun: CallNoun) -> None:

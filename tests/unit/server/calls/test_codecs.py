@@ -117,7 +117,7 @@ def test_opus_wishes_of_each_side_are_told_to_the_other__rfc7587_7_1() -> None:
         ("0 8", "", b"useinbandfec=1;maxplaybackrate=8000"),
         ("9 0", "", b"useinbandfec=1;maxplaybackrate=16000"),
         ("0 111", "", b"useinbandfec=1"),  # the caller may be moved to Opus yet
-        ("0", ' record="true"', b"useinbandfec=1"),  # the recording hears more than the caller
+        ("0", ' record="true"', b"useinbandfec=1;maxplaybackrate=8000"),  # a recording has 8 kHz
     ],
 )
 def test_callee_is_not_asked_for_more_than_the_caller_can_hear__rfc7587_6_1(codecs: str, attribute: str, asked: bytes) -> None:
