@@ -74,12 +74,18 @@ def kernel_threads() -> list[int]:
     return [int(path.name) for path in processes if name(path).startswith(("ksoftirqd/", "kworker/"))]
 
 
-def kernel_s() -> float:
-    used = 0.0
+def kernel_s() -> dict[int, float]:
+    """What each of them has used."""
+    used = {}
     for pid in kernel_threads():
         with contextlib.suppress(OSError):  # queues' threads come and go
-            used += cpu_s(pid)
+            used[pid] = cpu_s(pid)
     return used
+
+
+def since(before: dict[int, float], after: dict[int, float]) -> float:
+    """What those used meanwhile that are still there: one that has ended takes away nothing of what the others used."""
+    return sum(used - before.get(pid, 0.0) for pid, used in after.items())
 
 
 def rss_kib(pid: int) -> int:
@@ -162,7 +168,7 @@ def load(relay: subprocess.Popen[bytes], name: str, lines: Map, base_kib: int, o
     kernel_before = kernel_s()
     time.sleep(options.time)
     relay_used, generator_used = cpu_s(relay.pid) - relay_before, cpu_s(generator.pid) - generator_before
-    kernel_used = kernel_s() - kernel_before
+    kernel_used = since(kernel_before, kernel_s())
     others = machine_s() - all_before - relay_used - generator_used
     memory = rss_kib(relay.pid) - base_kib
     assert generator.stdout is not None
