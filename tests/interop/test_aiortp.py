@@ -19,6 +19,7 @@ from aiortp.codecs.g722 import G722Codec
 
 from media.engine import Bridge, Codec, Connect, Digit, SendDigits, Stats, StreamStats
 from tests.support import sound
+from tests.support.ports import free_port
 from tests.support.sound import Samples
 from tests.support.worker import EVENTS, PCMA, PCMU, Controller
 
@@ -101,7 +102,7 @@ class Phone:
 async def phone(media: Controller, stream: str, host: str, codec: Codec, twice: bool) -> AsyncIterator[Phone]:
     """twice: it sends each packet again together with the next one."""
     opened = await media.open(stream, call="CA")
-    port, _ = await aiortp.PortAllocator((16000, 16998)).allocate()
+    port = (free_port(host, 2) + 1) // 2 * 2  # with the odd one above it
     target = (opened.address, opened.port)
     session = await aiortp.RTPSession.create(
         local_addr=(host, port),
