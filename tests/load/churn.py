@@ -1,7 +1,7 @@
 """Whether the media worker grows: `python -m tests.load.churn` (make bench-churn).
 
-Calls are opened and closed at a steady rate for a long time: two streams opened, connected and bridged, some RTP both
-ways, now and then a recording, closed again. Memory, descriptors and ports are printed every minute. The exit status
+Calls are opened and closed at a steady rate for a long time: two streams opened and connected, some RTP both ways, closed
+again. They take turns in what is done with their audio (`Kind`). Memory, descriptors and ports are printed every minute. The exit status
 is 1 when memory, after the first tenth of the time, grew by more than `--allowed-mib`, or something was left at the end.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import enum
 import socket
 import tempfile
 import time
@@ -27,22 +28,43 @@ from media.engine import (
     Event,
     Failed,
     Hello,
+    Join,
     List,
     Listing,
     Open,
     Opened,
+    Play,
     Record,
     RecordingEnded,
     Welcome,
 )
 from tests.load.measure import rss_kib
+from tests.support import libsrtp, sound
+from tests.support.codec_phone import OPUS, silence_packet
 from tests.support.rtp import build_packet
+from tests.support.secure_phone import Keys
 from tests.support.worker import PCMU, Worker
 
 E = TypeVar("E")
 
 PACKETS = 5
 LIFE_S = 2.0
+PROMPT = "prompt.wav"
+KEYS = Keys.some(libsrtp.SUITES[0])
+
+
+class Kind(enum.Enum):
+    """What becomes of a call's audio: one after the other."""
+
+    BRIDGED = "passes a bridge"
+    PLAYED = "one side hears a prompt instead"
+    TRANSCODED = "PCMU on one side, Opus on the other"
+    ENCRYPTED = "SRTP on both sides"
+    MIXED = "both are in a conference of their own"
+    RECORDED = "a bridge that is recorded"
+
+
+KINDS = tuple(Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +117,55 @@ class Link:
 
 
 async def one_call(link: Link, number: int, folder: Path, phones: tuple[socket.socket, socket.socket]) -> None:
+    kind = KINDS[number % len(KINDS)]
     names = [f"{number}-0", f"{number}-1"]
+    codecs = [PCMU, OPUS.codec if kind is Kind.TRANSCODED else PCMU]
     ports = []
-    for name, phone in zip(names, phones, strict=True):
+    for name, phone, codec in zip(names, phones, codecs, strict=True):
         link.send(Open(stream=name, call=str(number), address="127.0.0.1"))
         ports.append((await link.expect(Opened, name)).port)
         host, port = phone.getsockname()
-        link.send(Connect(stream=name, remote_address=host, remote_port=port, codecs=[PCMU]))
-    link.send(Bridge(bridge=str(number), first=names[0], second=names[1]))
+        connect = Connect(stream=name, remote_address=host, remote_port=port, codecs=[codec])
+        link.send(msgspec.structs.replace(connect, srtp=KEYS.for_worker) if kind is Kind.ENCRYPTED else connect)
     path = folder / f"{number}.wav"
-    recorded = number % 10 == 0
-    if recorded:
+    if kind is Kind.MIXED:
+        for name in names:
+            link.send(Join(mix=str(number), stream=name))
+    else:
+        link.send(Bridge(bridge=str(number), first=names[0], second=names[1]))
+    if kind is Kind.PLAYED:
+        link.send(Play(stream=names[0], play=str(number), files=[str(folder / PROMPT)], loop=0))
+    if kind is Kind.RECORDED:
         link.send(Record(recording=str(number), path=str(path), bridge=str(number)))
+    protection = libsrtp.Session(KEYS.suite, KEYS.own, inbound=False) if kind is Kind.ENCRYPTED else None
     for sequence in range(PACKETS):
         await asyncio.sleep(LIFE_S / PACKETS)
-        for phone, port in zip(phones, ports, strict=True):
-            phone.sendto(build_packet(0, sequence, 160 * sequence, number, bytes(160)), ("127.0.0.1", port))
-    ended = asyncio.create_task(link.expect(RecordingEnded, str(number))) if recorded else None
+        for side, (phone, port, codec) in enumerate(zip(phones, ports, codecs, strict=True)):
+            payload = silence_packet(OPUS) if codec is OPUS.codec else bytes(160)
+            units = codec.clock_rate_hz // 50
+            packet = build_packet(codec.payload_type, sequence, units * sequence, 2 * number + side, payload)
+            phone.sendto(protection.protect(packet) if protection else packet, ("127.0.0.1", port))
+    if protection is not None:
+        protection.close()
+    ended = asyncio.create_task(link.expect(RecordingEnded, str(number))) if kind is Kind.RECORDED else None
     for name in names:
         link.send(Close(stream=name))
-        await link.expect(Closed, name)
+        closed = await link.expect(Closed, name)
+        counters = closed.counters
+        # The last packet may still be on its way; a prompt and a mix are heard all the time.
+        heard = 20 * LIFE_S if kind is Kind.MIXED or (kind is Kind.PLAYED and name == names[0]) else 1
+        if counters.packets_in < PACKETS - 1 or counters.packets_out < heard:
+            raise SystemExit(
+                f"call {number} ({kind.value}): {name} took {counters.packets_in} packets of {PACKETS} and was sent {counters}"
+            )
     if ended is not None:
         await ended
         path.unlink()
 
 
 async def churn(options: argparse.Namespace, folder: Path) -> int:
+    (folder / PROMPT).write_bytes(sound.wav(sound.chirp_up(3.0)))
+    silence_packet(OPUS)  # before it matters how long that takes
     worker = Worker(folder, "--io", options.io, "--threads", str(options.threads), "--port-min", "20000", "--port-max", "29999")
     try:
         await (await worker.controller()).close()  # it is up
