@@ -21,7 +21,7 @@
 
 #define UP TC_ACT_UNSPEC
 #define SECOND 1000000000ULL
-/* Larger steps are a source that began anew (RFC 3550 A.1), as in src/reception.rs and src/sending.rs. */
+/* Larger steps are a source that began anew (RFC 3550 A.1), as in src/rtp.rs; MAX_STEP_S as in src/sending.rs. */
 #define MAX_DROPOUT 3000
 #define MAX_MISORDER 100
 #define MAX_STEP_S 30

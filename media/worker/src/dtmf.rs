@@ -6,6 +6,7 @@
 //! packet, so that it can be pressed anew elsewhere while it is still held.
 
 use crate::clock::{samples, Nanos, MILLISECOND};
+use crate::rtp::MAX_MISORDER;
 
 /// A press of which nothing more came for so long has ended.
 pub const GIVEN_UP: Nanos = 200 * MILLISECOND;
@@ -15,7 +16,6 @@ const LATE: Nanos = 3000 * MILLISECOND;
 const LATE_S: u32 = 10;
 /// A press that takes longer than its duration can say goes on in a segment of its own (RFC 4733 2.5.1.3).
 const SEGMENT: u32 = 0xFFFF;
-const MAX_MISORDER: u16 = 100;
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";
 
 /// The body of a telephone-event packet.

@@ -1,11 +1,7 @@
 //! What is learnt from the packets of one synchronization source: loss, order, jitter. Source: RFC 3550 A.1, A.3, A.8.
 
 use crate::clock::{samples, Nanos};
-use crate::rtp::Packet;
-
-/// A larger step forward, or a step back of more than `MAX_MISORDER`, is a source that began anew (RFC 3550 A.1).
-const MAX_DROPOUT: u16 = 3000;
-const MAX_MISORDER: u16 = 100;
+use crate::rtp::{Packet, MAX_DROPOUT, MAX_MISORDER};
 
 /// What a report block says of a source (RFC 3550 6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

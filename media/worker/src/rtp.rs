@@ -4,6 +4,10 @@ use std::ops::Range;
 
 /// Octets of a header without CSRCs and extension, as we send it.
 pub const HEADER: usize = 12;
+/// A larger step of the sequence forward, or a step back of more than `MAX_MISORDER`, is a source that began anew and neither loss
+/// nor disorder (RFC 3550 A.1). `bpf/forward.bpf.c` has them too.
+pub const MAX_DROPOUT: u16 = 3000;
+pub const MAX_MISORDER: u16 = 100;
 
 /// What a packet says of itself. `payload` is the range of the datagram that holds the payload, padding excluded.
 #[derive(Debug, Clone, PartialEq, Eq)]

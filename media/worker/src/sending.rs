@@ -13,12 +13,9 @@ mod tests;
 
 use crate::clock::{samples, Nanos, SECOND};
 use crate::dtmf::Body;
-use crate::rtp::{Packet, Stamp};
+use crate::rtp::{Packet, Stamp, MAX_DROPOUT, MAX_MISORDER};
 use press::{is_near, Belongs, Press};
 
-/// Steps of a bridged source beyond these are a new beginning, not loss or reordering (as RFC 3550 A.1).
-const MAX_DROPOUT: u16 = 3000;
-const MAX_MISORDER: u16 = 100;
 /// So far behind the newest number of a source its packets may be: well beyond disorder, well below half of all numbers.
 const MOST_OPEN: u16 = 1 << 14;
 /// A timestamp step that no pause explains.

@@ -3,9 +3,8 @@
 //! A number that is missing may still come, late. So the last 32 numbers are kept open, and only what leaves them unseen
 //! is lost: 640 ms after its time at 20 ms a packet, later than any jitter buffer would wait.
 
-/// Steps of the sequence beyond these are a source that began anew (RFC 3550 A.1).
-const MAX_DROPOUT: u16 = 3000;
-const MAX_MISORDER: u16 = 100;
+use crate::rtp::{MAX_DROPOUT, MAX_MISORDER};
+
 const OPEN: u32 = 32;
 
 /// Counts of what is settled.
