@@ -96,23 +96,12 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
             command::parse(rest).map(Wish::Prepare)
         };
     }
-    while let Some(argument) = rest.next() {
-        let (name, inline) = match argument.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (argument, None),
-        };
+    let mut options = Options::new(rest);
+    while let Some(name) = options.next_name() {
+        let mut value = || options.value();
         match name.as_str() {
             "--version" => return Ok(Wish::Version),
             "--help" | "-h" => return Ok(Wish::Help),
-            _ => {}
-        }
-        let mut value = || {
-            inline
-                .clone()
-                .or_else(|| rest.next())
-                .ok_or_else(|| format!("{name} wants a value"))
-        };
-        match name.as_str() {
             "--socket" => args.socket = value()?.into(),
             "--port-min" => args.port_min = number(&name, &value()?, 1024, 65534)? as u16,
             "--port-max" => args.port_max = number(&name, &value()?, 1025, 65535)? as u16,
@@ -154,6 +143,39 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
         return Err("--port-max must be above --port-min".into());
     }
     Ok(Wish::Run(Box::new(args)))
+}
+
+/// Options one after the other, `--name VALUE` or `--name=VALUE`.
+pub struct Options<I> {
+    rest: I,
+    name: String,
+    inline: Option<String>,
+}
+
+impl<I: Iterator<Item = String>> Options<I> {
+    pub fn new(rest: I) -> Self {
+        Self {
+            rest,
+            name: String::new(),
+            inline: None,
+        }
+    }
+
+    /// The name of the next one.
+    pub fn next_name(&mut self) -> Option<String> {
+        let argument = self.rest.next()?;
+        (self.name, self.inline) = match argument.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (argument, None),
+        };
+        Some(self.name.clone())
+    }
+
+    /// Its value, which may be empty.
+    pub fn value(&mut self) -> Result<String, String> {
+        let value = self.inline.take().or_else(|| self.rest.next());
+        value.ok_or_else(|| format!("{} wants a value", self.name))
+    }
 }
 
 fn number(name: &str, text: &str, low: u64, high: u64) -> Result<u64, String> {

@@ -10,7 +10,9 @@ use std::os::unix::fs::{chown, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{layout, program};
+use crate::args::Options;
 use crate::sys::bpf::{self, mounts, Map};
+use crate::sys::routes::Routes;
 
 /// Where it is pinned unless told otherwise.
 pub const DIRECTORY: &str = "/run/dialplane-forward";
@@ -34,27 +36,21 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Preparation,
         user: None,
         remove: false,
     };
-    let mut rest = arguments.into_iter();
-    while let Some(argument) = rest.next() {
-        let (name, inline) = match argument.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (argument, None),
-        };
-        let value = |rest: &mut dyn Iterator<Item = String>| {
-            let value = inline.clone().or_else(|| rest.next());
-            value
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| format!("{name} wants a value"))
+    let mut options = Options::new(arguments.into_iter());
+    while let Some(name) = options.next_name() {
+        let mut value = || match options.value()? {
+            empty if empty.is_empty() => Err(format!("{name} wants a value")),
+            value => Ok(value),
         };
         match name.as_str() {
             "--interface" => {
-                let interface = value(&mut rest)?;
+                let interface = value()?;
                 if !wish.interfaces.contains(&interface) {
                     wish.interfaces.push(interface);
                 }
             }
-            "--pin" => wish.directory = value(&mut rest)?.into(),
-            "--user" => wish.user = Some(value(&mut rest)?),
+            "--pin" => wish.directory = value()?.into(),
+            "--user" => wish.user = Some(value()?),
             "--remove" => wish.remove = true,
             other => return Err(format!("unknown argument {other:?}")),
         }
@@ -82,8 +78,12 @@ pub fn run(wish: &Preparation) -> Result<(), String> {
         Ok((name, number))
     });
     let interfaces: Vec<(&String, u32)> = interfaces.collect::<Result<_, String>>()?;
-    for (name, _) in &interfaces {
-        is_ethernet(name)?;
+    let mut routes = Routes::new().map_err(|error| format!("asking for interfaces: {error}"))?;
+    for (name, number) in &interfaces {
+        // The program finds its way in frames that begin with an Ethernet header.
+        if !routes.is_ethernet(*number) {
+            return Err(format!("--interface {name}: not an Ethernet"));
+        }
     }
     let said = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     // All that the kernel may refuse comes first: what is there stays until there is something to replace it.
@@ -116,16 +116,6 @@ fn account(name: &str) -> io::Result<(u32, u32)> {
     match name.parse() {
         Ok(number) => Ok((number, number)),
         Err(_) => mounts::account(name),
-    }
-}
-
-/// The program finds its way in frames that begin with an Ethernet header.
-fn is_ethernet(name: &str) -> Result<(), String> {
-    let kind = fs::read_to_string(format!("/sys/class/net/{name}/type"));
-    match kind.as_deref().map(str::trim) {
-        // Where the files of another namespace are mounted it cannot be told.
-        Ok("1" | "772") | Err(_) => Ok(()),
-        Ok(other) => Err(format!("--interface {name}: not an Ethernet (type {other})")),
     }
 }
 

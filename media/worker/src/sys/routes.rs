@@ -68,7 +68,8 @@ impl Routes {
         self.is_ethernet(interface).then_some(interface)
     }
 
-    fn is_ethernet(&mut self, interface: u32) -> bool {
+    /// Whether frames of an interface begin with an Ethernet header.
+    pub fn is_ethernet(&mut self, interface: u32) -> bool {
         if let Some(&known) = self.ethernet.get(&interface) {
             return known;
         }
