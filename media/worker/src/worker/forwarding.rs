@@ -21,7 +21,7 @@ use crate::slab::Key;
 use crate::stream::forwarding::Back;
 use crate::tasks::{Task, Up};
 
-/// So many go down in one turn: each takes a few system calls, and others wait for their packets.
+/// So many are offered to the kernel in one turn: each takes a few system calls, and others wait for their packets.
 const AT_ONCE: usize = 64;
 
 impl Worker {
@@ -135,17 +135,17 @@ impl Worker {
             self.current = Some(key);
             self.account(Some(key));
         }
-        let mut gone = 0;
+        let mut offered = 0;
         for key in plain {
             self.current = Some(key);
-            gone += usize::from(self.hand_down(key, &forwarder));
-            if gone >= AT_ONCE {
+            offered += usize::from(self.hand_down(key, &forwarder));
+            if offered >= AT_ONCE {
                 break;
             }
         }
     }
 
-    /// Leave what the peer of a stream says to the kernel, if that may be. True when it went.
+    /// Leave what the peer of a stream says to the kernel, if that may be. True when the kernel was asked.
     fn hand_down(&mut self, key: Key, forwarder: &Arc<Forwarder>) -> bool {
         let Some(mate) = self.streams.get(key).and_then(|stream| stream.mate) else {
             return false;
@@ -153,8 +153,9 @@ impl Worker {
         let (Some(from), Some(to)) = self.streams.pair(key, mate) else {
             return false;
         };
-        let given = from
-            .rule(key, to, self.limit, self.now)
+        let rule = from.rule(key, to, self.limit, self.now);
+        let asked = rule.is_ok();
+        let given = rule
             .map_err(str::to_owned)
             .and_then(|rule| match forwarder.give(&rule) {
                 Ok(flow) => Ok((rule, flow)),
@@ -164,14 +165,13 @@ impl Worker {
             Ok((rule, flow)) => {
                 from.forwarding.go(forwarder, flow, &rule, self.now);
                 self.told_lane(key, true);
-                true
             }
             Err(reason) => {
                 if from.forwarding.refuse(&reason, self.now) {
                     log::debug("not_forwarded", &[("stream", &from.name), ("reason", &reason)]);
                 }
-                false
             }
         }
+        asked
     }
 }

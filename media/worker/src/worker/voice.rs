@@ -159,12 +159,12 @@ impl Worker {
         join(one, other, seed);
         join(other, one, !seed);
         let both_ways = one.has_way_to(other) && other.has_way_to(one);
-        let [one_s, other_s] = [&one, &other].map(|stream| stream.codec_name());
+        let [one_codec, other_codec] = [&one, &other].map(|stream| stream.codec_name());
         if let Some(bridge) = one.bridge.and_then(|key| self.bridges.get_mut(key)) {
             let (first, second) = if bridge.first == key {
-                (one_s, other_s)
+                (one_codec, other_codec)
             } else {
-                (other_s, one_s)
+                (other_codec, one_codec)
             };
             let apart = (!both_ways).then(|| format!("no way between {first} and {second}"));
             // Once as long as it lasts, however often the two are connected or muted meanwhile.
