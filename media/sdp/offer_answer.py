@@ -190,7 +190,7 @@ class OfferAnswer:
         audio = self._audio_line(
             protocol=protocol,
             formats=[
-                (descriptor, self._number(descriptor), descriptor.fmtp(None, _fmtp_of(descriptor, prefer), self._far_hz))
+                self._format(descriptor, self._number(descriptor), None, prefer)
                 for descriptor in formats.offer(self._descriptors, prefer, only=only)
             ],
             direction=self._wish,
@@ -282,11 +282,7 @@ class OfferAnswer:
             self._numbers = {match.descriptor.key: match.payload_type for match in choice.matches}
             lines[choice.index] = self._audio_line(
                 protocol=choice.media.protocol,
-                formats=[
-                    (descriptor, match.payload_type, descriptor.fmtp(match.fmtp, _fmtp_of(descriptor, prefer), self._far_hz))
-                    for match in choice.matches
-                    for descriptor in (match.descriptor,)
-                ],
+                formats=[self._format(match.descriptor, match.payload_type, match.fmtp, prefer) for match in choice.matches],
                 direction=agreed.direction,
                 ptime_ms=agreed.ptime_ms,
                 rtcp_mux=agreed.rtcp_mux,
@@ -428,6 +424,11 @@ class OfferAnswer:
         attributes.extend(crypto)
         return Media("audio", self.local.port, protocol, tuple(numbers), None, tuple(attributes))
 
+    def _format(self, descriptor: Descriptor, number: int, offered: str | None, prefer: Sequence[Codec]) -> tuple[Descriptor, int, str]:
+        """A format as we say it. offered: the peer's fmtp, None in an offer of ours; prefer: the codecs of the other leg."""
+        wish = descriptor.wish(prefer)
+        return descriptor, number, descriptor.fmtp(offered, None if wish is None else wish.fmtp, self._far_hz)
+
     def _number(self, descriptor: Descriptor) -> int:
         """The payload type for a codec in our offers: as before in this session, else its usual one, else a free one."""
         key = descriptor.key
@@ -492,12 +493,6 @@ def _parse(body: bytes) -> Description:
         return parse_description(body)
     except SdpError as broken:
         raise SdpRefused(400, f"Broken session description: {broken}") from broken
-
-
-def _fmtp_of(descriptor: Descriptor, codecs: Sequence[Codec]) -> str | None:
-    """What the other leg says of this format, None when it does not have it."""
-    found = descriptor.wish(codecs)
-    return None if found is None else found.fmtp
 
 
 def _refused_line(line: Media) -> Media:
