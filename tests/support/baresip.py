@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.support import sound
 from tests.support.ports import BARESIP, free_port
+from tests.support.softphone import Softphone
 
 MODULE_PATHS = ("/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules")
 MODULES = ("g711.so", "g722.so", "opus.so", "l16.so", "aufile.so", "aubridge.so", "sndfile.so")
@@ -27,7 +28,7 @@ class BaresipFailed(AssertionError):
 
 
 @dataclass(slots=True)
-class Baresip:
+class Baresip(Softphone):
     """One baresip at `host` over UDP and TCP. `says` is its voice; it hangs up when it has said it.
 
     codecs: by baresip's names, such as `PCMU`, `G722/16000/1`, `opus/48000/2`.
@@ -59,17 +60,6 @@ class Baresip:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"sip:baresip@{host}:{self.port}"
 
-    async def __aenter__(self) -> Baresip:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
     async def start(self, dial: str = "") -> None:
         """Start it; it answers calls as `answers` says, and calls `dial` if that is given."""
         if shutil.which("baresip") is None:
@@ -78,8 +68,7 @@ class Baresip:
         family = "-6" if ":" in self.host else "-4"
         command = ["baresip", family, "-s", "-f", str(self.directory), "-t", "30", *(("-e", f"/dial {dial}") if dial else ())]
         pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-        self._process = await asyncio.create_subprocess_exec(*command, stdin=null, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
-        self._reader = asyncio.create_task(self._read(self._process))
+        self.listen_to(await asyncio.create_subprocess_exec(*command, stdin=null, stdout=pipe, stderr=asyncio.subprocess.STDOUT))
         await self.until("baresip is ready")
         reader, self._writer = await asyncio.open_connection("127.0.0.1", self._control_port)
         self._listener = asyncio.create_task(self._listen(reader))
@@ -88,7 +77,7 @@ class Baresip:
         """Wait until it has said so. Raises BaresipFailed when it does not."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while text not in self.output:
-            if asyncio.get_running_loop().time() > deadline or (self._process is not None and self._process.returncode is not None):
+            if asyncio.get_running_loop().time() > deadline or self.ended:
                 raise BaresipFailed(f"no {text!r} from baresip:\n{self.output}")
             await asyncio.sleep(0.02)
 
@@ -130,18 +119,12 @@ class Baresip:
         return float(found[1]) if found else 0.0
 
     async def stop(self) -> None:
-        """End it; its files are complete then."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
-            try:
-                await asyncio.wait_for(self._process.wait(), 5.0)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-        for task in (self._reader, self._listener):
-            if task is not None:
-                await task
+        await self.leave()
+        if self._listener is not None:
+            await self._listener
         if self._writer is not None:
             self._writer.close()
 
@@ -164,11 +147,6 @@ class Baresip:
         if not found:
             raise BaresipFailed(f"no rtpmap for {number}:\n{self.output}")
         return found[1]
-
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        if process.stdout is not None:
-            while part := await process.stdout.read(4096):
-                self.output += part.decode(errors="replace")
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         """Its control connection: netstrings of JSON, replies and events mixed."""

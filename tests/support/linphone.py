@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.support import sound
 from tests.support.ports import free_port
+from tests.support.softphone import Softphone
 
 # All that it would offer otherwise, by the names of its configuration.
 CODECS = {
@@ -34,12 +35,8 @@ class LinphoneFailed(AssertionError):
     """It is not there, did not start or did not do what was awaited; the text holds what it said."""
 
 
-def missing() -> bool:
-    return shutil.which("linphonec") is None
-
-
 @dataclass(slots=True)
-class Linphone:
+class Linphone(Softphone):
     """One Linphone at 127.0.0.1 over UDP. `says` is its voice, silence after it; it stays in the call until told to `terminate`.
 
     codecs: names of CODECS, the first preferred. answers: by itself, or when told to `answer`. encrypts: `` not at all, `srtp` where
@@ -61,19 +58,8 @@ class Linphone:
     def uri(self) -> str:
         return f"sip:linphone@127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> Linphone:
-        try:
-            await self._start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def _start(self) -> None:
-        if missing():
+    async def start(self) -> None:
+        if shutil.which("linphonec") is None:
             raise LinphoneFailed("there is no linphonec: install the package linphone-cli")
         self._write()
         command = [
@@ -88,10 +74,10 @@ class Linphone:
         ]
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LC_ALL": "C.UTF-8"}
         pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *command, cwd=self.directory, env=environment, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.STDOUT
         )
-        self._reader = asyncio.create_task(self._read(self._process))
+        self.listen_to(process)
         self.command("soundcard use files")
         self.command(f"play {self.directory / 'voice.wav'}")
         self.command(f"record {self._heard}")
@@ -117,8 +103,7 @@ class Linphone:
     async def _until(self, where: Callable[[], str], text: str, occurrence: int, timeout_s: float) -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s
         while where().count(text) < occurrence:
-            ended = self._process is not None and self._process.returncode is not None
-            if ended or asyncio.get_running_loop().time() > deadline:
+            if self.ended or asyncio.get_running_loop().time() > deadline:
                 raise LinphoneFailed(f"no {text!r} ({occurrence}) from Linphone:\n{self.output}\n{self.log[-20000:]}")
             await asyncio.sleep(0.02)
 
@@ -131,17 +116,10 @@ class Linphone:
         return re.findall(r"^m=audio .*$", self.log, re.MULTILINE)
 
     async def stop(self) -> None:
-        """End it; what it heard is complete then."""
         if self._process is not None:
             with contextlib.suppress(ConnectionError, LinphoneFailed):
                 self.command("quit")
-            try:
-                await asyncio.wait_for(self._process.wait(), 5.0)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-        if self._reader is not None:
-            await self._reader
+        await self.leave()
 
     def heard(self) -> sound.Samples:
         """What it decoded in its last call, at 8000 Hz whatever the codec."""
@@ -157,11 +135,6 @@ class Linphone:
     @property
     def _log(self) -> Path:
         return self.directory / "linphone.log"
-
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        if process.stdout is not None:
-            while part := await process.stdout.read(4096):
-                self.output += part.decode(errors="replace")
 
     def _write(self) -> None:
         (self.directory / ".local/share/linphone").mkdir(parents=True)  # without it, it never begins to listen
