@@ -15,7 +15,7 @@ from tests.support.baresip import Baresip
 from tests.support.ports import OTHER_SERVER
 from tests.support.rtp import build_packet
 from tests.support.scene import Scene, ear
-from tests.support.server import PLAIN, ServerProcess
+from tests.support.server import PLAIN, ServerProcess, serving
 
 pytestmark = pytest.mark.interop
 
@@ -24,15 +24,9 @@ CODECS = 'codecs = ["PCMU", "L16", "G729", "telephone-event"]'
 
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    server = ServerProcess(tmp_path / "server", media=CODECS, rtp_ports=OTHER_SERVER)
-    await asyncio.to_thread(server.start)
-    try:
+    with serving(ServerProcess(tmp_path / "server", media=CODECS, rtp_ports=OTHER_SERVER)) as server:
         async with Application(port=server.app_port) as app, Scene(server, app, tmp_path) as scene:
             yield scene
-        await asyncio.to_thread(server.stop)
-    finally:
-        if server.process.poll() is None:
-            server.kill()
 
 
 async def test_g729_passes_octet_for_octet_and_the_prompt_after_it_is_heard__sdp_md(scene: Scene) -> None:

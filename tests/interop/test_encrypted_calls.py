@@ -17,7 +17,7 @@ from tests.support.app import nothing, rcml
 from tests.support.baresip import Baresip
 from tests.support.ports import OWN_SERVER
 from tests.support.scene import Scene, ear
-from tests.support.server import PLAIN, ROOT, ServerProcess
+from tests.support.server import PLAIN, ROOT, ServerProcess, serving
 
 pytestmark = pytest.mark.interop
 
@@ -41,14 +41,8 @@ UP = np.concatenate((sound.silence(0.6), sound.chirp_up(), sound.silence(6.0)))
 @pytest.fixture(scope="module", params=["optional", "mandatory"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server for each policy, beside that of the other tests."""
-    process = ServerProcess(tmp_path_factory.mktemp(request.param), media=f'srtp = "{request.param}"', rtp_ports=OWN_SERVER)
-    process.start()
-    try:
+    with serving(ServerProcess(tmp_path_factory.mktemp(request.param), media=f'srtp = "{request.param}"', rtp_ports=OWN_SERVER)) as process:
         yield process
-        process.stop()
-    finally:
-        if process.process.poll() is None:
-            process.kill()
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import pytest
 
 from tests.support import sound
 from tests.support.app import audio, nothing, rcml
-from tests.support.linphone import Linphone, missing
+from tests.support.linphone import Linphone
 from tests.support.ports import OTHER_SERVER
 from tests.support.rtp import RtpEndpoint
 from tests.support.scene import Scene, ear
-from tests.support.server import PLAIN, ServerProcess
+from tests.support.server import PLAIN, ServerProcess, serving
 
-pytestmark = [pytest.mark.interop, pytest.mark.skipif(missing(), reason="there is no linphonec: the package linphone-cli has it")]
+pytestmark = pytest.mark.interop
 
 HUM = sound.tone(440.0, 20.0)  # longer than any of these calls
 # Its jitter buffer finds its length in the first half second, and cuts into what it hears then.
@@ -28,14 +28,8 @@ WORDS = np.concatenate((sound.silence(0.8), sound.chirp_up(), sound.silence(0.5)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One that may encrypt, or one that must, beside that of the other tests."""
     policy = getattr(request, "param", "optional")
-    process = ServerProcess(tmp_path_factory.mktemp(policy), media=f'srtp = "{policy}"', rtp_ports=OTHER_SERVER)
-    process.start()
-    try:
+    with serving(ServerProcess(tmp_path_factory.mktemp(policy), media=f'srtp = "{policy}"', rtp_ports=OTHER_SERVER)) as process:
         yield process
-        process.stop()
-    finally:
-        if process.process.poll() is None:
-            process.kill()
 
 
 def server_uri(scene: Scene) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.app import Application
 from tests.support.scene import Scene
-from tests.support.server import ServerFailed, ServerProcess
+from tests.support.server import ServerFailed, ServerProcess, serving
 
 # SIP transactions absorb repeated messages for up to 32 s after a call (timers D, H, J), and that is right.
 LINGERING = ("sip_",)
@@ -19,15 +19,9 @@ LINGERING = ("sip_",)
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """After each test it must be idle again; at the end it must be empty and stop politely."""
-    process = ServerProcess(tmp_path_factory.mktemp("server"))
-    process.start()
-    try:
+    with serving(ServerProcess(tmp_path_factory.mktemp("server"))) as process:
         yield process
         process.wait_idle(timeout_s=40.0)
-        process.stop()
-    finally:
-        if process.process.poll() is None:
-            process.kill()
 
 
 @pytest.fixture

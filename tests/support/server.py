@@ -6,6 +6,7 @@ What it still holds is asked over its own HTTP (`/healthz`), so the tests can sa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -36,6 +37,18 @@ NEVER = "+15559999"  # not there at all
 
 class ServerFailed(AssertionError):
     """The server did not start, did not stop, or kept something; the text holds the end of its log."""
+
+
+@contextlib.contextmanager
+def serving(process: ServerProcess) -> Iterator[ServerProcess]:
+    """Started for the block. At its end it must stop politely; whatever happens, it is gone then."""
+    process.start()
+    try:
+        yield process
+        process.stop()
+    finally:
+        if process.process.poll() is None:
+            process.kill()
 
 
 @dataclass(slots=True)
