@@ -94,11 +94,11 @@ pub fn is_near(timestamp: u32, other: u32, rate_hz: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{packet, A};
     use super::super::Sending;
     use super::*;
     use crate::clock::MILLISECOND;
 
-    const A: Source = Source::Bridged { stream: 1, ssrc: 10 };
     const START: u32 = 0x9000_0000;
 
     /// A peer whose packets come 20 ms apart, and what the far one is sent.
@@ -119,23 +119,12 @@ mod tests {
             way
         }
 
-        fn packet(&self, sequence: u16, timestamp: u32) -> Packet {
-            Packet {
-                marker: false,
-                payload_type: 0,
-                sequence,
-                timestamp,
-                ssrc: 10,
-                payload: 12..16,
-            }
-        }
-
         /// 20 ms of audio later; the timestamp of the far peer's packet.
         fn audio(&mut self) -> Option<u32> {
             self.sequence += 1;
             self.now += 20 * MILLISECOND;
             let timestamp = START + self.clock() - 160;
-            let packet = self.packet(self.sequence, timestamp);
+            let packet = packet(self.sequence, timestamp);
             let stamp = self.sending.relay(A, &packet, 0, self.now, 8000)?;
             Some(stamp.timestamp)
         }
@@ -155,7 +144,7 @@ mod tests {
                 end: duration > 320,
                 duration,
             };
-            let packet = self.packet(sequence, timestamp);
+            let packet = packet(sequence, timestamp);
             let stamp = self.sending.relay_event(A, &packet, body, 101, self.now, 8000)?;
             Some(stamp.timestamp)
         }

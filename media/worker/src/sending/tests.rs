@@ -1,11 +1,11 @@
 use super::*;
 use crate::clock::MILLISECOND;
 
-const A: Source = Source::Bridged { stream: 1, ssrc: 10 };
+pub(super) const A: Source = Source::Bridged { stream: 1, ssrc: 10 };
 const B: Source = Source::Bridged { stream: 1, ssrc: 11 };
 const PLAY: Source = Source::Own(1);
 
-fn packet(sequence: u16, timestamp: u32) -> Packet {
+pub(super) fn packet(sequence: u16, timestamp: u32) -> Packet {
     Packet {
         marker: false,
         payload_type: 0,
