@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from rcml import outputs
+from rcml import notices
 from rcml.errors import CONTENT_TYPE, DocumentError
-from rcml.outputs import Notice
+from rcml.notices import Notice
 from rcml.reader import Element, Reader
 from rcml.settings import RcmlSettings
 from rcml.source import decode, prepare
@@ -58,7 +58,7 @@ def parse_document(body: bytes, *, content_type: str, url: str, settings: RcmlSe
         raise DocumentError(f"a document may have {settings.max_document_bytes} bytes, this one has {len(body)}", line)
     if not media_type or not (body.strip() or _AUDIO.fullmatch(media_type)):
         if body.strip():
-            read.warning(outputs.NOT_CARRIED_OUT, 1, f"the answer has no Content-Type; its {len(body)} bytes are not read")
+            read.warning(notices.NOT_CARRIED_OUT, 1, f"the answer has no Content-Type; its {len(body)} bytes are not read")
         return Document(url, (), read.notices)
     verbs: tuple[Verb, ...]
     if _MARKUP.search(media_type):
@@ -77,7 +77,7 @@ def _own_url(url: str) -> str:
     try:
         return resolve(url, url)
     except ValueError as why:
-        raise DocumentError(f"the audio cannot be fetched from where it came: {why}", 1, outputs.BAD_URL) from None
+        raise DocumentError(f"the audio cannot be fetched from where it came: {why}", 1, notices.BAD_URL) from None
 
 
 def _plain(body: bytes, charset: str | None) -> str:
@@ -144,6 +144,6 @@ def _verbs(root: Element, read: Reader) -> Iterator[Verb]:
         if parse is None:
             meant = next((name for name in PARSERS if name.lower() == element.name.lower()), None)
             hint = f"; the verb is written <{meant}>" if meant else ""
-            read.warning(outputs.NOT_CARRIED_OUT, element.line, f"<{element.name}> is not a verb and is skipped{hint}")
+            read.warning(notices.NOT_CARRIED_OUT, element.line, f"<{element.name}> is not a verb and is skipped{hint}")
         elif (verb := parse(element, read)) is not None:
             yield verb

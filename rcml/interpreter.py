@@ -25,10 +25,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from rcml import outputs
+from rcml import notices
 from rcml.document import Document
 from rcml.errors import UsageError
-from rcml.outputs import Notice
+from rcml.notices import Notice
 from rcml.settings import RcmlSettings
 from rcml.verbs import Conference, Dial, Hangup, Invalid, Pause, Play, Redirect, Reject, Say, Unsupported, Verb
 
@@ -204,13 +204,13 @@ class Interpreter:
     def _is_skipped(self, verb: Verb) -> bool:
         match verb:
             case Dial(nouns=()):
-                self._notice("warning", outputs.NOT_CARRIED_OUT, verb.line, "<Dial> names nobody: it does nothing, and no action is asked")
+                self._notice("warning", notices.NOT_CARRIED_OUT, verb.line, "<Dial> names nobody: it does nothing, and no action is asked")
                 return True
             case Dial() if self._dials_are_over():
                 if not self._told_of_skipped_dial:
                     self._told_of_skipped_dial = True
                     why = "<Dial> is skipped, and so are all that follow it: a Dial before it in this document was answered"
-                    self._notice("warning", outputs.NOT_CARRIED_OUT, verb.line, why)
+                    self._notice("warning", notices.NOT_CARRIED_OUT, verb.line, why)
                 return True
             case Pause() if self._dials_are_over():
                 return self._leads_to_dial()
@@ -234,11 +234,11 @@ class Interpreter:
             (self._idle_documents, limits.max_idle_documents, "documents followed each other in which nothing was heard or answered"),
         ):
             if count > most:
-                self._notice("error", outputs.LOOP, verb.line, f"more than {most} {what}: it is ended")
+                self._notice("error", notices.LOOP, verb.line, f"more than {most} {what}: it is ended")
                 return False
         return True
 
-    def _notice(self, level: outputs.Level, code: int, line: int, message: str) -> None:
+    def _notice(self, level: notices.Level, code: int, line: int, message: str) -> None:
         self._notices.append(Notice(code, level, message, line, self._document.url))
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from rcml import outputs
-from rcml.outputs import Level, Notice
+from rcml import notices
+from rcml.notices import Level, Notice
 from rcml.settings import RcmlSettings
 from rcml.urls import resolve
 
@@ -66,7 +66,7 @@ class Reader:
             self._notices.append(Notice(code, level, message, line, self.url))
         elif room == 1:
             more = "this document has more mistakes; the rest are not listed"
-            self._notices.append(Notice(outputs.NOT_CARRIED_OUT, "warning", more, line, self.url))
+            self._notices.append(Notice(notices.NOT_CARRIED_OUT, "warning", more, line, self.url))
 
     def error(self, code: int, line: int, message: str) -> None:
         self.notice("error", code, line, message)
@@ -82,14 +82,14 @@ class Reader:
             meant = next((right for right in known if right.lower() == name.lower()), None)
             if meant is not None and meant not in element.attributes:
                 message = f"<{element.name}> has an attribute {name}, which is ignored: it is written {meant}"
-                self.warning(outputs.NOT_CARRIED_OUT, element.line, message)
+                self.warning(notices.NOT_CARRIED_OUT, element.line, message)
 
     def address(self, element: Element, reference: str, what: str, level: Level) -> str | None:
         """An absolute URL, or None and a notice 11100."""
         try:
             return resolve(self.url, reference)
         except ValueError as why:
-            self.notice(level, outputs.BAD_URL, element.line, f"{what} is no usable URL: {shown(reference)}: {why}")
+            self.notice(level, notices.BAD_URL, element.line, f"{what} is no usable URL: {shown(reference)}: {why}")
             return None
 
     def url_of(self, element: Element, name: str, level: Level = "warning") -> str | None:
@@ -127,7 +127,7 @@ class Reader:
         if value.lower() in ("true", "false"):
             return value.lower() == "true"
         taken = "the server's setting" if otherwise is None else str(otherwise).lower()
-        self._bad(element, name, outputs.NOT_CARRIED_OUT, "true or false", taken)
+        self._bad(element, name, notices.NOT_CARRIED_OUT, "true or false", taken)
         return otherwise
 
     def choice(self, element: Element, name: str, allowed: tuple[str, ...], code: int) -> str:

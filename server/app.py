@@ -22,23 +22,24 @@ from typing import Any
 from config.settings import Settings
 from config.types import parse_listen
 from media import engine
-from media.cache import PromptFile
 from media.errors import PromptError, SpeechError
-from media.files import PromptStore
-from media.speech import Speech
+from media.prompts.cache import PromptFile
+from media.prompts.files import PromptStore
+from media.prompts.speech import Speech
 from media.worker_client import WorkerClient
 from server.api.app import Api
-from server.calls.desk import Action
-from server.calls.outputs import CallRecord, Fetch, Log, Note, Notification, Prepare, Prepared, Recording, Synthesize
+from server.applications.fetch import Fetcher
+from server.calls.effects import Fetch, Log, Note, Notification, Prepare, Prepared, Synthesize
+from server.calls.outbox import Action
+from server.calls.records import CallRecord, Recording
 from server.calls.registry import Registry
 from server.calls.targets import Targets
-from server.fetch import Fetcher
 from server.observability.metrics import Metrics
-from server.observability.recorder import Recorder
-from server.policies import build_policy, outbound_of
 from server.routing import Routing
 from server.storage.database import Database
-from sip.core import outputs as sip
+from server.timeline.recorder import Recorder
+from server.wiring import build_policy, outbound_of
+from sip.core import commands, events, flows
 from sip.core.endpoint import Endpoint
 from sip.transport.driver import SipDriver
 
@@ -65,7 +66,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet = asyncio.Event()  # an input has been dealt with: look again whether all calls are over
         self._unwind = contextlib.AsyncExitStack()
-        self.sip_addresses: tuple[sip.Listener, ...] = ()
+        self.sip_addresses: tuple[flows.Listener, ...] = ()
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -154,22 +155,22 @@ class Server:
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
-    def _on_sip(self, event: sip.Event | sip.Traced | sip.Dropped) -> None:
-        if isinstance(event, sip.Traced | sip.Dropped):
+    def _on_sip(self, event: events.Event | events.Traced | events.Dropped) -> None:
+        if isinstance(event, events.Traced | events.Dropped):
             self.metrics.sip(event)
-        if isinstance(event, sip.InviteReceived):
+        if isinstance(event, events.InviteReceived):
             self._give(lambda now: self._admit(event, now))
         else:
             self._give(lambda now: self.registry.sip_event(event, now))
 
-    def _admit(self, event: sip.InviteReceived, now: float) -> list[Action]:
+    def _admit(self, event: events.InviteReceived, now: float) -> list[Action]:
         """A caller whose INVITE trips over a bug of ours is told so, instead of waiting for nothing."""
         try:
             return self.registry.sip_event(event, now)
         except Exception:
             log.exception("internal_error")
             self.metrics.internal_error()
-            return [sip.SendReject(event.session, 500)]
+            return [commands.SendReject(event.session, 500)]
 
     def _on_media(self, event: engine.Event | engine.EngineLost) -> None:
         if isinstance(event, engine.Closed):

@@ -1,11 +1,11 @@
-"""The fixtures of all tests with a running server, here so that they share one. Pure tests do not ask for them."""
+"""The fixtures of all tests with a running server or worker, here so that they share one server. Pure tests do not ask for them."""
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.fixtures import app, scene, server
+from tests.support.fixtures import app, media, scene, server, worker
 
-__all__ = ["app", "scene", "server"]
+__all__ = ["app", "media", "scene", "server", "worker"]
 
 # How long an example takes says more of the machine's other work than of ours.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from rcml import outputs
+from rcml import notices
 from rcml.errors import DocumentError
 from rcml.reader import Element, Reader, shown
 from rcml.verbs.nouns import (
@@ -73,9 +73,9 @@ def parse(element: Element, read: Reader) -> Dial:
     dial = Dial(
         line=element.line,
         action=action,
-        method=read.method(element, "method", outputs.DIAL_METHOD),
-        timeout_s=read.whole(element, "timeout", TIMEOUT_S, outputs.DIAL_TIMEOUT),
-        time_limit_s=read.whole(element, limit, TIME_LIMIT_S, outputs.DIAL_TIME_LIMIT),
+        method=read.method(element, "method", notices.DIAL_METHOD),
+        timeout_s=read.whole(element, "timeout", TIMEOUT_S, notices.DIAL_TIMEOUT),
+        time_limit_s=read.whole(element, limit, TIME_LIMIT_S, notices.DIAL_TIME_LIMIT),
         caller_id=_caller_id(element, read),
         record=bool(read.truth(element, "record", False, False)),
         dial_music=None if disabled else read.url_of(element, "dialMusic"),
@@ -90,9 +90,9 @@ def parse(element: Element, read: Reader) -> Dial:
 def _for_conference(dial: Dial, read: Reader) -> Dial:
     """What has no meaning in a conference (behaviour 2.10, 10.2)."""
     if dial.record:
-        read.warning(outputs.NOT_CARRIED_OUT, dial.line, "record of <Dial>: a conference cannot be recorded in this release")
+        read.warning(notices.NOT_CARRIED_OUT, dial.line, "record of <Dial>: a conference cannot be recorded in this release")
     if dial.dial_music or dial.dial_music_disabled:
-        read.warning(outputs.NOT_CARRIED_OUT, dial.line, "dialMusic of <Dial> has no effect on a conference, which has its waitUrl")
+        read.warning(notices.NOT_CARRIED_OUT, dial.line, "dialMusic of <Dial> has no effect on a conference, which has its waitUrl")
     return replace(dial, record=False, dial_music=None, dial_music_disabled=False)
 
 
@@ -102,7 +102,7 @@ def _caller_id(element: Element, read: Reader) -> str | None:
     if value is not None and _SPACED_NUMBER.fullmatch(value):
         value = "".join(value.split())  # "+1 555 000": blanks separate, as dashes do
     if value is not None and _NOT_IN_A_CALLER_ID.search(value):
-        read.warning(outputs.DIAL_CALLER_ID, element.line, f"callerId of <Dial> cannot be {shown(value)}; the caller's own is used")
+        read.warning(notices.DIAL_CALLER_ID, element.line, f"callerId of <Dial> cannot be {shown(value)}; the caller's own is used")
         return None
     return value
 
@@ -113,7 +113,7 @@ def _nouns(element: Element, read: Reader) -> tuple[Noun, ...]:
     if text:
         if element.children:
             read.warning(
-                outputs.NOT_CARRIED_OUT, element.line, "<Dial> holds text and elements: the text is dialled, the elements are ignored"
+                notices.NOT_CARRIED_OUT, element.line, "<Dial> holds text and elements: the text is dialled, the elements are ignored"
             )
         noun = _from_text(Element(element.name, element.line), read, text)
         return () if noun is None else (noun,)
@@ -124,12 +124,12 @@ def _nouns(element: Element, read: Reader) -> tuple[Noun, ...]:
     for child in element.children:
         parse_noun = _NOUNS.get(child.name)
         if parse_noun is None:
-            read.warning(outputs.NOT_CARRIED_OUT, child.line, f"<{child.name}> is nothing that can be dialled and is ignored")
+            read.warning(notices.NOT_CARRIED_OUT, child.line, f"<{child.name}> is nothing that can be dialled and is ignored")
         elif (noun := parse_noun(child, read, child.text)) is not None:
             nouns.append(noun)
     rooms = [noun for noun in nouns if isinstance(noun, Conference)]
     if rooms and len(nouns) > 1:
-        read.warning(outputs.NOT_CARRIED_OUT, element.line, f"<Dial> holds a <Conference>: only {shown(rooms[0].room)} is dialled")
+        read.warning(notices.NOT_CARRIED_OUT, element.line, f"<Dial> holds a <Conference>: only {shown(rooms[0].room)} is dialled")
         return (rooms[0],)
     return tuple(nouns)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 from urllib.parse import unquote
 
-from rcml import outputs
+from rcml import notices
 from rcml.reader import Element, Reader, shown
 
 Headers = tuple[tuple[str, str], ...]
@@ -120,9 +120,9 @@ def parse_sip(element: Element, read: Reader, text: str) -> Sip | None:
     if not uri.lower().startswith(("sip:", "sips:")):
         uri = f"sip:{uri}"
     if not _SIP_URI.fullmatch(uri):
-        read.warning(outputs.BAD_URL, element.line, f"{shown(uri)} is no SIP URI")
+        read.warning(notices.BAD_URL, element.line, f"{shown(uri)} is no SIP URI")
     elif len(uri) > MAX_URI:
-        read.error(outputs.BAD_URL, element.line, f"a SIP URI may have {MAX_URI} characters, this one has {len(uri)} and is not called")
+        read.error(notices.BAD_URL, element.line, f"a SIP URI may have {MAX_URI} characters, this one has {len(uri)} and is not called")
     username, password = element.get("username"), element.get("password")
     return Sip(element.line, uri, headers=headers, username=username, password=password, **_common(element, read))
 
@@ -144,13 +144,13 @@ def parse_conference(element: Element, read: Reader, text: str) -> Conference | 
         start_conference_on_enter=bool(read.truth(element, "startConferenceOnEnter", True, True)),
         end_conference_on_exit=bool(read.truth(element, "endConferenceOnExit", False, False)),
         wait_url="" if silent else read.url_of(element, "waitUrl"),
-        wait_method=read.method(element, "waitMethod", outputs.CONFERENCE_WAIT_METHOD),
-        max_participants=read.whole(element, "maxParticipants", MAX_PARTICIPANTS, outputs.NOT_CARRIED_OUT, most=MAX_PARTICIPANTS),
+        wait_method=read.method(element, "waitMethod", notices.CONFERENCE_WAIT_METHOD),
+        max_participants=read.whole(element, "maxParticipants", MAX_PARTICIPANTS, notices.NOT_CARRIED_OUT, most=MAX_PARTICIPANTS),
     )
 
 
 def _nobody(element: Element, read: Reader) -> None:
-    read.warning(outputs.NOT_CARRIED_OUT, element.line, f"<{element.name}> names nobody and is ignored")
+    read.warning(notices.NOT_CARRIED_OUT, element.line, f"<{element.name}> names nobody and is ignored")
 
 
 def _split(element: Element, read: Reader, text: str) -> tuple[str, Headers]:
@@ -169,12 +169,12 @@ def _headers(element: Element, read: Reader, text: str) -> Headers:
         if not pair.strip():
             continue
         if not equals or not _TOKEN.fullmatch(name) or _UNSAFE.search(value):
-            read.warning(outputs.NOT_CARRIED_OUT, element.line, f"{shown(pair)} is no header of the form name=value and is dropped")
+            read.warning(notices.NOT_CARRIED_OUT, element.line, f"{shown(pair)} is no header of the form name=value and is dropped")
             continue
         name = name if name.lower().startswith("x-") else f"X-{name}"
         size += len(name) + len(value)
         if size > MAX_HEADERS:
-            read.warning(outputs.NOT_CARRIED_OUT, element.line, f"headers past {MAX_HEADERS} characters are dropped, from {shown(name)} on")
+            read.warning(notices.NOT_CARRIED_OUT, element.line, f"headers past {MAX_HEADERS} characters are dropped, from {shown(name)} on")
             break
         headers.append((name, value.strip()))
     return tuple(headers)
@@ -187,7 +187,7 @@ def _send_digits(element: Element, read: Reader) -> str | None:
     keys = _NOT_DIGITS.sub("", value)
     if keys != value:
         read.warning(
-            outputs.NOT_CARRIED_OUT, element.line, f"sendDigits of <Number> knows 0-9 * # A-D w W; the rest of {shown(value)} is left out"
+            notices.NOT_CARRIED_OUT, element.line, f"sendDigits of <Number> knows 0-9 * # A-D w W; the rest of {shown(value)} is left out"
         )
     return keys or None
 
@@ -197,7 +197,7 @@ def _events(element: Element, read: Reader) -> tuple[str, ...]:
     asked = {name.lower() for name in re.split(r"[,\s]+", element.get("statusCallbackEvent") or "") if name}
     if unknown := asked - set(EVENTS):
         read.warning(
-            outputs.NOT_CARRIED_OUT,
+            notices.NOT_CARRIED_OUT,
             element.line,
             f"statusCallbackEvent of <{element.name}> does not know {shown(', '.join(sorted(unknown)))}",
         )
@@ -216,9 +216,9 @@ class _Common(TypedDict):
 def _common(element: Element, read: Reader) -> _Common:
     return {
         "url": read.url_of(element, "url"),
-        "method": read.method(element, "method", outputs.DIAL_METHOD),
+        "method": read.method(element, "method", notices.DIAL_METHOD),
         "status_callback": read.url_of(element, "statusCallback"),
-        "status_callback_method": read.method(element, "statusCallbackMethod", outputs.DIAL_METHOD),
+        "status_callback_method": read.method(element, "statusCallbackMethod", notices.DIAL_METHOD),
         "status_callback_events": _events(element, read),
-        "screening_timeout_s": read.whole(element, "timeout", 60, outputs.DIAL_TIMEOUT),
+        "screening_timeout_s": read.whole(element, "timeout", 60, notices.DIAL_TIMEOUT),
     }

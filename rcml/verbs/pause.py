@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rcml import outputs
+from rcml import notices
 from rcml.reader import Element, Reader
 
 
@@ -16,4 +16,4 @@ class Pause:
 
 def parse(element: Element, read: Reader) -> Pause:
     read.names(element, "length")
-    return Pause(element.line, read.whole(element, "length", 1, outputs.PAUSE_LENGTH))
+    return Pause(element.line, read.whole(element, "length", 1, notices.PAUSE_LENGTH))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rcml import outputs
+from rcml import notices
 from rcml.reader import Element, Reader
 from rcml.verbs.invalid import Invalid
 
@@ -21,8 +21,8 @@ class Play:
 def parse(element: Element, read: Reader) -> Play | Invalid | None:
     read.names(element, "loop")
     if not element.text:
-        read.warning(outputs.NOT_CARRIED_OUT, element.line, "<Play> holds no URL and is skipped")
+        read.warning(notices.NOT_CARRIED_OUT, element.line, "<Play> holds no URL and is skipped")
         return None
     url = read.address(element, element.text, "the text of <Play>", "error")
-    loop = read.whole(element, "loop", 1, outputs.PLAY_LOOP, least=0)
+    loop = read.whole(element, "loop", 1, notices.PLAY_LOOP, least=0)
     return Invalid(element.line, "Play") if url is None else Play(element.line, url, loop)

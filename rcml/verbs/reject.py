@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rcml import outputs
+from rcml import notices
 from rcml.reader import Element, Reader
 
 REASONS: dict[str, tuple[int, str]] = {
@@ -31,6 +31,6 @@ class Reject:
 
 def parse(element: Element, read: Reader) -> Reject:
     read.names(element, "reason")
-    reason = read.choice(element, "reason", tuple(REASONS), outputs.NOT_CARRIED_OUT)
+    reason = read.choice(element, "reason", tuple(REASONS), notices.NOT_CARRIED_OUT)
     status, phrase = REASONS[reason]
     return Reject(element.line, status, phrase, reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rcml import outputs
+from rcml import notices
 from rcml.reader import Element, Reader, shown
 
 VOICES = ("man", "woman")
@@ -30,13 +30,13 @@ def parse(element: Element, read: Reader) -> Say | None:
     read.names(element, "voice", "language", "loop")
     text = " ".join(element.spoken.split())
     if not text:
-        read.warning(outputs.NOT_CARRIED_OUT, element.line, "<Say> holds no text and is skipped")
+        read.warning(notices.NOT_CARRIED_OUT, element.line, "<Say> holds no text and is skipped")
         return None
     if element.children:
         first = element.children[0]
-        read.warning(outputs.NOT_CARRIED_OUT, first.line, f"<{first.name}> in <Say>: the text is spoken, its markup has no effect")
-    voice = read.choice(element, "voice", VOICES, outputs.NOT_CARRIED_OUT)
-    loop = read.whole(element, "loop", 1, outputs.SAY_LOOP, least=0)
+        read.warning(notices.NOT_CARRIED_OUT, first.line, f"<{first.name}> in <Say>: the text is spoken, its markup has no effect")
+    voice = read.choice(element, "voice", VOICES, notices.NOT_CARRIED_OUT)
+    loop = read.whole(element, "loop", 1, notices.SAY_LOOP, least=0)
     return Say(element.line, text, voice, _language(element, read), loop)
 
 
@@ -47,5 +47,5 @@ def _language(element: Element, read: Reader) -> str:
         if code in LANGUAGES or code in _ALIASES:
             return _ALIASES.get(code, code)
     value = shown(element.get("language") or "")
-    read.warning(outputs.SAY_LANGUAGE, element.line, f"language of <Say> cannot be {value}; en is used")
+    read.warning(notices.SAY_LANGUAGE, element.line, f"language of <Say> cannot be {value}; en is used")
     return "en"

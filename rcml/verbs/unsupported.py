@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rcml import outputs
+from rcml import notices
 from rcml.reader import Element, Reader
 
 NAMES = frozenset({"Gather", "Record", "Sms", "Message", "Email", "Fax", "Refer", "Hold", "Resume", "Video", "UssdMessage", "UssdCollect"})
@@ -21,5 +21,5 @@ class Unsupported:
 
 def parse(element: Element, read: Reader) -> Unsupported:
     why = f"<{element.name}> is not supported yet and is skipped"
-    read.warning(outputs.NOT_CARRIED_OUT, element.line, why)
+    read.warning(notices.NOT_CARRIED_OUT, element.line, why)
     return Unsupported(element.line, element.name, why)

@@ -18,13 +18,14 @@ from media import engine
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import SdpRefused
 from rcml.verbs.nouns import CallNoun
-from server.calls.desk import Desk, sip_reason
 from server.calls.destination import Placed
-from server.calls.legmedia import LegMedia, Wishes
-from server.calls.legstatus import LegStatus
+from server.calls.effects import Kind
+from server.calls.legs.callbacks import LegStatus
+from server.calls.legs.media import CodecPreference, LegMedia
+from server.calls.outbox import Outbox, sip_reason
 from server.calls.outcome import STATUS_OF_SILENCE, status_of_response
-from server.calls.outputs import By, CallEnded, CallRecord, Cause, Kind
-from sip.core import outputs as sip
+from server.calls.records import By, CallEnded, CallRecord, Cause
+from sip.core import commands, events
 from sip.message import Response
 
 RINGING = (180, 183)  # not 181, 182: forwarded, queued (behaviour.md 2.6); nor 199, which ends an early dialog
@@ -41,15 +42,15 @@ class BranchState(enum.Enum):
 
 
 class Branch:
-    def __init__(self, desk: Desk, noun: CallNoun, placed: Placed, wishes: Callable[[], Wishes], hops_left: int) -> None:
-        """wishes: the codecs to offer first, asked for with each INVITE. hops_left: Max-Forwards of the INVITE."""
-        self._desk = desk
+    def __init__(self, outbox: Outbox, noun: CallNoun, placed: Placed, preference: Callable[[], CodecPreference], hops_left: int) -> None:
+        """preference: the codecs to offer first, asked for with each INVITE. hops_left: Max-Forwards of the INVITE."""
+        self._outbox = outbox
         self._hops_left = hops_left
-        self.sid = desk.sid("CA")
+        self.sid = outbox.sid("CA")
         self.state = BranchState.OPENING
         self.ended: CallEnded | None = None
         self.failure_reason: str | None = None
-        self.created_at = desk.now
+        self.created_at = outbox.now
         self.invited_at: float | None = None
         self.rang_at: float | None = None
         self.answered_at: float | None = None
@@ -59,15 +60,15 @@ class Branch:
         self.canceled_by_us = False
         self.early_sdp = False
         self._early: dict[str, bytes] = {}  # the last description of each early dialog, by its To tag
-        self.media = LegMedia(desk, self.sid, placed.destinations[0].host, placed.srtp)
-        self.session = sip.SessionId(self.sid)
+        self.media = LegMedia(outbox, self.sid, placed.destinations[0].host, placed.srtp)
+        self.session = commands.SessionId(self.sid)
         self.session_open = False
         self.bye_pending = False
         self.from_user, self.to_user = placed.from_user, placed.to_user
         self._destinations = placed.destinations
-        self._status = LegStatus(desk, noun, self.sid, placed.from_user, placed.to_user, placed.destinations[0].from_display)
+        self._status = LegStatus(outbox, noun, self.sid, placed.from_user, placed.to_user, placed.destinations[0].from_display)
         self._attempt = 0
-        self._wishes = wishes
+        self._preference = preference
 
     @property
     def gone(self) -> bool:
@@ -87,14 +88,14 @@ class Branch:
         """Seconds of talk, truncated (behaviour.md 3.2)."""
         if self.answered_at is None:
             return 0
-        return int((self.ended_at if self.ended_at is not None else self._desk.now) - self.answered_at + 1e-6)
+        return int((self.ended_at if self.ended_at is not None else self._outbox.now) - self.answered_at + 1e-6)
 
     @property
     def ring_duration_s(self) -> int:
         """Seconds from the INVITE to the answer, the final failure or the cancel, truncated."""
         if self.invited_at is None:
             return 0
-        until = self.answered_at if self.answered_at is not None else self.ended_at if self.ended_at is not None else self._desk.now
+        until = self.answered_at if self.answered_at is not None else self.ended_at if self.ended_at is not None else self._outbox.now
         return int(until - self.invited_at + 1e-6)
 
     # --- commands -------------------------------------------------------------------------------------------------
@@ -105,19 +106,19 @@ class Branch:
     def media_opened(self, event: engine.Opened) -> None:
         if not self.media.opened(event) or self.state is not BranchState.OPENING:
             return
-        self.invited_at = self._desk.now
+        self.invited_at = self._outbox.now
         self._invite(self._offer())
 
     def _offer(self) -> bytes:
-        wishes = self._wishes()
-        return self.media.offer_answer.offer(wishes.codecs, only=wishes.only, far_hz=wishes.far_hz)
+        preference = self._preference()
+        return self.media.offer_answer.offer(preference.codecs, only=preference.only, far_hz=preference.far_hz)
 
     def _invite(self, offer: bytes) -> None:
         to = self._destinations[self._attempt]
         self.state = BranchState.CALLING
         self.session_open = True
-        self._desk.emit(
-            sip.SendInvite(
+        self._outbox.emit(
+            commands.SendInvite(
                 session=self.session,
                 request_uri=to.request_uri,
                 from_uri=to.from_uri,
@@ -125,11 +126,11 @@ class Branch:
                 body=offer,
                 next_hop=to.next_hop,
                 headers=(*to.headers, ("Max-Forwards", str(self._hops_left))),
-                session_headers=self._desk.session_headers(self.sid),
+                session_headers=self._outbox.session_headers(self.sid),
                 credentials=to.credentials,
             )
         )
-        self._desk.note(Kind.STATE, {"status": "initiated", "to": to.request_uri}, self.sid)
+        self._outbox.note(Kind.STATE, {"status": "initiated", "to": to.request_uri}, self.sid)
         self._status.tell("initiated")
 
     def cancel(self, cause: Cause, by: By, *, reason: str | None = None, text: str = "") -> None:
@@ -138,7 +139,7 @@ class Branch:
             return
         self.canceled_by_us = True
         if self.session_open:
-            self._desk.emit(sip.SendCancel(self.session, reason))
+            self._outbox.emit(commands.SendCancel(self.session, reason))
         self._over(CallEnded(cause, by, 0, text))
 
     def bye(self, cause: Cause, by: By, *, reason: str | None = None, text: str = "") -> None:
@@ -147,7 +148,7 @@ class Branch:
             return
         if self.session_open:
             self.bye_pending = True
-            self._desk.emit(sip.SendBye(self.session, reason))
+            self._outbox.emit(commands.SendBye(self.session, reason))
         self._over(CallEnded(cause, by, 200, text))
 
     def end(self, cause: Cause, by: By, *, reason: str | None = None, text: str = "") -> None:
@@ -157,7 +158,7 @@ class Branch:
 
     # --- SIP events -----------------------------------------------------------------------------------------------
 
-    def progressed(self, event: sip.InviteProgressed) -> bool:
+    def progressed(self, event: events.InviteProgressed) -> bool:
         """True when the leg brings early media that could be passed on now."""
         if not self.ringing_or_calling:
             return False
@@ -165,19 +166,19 @@ class Branch:
         if event.response.status in RINGING:
             self.state = BranchState.RINGING
             if self.rang_at is None:
-                self.rang_at = self._desk.now
-                self._desk.note(Kind.STATE, {"status": "ringing"}, self.sid)
+                self.rang_at = self._outbox.now
+                self._outbox.note(Kind.STATE, {"status": "ringing"}, self.sid)
                 self._status.tell("ringing")
         return self._take_answer(event.response, event.early_dialog, early=True) is None and self.early_sdp
 
-    def answered(self, event: sip.InviteAnswered) -> bool:
+    def answered(self, event: events.InviteAnswered) -> bool:
         """The callee took the call (the ACK is out). False: its 200 was of no use, the leg is being hung up."""
         if not self.ringing_or_calling:
             return False  # our CANCEL crossed it: the SIP core has turned that into a BYE
         self._final(event.response)
-        self.answered_at = self._desk.now
+        self.answered_at = self._outbox.now
         self.state = BranchState.ANSWERED
-        self._desk.note(Kind.STATE, {"status": "answered"}, self.sid)
+        self._outbox.note(Kind.STATE, {"status": "answered"}, self.sid)
         self._status.tell("answered")
         refused = self._take_answer(event.response, event.dialog, early=False)
         if refused is not None:
@@ -189,7 +190,7 @@ class Branch:
         self.answered_at = None  # nobody was connected
         self.failure_reason = why
         self.bye_pending = True
-        self._desk.emit(sip.SendBye(self.session, sip_reason(488, why)))
+        self._outbox.emit(commands.SendBye(self.session, sip_reason(488, why)))
         self._over(CallEnded(Cause.FAILED, By.SERVER, 200, why))
 
     def _take_answer(self, response: Response, dialog: str | None, *, early: bool) -> str | None:
@@ -216,7 +217,7 @@ class Branch:
         self.media.connect(agreed)
         return None
 
-    def failed(self, event: sip.InviteFailed) -> None:
+    def failed(self, event: events.InviteFailed) -> None:
         """The session is over and was never answered."""
         self.session_open = False
         if event.response is not None and not self.canceled_by_us:
@@ -227,43 +228,43 @@ class Branch:
             return
         response = event.response
         match event.cause:
-            case sip.FailureCause.RESPONSE if response is not None:
+            case events.FailureCause.RESPONSE if response is not None:
                 cause = status_of_response(response.status)
                 text = f"{response.status} {response.reason}".strip()
                 self._fail(cause, By.CALLEE, response.status, text)
-            case sip.FailureCause.NO_RESPONSE:
+            case events.FailureCause.NO_RESPONSE:
                 self._fail(STATUS_OF_SILENCE, By.TIMER, 0, "No response from the called party")
-            case sip.FailureCause.UNRESOLVED:
+            case events.FailureCause.UNRESOLVED:
                 self._fail(Cause.FAILED, By.SERVER, 0, f"No address found for the destination {event.detail}".strip())
-            case sip.FailureCause.CANCELED:
+            case events.FailureCause.CANCELED:
                 self._fail(Cause.CANCELED, By.SERVER, 487, "Canceled")
             case _:
                 self._fail(Cause.FAILED, By.SERVER, 0, f"Could not be sent: {event.detail}".rstrip(": "))
 
-    def _try_next(self, event: sip.InviteFailed) -> bool:
+    def _try_next(self, event: events.InviteFailed) -> bool:
         """The fallback proxy, when this one is out of reach (RFC 3263 4.3: 503, silence, transport)."""
-        unreachable = event.cause is not sip.FailureCause.RESPONSE or (event.response is not None and event.response.status == 503)
+        unreachable = event.cause is not events.FailureCause.RESPONSE or (event.response is not None and event.response.status == 503)
         if not unreachable or self._attempt + 1 >= len(self._destinations):
             return False
         self._attempt += 1
         self.early_sdp = False  # of another dialog
         self._early.clear()
         self.media.begin_anew()
-        self._desk.note(Kind.STATE, {"status": "fallback", "to": self._destinations[self._attempt].request_uri}, self.sid)
-        self.session = sip.SessionId(f"{self.sid}/{self._attempt + 1}")
+        self._outbox.note(Kind.STATE, {"status": "fallback", "to": self._destinations[self._attempt].request_uri}, self.sid)
+        self.session = commands.SessionId(f"{self.sid}/{self._attempt + 1}")
         self._invite(self._offer())
         return True
 
-    def session_ended(self, event: sip.SessionEnded) -> None:
+    def session_ended(self, event: events.SessionEnded) -> None:
         """An answered session is over, by whom `event.cause` says. Our own BYE's answer arrives here too."""
         self.session_open = False
         self.bye_pending = False
         if event.response is not None and event.response.status < 300:
             self._final(event.response)  # a BYE refused says nothing of how the call went (behaviour.md 3.1, 3.2)
         match event.cause:
-            case sip.EndCause.BYE_RECEIVED:
+            case events.EndCause.BYE_RECEIVED:
                 self._over(CallEnded(Cause.COMPLETED, By.CALLEE, 200))
-            case sip.EndCause.DIALOG_GONE | sip.EndCause.ACK_TIMEOUT:
+            case events.EndCause.DIALOG_GONE | events.EndCause.ACK_TIMEOUT:
                 self._over(CallEnded(Cause.COMPLETED, By.CALLEE, 481, "The called party's dialog is gone"))
             case _:
                 self._over(CallEnded(Cause.COMPLETED, By.SERVER, 200))
@@ -292,15 +293,15 @@ class Branch:
             return
         self.state = BranchState.OVER
         self.ended = ended
-        self.ended_at = self._desk.now
+        self.ended_at = self._outbox.now
         self.media.close()
         duration = self.duration_s
         self._status.tell("completed", duration)
-        self._desk.ended(
+        self._outbox.ended(
             CallRecord(
                 sid=self.sid,
-                parent_sid=self._desk.call_sid,
-                account_sid=self._desk.policy.account_sid,
+                parent_sid=self._outbox.call_sid,
+                account_sid=self._outbox.policy.account_sid,
                 direction="outbound-dial",
                 from_user=self.from_user,
                 to_user=self.to_user,

@@ -21,27 +21,28 @@ from media.settings import SrtpPolicy
 from rcml.document import Document
 from rcml.interpreter import End, EndReason, Interpreter, Refuse, Run, Runnable, Step
 from rcml.interpreter import Fetch as FetchStep
-from rcml.outputs import Notice
+from rcml.notices import Notice
 from rcml.parameters import DialFacts, action_parameters, voice_parameters
 from rcml.verbs.dial import Dial as DialVerb
 from rcml.verbs.pause import Pause
 from rcml.verbs.play import Play
 from rcml.verbs.say import Say
-from server.calls import indialog
-from server.calls.asking import Asking, NoDocument
 from server.calls.branch import Branch
 from server.calls.caller import Caller
-from server.calls.desk import Action, Desk, reason_of, sip_reason
 from server.calls.dial import Dial
-from server.calls.legmedia import LegMedia
+from server.calls.documents import Documents, NoDocument
+from server.calls.effects import Fetched, Json, Kind, Log, Prepared
+from server.calls.legs import requests
+from server.calls.legs.media import LegMedia
+from server.calls.legs.party import InboundParty
 from server.calls.mediafacts import facts_of
+from server.calls.outbox import Action, Outbox, reason_of, sip_reason
 from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE, CODE_WITHOUT_DIAL, DialResult, inbound_status
-from server.calls.outputs import By, CallEnded, CallRecord, Cause, Fetched, Json, Kind, Log, Prepared
-from server.calls.party import InboundParty
 from server.calls.policy import Application, Policy, Refusal
+from server.calls.records import By, CallEnded, CallRecord, Cause
 from server.calls.speaking import Heard, Speaking
 from server.calls.targets import CallerIdentity, Targets
-from sip.core import outputs as sip
+from sip.core import commands, events
 
 WAITED_S = 1.0  # a Dial that took so long does not make a loop of documents a mistake
 
@@ -51,7 +52,7 @@ class Call:
         self,
         policy: Policy,
         targets: Targets,
-        invite: sip.InviteReceived,
+        invite: events.InviteReceived,
         number: Callable[[], int],
         sid: str,
         now: float,
@@ -60,18 +61,18 @@ class Call:
         """srtp: the rule for the caller's leg, None for that of the server."""
         self.sid = sid
         self.policy = policy
-        self._desk = Desk(policy, sid, number, now)
+        self._outbox = Outbox(policy, sid, number, now)
         self._targets = targets
         self.party = InboundParty.of(invite.request, policy.use_to)
-        self.caller = Caller(self._desk, invite.session, invite.request, invite.flow, srtp)
+        self.caller = Caller(self._outbox, invite.session, invite.request, invite.flow, srtp)
         self.created_at = now
         self.ended: CallEnded | None = None
         self.dial: Dial | None = None
-        self._asking: Asking | None = None
+        self._documents: Documents | None = None
         self._legs: dict[str, tuple[Branch, Dial]] = {}  # by branch sid, until the branch is gone
         self._recorders: list[Dial] = []  # over, but their recordings are not
         self._interpreter: Interpreter | None = None
-        self._speaking = Speaking(self._desk, self.caller.media)
+        self._speaking = Speaking(self._outbox, self.caller.media)
         self._held: Runnable | None = None  # waits for the ACK of a late offer
         self._passed_reason: str | None = None
         self._pause_until: float | None = None
@@ -86,30 +87,30 @@ class Call:
 
     def admit(self, application: Application) -> list[Action]:
         """Take the call: 180 at once, then the stream, then the document (behaviour.md 1.1)."""
-        self._asking = Asking(self._desk, self.party, self.caller.invite, application)
+        self._documents = Documents(self._outbox, self.party, self.caller.invite, application)
         self._log("call_started", {"from": self.party.from_user, "to": self.party.to_user, "number": application.number})
         delay = application.answer_delay
         self._interpreter = Interpreter(settings=self.policy.rcml, answer_delay=self.policy.answer_delay if delay is None else delay)
-        self._desk.emit(sip.SetSessionHeaders(self.caller.session, self._desk.session_headers(self.sid)))
+        self._outbox.emit(commands.SetSessionHeaders(self.caller.session, self._outbox.session_headers(self.sid)))
         try:
             self.caller.receive_offer()
         except SdpRefused as refused:
             warning = (("Warning", f'{refused.warning_code} dialplane "{refused.warning_text}"'),) if refused.warning_code else ()
             self._end_unanswered(refused.status, By.SERVER, refused.reason, headers=warning)
             return self._finish_input()
-        self._desk.note(Kind.STATE, {"status": "ringing", "from": self.party.from_user, "to": self.party.to_user})
+        self._outbox.note(Kind.STATE, {"status": "ringing", "from": self.party.from_user, "to": self.party.to_user})
         self.caller.ring()
         self.caller.media.open()
-        self._open_until = self._desk.now + self.policy.media_open_s
-        self._asking.tell("ringing")
+        self._open_until = self._outbox.now + self.policy.media_open_s
+        self._documents.tell("ringing")
         return self._finish_input()
 
     def refuse(self, refusal: Refusal) -> list[Action]:
         """No application will hear of this call; it keeps a timeline all the same."""
-        self._desk.emit(sip.SetSessionHeaders(self.caller.session, self._desk.session_headers(self.sid)))
+        self._outbox.emit(commands.SetSessionHeaders(self.caller.session, self._outbox.session_headers(self.sid)))
         if refusal.notification:
-            self._desk.notify(refusal.notification, "error", refusal.explain)
-        self._desk.note(Kind.STATE, {"status": "refused", "reason": refusal.explain})
+            self._outbox.notify(refusal.notification, "error", refusal.explain)
+        self._outbox.note(Kind.STATE, {"status": "refused", "reason": refusal.explain})
         headers = (("Retry-After", "10"),) if refusal.status == 503 else ()
         self._end_unanswered(refusal.status, By.SERVER, refusal.explain, phrase=refusal.reason, headers=headers)
         return self._finish_input()
@@ -121,7 +122,7 @@ class Call:
             and self.caller.gone
             and self.dial is None
             and self._wrapped_up
-            and not self._desk.asks
+            and not self._outbox.asks
             and not self._legs
             and not self._recorders
         )
@@ -133,8 +134,8 @@ class Call:
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
-    def sip_event(self, event: sip.Event, now: float) -> list[Action]:
-        self._desk.now = now
+    def sip_event(self, event: events.Event, now: float) -> list[Action]:
+        self._outbox.now = now
         if event.session == self.caller.session:
             self._caller_event(event)
         else:
@@ -144,14 +145,14 @@ class Call:
         return self._finish_input()
 
     def media_event(self, event: engine.Event, now: float) -> list[Action]:
-        self._desk.now = now
+        self._outbox.now = now
         self._media_event(event)
         return self._finish_input()
 
     def engine_lost(self, reason: str, now: float) -> list[Action]:
         """The worker is gone, and with it every stream of this call (behaviour.md 3.1, media failure)."""
-        self._desk.now = now
-        self._desk.note(Kind.MEDIA, {"event": "worker-lost", "reason": reason})
+        self._outbox.now = now
+        self._outbox.note(Kind.MEDIA, {"event": "worker-lost", "reason": reason})
         self.caller.media.lost()
         for branch, _ in self._legs.values():
             branch.media.lost()
@@ -161,21 +162,21 @@ class Call:
         return self._finish_input()
 
     def fetched(self, event: Fetched, now: float) -> list[Action]:
-        self._desk.now = now
-        self._desk.answered(event)
-        if self._asking is not None:
-            self._document_came(self._asking.came(event, read=not self._departed))
+        self._outbox.now = now
+        self._outbox.answered(event)
+        if self._documents is not None:
+            self._document_came(self._documents.came(event, read=not self._departed))
         return self._finish_input()
 
     def prepared(self, event: Prepared, now: float) -> list[Action]:
-        self._desk.now = now
+        self._outbox.now = now
         self._heard(self._speaking.prepared(event))
         if self.dial is not None:
             self.dial.prepared(event)
         return self._finish_input()
 
     def timeout(self, now: float) -> list[Action]:
-        self._desk.now = now
+        self._outbox.now = now
         if self.dial is not None:
             self.dial.timeout()
         if self._pause_until is not None and now >= self._pause_until:
@@ -186,18 +187,18 @@ class Call:
             self._media_failed("The media worker did not open a stream in time")
         if self._final_status_until is not None and now >= self._final_status_until:
             self._final_status_until = None
-            self._desk.give_up_asking()
+            self._outbox.give_up_asking()
         return self._finish_input()
 
     def operator_end(self, now: float, code: int = CODE_OF_CANCELED, text: str = "Ended by the operator") -> list[Action]:
         """REST `completed` or `canceled` on the caller, or the server goes down (`code` 503)."""
-        self._desk.now = now
+        self._outbox.now = now
         self._depart(By.OPERATOR, code, text, Cause.COMPLETED)
         return self._finish_input()
 
     def operator_cancel_branch(self, sid: str, now: float) -> list[Action]:
         """REST on a dialled leg."""
-        self._desk.now = now
+        self._outbox.now = now
         found = self._legs.get(sid)
         if found is not None:
             branch, dial = found
@@ -206,33 +207,33 @@ class Call:
 
     # --- SIP ------------------------------------------------------------------------------------------------------
 
-    def _caller_event(self, event: sip.Event) -> None:
+    def _caller_event(self, event: events.Event) -> None:
         match event:
-            case sip.CancelReceived():
+            case events.CancelReceived():
                 self.caller.canceled()
                 passed = reason_of(event.request.headers)
                 self._depart(By.CALLER, CODE_OF_CANCELED, "Canceled by the caller", Cause.CANCELED, passed=passed)
-            case sip.AnswerAcked():
+            case events.AnswerAcked():
                 wrong = self.caller.acked(event)
                 if wrong is not None:
                     self._depart(By.SERVER, 488, wrong, Cause.FAILED, reason=sip_reason(488, wrong))
                 elif self.caller.late_offer:
                     self._late_answer_came()
-            case sip.SessionEnded():
+            case events.SessionEnded():
                 self.caller.session_ended()
                 if not self.caller.over:
                     self._caller_left(event)
-            case sip.ReinviteReceived() | sip.ReinviteAcked() | sip.RequestReceived():
-                indialog.handle(self._desk, self.caller.media, self._peer_of_caller(), event)
+            case events.ReinviteReceived() | events.ReinviteAcked() | events.RequestReceived():
+                requests.handle(self._outbox, self.caller.media, self._peer_of_caller(), event)
             case _:
                 pass  # answers to requests that this leg never sends
 
-    def _caller_left(self, event: sip.SessionEnded) -> None:
+    def _caller_left(self, event: events.SessionEnded) -> None:
         passed = reason_of(event.request.headers) if event.request is not None else None
         match event.cause:
-            case sip.EndCause.BYE_RECEIVED:
+            case events.EndCause.BYE_RECEIVED:
                 by, text = By.CALLER, ""
-            case sip.EndCause.ACK_TIMEOUT:
+            case events.EndCause.ACK_TIMEOUT:
                 by, text = By.SERVER, "The caller never acknowledged our 200"
             case _:
                 by, text = By.SERVER, "The caller's dialog is gone"
@@ -246,19 +247,19 @@ class Call:
         if held is not None:
             self._begin(held)
 
-    def _branch_event(self, branch: Branch, dial: Dial, event: sip.Event) -> None:
+    def _branch_event(self, branch: Branch, dial: Dial, event: events.Event) -> None:
         match event:
-            case sip.InviteProgressed():
+            case events.InviteProgressed():
                 dial.branch_progressed(branch, event)
-            case sip.InviteAnswered():
+            case events.InviteAnswered():
                 dial.branch_answered(branch, event)
-            case sip.InviteFailed():
+            case events.InviteFailed():
                 dial.branch_failed(branch, event)
-            case sip.SessionEnded():
+            case events.SessionEnded():
                 dial.branch_ended(branch, event)
-            case sip.ReinviteReceived() | sip.ReinviteAcked() | sip.RequestReceived():
+            case events.ReinviteReceived() | events.ReinviteAcked() | events.RequestReceived():
                 peer = self.caller.media if branch is dial.partner else None
-                indialog.handle(self._desk, branch.media, peer, event)
+                requests.handle(self._outbox, branch.media, peer, event)
             case _:
                 pass
 
@@ -270,7 +271,7 @@ class Call:
     def _media_event(self, event: engine.Event) -> None:
         noted = facts_of(event)
         if noted is not None:
-            self._desk.note(Kind.MEDIA, *noted)
+            self._outbox.note(Kind.MEDIA, *noted)
         match event:
             case engine.Opened():
                 self._opened(event)
@@ -320,8 +321,8 @@ class Call:
             dial.media_opened(branch, event)
         elif event.stream == self.sid and self.caller.media.opened(event):
             self._open_until = None
-            assert self._asking is not None
-            self._asking.ask_first(self._call_status())
+            assert self._documents is not None
+            self._documents.ask_first(self._call_status())
 
     def _command_failed(self, event: engine.Failed) -> None:
         sid = event.subject.split("-", 1)[0]
@@ -407,7 +408,7 @@ class Call:
 
     def _tell(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
-            self._desk.notify(notice.code, notice.level, notice.message, url=notice.url, line=notice.line)
+            self._outbox.notify(notice.code, notice.level, notice.message, url=notice.url, line=notice.line)
 
     # --- steps ----------------------------------------------------------------------------------------------------
 
@@ -424,12 +425,12 @@ class Call:
                 else:
                     self._begin(verb)
             case FetchStep(url, method, purpose):
-                assert self._asking is not None
-                facts = self._asking.facts(self._call_status())
+                assert self._documents is not None
+                facts = self._documents.facts(self._call_status())
                 parameters = action_parameters(facts, _dial_facts(result)) if result and purpose == "action" else voice_parameters(facts)
-                self._asking.ask(url, method, purpose, parameters)
+                self._documents.ask(url, method, purpose, parameters)
             case Refuse(status, reason):
-                self._desk.note(Kind.VERB, {"verb": "Reject", "status": status})
+                self._outbox.note(Kind.VERB, {"verb": "Reject", "status": status})
                 self._end_here(status, By.APPLICATION, "Rejected by the application", phrase=reason)
             case End(why=EndReason.FAILED):
                 self._end_here(500, By.APPLICATION, "The document cannot be run on")
@@ -442,15 +443,15 @@ class Call:
         self._passed_reason = None
         match verb:
             case Pause():
-                self._desk.note(Kind.VERB, {"verb": "Pause", "line": verb.line, "length_s": verb.length_s})
-                self._pause_until = self._desk.now + verb.length_s
+                self._outbox.note(Kind.VERB, {"verb": "Pause", "line": verb.line, "length_s": verb.length_s})
+                self._pause_until = self._outbox.now + verb.length_s
             case Say() | Play():
                 self._speaking.start(verb)
             case DialVerb():
                 facts: dict[str, Json] = {"verb": "Dial", "line": verb.line, "timeout_s": verb.timeout_s, "record": verb.record}
-                self._desk.note(Kind.VERB, facts | {"nouns": len(verb.nouns), "action": verb.action or ""})
+                self._outbox.note(Kind.VERB, facts | {"nouns": len(verb.nouns), "action": verb.action or ""})
                 identity = CallerIdentity(self.party.from_user, self.party.caller_name)
-                self.dial = Dial(self._desk, verb, self.caller, self._targets, identity)
+                self.dial = Dial(self._outbox, verb, self.caller, self._targets, identity)
                 self.dial.start()
                 self._legs |= {branch.sid: (branch, self.dial) for branch in self.dial.branches}
 
@@ -474,7 +475,7 @@ class Call:
         self._passed_reason = dial.end_reason
         if dial.party_answered and result.answered:
             self._interpreter.party_answered()
-        waited = self._desk.now - dial.began_at >= WAITED_S
+        waited = self._outbox.now - dial.began_at >= WAITED_S
         self._run(self._interpreter.dial_done(result.answered, waited), result)
         dial.release()
         if dial.recording_pending:
@@ -490,7 +491,7 @@ class Call:
             self.caller.bye(reason)
             self._end(CallEnded(Cause.COMPLETED, by, 200, text))
 
-    def _end_unanswered(self, code: int, by: By, text: str, *, phrase: str = "", headers: sip.HeaderList = ()) -> None:
+    def _end_unanswered(self, code: int, by: By, text: str, *, phrase: str = "", headers: commands.HeaderList = ()) -> None:
         if self.ended is None:
             self.caller.reject(code, phrase, headers)
             self._end(CallEnded(inbound_status(code), by, code, text))
@@ -513,8 +514,8 @@ class Call:
             self.dial.give_up(by, reason=passed, text=text)
         if self._interpreter is not None:
             self._interpreter.caller_gone()
-        if self._asking is not None:
-            self._asking.forget(keep_action=True)
+        if self._documents is not None:
+            self._documents.forget(keep_action=True)
         if self.caller.unanswered:
             self.caller.reject(code, "", _reason_header(reason))
             cause = inbound_status(code)
@@ -532,13 +533,13 @@ class Call:
         if not self._departed:
             self._departed = True
             self._departed_status = ended.cause
-        duration = int(self._desk.now - self.created_at + 1e-6)
-        if self._asking is not None:  # a refused call has its own line
+        duration = int(self._outbox.now - self.created_at + 1e-6)
+        if self._documents is not None:  # a refused call has its own line
             facts: dict[str, Json] = {"cause": ended.cause.value, "by": ended.by.value, "sip_status": ended.sip_status}
             self._log("call_ended", facts | {"duration_s": duration, "text": ended.text})
         answered_at = self.caller.answered_at
-        ring = int((answered_at if answered_at is not None else self._desk.now) - self.created_at + 1e-6)
-        self._desk.ended(
+        ring = int((answered_at if answered_at is not None else self._outbox.now) - self.created_at + 1e-6)
+        self._outbox.ended(
             CallRecord(
                 sid=self.sid,
                 parent_sid="",
@@ -548,7 +549,7 @@ class Call:
                 to_user=self.party.to_user,
                 created_at=self.created_at,
                 answered_at=answered_at,
-                ended_at=self._desk.now,
+                ended_at=self._outbox.now,
                 duration_s=duration,
                 ring_duration_s=ring,
                 ended=ended,
@@ -557,7 +558,7 @@ class Call:
         )
 
     def _log(self, event: str, facts: dict[str, Json]) -> None:
-        self._desk.emit(Log("info", event, {"call_sid": self.sid} | facts))
+        self._outbox.emit(Log("info", event, {"call_sid": self.sid} | facts))
 
     # --- after every input ----------------------------------------------------------------------------------------
 
@@ -565,29 +566,29 @@ class Call:
         """Draw the conclusions of the input, then hand out what it led to."""
         while self.dial is not None and self.dial.result is not None:
             self._dial_over(self.dial, self.dial.result)
-        if self.caller.answered_at is not None and self._asking is not None:
+        if self.caller.answered_at is not None and self._documents is not None:
             if self._interpreter is not None:
                 self._interpreter.answered()
-            self._asking.tell("in-progress")
+            self._documents.tell("in-progress")
         self._recorders = [dial for dial in self._recorders if dial.recording_pending]
         for sid in [sid for sid, (branch, _) in self._legs.items() if branch.gone]:
             del self._legs[sid]
         if self.ended is not None and self.dial is None and not self._wrapped_up:
             self._wrap_up(self.ended)
-        return self._desk.drain()
+        return self._outbox.drain()
 
     def _wrap_up(self, ended: CallEnded) -> None:
         """The last status callback, when no document is waited for any more; what is asked then is awaited for a while."""
-        if self._asking is not None:
-            if self._asking.waits:
+        if self._documents is not None:
+            if self._documents.waits:
                 return
-            self._asking.tell(ended.cause.value)
+            self._documents.tell(ended.cause.value)
         self._wrapped_up = True
-        if self._desk.asks:
-            self._final_status_until = self._desk.now + self.policy.final_status_wait_s
+        if self._outbox.asks:
+            self._final_status_until = self._outbox.now + self.policy.final_status_wait_s
 
 
-def _reason_header(reason: str | None) -> sip.HeaderList:
+def _reason_header(reason: str | None) -> commands.HeaderList:
     return (("Reason", reason),) if reason is not None else ()
 
 

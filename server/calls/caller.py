@@ -17,10 +17,10 @@ from media.sdp.codecs import is_relayed
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import SdpRefused, offered_family
 from media.settings import SrtpPolicy
-from server.calls.desk import Desk
-from server.calls.legmedia import LegMedia, MediaState, Wishes
-from server.calls.outputs import Kind
-from sip.core import outputs as sip
+from server.calls.effects import Kind
+from server.calls.legs.media import CodecPreference, LegMedia, MediaState
+from server.calls.outbox import Outbox
+from sip.core import commands, events, flows
 from sip.message import Request
 
 
@@ -32,14 +32,16 @@ class CallerState(enum.Enum):
 
 
 class Caller:
-    def __init__(self, desk: Desk, session: sip.SessionId, invite: Request, flow: sip.Flow, srtp: SrtpPolicy | None = None) -> None:
-        self._desk = desk
+    def __init__(
+        self, outbox: Outbox, session: commands.SessionId, invite: Request, flow: flows.Flow, srtp: SrtpPolicy | None = None
+    ) -> None:
+        self._outbox = outbox
         self.session = session
         self.invite = invite
         self.state = CallerState.RINGING
         self.session_open = True
         self.cancel_pending = False  # a CANCEL came; we owe the 487
-        self.media = LegMedia(desk, desk.call_sid, flow.local.host, srtp)
+        self.media = LegMedia(outbox, outbox.call_sid, flow.local.host, srtp)
         self.late_offer = False
         self.answered_at: float | None = None
         self._sdp_sent: bytes | None = None
@@ -75,18 +77,18 @@ class Caller:
             self.media.prefer_family(offered_family(body))
             self.media.offer_answer.receive_offer(body)
 
-    def wishes(self, *, relay: bool) -> Wishes:
+    def preference(self, *, relay: bool) -> CodecPreference:
         """What to offer to the other side: what was agreed here, or what the caller offers.
 
         relay: whether codecs that can only pass are welcome, so that the caller need hear nothing but the other side.
         """
         agreed = self.media.offer_answer.agreed
         if agreed is not None and agreed.relayed:
-            return Wishes(agreed.voices[:1], only=True)
+            return CodecPreference(agreed.voices[:1], only=True)
         if agreed is not None:
-            return Wishes(agreed.voices)
+            return CodecPreference(agreed.voices)
         offered = () if self.late_offer else self.media.offer_answer.offered_codecs()
-        return Wishes(tuple(codec for codec in offered if relay or not is_relayed(codec)))
+        return CodecPreference(tuple(codec for codec in offered if relay or not is_relayed(codec)))
 
     def can_take(self, codec: Codec) -> bool:
         """Whether this voice codec was agreed on here, or could be in our answer."""
@@ -107,9 +109,9 @@ class Caller:
         if self.state is not CallerState.RINGING:
             return
         if self._sdp_sent is not None:
-            self._desk.emit(sip.SendProvisional(self.session, 183, body=self._sdp_sent))
+            self._outbox.emit(commands.SendProvisional(self.session, 183, body=self._sdp_sent))
         else:
-            self._desk.emit(sip.SendProvisional(self.session, 180))
+            self._outbox.emit(commands.SendProvisional(self.session, 180))
 
     def early_media(self, prefer: tuple[Codec, ...] = ()) -> bool:
         """183 with our answer, so that the unanswered caller hears us. False when that cannot be (late offer)."""
@@ -133,16 +135,16 @@ class Caller:
             return
         body = self.media.offer_answer.offer(prefer) if self.late_offer else self._negotiate(prefer)
         self.state = CallerState.ANSWERING
-        self.answered_at = self._desk.now
-        self._desk.emit(sip.SendAnswer(self.session, body))
-        self._desk.note(Kind.STATE, {"status": "in-progress"}, self._desk.call_sid)
+        self.answered_at = self._outbox.now
+        self._outbox.emit(commands.SendAnswer(self.session, body))
+        self._outbox.note(Kind.STATE, {"status": "in-progress"}, self._outbox.call_sid)
 
     def prepare_answer(self, prefer: tuple[Codec, ...]) -> None:
         """Connect the media before the 200 goes out, so that the bridge stands when the caller hears of it."""
         if self.state is CallerState.RINGING and not self.late_offer:
             self._negotiate(prefer)
 
-    def acked(self, event: sip.AnswerAcked) -> str | None:
+    def acked(self, event: events.AnswerAcked) -> str | None:
         """Returns what is wrong with the answer to a late offer, None when all is well."""
         if self.state is not CallerState.ANSWERING:
             return None
@@ -159,15 +161,15 @@ class Caller:
         self.media.connect(agreed)
         return None
 
-    def reject(self, status: int, reason: str = "", headers: sip.HeaderList = ()) -> None:
+    def reject(self, status: int, reason: str = "", headers: commands.HeaderList = ()) -> None:
         if self.state is CallerState.RINGING:
-            self._desk.emit(sip.SendReject(self.session, status, reason, headers))
+            self._outbox.emit(commands.SendReject(self.session, status, reason, headers))
             self._over()
 
     def bye(self, reason: str | None = None) -> None:
         if self.state in (CallerState.ANSWERING, CallerState.ANSWERED):
             if self.session_open:
-                self._desk.emit(sip.SendBye(self.session, reason))
+                self._outbox.emit(commands.SendBye(self.session, reason))
             self._over()
 
     # --- events ---------------------------------------------------------------------------------------------------

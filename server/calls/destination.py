@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from media.settings import SrtpPolicy
-from sip.core import outputs as sip
+from sip.core import commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,8 @@ class Destination:
     from_uri: str
     next_hop: str | None = None
     from_display: str | None = None
-    headers: sip.HeaderList = ()
-    credentials: sip.Credentials | None = None
+    headers: commands.HeaderList = ()
+    credentials: commands.Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)

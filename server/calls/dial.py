@@ -21,8 +21,9 @@ from rcml.verbs.dial import Dial as DialVerb
 from rcml.verbs.nouns import CallNoun, Number
 from server.calls.branch import ELSEWHERE, Branch, BranchState
 from server.calls.caller import Caller
-from server.calls.desk import Desk, reason_of
-from server.calls.legmedia import Wishes
+from server.calls.effects import Json, Kind, Prepare, Prepared
+from server.calls.legs.media import CodecPreference
+from server.calls.outbox import Outbox, reason_of
 from server.calls.outcome import (
     CODE_OF_CANCELED_BRANCHES,
     CODE_OF_SILENCE,
@@ -31,10 +32,10 @@ from server.calls.outcome import (
     DialResult,
     relayed_code,
 )
-from server.calls.outputs import By, Cause, Json, Kind, Prepare, Prepared, Recording
 from server.calls.passage import passage
+from server.calls.records import By, Cause, Recording
 from server.calls.targets import CallerIdentity, Targets, Unreachable
-from sip.core import outputs as sip
+from sip.core import events
 
 # The engine's own timeLimit, for when we are gone, comes so much later than ours.
 LIMIT_MARGIN_S = 5.0
@@ -51,14 +52,14 @@ class Phase(enum.Enum):
 class Dial:
     """Sans-I/O. Events of its branches and of the caller come in through the methods; `Call` owns it and reads `result`."""
 
-    def __init__(self, desk: Desk, verb: DialVerb, caller: Caller, targets: Targets, identity: CallerIdentity) -> None:
-        self._desk = desk
+    def __init__(self, outbox: Outbox, verb: DialVerb, caller: Caller, targets: Targets, identity: CallerIdentity) -> None:
+        self._outbox = outbox
         self.verb = verb
         self._caller = caller
         self._targets = targets
         self._identity = identity
         self.phase = Phase.DIALING
-        self.began_at = desk.now
+        self.began_at = outbox.now
         self.result: DialResult | None = None
         self.branches: list[Branch] = []
         self.winner: Branch | None = None
@@ -87,35 +88,35 @@ class Dial:
             if isinstance(placed, Unreachable):
                 self._uncreated.append(placed)
                 text = f"{placed.reason}; {placed.remedy}" if placed.remedy else placed.reason
-                self._desk.notify(11008, "error", text, line=noun.line)
+                self._outbox.notify(11008, "error", text, line=noun.line)
                 continue
             assert isinstance(noun, CallNoun)
             self._warn_of_ignored(noun)
-            self.branches.append(Branch(self._desk, noun, placed, self._wishes, self._caller.hops_left))
+            self.branches.append(Branch(self._outbox, noun, placed, self._preference, self._caller.hops_left))
         if not self.branches:
             self._conclude_uncreated()
             return
-        self._deadline = self._desk.now + self._desk.policy.media_open_s
+        self._deadline = self._outbox.now + self._outbox.policy.media_open_s
         for branch in self.branches:
             branch.start()
-        self._start_comfort()
+        self._start_ringback()
 
-    def _wishes(self) -> Wishes:
+    def _preference(self) -> CodecPreference:
         """What the callees are offered first. A codec that can only pass is of no use where something is played or recorded.
 
         A recording (8 kHz) hears no more than the narrowest caller, so it asks for nothing beyond that.
         """
-        wishes = self._caller.wishes(relay=not self.verb.record and self.verb.dial_music is None)
-        return replace(wishes, far_hz=max(map(sampling_hz, wishes.codecs), default=0))
+        preference = self._caller.preference(relay=not self.verb.record and self.verb.dial_music is None)
+        return replace(preference, far_hz=max(map(sampling_hz, preference.codecs), default=0))
 
     def _warn_of_ignored(self, noun: CallNoun) -> None:
         """Attributes of later releases: the author must not believe that they worked."""
         if noun.url is not None:
-            self._desk.notify(
+            self._outbox.notify(
                 12200, "error", "Screening (url on a noun) is not supported in this release: bridged without it", line=noun.line
             )
         if isinstance(noun, Number) and noun.send_digits is not None:
-            self._desk.notify(12200, "warning", "sendDigits is not supported in this release: no digits are sent", line=noun.line)
+            self._outbox.notify(12200, "warning", "sendDigits is not supported in this release: no digits are sent", line=noun.line)
 
     @property
     def bridged(self) -> bool:
@@ -131,7 +132,7 @@ class Dial:
         return self._deadline if self.phase is not Phase.OVER else None
 
     def timeout(self) -> None:
-        if self._deadline is None or self._desk.now < self._deadline or self.phase is Phase.OVER:
+        if self._deadline is None or self._outbox.now < self._deadline or self.phase is Phase.OVER:
             return
         self._deadline = None
         match self.phase:
@@ -142,12 +143,12 @@ class Dial:
             case Phase.CONNECTING:
                 pass  # the caller's ACK has a timer of its own, in the SIP core
             case Phase.BRIDGED:
-                self._desk.note(Kind.STATE, {"status": "time-limit", "seconds": self.verb.time_limit_s})
+                self._outbox.note(Kind.STATE, {"status": "time-limit", "seconds": self.verb.time_limit_s})
                 self._hang_up_winner(By.TIMER, None, "timeLimit reached")
             case Phase.SETTLING:
                 self._conclude_settled()
 
-    def branch_progressed(self, branch: Branch, event: sip.InviteProgressed) -> None:
+    def branch_progressed(self, branch: Branch, event: events.InviteProgressed) -> None:
         before = self._passage(branch)
         early = branch.progressed(event)
         if self.phase is not Phase.DIALING or not early or not self._may_pass_early_media():
@@ -163,7 +164,7 @@ class Dial:
             self._caller.media.stop_playing()
             self._join(branch, before)
 
-    def branch_answered(self, branch: Branch, event: sip.InviteAnswered) -> None:
+    def branch_answered(self, branch: Branch, event: events.InviteAnswered) -> None:
         before = self._passage(branch)
         connectable = branch.answered(event)
         if connectable and branch.media.relays and not self._caller.can_take(branch.media.voices[0]):
@@ -186,7 +187,7 @@ class Dial:
             if other is not branch:
                 other.cancel(Cause.CANCELED, By.SERVER, reason=ELSEWHERE, text="Another party answered first")
 
-    def branch_failed(self, branch: Branch, event: sip.InviteFailed) -> None:
+    def branch_failed(self, branch: Branch, event: events.InviteFailed) -> None:
         branch.failed(event)
         if self._bridged_with is branch:  # its early media is over, also when the fallback proxy is tried
             self._part()
@@ -194,7 +195,7 @@ class Dial:
                 self._ringback()
         self.branch_over(branch)
 
-    def branch_ended(self, branch: Branch, event: sip.SessionEnded) -> None:
+    def branch_ended(self, branch: Branch, event: events.SessionEnded) -> None:
         """BYE from the callee, or the answer to ours."""
         reason = reason_of(event.request.headers) if event.request is not None else None
         branch.session_ended(event)
@@ -232,7 +233,7 @@ class Dial:
     def engine_lost(self) -> None:
         """All media is gone. What was recorded is on the disk: the worker writes as it goes."""
         if self.recording_pending and self._recorded_from is not None:
-            length_ms = int((self._desk.now - self._recorded_from) * 1000)
+            length_ms = int((self._outbox.now - self._recorded_from) * 1000)
             self._recording_over(length_ms, self._recording_path, "the media worker ended")
         self.recording_pending = False
         self._bridge = ""
@@ -261,7 +262,7 @@ class Dial:
     def _music_fails(self, detail: str) -> None:
         self._music_plays = False
         text = f"dialMusic {self.verb.dial_music} cannot be played: {detail}; the built-in ringback is used"
-        self._desk.notify(13233, "warning", text, url=self.verb.dial_music or "", line=self.verb.line)
+        self._outbox.notify(13233, "warning", text, url=self.verb.dial_music or "", line=self.verb.line)
         self._ringback()
 
     def caller_connected(self) -> None:
@@ -273,7 +274,7 @@ class Dial:
         """The call is over for its caller, by whatever way. reason: for the other side's Reason header."""
         match self.phase:
             case Phase.DIALING:
-                ancestral = by is By.OPERATOR and self._desk.policy.operator_completed_is_completed
+                ancestral = by is By.OPERATOR and self._outbox.policy.operator_completed_is_completed
                 self._give_up(Cause.COMPLETED if ancestral else Cause.CANCELED, by, reason, text)
             case Phase.CONNECTING | Phase.BRIDGED:
                 self._hang_up_winner(by, reason, text)
@@ -290,26 +291,26 @@ class Dial:
 
     def recording_started(self, event: engine.RecordingStarted) -> None:
         if event.recording == self._recording and self._recorded_from is None:
-            self._recorded_from = self._desk.now
+            self._recorded_from = self._outbox.now
 
     def recording_ended(self, event: engine.RecordingEnded) -> None:
         if event.recording != self._recording or not self.recording_pending:
             return
         if event.lost_ms:
             text = f"Recording {event.recording} lacks {event.lost_ms} ms, which are silence: the disk could not keep up"
-            self._desk.notify(13610, "warning", text, line=self.verb.line)
+            self._outbox.notify(13610, "warning", text, line=self.verb.line)
         self._recording_over(event.duration_ms, event.path, event.detail if event.reason == "disk" else "")
         if self.phase is Phase.SETTLING:
             self._check_settled()
 
     def _recording_over(self, duration_ms: int, path: str, trouble: str) -> None:
         self.recording_pending = False
-        sid, account = self._recording, self._desk.policy.account_sid
+        sid, account = self._recording, self._outbox.policy.account_sid
         if trouble:
-            self._desk.notify(13610, "error", f"Recording {sid} stopped early: {trouble}", line=self.verb.line)
+            self._outbox.notify(13610, "error", f"Recording {sid} stopped early: {trouble}", line=self.verb.line)
         if duration_ms > 0:
             self._recording_url = self._url_of_recording
-            self._desk.emit(Recording(sid, self._desk.call_sid, account, path, duration_ms, self._desk.now))
+            self._outbox.emit(Recording(sid, self._outbox.call_sid, account, path, duration_ms, self._outbox.now))
 
     def release(self) -> None:
         """After the result has been acted on: take back what still rings (a timeout's CANCELs)."""
@@ -318,15 +319,15 @@ class Dial:
 
     # --- what the caller hears ------------------------------------------------------------------------------------
 
-    def _start_comfort(self) -> None:
+    def _start_ringback(self) -> None:
         """Ringback or music until the bridge; an unanswered caller gets early media only by dialMusic (4.5, 10.2)."""
         if self.verb.dial_music_disabled or self._music is not None:
             return
         if self.verb.dial_music is not None:
-            if self._caller.unanswered and (self._caller.late_offer or not self._desk.policy.early_media):
+            if self._caller.unanswered and (self._caller.late_offer or not self._outbox.policy.early_media):
                 return
-            self._music = self._desk.number()
-            self._desk.emit(Prepare(self._music, self._desk.call_sid, self.verb.dial_music))
+            self._music = self._outbox.number()
+            self._outbox.emit(Prepare(self._music, self._outbox.call_sid, self.verb.dial_music))
             return
         self._ringback()
 
@@ -339,7 +340,7 @@ class Dial:
         """Decision 1: one destination, no dialMusic of any kind, no screening."""
         verb = self.verb
         single = len(verb.nouns) == 1 and getattr(verb.nouns[0], "url", None) is None
-        return single and verb.dial_music is None and not verb.dial_music_disabled and self._desk.policy.early_media
+        return single and verb.dial_music is None and not verb.dial_music_disabled and self._outbox.policy.early_media
 
     # --- the bridge -----------------------------------------------------------------------------------------------
 
@@ -351,19 +352,19 @@ class Dial:
         way = self._passage(branch)
         if self._bridged_with is branch:
             if way != before:
-                self._desk.note(Kind.MEDIA, {"event": "codecs-changed", **way}, branch.sid)
+                self._outbox.note(Kind.MEDIA, {"event": "codecs-changed", **way}, branch.sid)
             return
         self._bridge = f"{branch.sid}-bridge"
         self._bridged_with = branch
-        self._desk.emit(engine.Bridge(bridge=self._bridge, first=self._caller.media.stream, second=branch.media.stream))
+        self._outbox.emit(engine.Bridge(bridge=self._bridge, first=self._caller.media.stream, second=branch.media.stream))
         caller, callee = self._caller.media, branch.media
         facts: dict[str, Json] = {"event": "bridge", "first": caller.stream, "second": callee.stream}
-        self._desk.note(Kind.MEDIA, facts | way)
+        self._outbox.note(Kind.MEDIA, facts | way)
 
     def _part(self) -> None:
         if self._bridge:
-            self._desk.emit(engine.Unbridge(bridge=self._bridge))
-            self._desk.note(Kind.MEDIA, {"event": "unbridge"})
+            self._outbox.emit(engine.Unbridge(bridge=self._bridge))
+            self._outbox.note(Kind.MEDIA, {"event": "unbridge"})
         self._bridge = ""
         self._bridged_with = None
 
@@ -371,30 +372,30 @@ class Dial:
         assert self.winner is not None
         self.phase = Phase.BRIDGED
         self._join(self.winner, before)
-        self._deadline = self._desk.now + self.verb.time_limit_s
+        self._deadline = self._outbox.now + self.verb.time_limit_s
         for media in (self._caller.media, self.winner.media):
             media.limit(self.verb.time_limit_s + LIMIT_MARGIN_S)
-        if self.verb.record and self._desk.policy.recordings_dir:
+        if self.verb.record and self._outbox.policy.recordings_dir:
             self._record(self.winner)
 
     def _record(self, winner: Branch) -> None:
         if winner.media.relays or self._caller.media.relays:
             text = "The call is not recorded: its parties speak a codec that only passes here (G729)"
-            self._desk.notify(13610, "error", text, line=self.verb.line)
+            self._outbox.notify(13610, "error", text, line=self.verb.line)
             return
-        self._recording = self._desk.sid("RE")
+        self._recording = self._outbox.sid("RE")
         self.recording_pending = True
-        channels = self._desk.policy.recording_channels
-        self._desk.emit(engine.Record(recording=self._recording, path=self._recording_path, bridge=self._bridge, channels=channels))
-        self._desk.note(Kind.MEDIA, {"event": "record", "recording": self._recording})
+        channels = self._outbox.policy.recording_channels
+        self._outbox.emit(engine.Record(recording=self._recording, path=self._recording_path, bridge=self._bridge, channels=channels))
+        self._outbox.note(Kind.MEDIA, {"event": "record", "recording": self._recording})
 
     @property
     def _recording_path(self) -> str:
-        return f"{self._desk.policy.recordings_dir}/{self._recording}.wav"
+        return f"{self._outbox.policy.recordings_dir}/{self._recording}.wav"
 
     @property
     def _url_of_recording(self) -> str:
-        policy = self._desk.policy
+        policy = self._outbox.policy
         return f"{policy.public_url}/restcomm/2012-04-24/Accounts/{policy.account_sid}/Recordings/{self._recording}.wav"
 
     # --- endings --------------------------------------------------------------------------------------------------
@@ -413,10 +414,10 @@ class Dial:
         self.phase = Phase.SETTLING
         self._status = status
         if self.recording_pending:
-            self._desk.emit(engine.StopRecord(recording=self._recording))
+            self._outbox.emit(engine.StopRecord(recording=self._recording))
         self._part()
-        wait = self._desk.policy.recording_wait_s if self.recording_pending else self._desk.policy.settle_s
-        self._deadline = self._desk.now + wait
+        wait = self._outbox.policy.recording_wait_s if self.recording_pending else self._outbox.policy.settle_s
+        self._deadline = self._outbox.now + wait
         self.end_reason = reason
         self._check_settled()
 
@@ -494,7 +495,7 @@ class Dial:
     def _conclude_uncreated(self) -> None:
         """No leg was created (behaviour.md 4.3): no DialCallSid, durations 0."""
         first = self._uncreated[0]
-        code = 500 if self._desk.policy.no_branch_code_500 else first.code
+        code = 500 if self._outbox.policy.no_branch_code_500 else first.code
         self._conclude(DialResult(Cause.FAILED, answered=False, failure_reason=first.reason, caller_code=code))
 
     def _of_branch(
@@ -539,4 +540,4 @@ class Dial:
         self._caller.media.stop_playing()
         self.result = result
         facts = {"event": "dial", "status": result.status.value, "leg": result.call_sid, "ring_s": result.ring_duration_s}
-        self._desk.note(Kind.OUTCOME, facts | {"duration_s": result.duration_s, "failure_reason": result.failure_reason})
+        self._outbox.note(Kind.OUTCOME, facts | {"duration_s": result.duration_s, "failure_reason": result.failure_reason})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from server.calls.outputs import Json, Log
+from server.calls.effects import Json, Log
 
 LINES_PER_WINDOW = 50
 WINDOW_S = 10.0

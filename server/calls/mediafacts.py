@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from media import engine
-from server.calls.outputs import Json
+from server.calls.effects import Json
 
 
 def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:

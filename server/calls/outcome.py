@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.calls.outputs import Cause
+from server.calls.records import Cause
 
 # Final responses of the callee -> DialCallStatus. What is not named here is FAILED (behaviour.md 3.1).
 STATUS_OF_RESPONSE: dict[int, Cause] = {

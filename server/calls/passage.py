@@ -8,7 +8,7 @@ from __future__ import annotations
 from media.engine import Codec
 from media.sdp.codecs import Encoding, is_relayed
 from media.sdp.offer_answer import Agreed
-from server.calls.outputs import Json
+from server.calls.effects import Json
 
 
 def passage(first: Agreed | None, second: Agreed | None) -> dict[str, Json]:

@@ -12,13 +12,13 @@ from typing import Any
 
 from media import engine
 from server.calls.call import Call
-from server.calls.desk import Action, new_sid
+from server.calls.effects import Fetch, Fetched, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
+from server.calls.legs.party import InboundParty
 from server.calls.logbudget import LogBudget
-from server.calls.outputs import Fetch, Fetched, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
-from server.calls.party import InboundParty
+from server.calls.outbox import Action, new_sid
 from server.calls.policy import Policy, Refusal, Router
 from server.calls.targets import Targets
-from sip.core import outputs as sip
+from sip.core import commands, events
 
 MAX_EARLY_CALLS = 500  # Call-IDs whose messages wait for their call to be made
 MAX_EARLY_TRACES = 8  # messages of each
@@ -35,7 +35,7 @@ class Registry:
         self._by_recording: dict[str, Call] = {}
         self._by_number: dict[int, Call] = {}
         self._owned: dict[str, list[tuple[dict[Any, Call], object]]] = {}  # call sid -> what to forget with it
-        self._early: OrderedDict[str, list[sip.Traced]] = OrderedDict()
+        self._early: OrderedDict[str, list[events.Traced]] = OrderedDict()
         self._deadlines: list[tuple[float, int, str]] = []
         self._armed: dict[str, float] = {}
         self._counter = 0
@@ -45,11 +45,11 @@ class Registry:
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
-    def sip_event(self, event: sip.Event | sip.Traced | sip.Dropped, now: float) -> list[Action]:
+    def sip_event(self, event: events.Event | events.Traced | events.Dropped, now: float) -> list[Action]:
         match event:
-            case sip.Traced():
+            case events.Traced():
                 return self._traced(event, now)
-            case sip.Dropped():
+            case events.Dropped():
                 facts: dict[str, Json] = {
                     "reason": event.reason,
                     "peer": str(event.flow.remote),
@@ -57,7 +57,7 @@ class Registry:
                     "status": event.status,
                 }
                 return [*self._budget.spend("debug" if event.status == 0 else "warning", "sip_dropped", facts, now)]
-            case sip.InviteReceived():
+            case events.InviteReceived():
                 return self._invited(event, now)
             case _:
                 call = self._by_session.get(event.session)
@@ -127,7 +127,7 @@ class Registry:
 
     # --- admission ------------------------------------------------------------------------------------------------
 
-    def _invited(self, event: sip.InviteReceived, now: float) -> list[Action]:
+    def _invited(self, event: events.InviteReceived, now: float) -> list[Action]:
         source = event.flow.remote.host
         party = InboundParty.of(event.request, self.policy.use_to)
         decision = self._router.admit(source, party.to_user)
@@ -143,7 +143,7 @@ class Registry:
             facts: dict[str, Json] = {"status": decision.status, "peer": str(event.flow.remote), "why": decision.explain}
             actions += self._budget.spend("warning", "call_refused", facts, now)
             if decision.stranger:
-                return [*actions, sip.SendReject(event.session, decision.status, decision.reason)]
+                return [*actions, commands.SendReject(event.session, decision.status, decision.reason)]
         else:
             self.totals["calls"] += 1
         sid = new_sid(self.policy, "CA")
@@ -177,7 +177,7 @@ class Registry:
         """Learn what the call owns now, arm its deadline, forget it when it is finished."""
         for action in actions:
             match action:
-                case sip.SendInvite():
+                case commands.SendInvite():
                     self._own(call, self._by_session, action.session)
                 case engine.Open():
                     self._own(call, self._by_stream, action.stream)
@@ -212,11 +212,11 @@ class Registry:
 
     # --- timeline -------------------------------------------------------------------------------------------------
 
-    def _traced(self, trace: sip.Traced, now: float) -> list[Action]:
+    def _traced(self, trace: events.Traced, now: float) -> list[Action]:
         call = self._by_session.get(trace.session) if trace.session is not None else None
         if call is not None:
             return [_note(call, trace, now)]
-        if trace.direction is sip.Direction.IN or trace.call_id in self._early:
+        if trace.direction is events.Direction.IN or trace.call_id in self._early:
             waiting = self._early.setdefault(trace.call_id, [])
             if len(waiting) < MAX_EARLY_TRACES:
                 waiting.append(trace)
@@ -225,7 +225,7 @@ class Registry:
         return []
 
 
-def _note(call: Call, trace: sip.Traced, now: float) -> Note:
+def _note(call: Call, trace: events.Traced, now: float) -> Note:
     leg = trace.session.split("/", 1)[0] if trace.session is not None and trace.session != call.caller.session else call.sid
     data: dict[str, Json] = {
         "direction": trace.direction.value,

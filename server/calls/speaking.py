@@ -13,9 +13,9 @@ import enum
 from media import engine
 from rcml.verbs.play import Play
 from rcml.verbs.say import Say
-from server.calls.desk import Desk
-from server.calls.legmedia import LegMedia
-from server.calls.outputs import Kind, Prepare, Prepared, Synthesize
+from server.calls.effects import Kind, Prepare, Prepared, Synthesize
+from server.calls.legs.media import LegMedia
+from server.calls.outbox import Outbox
 
 
 class Heard(enum.Enum):
@@ -28,8 +28,8 @@ class Heard(enum.Enum):
 class Speaking:
     """media: of the caller. Inputs answer None as long as the verb is not over, and to what is not of it."""
 
-    def __init__(self, desk: Desk, media: LegMedia) -> None:
-        self._desk = desk
+    def __init__(self, outbox: Outbox, media: LegMedia) -> None:
+        self._outbox = outbox
         self._media = media
         self._verb: Say | Play | None = None
         self._prompt: int | None = None
@@ -38,14 +38,14 @@ class Speaking:
     def start(self, verb: Say | Play) -> None:
         """The caller has been answered, and its media is connected."""
         self._verb = verb
-        self._prompt = self._desk.number()
+        self._prompt = self._outbox.number()
         match verb:
             case Play():
-                self._desk.note(Kind.VERB, {"verb": "Play", "line": verb.line, "url": verb.url, "loop": verb.loop})
-                self._desk.emit(Prepare(self._prompt, self._desk.call_sid, verb.url))
+                self._outbox.note(Kind.VERB, {"verb": "Play", "line": verb.line, "url": verb.url, "loop": verb.loop})
+                self._outbox.emit(Prepare(self._prompt, self._outbox.call_sid, verb.url))
             case Say():
-                self._desk.note(Kind.VERB, {"verb": "Say", "line": verb.line, "language": verb.language, "loop": verb.loop})
-                self._desk.emit(Synthesize(self._prompt, self._desk.call_sid, verb.text, verb.voice, verb.language))
+                self._outbox.note(Kind.VERB, {"verb": "Say", "line": verb.line, "language": verb.language, "loop": verb.loop})
+                self._outbox.emit(Synthesize(self._prompt, self._outbox.call_sid, verb.text, verb.voice, verb.language))
 
     def stop(self) -> None:
         """The verb is given up; the stream, and with it the play, is closed by its owner."""
@@ -70,10 +70,10 @@ class Speaking:
     def _failed(self, verb: Say | Play, why: str) -> Heard:
         match verb:
             case Play():
-                self._desk.notify(13233, "error", f"{verb.url} cannot be played, {why}", url=verb.url, line=verb.line)
+                self._outbox.notify(13233, "error", f"{verb.url} cannot be played, {why}", url=verb.url, line=verb.line)
                 return self._over(Heard.FAILED)
             case Say():
-                self._desk.notify(13511, "error", f"Say cannot be spoken, {why}", line=verb.line)
+                self._outbox.notify(13511, "error", f"Say cannot be spoken, {why}", line=verb.line)
                 return self._over(Heard.DONE)
 
     def _over(self, heard: Heard) -> Heard:

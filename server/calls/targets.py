@@ -8,7 +8,7 @@ from media.settings import SrtpPolicy
 from rcml.verbs.dial import Client, Noun, Number, Sip
 from server.calls.destination import Destination, Placed
 from server.calls.outcome import CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE
-from sip.core.outputs import Credentials, HeaderList
+from sip.core.commands import Credentials, HeaderList
 from sip.errors import ParseError
 from sip.message.uri import Uri, escape_user, parse_uri, unescape_user
 

@@ -21,14 +21,14 @@ from config.load import load
 from config.settings import Settings
 from media.errors import MediaError
 from server.app import Server
-from server.calls.outputs import Kind
+from server.calls.effects import Kind
 from server.demo import sound
 from server.demo.application import Application
 from server.demo.phones import Phone
 from server.demo.tour import RING_S, DemoFailed, Outcome, place_call
-from server.observability import ladder
 from server.observability.logs import set_up_logging
 from server.storage.database import StorageError
+from server.timeline import ladder
 
 HOST = "127.0.0.1"
 NUMBER = "1000"  # answered by the demo application

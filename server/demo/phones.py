@@ -14,7 +14,7 @@ from media.errors import SdpError
 from media.sdp.description import Connection, Description, Media, Origin, build_description, connection_to, parse_description
 from server.demo.rtp import Audio
 from server.demo.sound import Samples
-from sip.core import outputs as sip
+from sip.core import commands, events
 from sip.core.endpoint import Endpoint
 from sip.settings import SipSettings
 from sip.transport.driver import SipDriver
@@ -45,7 +45,7 @@ class Phone:
         self.over = asyncio.Event()
         self._ring_s = ring_s
         self._greeting = greeting or []
-        self._session: sip.SessionId | None = None
+        self._session: commands.SessionId | None = None
         self._incoming = False
         self._version = 1
         self._answering: asyncio.TimerHandle | None = None
@@ -80,9 +80,9 @@ class Phone:
 
     def call(self, uri: str) -> None:
         """Call somebody; hear early media if there is any."""
-        self._begin(sip.SessionId(f"{self.name}-{secrets.token_hex(4)}"), State.CALLING, incoming=False)
+        self._begin(commands.SessionId(f"{self.name}-{secrets.token_hex(4)}"), State.CALLING, incoming=False)
         assert self._session is not None
-        self._do(sip.SendInvite(session=self._session, request_uri=uri, from_uri=self.uri, from_display=self.name, body=self._sdp()))
+        self._do(commands.SendInvite(session=self._session, request_uri=uri, from_uri=self.uri, from_display=self.name, body=self._sdp()))
 
     def hang_up(self) -> None:
         """Whatever that takes at the moment."""
@@ -90,50 +90,50 @@ class Phone:
         if session is None:
             return
         if self.state is State.TALKING:
-            self._do(sip.SendBye(session))
+            self._do(commands.SendBye(session))
         elif self._incoming:
-            self._do(sip.SendReject(session, 480))
+            self._do(commands.SendReject(session, 480))
         else:
-            self._do(sip.SendCancel(session))
+            self._do(commands.SendCancel(session))
 
     # --- what happens to it -------------------------------------------------------------------------------------------
 
-    def _on_event(self, event: sip.Event | sip.Traced | sip.Dropped) -> None:
+    def _on_event(self, event: events.Event | events.Traced | events.Dropped) -> None:
         match event:
-            case sip.InviteReceived(session, request, _):
+            case events.InviteReceived(session, request, _):
                 if self._session is not None:
-                    self._do(sip.SendReject(session, 486))
+                    self._do(commands.SendReject(session, 486))
                     return
                 self._begin(session, State.RINGING, incoming=True)
-                self._do(sip.SendProvisional(session, 180))
+                self._do(commands.SendProvisional(session, 180))
                 if not self._connect(request.body):
-                    self._do(sip.SendReject(session, 488))
+                    self._do(commands.SendReject(session, 488))
                     return
                 self._answering = asyncio.get_running_loop().call_later(self._ring_s, self._answer)
-            case sip.InviteProgressed(_, response, _):
+            case events.InviteProgressed(_, response, _):
                 self.state = State.RINGING
                 self._connect(response.body)
-            case sip.InviteAnswered(session, response):
+            case events.InviteAnswered(session, response):
                 self.heard_while_ringing, self.audio.heard = self.audio.heard, []
                 if self._connect(response.body):
                     self._talk()
                 else:
-                    self._do(sip.SendBye(session))
-            case sip.CancelReceived(session, _):
-                self._do(sip.SendReject(session, 487))
-            case sip.InviteFailed(_, cause, response, detail):
+                    self._do(commands.SendBye(session))
+            case events.CancelReceived(session, _):
+                self._do(commands.SendReject(session, 487))
+            case events.InviteFailed(_, cause, response, detail):
                 self._end(f"{response.status} {response.reason}" if response is not None else detail or cause.value)
-            case sip.SessionEnded():
+            case events.SessionEnded():
                 self._end("")
-            case sip.ReinviteReceived(session, transaction, request):
+            case events.ReinviteReceived(session, transaction, request):
                 self._connect(request.body)
-                self._do(sip.AnswerRequest(session, transaction, 200, body=self._sdp()))
-            case sip.RequestReceived(session, transaction, _):
-                self._do(sip.AnswerRequest(session, transaction, 200))
+                self._do(commands.AnswerRequest(session, transaction, 200, body=self._sdp()))
+            case events.RequestReceived(session, transaction, _):
+                self._do(commands.AnswerRequest(session, transaction, 200))
             case _:
                 pass  # acknowledgements and traces: nothing to do for so simple a phone
 
-    def _begin(self, session: sip.SessionId, state: State, *, incoming: bool) -> None:
+    def _begin(self, session: commands.SessionId, state: State, *, incoming: bool) -> None:
         self._session, self.state, self._incoming = session, state, incoming
         self.failure = ""
         self.audio.heard = []
@@ -143,7 +143,7 @@ class Phone:
     def _answer(self) -> None:
         self._answering = None
         if self._session is not None and self.state is State.RINGING:
-            self._do(sip.SendAnswer(self._session, self._sdp()))
+            self._do(commands.SendAnswer(self._session, self._sdp()))
             self._talk()
 
     def _talk(self) -> None:
@@ -161,7 +161,7 @@ class Phone:
         self.audio.silence()
         self.over.set()
 
-    def _do(self, command: sip.Command) -> None:
+    def _do(self, command: commands.Command) -> None:
         self._driver.command(command)
 
     # --- its session description --------------------------------------------------------------------------------------

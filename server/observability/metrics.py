@@ -9,8 +9,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from media.engine import Quality
-from server.calls.outputs import CallRecord, Fetch, Fetched, Notification, Recording
-from sip.core.outputs import Dropped, Traced
+from server.calls.effects import Fetch, Fetched, Notification
+from server.calls.records import CallRecord, Recording
+from sip.core.events import Dropped, Traced
 
 _METHODS = frozenset(
     {

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Executable, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from server.calls.outputs import Kind
-from server.observability.timeline import Entry
+from server.calls.effects import Kind
 from server.storage import schema
 from server.storage.rows import CallRow, NotificationRow, RecordingRow, short_sid
+from server.timeline.timelines import Entry
 
 _CALL = [column for column in schema.calls.columns if column.name != "instance_id"]
 

@@ -21,10 +21,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from config.settings import StorageSettings
-from server.observability.timeline import Entry
 from server.storage import schema
 from server.storage.housekeeping import clean_up
 from server.storage.rows import CallRow, CallStarted, NotificationRow, RecordingRow
+from server.timeline.timelines import Entry
 
 log = logging.getLogger(__name__)
 

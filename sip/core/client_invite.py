@@ -12,8 +12,8 @@ Source: RFC 3261 17.1.1, figure 5; RFC 6026 7.2, 8.4.
 
 from __future__ import annotations
 
+from sip.core.commands import HeaderList
 from sip.core.machine import Action, Cause, GaveUp, Machine, Packet, PassUp, Send, State, pack
-from sip.core.outputs import HeaderList
 from sip.core.timers import Timer, Times
 from sip.message import Headers, Request, Response
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from sip.core.commands import HeaderList, SessionId
+from sip.core.events import Direction, Dropped, Output, Traced
+from sip.core.flows import Address, Flow, Listener, Transmit
 from sip.core.incoming import DialogKey, MergeKey, ServerKey
 from sip.core.machine import Packet
-from sip.core.outputs import Address, Direction, Dropped, Flow, HeaderList, Listener, Output, SessionId, Traced, Transmit
 from sip.core.timers import Agenda, Times
 from sip.core.tokens import Tokens
 from sip.settings import SipSettings

@@ -16,10 +16,11 @@ import enum
 from collections.abc import Sequence
 from typing import Protocol
 
+from sip.core.commands import HeaderList, SessionId
 from sip.core.context import Context
 from sip.core.digest import Realm
+from sip.core.flows import Address, Flow, Listener, Resolve, Target
 from sip.core.machine import Cause, Packet, pack
-from sip.core.outputs import Address, Flow, HeaderList, Listener, Resolve, SessionId, Target
 from sip.core.routing import choose_listener, contact_uri, flow_from, listener_of, literal_target, wants
 from sip.core.transactions import ClientTransaction
 from sip.message import Request, Response, Uri

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sip.core.flows import Flow
 from sip.core.incoming import DialogKey, Incoming
-from sip.core.outputs import Flow
 from sip.core.routing import parse_next_hop
 from sip.message import Headers, NameAddr, ParseError, Request, Response, Uri, parse_name_addr, parse_uri
 

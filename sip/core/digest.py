@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sip.core.outputs import Credentials
+from sip.core.commands import Credentials
 from sip.message import Headers, ParseError, Request, Response, build_auth, parse_auth, parse_cseq
 
 _FIELDS = (("WWW-Authenticate", "Authorization"), ("Proxy-Authenticate", "Proxy-Authorization"))

@@ -14,21 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from sip.core.context import Connection, Context
-from sip.core.delivery import Delivery
-from sip.core.incoming import DEFAULT_PORTS, read_incoming
-from sip.core.incoming_session import IncomingSession
-from sip.core.machine import State, summarize
-from sip.core.outgoing_session import OutgoingSession
-from sip.core.outputs import (
-    Address,
+from sip.core.commands import (
     AnswerRequest,
-    CloseConnection,
     Command,
-    Direction,
-    Flow,
-    Listener,
-    Output,
     SendAnswer,
     SendBye,
     SendCancel,
@@ -39,10 +27,15 @@ from sip.core.outputs import (
     SendRequest,
     SessionId,
     SetSessionHeaders,
-    Target,
-    Traced,
-    Transmit,
 )
+from sip.core.context import Connection, Context
+from sip.core.delivery import Delivery
+from sip.core.events import Direction, Output, Traced
+from sip.core.flows import Address, CloseConnection, Flow, Listener, Target, Transmit
+from sip.core.incoming import DEFAULT_PORTS, read_incoming
+from sip.core.incoming_session import IncomingSession
+from sip.core.machine import State, summarize
+from sip.core.outgoing_session import OutgoingSession
 from sip.core.reception import Reception
 from sip.core.responses import check_headers, check_text, send_broken
 from sip.message import (

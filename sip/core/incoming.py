@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sip.core.outputs import Address, Flow
+from sip.core.flows import Address, Flow
 from sip.core.tokens import BRANCH_COOKIE
 from sip.message import Request, Via, parse_cseq, parse_name_addr, parse_via
 

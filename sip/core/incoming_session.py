@@ -9,20 +9,10 @@ Source: RFC 3261 9.2, 13.3.1, 15.1.2.
 
 from __future__ import annotations
 
+from sip.core.commands import SendAnswer, SendBye, SendProvisional, SendReject, SessionId
 from sip.core.context import Context
 from sip.core.dialog import Dialog
-from sip.core.outputs import (
-    AnswerAcked,
-    CancelReceived,
-    EndCause,
-    InviteReceived,
-    SendAnswer,
-    SendBye,
-    SendProvisional,
-    SendReject,
-    SessionEnded,
-    SessionId,
-)
+from sip.core.events import AnswerAcked, CancelReceived, EndCause, InviteReceived, SessionEnded
 from sip.core.session import Phase, Session
 from sip.core.transactions import ServerTransaction
 from sip.core.unacked import Unacked

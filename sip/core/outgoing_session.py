@@ -11,21 +11,12 @@ Source: RFC 3261 8.1.3.5, 9.1, 12.1.2, 13.2, 15, 22.2.
 
 from __future__ import annotations
 
+from sip.core.commands import SendBye, SendCancel, SendInvite
 from sip.core.context import Context
 from sip.core.delivery import Delivery, Failure
 from sip.core.dialog import Dialog, calling_dialog, lenient_contact, lenient_record_route
 from sip.core.digest import DigestClient, with_credentials
-from sip.core.outputs import (
-    EndCause,
-    FailureCause,
-    InviteAnswered,
-    InviteFailed,
-    InviteProgressed,
-    SendBye,
-    SendCancel,
-    SendInvite,
-    SessionEnded,
-)
+from sip.core.events import EndCause, FailureCause, InviteAnswered, InviteFailed, InviteProgressed, SessionEnded
 from sip.core.responses import merge
 from sip.core.routing import parse_next_hop
 from sip.core.session import Phase, Session

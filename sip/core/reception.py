@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sip.core.commands import HeaderList, SessionId
 from sip.core.context import ACCEPTED_BODIES, CORE_METHODS, Context
 from sip.core.dialog import answered_dialog, contact_of, record_route
 from sip.core.incoming import Incoming
 from sip.core.incoming_session import IncomingSession
 from sip.core.machine import State
-from sip.core.outputs import HeaderList, SessionId
 from sip.core.responses import capability_headers, send_response, send_stateless, stateless_tag
 from sip.core.server_invite import ServerInvite
 from sip.core.tokens import BRANCH_COOKIE

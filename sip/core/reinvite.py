@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from sip.core.dialog import lenient_contact
-from sip.core.outputs import ReinviteAnswered
+from sip.core.events import ReinviteAnswered
 from sip.core.transactions import ClientTransaction, send_cancel
 from sip.message import Response
 

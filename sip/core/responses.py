@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 
+from sip.core.commands import HeaderList
 from sip.core.context import ACCEPTED_BODIES, Context
+from sip.core.flows import Flow
 from sip.core.incoming import Incoming, read_incoming
 from sip.core.machine import Packet, pack
-from sip.core.outputs import Flow, HeaderList
 from sip.core.transactions import ServerTransaction
 from sip.message import Headers, ParseError, Request, Response, UsageError, is_token, reason_phrase
 

@@ -18,8 +18,8 @@ import ipaddress
 from collections.abc import Sequence
 from functools import lru_cache
 
+from sip.core.flows import Address, Flow, Listener, Target
 from sip.core.incoming import DEFAULT_PORTS
-from sip.core.outputs import Address, Flow, Listener, Target
 from sip.message import ParseError, Uri, parse_uri
 
 _PRIVATE = tuple(

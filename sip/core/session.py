@@ -14,28 +14,15 @@ from __future__ import annotations
 
 import enum
 
+from sip.core.commands import AnswerRequest, HeaderList, SendBye, SendReinvite, SendRequest, SessionId, TransactionId
 from sip.core.context import Context
 from sip.core.delivery import NOBODY, Delivery, DeliveryUser, Failure
 from sip.core.dialog import Dialog, lenient_contact
 from sip.core.digest import DigestClient, with_credentials
+from sip.core.events import EndCause, ReinviteAcked, ReinviteReceived, RequestAnswered, RequestReceived, SessionEnded
+from sip.core.flows import Flow
 from sip.core.incoming import Incoming
 from sip.core.machine import Packet
-from sip.core.outputs import (
-    AnswerRequest,
-    EndCause,
-    Flow,
-    HeaderList,
-    ReinviteAcked,
-    ReinviteReceived,
-    RequestAnswered,
-    RequestReceived,
-    SendBye,
-    SendReinvite,
-    SendRequest,
-    SessionEnded,
-    SessionId,
-    TransactionId,
-)
 from sip.core.reinvite import Reinviter
 from sip.core.responses import capability_headers, merge, send_response
 from sip.core.routing import contact_uri, listener_of, parse_next_hop, unreachable_contact

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from sip.core.client_invite import ClientInvite, build_cancel
 from sip.core.client_request import ClientRequest
+from sip.core.commands import HeaderList, SessionId, TransactionId
 from sip.core.context import Context
+from sip.core.flows import Address, Flow
 from sip.core.incoming import Incoming, ServerKey
 from sip.core.machine import Action, Cause, GaveUp, Packet, PassUp, Send, State, pack
-from sip.core.outputs import Address, Flow, HeaderList, SessionId, TransactionId
 from sip.core.server_invite import ServerInvite
 from sip.core.server_request import ServerRequest
 from sip.message import Request, Response

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Protocol
 
-from sip.core.outputs import Address, Flow
+from sip.core.flows import Address, Flow
 from sip.transport.address import WILDCARDS, ip_version
 from sip.transport.settings import TransportSettings
 from sip.transport.tcp import READ_BYTES, State, TcpConnection

@@ -24,20 +24,9 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
-from sip.core.outputs import (
-    Address,
-    CloseConnection,
-    Command,
-    Dropped,
-    Event,
-    Flow,
-    Listener,
-    Output,
-    Resolve,
-    Target,
-    Traced,
-    Transmit,
-)
+from sip.core.commands import Command
+from sip.core.events import Dropped, Event, Output, Traced
+from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target, Transmit
 from sip.transport.address import ip_version, reachable_form
 from sip.transport.connections import STOP_GRACE_S, Connections
 from sip.transport.resolver import Resolver

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sip.core.outputs import Address, Resolve, Target
+from sip.core.flows import Address, Resolve, Target
 from sip.transport.address import ip_version
 
 MAX_TARGETS = 16  # a name may list hundreds; nobody waits for the seventeenth time-out

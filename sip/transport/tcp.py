@@ -7,7 +7,7 @@ import enum
 import socket
 from typing import Protocol, cast
 
-from sip.core.outputs import Address, Flow
+from sip.core.flows import Address, Flow
 from sip.transport.settings import TransportSettings
 
 READ_BYTES = 16 * 1024  # one read of one connection; then the others have their turn

@@ -20,7 +20,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 
-from sip.core.outputs import Address
+from sip.core.flows import Address
 from sip.transport.address import ip_version
 
 _LINUX = sys.platform == "linux"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from media import decode_child
+from media.prompts import decode_child
 
 pytestmark = pytest.mark.fuzz
 

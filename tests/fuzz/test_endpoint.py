@@ -13,18 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sip.core.outputs import (
-    Address,
+from sip.core.commands import (
     AnswerRequest,
     Command,
     Credentials,
-    Direction,
-    Flow,
-    InviteAnswered,
-    InviteFailed,
-    InviteReceived,
-    ReinviteReceived,
-    RequestReceived,
     SendAnswer,
     SendBye,
     SendCancel,
@@ -32,12 +24,10 @@ from sip.core.outputs import (
     SendReinvite,
     SendReject,
     SendRequest,
-    SessionEnded,
     SessionId,
-    Target,
-    Traced,
-    Transmit,
 )
+from sip.core.events import Direction, InviteAnswered, InviteFailed, InviteReceived, ReinviteReceived, RequestReceived, SessionEnded, Traced
+from sip.core.flows import Address, Flow, Target, Transmit
 from sip.message import ParseError, Request, Response, UsageError, build_message, parse_message
 from tests.support.core import ALL_ZERO, OFFER, OURS, PEER, TCP, UDP, Core, call, reply, request
 

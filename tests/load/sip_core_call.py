@@ -13,20 +13,10 @@ import sys
 from collections import deque
 from time import process_time
 
+from sip.core.commands import SendAnswer, SendBye, SendInvite, SendProvisional, SessionId
 from sip.core.endpoint import Endpoint
-from sip.core.outputs import (
-    Address,
-    Flow,
-    InviteReceived,
-    Listener,
-    Output,
-    SendAnswer,
-    SendBye,
-    SendInvite,
-    SendProvisional,
-    SessionId,
-    Transmit,
-)
+from sip.core.events import InviteReceived, Output
+from sip.core.flows import Address, Flow, Listener, Transmit
 from sip.message import Headers, Request, Response, build_message, parse_message
 from sip.settings import SipSettings
 

@@ -13,25 +13,9 @@ from itertools import count
 
 import pytest
 
-from sip.core.endpoint import Endpoint
-from sip.core.outputs import (
-    Address,
+from sip.core.commands import (
     AnswerRequest,
-    CancelReceived,
-    CloseConnection,
     Command,
-    Dropped,
-    Flow,
-    InviteAnswered,
-    InviteFailed,
-    InviteReceived,
-    Listener,
-    Output,
-    ReinviteAnswered,
-    ReinviteReceived,
-    RequestAnswered,
-    RequestReceived,
-    Resolve,
     SendAnswer,
     SendBye,
     SendCancel,
@@ -40,11 +24,24 @@ from sip.core.outputs import (
     SendReinvite,
     SendReject,
     SendRequest,
-    SessionEnded,
     SessionId,
-    Traced,
-    Transmit,
 )
+from sip.core.endpoint import Endpoint
+from sip.core.events import (
+    CancelReceived,
+    Dropped,
+    InviteAnswered,
+    InviteFailed,
+    InviteReceived,
+    Output,
+    ReinviteAnswered,
+    ReinviteReceived,
+    RequestAnswered,
+    RequestReceived,
+    SessionEnded,
+    Traced,
+)
+from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Transmit
 from sip.settings import SipSettings
 from tests.support.wire import Wire, mirrored
 

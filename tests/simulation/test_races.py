@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from server.calls.desk import Action
-from server.calls.outputs import By
+from server.calls.outbox import Action
 from server.calls.policy import Application
-from sip.core import outputs as sip
+from server.calls.records import By
+from sip.core import commands, events
 from tests.simulation.world import VOICE_URL, Script, World
 
 SEEDS = int(os.environ.get("DIALPLANE_SEEDS", "600"))
@@ -155,31 +155,33 @@ def _operator_branch(world: World) -> list[Action]:
 def _all_hang_up(world: World) -> None:
     for phone in world.phones.values():
         for session in list(phone.sessions):
-            phone.do(sip.SendBye(session))
+            phone.do(commands.SendBye(session))
 
 
 def expected_status(world: World, story: Story) -> set[str]:
     """What DialCallStatus may be, from what the server's SIP core reported and when."""
     reported = next(at for at, request in world.web.requests if request.purpose == "action")
     seen = [(at, event) for at, event in world.server_events if at <= reported]
-    answered = any(isinstance(event, sip.InviteAnswered) for _, event in seen)
+    answered = any(isinstance(event, events.InviteAnswered) for _, event in seen)
     lost = [note.at for note in world.notes if note.data.get("event") == "worker-lost"]
     over = next(note.at for note in world.notes if note.data.get("event") == "dial")
     if lost and lost[0] <= over:
-        ended_before = any(isinstance(event, sip.SessionEnded) and at <= lost[0] for at, event in seen)
+        ended_before = any(isinstance(event, events.SessionEnded) and at <= lost[0] for at, event in seen)
         return {"completed", "failed"} if ended_before else {"failed"}
     if world.engine.bridged_pairs and answered:
         return {"completed"}
     legs = [record for record in world.records if record.parent_sid and record.ended_at <= over]
     given_up = sum(record.ended.by is By.OPERATOR for record in legs)
-    failed = [event for _, event in seen if isinstance(event, sip.InviteFailed) and event.cause is not sip.FailureCause.CANCELED]
+    failed = [event for _, event in seen if isinstance(event, events.InviteFailed) and event.cause is not events.FailureCause.CANCELED]
     no_ports = sum(note.data.get("op") == "open" for note in world.notes)
     allowed = set()
     if any(_is_departure(world, event) for _, event in seen) or any(record.ended.by is By.OPERATOR for record in world.records):
         allowed.add("canceled")
     if len(failed) + given_up + no_ports >= story.legs:
         allowed |= {_status_of(world, event) for event in failed} | ({"failed"} if no_ports else set())
-    rang_out = [event for _, event in seen if isinstance(event, sip.CancelReceived)] == [] and over - _dialled_at(world) >= TIMEOUT_S - 0.01
+    rang_out = [event for _, event in seen if isinstance(event, events.CancelReceived)] == [] and over - _dialled_at(
+        world
+    ) >= TIMEOUT_S - 0.01
     if rang_out:
         allowed.add("no-answer")
     return allowed
@@ -189,17 +191,17 @@ def _dialled_at(world: World) -> float:
     return next(note.at for note in world.notes if note.data.get("verb") == "Dial")
 
 
-def _is_departure(world: World, event: sip.Event) -> bool:
+def _is_departure(world: World, event: events.Event) -> bool:
     """The caller left: a CANCEL, or the end of its session."""
-    mine = [received.session for _, received in world.server_events if isinstance(received, sip.InviteReceived)]
-    return isinstance(event, sip.CancelReceived) or (isinstance(event, sip.SessionEnded) and event.session in mine)
+    mine = [received.session for _, received in world.server_events if isinstance(received, events.InviteReceived)]
+    return isinstance(event, events.CancelReceived) or (isinstance(event, events.SessionEnded) and event.session in mine)
 
 
 # Written out once more, from the page and not from the code (behaviour.md 3.1).
 PAGE = {486: "busy", 600: "busy", 603: "busy", 408: "no-answer", 480: "no-answer", 487: "canceled"}
 
 
-def _status_of(world: World, event: sip.InviteFailed) -> str:
+def _status_of(world: World, event: events.InviteFailed) -> str:
     return PAGE.get(event.response.status, "failed") if event.response is not None else "no-answer"
 
 
@@ -213,7 +215,7 @@ def check(seed: int) -> str:
     actions = world.web.of("action")
     assert len(actions) == (1 if dialled else 0), f"{where}: {len(actions)} action requests"
     own = [record for record in world.records if not record.parent_sid]
-    calls = sum(isinstance(event, sip.InviteReceived) for _, event in world.server_events)
+    calls = sum(isinstance(event, events.InviteReceived) for _, event in world.server_events)
     assert len(own) == calls, f"{where}: {len(own)} records of {calls} calls"
     legs = [record for record in world.records if record.parent_sid]
     assert len({record.sid for record in legs}) == len(legs), f"{where}: a leg ended twice"

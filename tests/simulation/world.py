@@ -16,23 +16,13 @@ from dataclasses import dataclass, field
 from media import engine
 from media.settings import MediaSettings
 from rcml.settings import RcmlSettings
-from server.calls.desk import Action
-from server.calls.outputs import (
-    CallRecord,
-    Fetch,
-    Fetched,
-    Log,
-    Note,
-    Notification,
-    Prepare,
-    Prepared,
-    Recording,
-    Synthesize,
-)
+from server.calls.effects import Fetch, Fetched, Log, Note, Notification, Prepare, Prepared, Synthesize
+from server.calls.outbox import Action
 from server.calls.policy import Application, MediaAddress, Policy, Refusal
+from server.calls.records import CallRecord, Recording
 from server.calls.registry import Registry
 from server.calls.targets import Outbound, Targets
-from sip.core import outputs as sip
+from sip.core import commands, events, flows
 from sip.core.endpoint import Endpoint
 from sip.message import Response
 from sip.settings import SipSettings
@@ -40,8 +30,8 @@ from tests.support.descriptions import sdp
 from tests.support.virtual import FakeEngine, FakeWeb
 from tests.support.wire import Wire
 
-SERVER = sip.Address("10.0.0.1", 5060)
-CALLER = sip.Address("10.0.0.2", 5060)
+SERVER = flows.Address("10.0.0.1", 5060)
+CALLER = flows.Address("10.0.0.2", 5060)
 VOICE_URL = "http://app/voice"
 
 
@@ -59,22 +49,22 @@ class Script:
     hang_up_after: float | None = None
     silent: bool = False
     early_media: bool = False
-    headers: sip.HeaderList = ()
+    headers: commands.HeaderList = ()
     answer_body: bytes | None = None
 
 
 class Phone:
     """A user agent with an endpoint of its own. `log` keeps what it saw: (time, event's name, status)."""
 
-    def __init__(self, world: World, address: sip.Address, script: Script | None = None) -> None:
+    def __init__(self, world: World, address: flows.Address, script: Script | None = None) -> None:
         self.world = world
         self.address = address
         self.script = script or Script()
         rng = world.rng
-        listener = sip.Listener("udp", address, address)
+        listener = flows.Listener("udp", address, address)
         self.endpoint = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size))
         self.log: list[tuple[float, str, int]] = []
-        self.sessions: set[sip.SessionId] = set()
+        self.sessions: set[commands.SessionId] = set()
         self.bodies: list[bytes] = []
 
     def saw(self, name: str) -> bool:
@@ -88,58 +78,58 @@ class Phone:
 
     # caller
 
-    def call(self, number: str, *, body: bytes | None = None, headers: sip.HeaderList = ()) -> None:
-        session = sip.SessionId("a")
+    def call(self, number: str, *, body: bytes | None = None, headers: commands.HeaderList = ()) -> None:
+        session = commands.SessionId("a")
         self.sessions.add(session)
         offer = sdp(self.address.host) if body is None else body
         uri = f"sip:{number}@{SERVER}"
-        self.do(sip.SendInvite(session, uri, f"sip:bob@{self.address.host}", offer, headers=headers, from_display="Bob"))
+        self.do(commands.SendInvite(session, uri, f"sip:bob@{self.address.host}", offer, headers=headers, from_display="Bob"))
 
     def cancel(self) -> None:
-        if sip.SessionId("a") in self.sessions and not self.saw("answered"):
-            self.do(sip.SendCancel(sip.SessionId("a")))
+        if commands.SessionId("a") in self.sessions and not self.saw("answered"):
+            self.do(commands.SendCancel(commands.SessionId("a")))
 
     def hang_up(self) -> None:
-        if sip.SessionId("a") in self.sessions:
-            self.do(sip.SendBye(sip.SessionId("a")))
+        if commands.SessionId("a") in self.sessions:
+            self.do(commands.SendBye(commands.SessionId("a")))
 
-    def do(self, command: sip.Command) -> None:
+    def do(self, command: commands.Command) -> None:
         self.world.apply(self, self.endpoint.command(command, self.world.now))
 
-    def event(self, event: sip.Event) -> None:
+    def event(self, event: events.Event) -> None:
         now = self.world.now
         match event:
-            case sip.InviteProgressed(response=response):
+            case events.InviteProgressed(response=response):
                 self.log.append((now, "progress", response.status))
                 self.bodies.append(response.body)
-            case sip.InviteAnswered(response=response):
+            case events.InviteAnswered(response=response):
                 self.log.append((now, "answered", response.status))
                 self.bodies.append(response.body)
                 self.world.answered(self)
-            case sip.InviteFailed(session=session, response=response):
+            case events.InviteFailed(session=session, response=response):
                 self.log.append((now, "failed", response.status if isinstance(response, Response) else 0))
                 self.sessions.discard(session)
-            case sip.SessionEnded(session=session):
+            case events.SessionEnded(session=session):
                 self.log.append((now, "ended", 0))
                 self.sessions.discard(session)
-            case sip.InviteReceived():
+            case events.InviteReceived():
                 self._invited(event)
-            case sip.CancelReceived(session=session):
+            case events.CancelReceived(session=session):
                 self.log.append((now, "cancel", 0))
-                self.do(sip.SendReject(session, 487))
-            case sip.AnswerAcked(session=session):
+                self.do(commands.SendReject(session, 487))
+            case events.AnswerAcked(session=session):
                 self.log.append((now, "acked", 0))
                 if self.script.hang_up_after is not None:
                     self.world.at(now + self.script.hang_up_after, lambda: self._bye(session))
             case (
-                sip.ReinviteReceived(session=session, transaction=transaction)
-                | sip.RequestReceived(session=session, transaction=transaction)
+                events.ReinviteReceived(session=session, transaction=transaction)
+                | events.RequestReceived(session=session, transaction=transaction)
             ):
-                self.do(sip.AnswerRequest(session, transaction, 200, body=sdp(self.address.host)))
+                self.do(commands.AnswerRequest(session, transaction, 200, body=sdp(self.address.host)))
             case _:
                 pass
 
-    def _invited(self, event: sip.InviteReceived) -> None:
+    def _invited(self, event: events.InviteReceived) -> None:
         now, script, session = self.world.now, self.script, event.session
         self.log.append((now, "invite", 0))
         self.bodies.append(event.request.body)
@@ -148,22 +138,22 @@ class Phone:
         if script.ring_after is not None:
             early = body if script.early_media else b""
             status = 183 if script.early_media else 180
-            self.world.at(now + script.ring_after, lambda: self._do_in(session, sip.SendProvisional(session, status, body=early)))
+            self.world.at(now + script.ring_after, lambda: self._do_in(session, commands.SendProvisional(session, status, body=early)))
         if script.answer_after is not None:
-            final: sip.Command = (
-                sip.SendAnswer(session, body, headers=script.headers)
+            final: commands.Command = (
+                commands.SendAnswer(session, body, headers=script.headers)
                 if script.status == 200
-                else sip.SendReject(session, script.status, headers=script.headers)
+                else commands.SendReject(session, script.status, headers=script.headers)
             )
             self.world.at(now + script.answer_after, lambda: self._do_in(session, final))
 
-    def _do_in(self, session: sip.SessionId, command: sip.Command) -> None:
+    def _do_in(self, session: commands.SessionId, command: commands.Command) -> None:
         if session in self.sessions and not self.saw("cancel"):
             self.do(command)
 
-    def _bye(self, session: sip.SessionId) -> None:
+    def _bye(self, session: commands.SessionId) -> None:
         if session in self.sessions:
-            self.do(sip.SendBye(session))
+            self.do(commands.SendBye(session))
 
 
 @dataclass
@@ -189,10 +179,10 @@ class World:
         self.records: list[CallRecord] = []
         self.recordings: list[Recording] = []
         self.logs: list[Log] = []
-        self.server_events: list[tuple[float, sip.Event]] = []
+        self.server_events: list[tuple[float, events.Event]] = []
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._tick = 0
-        self._inbox: deque[sip.Event | sip.Traced | sip.Dropped] = deque()
+        self._inbox: deque[events.Event | events.Traced | events.Dropped] = deque()
         self._draining = False
         self.left_over: list[str] = []
         self._on_answer: Callable[[Phone], None] = lambda phone: None
@@ -216,7 +206,7 @@ class World:
             def admit(self, source: str, dialled: str) -> Application | Refusal:
                 return world.application
 
-        listener = sip.Listener("udp", SERVER, SERVER)
+        listener = flows.Listener("udp", SERVER, SERVER)
         self.server = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size))
         self.registry = Registry(policy, Targets(Outbound("carrier", ("sip:10.0.0.9",)), SERVER.host), OneNumber())
         self.caller = self.phone(CALLER.host)
@@ -224,7 +214,7 @@ class World:
     # --- building -------------------------------------------------------------------------------------------------
 
     def phone(self, host: str, script: Script | None = None) -> Phone:
-        phone = Phone(self, sip.Address(host, 5060), script)
+        phone = Phone(self, flows.Address(host, 5060), script)
         self.phones[host] = phone
         return phone
 
@@ -285,7 +275,7 @@ class World:
         while self._agenda and self._agenda[0][0] <= now:
             heapq.heappop(self._agenda)[2]()
 
-    def _arrive(self, flow: sip.Flow, data: bytes) -> None:
+    def _arrive(self, flow: flows.Flow, data: bytes) -> None:
         """flow: as the receiver sees it."""
         if flow.local == SERVER:
             self.apply(None, self.server.receive(data, flow, self.now))
@@ -294,18 +284,18 @@ class World:
         if phone is not None and not phone.script.silent:
             self.apply(phone, phone.endpoint.receive(data, flow, self.now))
 
-    def apply(self, phone: Phone | None, outputs: list[sip.Output]) -> None:
+    def apply(self, phone: Phone | None, outputs: list[events.Output]) -> None:
         """Carry out what an endpoint asks for; phone None: the server's."""
         for output in outputs:
             match output:
-                case sip.Transmit(flow, data):
+                case flows.Transmit(flow, data):
                     self.wire.send(self.now, flow, data)
-                case sip.CloseConnection() | sip.Resolve():
+                case flows.CloseConnection() | flows.Resolve():
                     raise AssertionError(f"nobody asked for {output}")
                 case event:
                     if phone is None:
                         self._inbox.append(event)
-                    elif not isinstance(event, sip.Traced | sip.Dropped):
+                    elif not isinstance(event, events.Traced | events.Dropped):
                         phone.event(event)
         self._drain()
 
@@ -316,7 +306,7 @@ class World:
         self._draining = True
         while self._inbox:
             event = self._inbox.popleft()
-            if not isinstance(event, sip.Traced | sip.Dropped):
+            if not isinstance(event, events.Traced | events.Dropped):
                 self.server_events.append((self.now, event))
             self.act(self.registry.sip_event(event, self.now))
         self._draining = False

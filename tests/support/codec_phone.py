@@ -29,7 +29,7 @@ from tests.support.rtp import RtpEndpoint, build_packet
 from tests.support.sound import Samples
 
 SENTENCE = "She had your dark suit in greasy wash water all year. Never trust a call that ends before you hear a voice."
-_SPEAKER = Path(__file__).parents[2] / "media" / "espeak_child.py"
+_SPEAKER = Path(__file__).parents[2] / "media" / "prompts" / "espeak_child.py"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,23 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sip.core.commands import Command, SendInvite, SessionId
 from sip.core.endpoint import Endpoint
-from sip.core.outputs import (
-    Address,
-    CloseConnection,
-    Command,
-    Dropped,
-    Flow,
-    InviteReceived,
-    Listener,
-    Output,
-    Resolve,
-    SendInvite,
-    SessionId,
-    Target,
-    Traced,
-    Transmit,
-)
+from sip.core.events import Dropped, InviteReceived, Output, Traced
+from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target, Transmit
 from sip.message import Headers, Request, Response, build_message, parse_message
 from sip.settings import SipSettings
 
@@ -273,7 +260,7 @@ def be_called(core: Core, flow: Flow = UDP, **given: object) -> Request:
 
 def be_called_and_answer(core: Core, flow: Flow = UDP, **given: object) -> Response:
     """A confirmed session that the peer opened; our 200."""
-    from sip.core.outputs import SendAnswer
+    from sip.core.commands import SendAnswer
 
     be_called(core, flow, **given)
     core.do(SendAnswer(core.session, ANSWER))

@@ -1,4 +1,4 @@
-"""Fixtures of the tests with a running server; `tests/conftest.py` takes them."""
+"""Fixtures of the tests with a running server, or with the media worker alone; `tests/conftest.py` takes them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from tests.support.app import Application
 from tests.support.scene import Scene
 from tests.support.server import ServerFailed, ServerProcess, serving
+from tests.support.worker import Controller, Worker, running
 
 # SIP transactions absorb repeated messages for up to 32 s after a call (timers D, H, J), and that is right.
 LINGERING = ("sip_",)
@@ -40,3 +41,18 @@ async def scene(server: ServerProcess, app: Application, tmp_path: Path) -> Asyn
             server.kill()  # so that what is wrong here does not spoil the tests that follow
             server.start()
             raise
+
+
+@pytest.fixture
+async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
+    """The real media worker."""
+    async with running(tmp_path, "--threads", "2") as worker:
+        yield worker
+
+
+@pytest.fixture
+async def media(worker: Worker) -> AsyncIterator[Controller]:
+    """A controller that has said hello to it."""
+    controller = await worker.controller()
+    yield controller
+    await controller.close()

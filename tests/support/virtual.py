@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from media import engine
 from media.sdp.codecs import is_relayed, is_voice
-from server.calls.outputs import Fetch, Fetched, Prepare, Prepared, Synthesize
+from server.calls.effects import Fetch, Fetched, Prepare, Prepared, Synthesize
 
 
 @dataclass

@@ -6,7 +6,7 @@ import heapq
 import random
 from itertools import count
 
-from sip.core.outputs import Flow
+from sip.core.flows import Flow
 
 
 def mirrored(flow: Flow) -> Flow:

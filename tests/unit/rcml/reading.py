@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from rcml.document import Document, parse_document
-from rcml.outputs import Notice
+from rcml.notices import Notice
 from rcml.settings import RcmlSettings
 
 URL = "http://app.example.com/calls/voice.xml?tenant=7"

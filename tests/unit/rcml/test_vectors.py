@@ -25,7 +25,7 @@ import pytest
 from rcml.document import parse_document
 from rcml.errors import DocumentError
 from rcml.interpreter import End, Fetch, Interpreter, Refuse, Run, Step
-from rcml.outputs import Notice
+from rcml.notices import Notice
 from rcml.settings import RcmlSettings
 
 from .reading import URL

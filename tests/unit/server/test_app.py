@@ -7,19 +7,19 @@ from typing import Any, cast
 import pytest
 
 from config.settings import Settings
-from media.cache import PromptFile
 from media.errors import PromptError
+from media.prompts.cache import PromptFile
 from server.app import Server
-from server.calls.desk import Action
-from server.calls.outputs import Log, Prepared
+from server.calls.effects import Log, Prepared
+from server.calls.outbox import Action
 from server.observability.metrics import Metrics
-from sip.core import outputs as sip
+from sip.core import commands, events, flows
 from sip.message import Headers, Request
 
-INVITE = sip.InviteReceived(
-    sip.SessionId("in-1"),
+INVITE = events.InviteReceived(
+    commands.SessionId("in-1"),
     Request("INVITE", "sip:1@192.0.2.1", Headers([])),
-    sip.Flow("udp", sip.Address("192.0.2.1", 5060), sip.Address("192.0.2.7", 5060)),
+    flows.Flow("udp", flows.Address("192.0.2.1", 5060), flows.Address("192.0.2.7", 5060)),
 )
 
 
@@ -48,9 +48,9 @@ class Phone:
     """Stands for the SIP driver."""
 
     def __init__(self) -> None:
-        self.commands: list[sip.Command] = []
+        self.commands: list[commands.Command] = []
 
-    def command(self, command: sip.Command) -> None:
+    def command(self, command: commands.Command) -> None:
         self.commands.append(command)
 
 
@@ -82,7 +82,7 @@ async def test_every_prompt_is_answered_once__a_verb_waits_for_it(error: Excepti
 async def test_a_caller_whose_invite_trips_over_a_bug_is_told_500() -> None:
     server, phone = shell(Calls(broken=True))
     server._on_sip(INVITE)
-    assert phone.commands == [sip.SendReject(INVITE.session, 500)]
+    assert phone.commands == [commands.SendReject(INVITE.session, 500)]
 
 
 async def test_what_comes_before_the_registry_stands_waits_in_line() -> None:

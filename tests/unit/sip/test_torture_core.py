@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sip.core.endpoint import Endpoint
-from sip.core.outputs import Address, Dropped, Flow, InviteReceived, Listener, Transmit
+from sip.core.events import Dropped, InviteReceived
+from sip.core.flows import Address, Flow, Listener, Transmit
 from sip.message import ParseError, parse_message
 from sip.settings import SipSettings
 

@@ -16,12 +16,12 @@ import pytest
 from config.load import load
 from config.settings import Settings
 from server.api.app import Api
-from server.calls.outputs import Kind, Note
+from server.calls.effects import Kind, Note
 from server.observability.metrics import Metrics
-from server.observability.recorder import Recorder
-from server.observability.timeline import Entry
 from server.storage.database import Database
 from server.storage.rows import CallRow, NotificationRow, RecordingRow
+from server.timeline.recorder import Recorder
+from server.timeline.timelines import Entry
 
 T0 = datetime.datetime(2026, 5, 26, 17, 59, 16, tzinfo=datetime.UTC)
 CALL, LEG, LIVE = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "3" * 32

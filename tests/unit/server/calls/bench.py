@@ -12,19 +12,20 @@ from typing import TypeVar
 from media import engine
 from media.settings import MediaSettings
 from rcml.settings import RcmlSettings
-from server.calls.desk import Action
-from server.calls.outputs import CallRecord, Fetch, Fetched, Kind, Log, Note, Notification, Prepare, Prepared, Recording, Synthesize
+from server.calls.effects import Fetch, Fetched, Kind, Log, Note, Notification, Prepare, Prepared, Synthesize
+from server.calls.outbox import Action
 from server.calls.policy import Application, MediaAddress, Policy, Refusal
+from server.calls.records import CallRecord, Recording
 from server.calls.registry import Registry
 from server.calls.targets import Outbound, Targets
-from sip.core import outputs as sip
+from sip.core import commands, events, flows
 from sip.message import Headers, Request, Response
 from tests.support.descriptions import sdp
 from tests.support.virtual import FakeEngine, FakeWeb, Page
 
 VOICE = "http://app/voice"
 ACTION = "http://app/action"
-IN = sip.SessionId("in-1")
+IN = commands.SessionId("in-1")
 CARRIER = Outbound("carrier", ("sip:gw.example.com:5070",))
 C = TypeVar("C")
 
@@ -56,7 +57,7 @@ class Bench:
         self.web = FakeWeb(rng, delay_s=0.01)
         self.web.pages = {VOICE: document, ACTION: action}
         self.web.broken_prompts = set(broken_prompts)
-        self.sent: list[sip.Command] = []
+        self.sent: list[commands.Command] = []
         self.notes: list[Note] = []
         self.notifications: list[Notification] = []
         self.records: list[CallRecord] = []
@@ -94,15 +95,15 @@ class Bench:
             *invite_headers,
         ]
         invite = Request("INVITE", "sip:2222@192.0.2.1", Headers(headers), body)
-        flow = sip.Flow("udp", sip.Address("192.0.2.1", 5060), sip.Address("192.0.2.7", 5060))
+        flow = flows.Flow("udp", flows.Address("192.0.2.1", 5060), flows.Address("192.0.2.7", 5060))
         if before is not None:
             before(self)
-        self.give(sip.InviteReceived(IN, invite, flow))
+        self.give(events.InviteReceived(IN, invite, flow))
         self.run(0.1)
 
     # --- in -------------------------------------------------------------------------------------------------------
 
-    def give(self, event: sip.Event) -> None:
+    def give(self, event: events.Event) -> None:
         self.act(self.registry.sip_event(event, self.now))
         self._media()
 
@@ -111,25 +112,25 @@ class Bench:
         self._media()
 
     def progress(self, leg: int, status: int = 180, body: bytes = b"") -> None:
-        self.give(sip.InviteProgressed(self.leg(leg), self.response(leg, status, body), "tag"))
+        self.give(events.InviteProgressed(self.leg(leg), self.response(leg, status, body), "tag"))
 
     def answer(self, leg: int, body: bytes | None = None, headers: tuple[tuple[str, str], ...] = ()) -> None:
         answer = sdp("192.0.2.8") if body is None else body
-        self.give(sip.InviteAnswered(self.leg(leg), self.response(leg, 200, answer, headers)))
+        self.give(events.InviteAnswered(self.leg(leg), self.response(leg, 200, answer, headers)))
 
     def fail(self, leg: int, status: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
         response = self.response(leg, status, b"", headers, reason)
-        self.give(sip.InviteFailed(self.leg(leg), sip.FailureCause.RESPONSE, response))
+        self.give(events.InviteFailed(self.leg(leg), events.FailureCause.RESPONSE, response))
 
-    def bye_from(self, session: sip.SessionId, reason: str | None = None) -> None:
+    def bye_from(self, session: commands.SessionId, reason: str | None = None) -> None:
         headers = Headers([("Reason", reason)] if reason else [])
-        self.give(sip.SessionEnded(session, sip.EndCause.BYE_RECEIVED, request=Request("BYE", "sip:x", headers)))
+        self.give(events.SessionEnded(session, events.EndCause.BYE_RECEIVED, request=Request("BYE", "sip:x", headers)))
 
     def bye_answered(self, leg: int, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        self.give(sip.SessionEnded(self.leg(leg), sip.EndCause.BYE_ANSWERED, response=self.response(leg, status, b"", headers)))
+        self.give(events.SessionEnded(self.leg(leg), events.EndCause.BYE_ANSWERED, response=self.response(leg, status, b"", headers)))
 
     def cancel(self) -> None:
-        self.give(sip.CancelReceived(IN, Request("CANCEL", "sip:2222@192.0.2.1", Headers())))
+        self.give(events.CancelReceived(IN, Request("CANCEL", "sip:2222@192.0.2.1", Headers())))
 
     def run(self, seconds: float) -> None:
         """Let time pass, carrying out all that falls due."""
@@ -152,8 +153,8 @@ class Bench:
 
     # --- out ------------------------------------------------------------------------------------------------------
 
-    def leg(self, n: int) -> sip.SessionId:
-        return self.of(sip.SendInvite)[n].session
+    def leg(self, n: int) -> commands.SessionId:
+        return self.of(commands.SendInvite)[n].session
 
     def of(self, kind: type[C]) -> list[C]:
         return [command for command in self.sent if isinstance(command, kind)]
@@ -166,11 +167,11 @@ class Bench:
         names = []
         for command in self.sent:
             match command:
-                case sip.SendProvisional(status=status) | sip.SendReject(status=status):
+                case commands.SendProvisional(status=status) | commands.SendReject(status=status):
                     names.append(str(status))
-                case sip.SendAnswer():
+                case commands.SendAnswer():
                     names.append("200")
-                case sip.SetSessionHeaders():
+                case commands.SetSessionHeaders():
                     pass
                 case _:
                     names.append(type(command).__name__.removeprefix("Send").upper())
@@ -211,16 +212,16 @@ class Bench:
                 case Log():
                     self.logs.append(action)
                 case (
-                    sip.SendInvite()
-                    | sip.SendCancel()
-                    | sip.SendBye()
-                    | sip.SendAnswer()
-                    | sip.SendProvisional()
-                    | sip.SendReject()
-                    | sip.SendReinvite()
-                    | sip.SendRequest()
-                    | sip.AnswerRequest()
-                    | sip.SetSessionHeaders()
+                    commands.SendInvite()
+                    | commands.SendCancel()
+                    | commands.SendBye()
+                    | commands.SendAnswer()
+                    | commands.SendProvisional()
+                    | commands.SendReject()
+                    | commands.SendReinvite()
+                    | commands.SendRequest()
+                    | commands.AnswerRequest()
+                    | commands.SetSessionHeaders()
                 ):
                     self.sent.append(action)
                 case _:

@@ -14,10 +14,10 @@ import pytest
 
 from media import engine
 from media.settings import KNOWN_CODECS, MediaSettings
-from server.calls.outputs import Fetched, Kind
+from server.calls.effects import Fetched, Kind
 from server.calls.policy import Application
 from server.calls.targets import Outbound
-from sip.core import outputs as sip
+from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
 from tests.unit.server.calls.bench import ACTION, IN, VOICE, Bench
@@ -46,8 +46,8 @@ class Monkey:
         )
         self.caller_open = True
         self.acked = False
-        self.over: set[sip.SessionId] = set()  # sessions of legs that will report nothing more
-        self.answered: set[sip.SessionId] = set()
+        self.over: set[commands.SessionId] = set()  # sessions of legs that will report nothing more
+        self.answered: set[commands.SessionId] = set()
 
     def description(self, host: str, *, offer: bytes | None = None) -> bytes:
         """Any phone's: an offer, or what it takes of one."""
@@ -59,8 +59,8 @@ class Monkey:
             codecs = " ".join(common) if any(number != "101" for number in common) else "0"
         return sdp(host, 4000, codecs)
 
-    def offered_to(self, session: sip.SessionId) -> bytes:
-        return next(invite.body for invite in self.bench.of(sip.SendInvite) if invite.session == session)
+    def offered_to(self, session: commands.SessionId) -> bytes:
+        return next(invite.body for invite in self.bench.of(commands.SendInvite) if invite.session == session)
 
     def prepare(self, bench: Bench) -> None:
         bench.web.pages[ACTION] = lambda request: Fetched(
@@ -102,41 +102,41 @@ class Monkey:
         what()
 
     def leg(self) -> None:
-        open_legs = [invite.session for invite in self.bench.of(sip.SendInvite) if invite.session not in self.over]
+        open_legs = [invite.session for invite in self.bench.of(commands.SendInvite) if invite.session not in self.over]
         if not open_legs:
             return
         session = self.rng.choice(open_legs)
         response = self.bench.response
-        canceled = any(command.session == session for command in self.bench.of(sip.SendCancel))
-        hung_up = any(command.session == session for command in self.bench.of(sip.SendBye))
+        canceled = any(command.session == session for command in self.bench.of(commands.SendCancel))
+        hung_up = any(command.session == session for command in self.bench.of(commands.SendBye))
         if session in self.answered:
             if hung_up and self.rng.random() < 0.7:
                 self.end_leg(
-                    session, sip.SessionEnded(session, sip.EndCause.BYE_ANSWERED, response=response(0, self.rng.choice((200, 481))))
+                    session, events.SessionEnded(session, events.EndCause.BYE_ANSWERED, response=response(0, self.rng.choice((200, 481))))
                 )
             elif self.rng.random() < 0.3:
-                cause = self.rng.choice((sip.EndCause.BYE_RECEIVED, sip.EndCause.DIALOG_GONE))
-                self.end_leg(session, sip.SessionEnded(session, cause, request=_bye(cause)))
+                cause = self.rng.choice((events.EndCause.BYE_RECEIVED, events.EndCause.DIALOG_GONE))
+                self.end_leg(session, events.SessionEnded(session, cause, request=_bye(cause)))
             else:
                 self.inside(session)
         elif canceled and self.rng.random() < 0.8:
-            self.end_leg(session, sip.InviteFailed(session, sip.FailureCause.CANCELED, response(0, 487)))
+            self.end_leg(session, events.InviteFailed(session, events.FailureCause.CANCELED, response(0, 487)))
         else:
             match self.rng.randrange(4):
                 case 0 | 1:
                     body = self.description("192.0.2.8", offer=self.offered_to(session)) if self.rng.random() < 0.4 else b""
-                    self.bench.give(sip.InviteProgressed(session, response(0, self.rng.choice((180, 181, 183, 199)), body), "t"))
+                    self.bench.give(events.InviteProgressed(session, response(0, self.rng.choice((180, 181, 183, 199)), body), "t"))
                 case 2:
                     answer = self.description("192.0.2.8", offer=self.offered_to(session))
                     body = self.rng.choice((answer, answer, answer, answer, b"", b"junk"))
                     self.answered.add(session)
-                    self.bench.give(sip.InviteAnswered(session, response(0, 200, body)))
+                    self.bench.give(events.InviteAnswered(session, response(0, 200, body)))
                 case _:
-                    why = self.rng.choice([why for why in sip.FailureCause if why is not sip.FailureCause.CANCELED])
-                    final = response(0, self.rng.choice(STATUSES)) if why is sip.FailureCause.RESPONSE else None
-                    self.end_leg(session, sip.InviteFailed(session, why, final))
+                    why = self.rng.choice([why for why in events.FailureCause if why is not events.FailureCause.CANCELED])
+                    final = response(0, self.rng.choice(STATUSES)) if why is events.FailureCause.RESPONSE else None
+                    self.end_leg(session, events.InviteFailed(session, why, final))
 
-    def end_leg(self, session: sip.SessionId, event: sip.InviteFailed | sip.SessionEnded) -> None:
+    def end_leg(self, session: commands.SessionId, event: events.InviteFailed | events.SessionEnded) -> None:
         self.over.add(session)
         self.bench.give(event)
 
@@ -144,44 +144,44 @@ class Monkey:
         bench, rng = self.bench, self.rng
         if not self.caller_open:
             return
-        rejected, answered = bool(bench.of(sip.SendReject)), bool(bench.of(sip.SendAnswer))
-        hung_up = any(command.session == IN for command in bench.of(sip.SendBye))
+        rejected, answered = bool(bench.of(commands.SendReject)), bool(bench.of(commands.SendAnswer))
+        hung_up = any(command.session == IN for command in bench.of(commands.SendBye))
         if rejected:
-            self.end_caller(sip.EndCause.REJECTED)
+            self.end_caller(events.EndCause.REJECTED)
         elif not answered:
             if rng.random() < 0.06:
                 bench.cancel()
         elif not self.acked:
             if rng.random() < 0.9:
                 self.acked = True
-                late = bench.of(sip.SendAnswer)[0].body
+                late = bench.of(commands.SendAnswer)[0].body
                 body = self.description("192.0.2.7", offer=late) if rng.random() < 0.8 else b""
-                bench.give(sip.AnswerAcked(IN, body, "application/sdp" if body else ""))
+                bench.give(events.AnswerAcked(IN, body, "application/sdp" if body else ""))
             else:
-                self.end_caller(rng.choice((sip.EndCause.ACK_TIMEOUT, sip.EndCause.BYE_RECEIVED)))
+                self.end_caller(rng.choice((events.EndCause.ACK_TIMEOUT, events.EndCause.BYE_RECEIVED)))
         elif hung_up:
-            self.end_caller(rng.choice((sip.EndCause.BYE_ANSWERED, sip.EndCause.BYE_RECEIVED)))
+            self.end_caller(rng.choice((events.EndCause.BYE_ANSWERED, events.EndCause.BYE_RECEIVED)))
         elif rng.random() < 0.1:
-            self.end_caller(sip.EndCause.BYE_RECEIVED)
+            self.end_caller(events.EndCause.BYE_RECEIVED)
         else:
             self.inside(IN)
 
-    def end_caller(self, cause: sip.EndCause) -> None:
+    def end_caller(self, cause: events.EndCause) -> None:
         self.caller_open = False
-        self.bench.give(sip.SessionEnded(IN, cause, request=_bye(cause)))
+        self.bench.give(events.SessionEnded(IN, cause, request=_bye(cause)))
 
-    def inside(self, session: sip.SessionId) -> None:
+    def inside(self, session: commands.SessionId) -> None:
         """A request inside the dialog."""
         method = self.rng.choice(("INVITE", "UPDATE", "INFO", "REFER"))
         offer = self.description("192.0.2.99")
         body = self.rng.choice((b"", b"junk", offer, offer.replace(b"sendrecv", b"inactive")))
         request = Request(method, "sip:x", Headers([("Content-Type", "application/sdp")] if body else []), body)
-        kind = sip.ReinviteReceived if method == "INVITE" else sip.RequestReceived
-        self.bench.give(kind(session, sip.TransactionId("t"), request))
+        kind = events.ReinviteReceived if method == "INVITE" else events.RequestReceived
+        self.bench.give(kind(session, commands.TransactionId("t"), request))
         if self.rng.random() < 0.5:
-            ours = self.bench.of(sip.AnswerRequest)[-1].body
+            ours = self.bench.of(commands.AnswerRequest)[-1].body
             answer = self.description("192.0.2.99", offer=ours) if ours else sdp("192.0.2.99")
-            self.bench.give(sip.ReinviteAcked(session, self.rng.choice((b"", b"junk", answer)), "application/sdp"))
+            self.bench.give(events.ReinviteAcked(session, self.rng.choice((b"", b"junk", answer)), "application/sdp"))
 
     def media(self) -> None:
         bench, rng = self.bench, self.rng
@@ -213,7 +213,7 @@ class Monkey:
                 )
 
     def operator(self) -> None:
-        legs = [str(session) for session in self.over | self.answered] + [invite.session for invite in self.bench.of(sip.SendInvite)]
+        legs = [str(session) for session in self.over | self.answered] + [invite.session for invite in self.bench.of(commands.SendInvite)]
         sid = self.rng.choice([*self.bench.registry.calls, *legs, "CA-unknown"])
         self.bench.act(self.bench.registry.operator_end(sid, self.bench.now))
 
@@ -224,22 +224,22 @@ class Monkey:
             bench.act(bench.registry.operator_end(sid, bench.now))
         bench.engine.deaf = False
         for _ in range(4):
-            for invite in bench.of(sip.SendInvite):
+            for invite in bench.of(commands.SendInvite):
                 session = invite.session
                 if session in self.over:
                     continue
                 if session in self.answered:
-                    self.end_leg(session, sip.SessionEnded(session, sip.EndCause.BYE_ANSWERED, response=bench.response(0, 200)))
+                    self.end_leg(session, events.SessionEnded(session, events.EndCause.BYE_ANSWERED, response=bench.response(0, 200)))
                 else:
-                    self.end_leg(session, sip.InviteFailed(session, sip.FailureCause.CANCELED, bench.response(0, 487)))
+                    self.end_leg(session, events.InviteFailed(session, events.FailureCause.CANCELED, bench.response(0, 487)))
             if self.caller_open:
-                self.end_caller(sip.EndCause.REJECTED if bench.of(sip.SendReject) else sip.EndCause.BYE_ANSWERED)
+                self.end_caller(events.EndCause.REJECTED if bench.of(commands.SendReject) else events.EndCause.BYE_ANSWERED)
             self.end_recordings()
             bench.run(20.0)
 
 
-def _bye(cause: sip.EndCause) -> Request | None:
-    return Request("BYE", "sip:x", Headers([("Reason", "Q.850;cause=16")])) if cause is sip.EndCause.BYE_RECEIVED else None
+def _bye(cause: events.EndCause) -> Request | None:
+    return Request("BYE", "sip:x", Headers([("Reason", "Q.850;cause=16")])) if cause is events.EndCause.BYE_RECEIVED else None
 
 
 class MonkeyWithG729(Monkey):
@@ -291,7 +291,7 @@ def test_any_order_of_events_ends_once_and_leaves_nothing__behaviour_2_7(first: 
         assert len(bench.web.of("action")) == sum(bool(note.data["action"]) for note in dials), where
         finals = [name for name in bench.order() if name.isdigit() and int(name) >= 200]
         assert len(finals) == 1, where
-        assert len([bye for bye in bench.of(sip.SendBye) if bye.session == IN]) <= 1, where
+        assert len([bye for bye in bench.of(commands.SendBye) if bye.session == IN]) <= 1, where
         for action in bench.web.of("action"):
             status = action["DialCallStatus"]
             assert ("FailureReason" in action) == (status == "failed"), where

@@ -8,7 +8,7 @@ from media import engine
 from media.settings import KNOWN_CODECS, MediaSettings
 from server.calls.policy import MediaAddress
 from server.calls.targets import Outbound
-from sip.core import outputs as sip
+from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
 from tests.unit.server.calls.bench import ACTION, IN, Bench, dial
@@ -32,19 +32,19 @@ def numbers(body: bytes) -> list[str]:
 
 
 def offered(bench: Bench, leg: int = 0) -> list[str]:
-    return numbers(bench.of(sip.SendInvite)[leg].body)
+    return numbers(bench.of(commands.SendInvite)[leg].body)
 
 
 def answered(bench: Bench) -> list[str]:
     """What the caller's 200 says."""
-    return numbers(bench.of(sip.SendAnswer)[0].body)
+    return numbers(bench.of(commands.SendAnswer)[0].body)
 
 
-def ask(bench: Bench, body: bytes, session: sip.SessionId = IN) -> sip.AnswerRequest:
+def ask(bench: Bench, body: bytes, session: commands.SessionId = IN) -> commands.AnswerRequest:
     """A re-INVITE; returns what it was answered with."""
     headers = Headers([("Content-Type", "application/sdp")] if body else [])
-    bench.give(sip.ReinviteReceived(session, sip.TransactionId("t"), Request("INVITE", "sip:x", headers, body)))
-    return bench.of(sip.AnswerRequest)[-1]
+    bench.give(events.ReinviteReceived(session, commands.TransactionId("t"), Request("INVITE", "sip:x", headers, body)))
+    return bench.of(commands.AnswerRequest)[-1]
 
 
 def facts(bench: Bench, event: str, leg: str = "") -> list[dict[str, object]]:
@@ -60,7 +60,7 @@ def talking(offer: str, answer: str, **policy: object) -> Bench:
     """Caller and callee, bridged."""
     bench = Bench(dial(ONE), offer=caller(offer), **policy)  # type: ignore[arg-type]
     bench.answer(0, callee(answer))
-    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.give(events.AnswerAcked(IN, b"", ""))
     return bench
 
 
@@ -93,7 +93,7 @@ def test_callee_is_offered_first_what_the_answered_caller_speaks__issue_3() -> N
     bench = Bench(dial(ONE, 'answerOnBridge="false"'), offer=caller("9 0 101"))
     assert answered(bench) == ["9", "101"] and offered(bench)[:3] == ["9", "0", "8"]
     bench.answer(0, callee("0 101"))
-    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.give(events.AnswerAcked(IN, b"", ""))
     assert [fact["audio"] for fact in facts(bench, "bridge")] == ["transcodes G722 to PCMU"]
 
 
@@ -106,9 +106,9 @@ def test_late_offer_begins_with_what_the_callee_took__issue_3() -> None:
 
 def test_opus_wishes_of_each_side_are_told_to_the_other__rfc7587_7_1() -> None:
     bench = Bench(dial(ONE), offer=caller("111", "fmtp:111 maxplaybackrate=16000;useinbandfec=1"))
-    assert b"a=fmtp:111 useinbandfec=1;maxplaybackrate=16000\r\n" in bench.of(sip.SendInvite)[0].body
+    assert b"a=fmtp:111 useinbandfec=1;maxplaybackrate=16000\r\n" in bench.of(commands.SendInvite)[0].body
     bench.answer(0, callee("111", "fmtp:111 stereo=1"))
-    assert b"a=fmtp:111 useinbandfec=1;stereo=1\r\n" in bench.of(sip.SendAnswer)[0].body
+    assert b"a=fmtp:111 useinbandfec=1;stereo=1\r\n" in bench.of(commands.SendAnswer)[0].body
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_opus_wishes_of_each_side_are_told_to_the_other__rfc7587_7_1() -> None:
 )
 def test_callee_is_not_asked_for_more_than_the_caller_can_hear__rfc7587_6_1(codecs: str, attribute: str, asked: bytes) -> None:
     bench = Bench(dial(ONE, attribute), offer=caller(codecs))
-    assert b"a=fmtp:111 " + asked + b"\r\n" in bench.of(sip.SendInvite)[0].body
+    assert b"a=fmtp:111 " + asked + b"\r\n" in bench.of(commands.SendInvite)[0].body
     bench.answer(0, callee("111"))
     # in a later offer and answer of that leg too
     assert b"a=fmtp:111 " + asked + b"\r\n" in ask(bench, b"", bench.leg(0)).body
@@ -137,7 +137,7 @@ def test_caller_is_met_in_the_ip_version_of_its_offer_where_that_can_be__rfc6157
         assert bench.order() == ["488"]
         return
     bench.answer(0)
-    assert answer in bench.of(sip.SendAnswer)[0].body and b"c=IN IP4 192.0.2.1" in bench.of(sip.SendInvite)[0].body
+    assert answer in bench.of(commands.SendAnswer)[0].body and b"c=IN IP4 192.0.2.1" in bench.of(commands.SendInvite)[0].body
     assert connected(bench).remote_address == "2001:db8::7"
 
 
@@ -160,7 +160,7 @@ def test_new_codec_by_reinvite_is_transcoded_and_noted__issue_3() -> None:
 def test_empty_reinvite_is_offered_the_other_sides_codec_first__rfc3261_14_2() -> None:
     bench = talking("111 8", "9")
     assert numbers(ask(bench, b"").body)[:2] == ["9", "0"]
-    bench.give(sip.ReinviteAcked(IN, caller("9"), "application/sdp"))
+    bench.give(events.ReinviteAcked(IN, caller("9"), "application/sdp"))
     assert [fact["audio"] for fact in facts(bench, "codecs-changed")] == ["passes G722"]
 
 
@@ -283,7 +283,7 @@ def test_early_media_in_g729_is_not_passed_on__sdp_md() -> None:
 def test_next_callee_of_a_g729_caller_is_offered_that_alone__sdp_md() -> None:
     bench = Bench(dial(ONE, f'action="{ACTION}"'), offer=caller("18 8"), media=ALL, action=f"<Response>{NEXT}</Response>")
     bench.answer(0, callee("18"))
-    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.give(events.AnswerAcked(IN, b"", ""))
     bench.bye_from(bench.leg(0))
     bench.run(2.0)
     assert offered(bench, 1) == ["18", "13", "101"]
@@ -314,7 +314,7 @@ def test_hold_in_a_g729_call_may_name_nothing_else__sdp_md() -> None:
 def test_g729_alone_is_refused_when_its_counterpart_is_gone__sdp_md() -> None:
     bench = Bench(dial(ONE, "", "<Pause length='9'/>"), offer=caller("18 8"), media=ALL)
     bench.answer(0, callee("18"))
-    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.give(events.AnswerAcked(IN, b"", ""))
     bench.bye_from(bench.leg(0))
     bench.run(2.0)
     assert ask(bench, caller("18")).status == 488
@@ -333,7 +333,7 @@ def test_a_callee_whose_forks_differ_is_not_bridged_when_its_g729_has_no_counter
     bench.answer(0, callee("18"))
     bench.run(1.0)
     bench.bye_answered(0)
-    assert bench.of(sip.SendBye)[0].session == bench.leg(0) and not bench.of(sip.SendAnswer)
+    assert bench.of(commands.SendBye)[0].session == bench.leg(0) and not bench.of(commands.SendAnswer)
     assert bench.action["DialCallStatus"] == "failed" and "G729" in bench.action["FailureReason"]
     assert bench.order()[-1] == "502"
 
@@ -341,7 +341,7 @@ def test_a_callee_whose_forks_differ_is_not_bridged_when_its_g729_has_no_counter
 def test_early_media_ends_when_another_fork_goes_on_in_g729__sdp_md() -> None:
     bench = Bench(dial(ONE), offer=caller("18 8"), media=ALL)
     bench.progress(0, 183, callee("8"))
-    bench.give(sip.InviteProgressed(bench.leg(0), bench.response(0, 183, callee("18")), "another"))
+    bench.give(events.InviteProgressed(bench.leg(0), bench.response(0, 183, callee("18")), "another"))
     assert not bench.engine.bridges and [play.tone for play in bench.engine.played] == ["ringback"]
     bench.answer(0, callee("8"))
     assert len(bench.engine.bridges) == 1 and [fact["audio"] for fact in facts(bench, "bridge")] == ["passes PCMA"] * 2
@@ -350,14 +350,14 @@ def test_early_media_ends_when_another_fork_goes_on_in_g729__sdp_md() -> None:
 def test_a_g729_callee_is_not_bridged_with_a_caller_that_left_g729_meanwhile__sdp_md() -> None:
     bench = Bench(dial(ONE, f'action="{ACTION}"'), offer=caller("18 8"), media=ALL, action=f"<Response>{NEXT}</Response>")
     bench.answer(0, callee("18"))
-    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.give(events.AnswerAcked(IN, b"", ""))
     bench.bye_from(bench.leg(0))
     bench.run(2.0)
     assert numbers(ask(bench, caller("8")).body) == ["8"]
     bench.answer(1, callee("18"))
     bench.run(1.0)
     assert not bench.engine.complaints and len(facts(bench, "bridge")) == 1
-    assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(1), IN]
+    assert [bye.session for bye in bench.of(commands.SendBye)] == [bench.leg(1), IN]
 
 
 def test_a_g729_call_is_not_recorded_and_the_author_is_told__sdp_md() -> None:
@@ -365,7 +365,7 @@ def test_a_g729_call_is_not_recorded_and_the_author_is_told__sdp_md() -> None:
     record = '<Response><Dial record="true"><Sip>sip:dave@192.0.2.11</Sip></Dial></Response>'
     bench = Bench(dial(ONE, f'action="{ACTION}"'), offer=caller("18 8"), media=ALL, action=record)
     bench.answer(0, callee("18"))
-    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.give(events.AnswerAcked(IN, b"", ""))
     bench.bye_from(bench.leg(0))
     bench.run(2.0)
     bench.answer(1, callee("18"))
@@ -377,7 +377,7 @@ def test_a_g729_call_is_not_recorded_and_the_author_is_told__sdp_md() -> None:
 def test_reinvite_during_early_media_follows_the_callee__decision_1() -> None:
     """An answered caller that hears the callee already is bridged with it."""
     bench = Bench(dial(ONE, 'answerOnBridge="false"'), offer=caller("8 101"))
-    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.give(events.AnswerAcked(IN, b"", ""))
     bench.progress(0, 183, callee("9 101"))
     assert [fact["audio"] for fact in facts(bench, "bridge")] == ["transcodes PCMA to G722"]
     assert numbers(ask(bench, caller("8 9 101")).body) == ["9", "101"]
@@ -390,7 +390,7 @@ def test_reinvite_during_early_media_follows_the_callee__decision_1() -> None:
 def test_answer_in_a_g729_call_that_takes_what_was_not_offered_changes_nothing__rfc3264_6_1() -> None:
     bench = talking("18 8", "18", media=ALL)
     ask(bench, b"", bench.leg(0))
-    bench.give(sip.ReinviteAcked(bench.leg(0), callee("8"), "application/sdp"))
+    bench.give(events.ReinviteAcked(bench.leg(0), callee("8"), "application/sdp"))
     assert connected(bench, 0).codecs[0].name == "G729" and not bench.engine.complaints
     assert len(facts(bench, "answer-refused")) == 1 and not facts(bench, "codecs-changed")
 
@@ -411,10 +411,10 @@ def test_another_codec_in_the_200_than_in_the_183_is_told__issue_3() -> None:
 
 def test_answer_without_sdp_stands_for_the_183_of_its_own_dialog__rfc3261_13_2_2_4() -> None:
     def ringing(tag: str, body: bytes) -> None:
-        bench.give(sip.InviteProgressed(bench.leg(0), bench.response(0, 183, body), tag))
+        bench.give(events.InviteProgressed(bench.leg(0), bench.response(0, 183, body), tag))
 
     def takes(tag: str) -> None:
-        bench.give(sip.InviteAnswered(bench.leg(0), bench.response(0, 200), tag))
+        bench.give(events.InviteAnswered(bench.leg(0), bench.response(0, 200), tag))
 
     bench = Bench(dial(ONE), offer=caller("0 8"))
     ringing("a", sdp("192.0.2.50", 5000, "0"))
@@ -425,7 +425,7 @@ def test_answer_without_sdp_stands_for_the_183_of_its_own_dialog__rfc3261_13_2_2
     bench = Bench(dial(ONE), offer=caller("0 8"))
     ringing("a", sdp("192.0.2.50", 5000, "0"))
     takes("c")
-    assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(0)] and not bench.of(sip.SendAnswer)
+    assert [bye.session for bye in bench.of(commands.SendBye)] == [bench.leg(0)] and not bench.of(commands.SendAnswer)
 
 
 def test_fallback_proxy_is_offered_what_the_first_was__issue_3() -> None:
@@ -434,7 +434,7 @@ def test_fallback_proxy_is_offered_what_the_first_was__issue_3() -> None:
     bench = Bench(dial("<Number>1234</Number>"), outbound=proxies)
     bench.progress(0, 183, callee("8"))
     bench.fail(0, 503)
-    first, second = (invite.body for invite in bench.of(sip.SendInvite))
+    first, second = (invite.body for invite in bench.of(commands.SendInvite))
     assert first.count(b"a=crypto") == second.count(b"a=crypto") == 6
 
 
@@ -442,7 +442,7 @@ def test_a_bridge_that_is_over_binds_its_caller_no_more__sdp_md() -> None:
     """The timeLimit has parted them; the callee's answer to our BYE is still waited for."""
     bench = Bench(dial(ONE, "timeLimit='5'", "<Pause length='9'/>"), offer=caller("18 8"), media=ALL)
     bench.answer(0, callee("18"))
-    bench.give(sip.AnswerAcked(IN, b"", ""))
+    bench.give(events.AnswerAcked(IN, b"", ""))
     bench.run(5.1)
     assert bench.verbs() == ["Dial"]
     assert numbers(ask(bench, caller("8")).body) == ["8"]

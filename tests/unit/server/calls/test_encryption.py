@@ -12,7 +12,7 @@ from media.sdp.crypto import build_crypto
 from media.settings import MediaSettings, SrtpPolicy
 from server.calls.policy import Application
 from server.calls.targets import Outbound
-from sip.core import outputs as sip
+from sip.core import commands
 from tests.support.descriptions import sdp
 from tests.unit.server.calls.bench import VOICE, Bench, dial
 
@@ -39,7 +39,7 @@ def test_a_number_is_dialled_as_its_trunk_wants_it(server: SrtpPolicy, trunk: Sr
     outbound = Outbound("carrier", ("sip:gw.example.com:5070",), srtp=trunk)
     rule = Application("2222", VOICE, srtp="optional")
     bench = Bench(dial("<Number>1234</Number>"), outbound=outbound, media=MediaSettings(srtp=server), application=rule)
-    (invite,) = bench.of(sip.SendInvite)
+    (invite,) = bench.of(commands.SendInvite)
     assert audio_line(invite.body).split()[2] == protocol
     assert (b"a=crypto" in invite.body) is lines
 
@@ -47,13 +47,13 @@ def test_a_number_is_dialled_as_its_trunk_wants_it(server: SrtpPolicy, trunk: Sr
 def test_a_sip_target_is_dialled_by_the_server_s_own_rule() -> None:
     outbound = Outbound("carrier", ("sip:gw.example.com:5070",), srtp="mandatory")
     bench = Bench(dial("<Sip>sip:alice@192.0.2.8</Sip>"), outbound=outbound)
-    assert audio_line(bench.of(sip.SendInvite)[0].body).split()[2] == "RTP/AVP"
+    assert audio_line(bench.of(commands.SendInvite)[0].body).split()[2] == "RTP/AVP"
 
 
 def test_a_caller_of_a_trunk_that_must_encrypt_is_refused_in_the_clear() -> None:
     bench = Bench(dial("<Number>1234</Number>"), application=Application("2222", VOICE, srtp="mandatory"))
-    assert bench.of(sip.SendInvite) == []
-    assert [reject.status for reject in bench.of(sip.SendReject)] == [488]
+    assert bench.of(commands.SendInvite) == []
+    assert [reject.status for reject in bench.of(commands.SendReject)] == [488]
 
 
 def test_each_leg_is_encrypted_by_itself_and_the_engine_is_given_its_keys() -> None:

@@ -6,10 +6,11 @@ import pytest
 
 from media import engine
 from rcml.settings import RcmlSettings
-from server.calls.outputs import By, Cause, Fetched
+from server.calls.effects import Fetched
 from server.calls.policy import Application
+from server.calls.records import By, Cause
 from server.calls.targets import Outbound
-from sip.core import outputs as sip
+from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
 from tests.unit.server.calls.bench import ACTION, IN, VOICE, Bench, dial
@@ -126,7 +127,7 @@ def test_fork__first_200_wins_the_others_are_cancelled_after_the_callers_200__be
     bench.progress(1)
     bench.answer(1)
     assert bench.order()[4:] == ["200", "CANCEL", "CANCEL"]
-    assert all(command.reason == 'SIP;cause=200;text="Call completed elsewhere"' for command in bench.of(sip.SendCancel))
+    assert all(command.reason == 'SIP;cause=200;text="Call completed elsewhere"' for command in bench.of(commands.SendCancel))
 
 
 def test_fork__one_rejection_does_not_end_it__behaviour_2_7() -> None:
@@ -190,7 +191,7 @@ def test_caller_hangs_up__callee_gets_bye_with_the_reason_and_action_says_comple
     bench.answer(0)
     bench.run(5.0)
     bench.bye_from(IN, "Q.850;cause=16")
-    (bye,) = bench.of(sip.SendBye)
+    (bye,) = bench.of(commands.SendBye)
     assert bye.session == bench.leg(0) and bye.reason == "Q.850;cause=16"
     bench.run(0.5)
     assert not bench.web.of("action")  # waits for the answer to the BYE, a moment
@@ -212,7 +213,7 @@ def test_callee_hangs_up_without_action_and_nothing_left__caller_gets_bye__behav
     bench = Bench(dial(ONE, ""))
     bench.answer(0)
     bench.bye_from(bench.leg(0), "Q.850;cause=16")
-    (bye,) = bench.of(sip.SendBye)
+    (bye,) = bench.of(commands.SendBye)
     assert bye.session == IN and bye.reason == "Q.850;cause=16"
 
 
@@ -221,7 +222,7 @@ def test_after_an_answered_dial_later_dials_are_skipped__behaviour_2_8_decision_
     bench = Bench(dial(ONE, "", after))
     bench.answer(0)
     bench.bye_from(bench.leg(0))
-    assert bench.order()[-1] == "BYE" and len(bench.of(sip.SendInvite)) == 1
+    assert bench.order()[-1] == "BYE" and len(bench.of(commands.SendInvite)) == 1
 
 
 def test_after_answer_next_verb_dials_on__behaviour_2_8() -> None:
@@ -229,7 +230,7 @@ def test_after_answer_next_verb_dials_on__behaviour_2_8() -> None:
     bench = Bench(dial(ONE, "", after), rcml=RcmlSettings(after_answer="next-verb"))
     bench.answer(0)
     bench.bye_from(bench.leg(0))
-    assert len(bench.of(sip.SendInvite)) == 2
+    assert len(bench.of(commands.SendInvite)) == 2
 
 
 def test_sequential_dials_keep_the_caller_ringing__behaviour_4_4() -> None:
@@ -251,7 +252,7 @@ def test_time_limit__callee_gets_bye_and_the_caller_goes_on__behaviour_2_9() -> 
     bench.run(0.5)
     assert bench.action["DialCallStatus"] == "completed" and bench.action["DialCallDuration"] == "5"
     assert bench.verbs() == ["Dial", "Say"]
-    assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(0)]
+    assert [bye.session for bye in bench.of(commands.SendBye)] == [bench.leg(0)]
 
 
 def test_the_engine_knows_the_time_limit_in_case_we_are_gone_until_the_caller_goes_on() -> None:
@@ -306,9 +307,9 @@ def test_dial_music_is_early_media_for_an_unanswered_caller__behaviour_10_2() ->
     assert bench.order() == ["180", "INVITE", "183"]
     (play,) = bench.engine.played
     assert play.loop == 0 and play.files
-    early = bench.of(sip.SendProvisional)[-1].body
+    early = bench.of(commands.SendProvisional)[-1].body
     bench.answer(0)
-    assert bench.of(sip.SendAnswer)[0].body == early  # trap 38
+    assert bench.of(commands.SendAnswer)[0].body == early  # trap 38
 
 
 def test_dial_music_that_cannot_be_fetched_gives_13233_and_the_ringback__behaviour_10_2() -> None:
@@ -331,9 +332,9 @@ def test_early_media_of_a_single_destination_is_relayed__decision_1() -> None:
     bench = Bench(dial(ONE))
     bench.progress(0, 183, sdp("192.0.2.8"))
     assert bench.order() == ["180", "INVITE", "183"] and bench.engine.bridges
-    early = bench.of(sip.SendProvisional)[-1].body
+    early = bench.of(commands.SendProvisional)[-1].body
     bench.answer(0)
-    assert bench.of(sip.SendAnswer)[0].body == early and len(bench.engine.bridged_pairs) == 1
+    assert bench.of(commands.SendAnswer)[0].body == early and len(bench.engine.bridged_pairs) == 1
 
 
 def test_early_media_of_a_fork_is_not_relayed__decision_1() -> None:
@@ -346,28 +347,28 @@ def test_late_offer__our_offer_in_the_200_bridge_after_the_ack__decision_5() -> 
     bench = Bench(dial(ONE), offer=b"")
     bench.answer(0)
     assert bench.order()[-1] == "200" and not bench.engine.bridges
-    assert b"m=audio" in bench.of(sip.SendAnswer)[0].body
-    bench.give(sip.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
+    assert b"m=audio" in bench.of(commands.SendAnswer)[0].body
+    bench.give(events.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
     assert bench.engine.bridges
 
 
 def test_late_offer_without_an_answer_in_the_ack_is_ended__decision_5() -> None:
     bench = Bench(dial(ONE), offer=b"")
     bench.answer(0)
-    bench.give(sip.AnswerAcked(IN, b"", ""))
-    assert sorted(str(bye.session) for bye in bench.of(sip.SendBye)) == sorted([str(IN), str(bench.leg(0))])
+    bench.give(events.AnswerAcked(IN, b"", ""))
+    assert sorted(str(bye.session) for bye in bench.of(commands.SendBye)) == sorted([str(IN), str(bench.leg(0))])
 
 
 def test_no_common_codec_is_488_with_warning__decision_5() -> None:
     bench = Bench(dial(ONE), offer=sdp("192.0.2.7", codecs="97").replace(b"a=rtpmap:101 telephone-event/8000", b"a=rtpmap:97 speex/8000"))
-    (reject,) = bench.of(sip.SendReject)
+    (reject,) = bench.of(commands.SendReject)
     assert reject.status == 488 and reject.headers[0][0] == "Warning"
     assert not bench.web.requests
 
 
 def test_broken_sdp_is_400__decision_5() -> None:
     bench = Bench(dial(ONE), offer=b"this is no sdp")
-    assert [reject.status for reject in bench.of(sip.SendReject)] == [400]
+    assert [reject.status for reject in bench.of(commands.SendReject)] == [400]
 
 
 @pytest.mark.parametrize(
@@ -413,7 +414,7 @@ def test_worker_dies_while_bridged__failed_with_media_failure__behaviour_3_1() -
     bench.run(2.0)
     bench.engine.die(bench.now)
     bench.run(2.0)
-    assert sorted(str(bye.session) for bye in bench.of(sip.SendBye)) == sorted([str(IN), str(bench.leg(0))])
+    assert sorted(str(bye.session) for bye in bench.of(commands.SendBye)) == sorted([str(IN), str(bench.leg(0))])
     assert bench.action["DialCallStatus"] == "failed" and bench.action["FailureReason"] == "Media failure"
 
 
@@ -423,9 +424,9 @@ def test_media_silent_on_both_sides_ends_the_call__issue_2() -> None:
     caller = next(iter(bench.registry.calls))
     bench.give_engine(engine.MediaTimeout(stream=caller, silent_ms=60000))
     bench.run(1.0)
-    assert not bench.of(sip.SendBye)
+    assert not bench.of(commands.SendBye)
     bench.give_engine(engine.MediaTimeout(stream=bench.leg(0), silent_ms=60000))
-    assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(0), IN]
+    assert [bye.session for bye in bench.of(commands.SendBye)] == [bench.leg(0), IN]
     bench.bye_answered(0)
     bench.run(1.0)
     assert bench.action["DialCallStatus"] == "completed" and bench.action["CallStatus"] == "completed"
@@ -439,16 +440,16 @@ def test_media_timeout_of_one_side_that_is_heard_again_does_not_count__issue_2()
     bench.engine.packets_in[caller] = 7
     bench.give_engine(engine.MediaTimeout(stream=bench.leg(0), silent_ms=60000))
     bench.run(1.0)
-    assert not bench.of(sip.SendBye)
+    assert not bench.of(commands.SendBye)
 
 
 def test_info_digit_goes_to_the_peer_as_telephone_event__behaviour_2_11() -> None:
     bench = Bench(dial(ONE))
     bench.answer(0)
     info = Request("INFO", "sip:x", Headers([("Content-Type", "application/dtmf-relay")]), b"Signal=5\r\nDuration=160\r\n")
-    bench.give(sip.RequestReceived(IN, sip.TransactionId("t"), info))
+    bench.give(events.RequestReceived(IN, commands.TransactionId("t"), info))
     assert [(digit.stream, digit.digits, digit.tone_ms) for digit in bench.engine.digits] == [(bench.leg(0), "5", 160)]
-    assert bench.of(sip.AnswerRequest)[0].status == 200
+    assert bench.of(commands.AnswerRequest)[0].status == 200
 
 
 def test_hold_by_reinvite_is_answered_locally__behaviour_2_11() -> None:
@@ -456,10 +457,10 @@ def test_hold_by_reinvite_is_answered_locally__behaviour_2_11() -> None:
     bench.answer(0)
     body = sdp("192.0.2.7").replace(b"a=sendrecv", b"a=sendonly").replace(b"o=phone 1 1", b"o=phone 1 2")
     again = Request("INVITE", "sip:x", Headers([("Content-Type", "application/sdp")]), body)
-    bench.give(sip.ReinviteReceived(IN, sip.TransactionId("t"), again))
-    (answer,) = bench.of(sip.AnswerRequest)
+    bench.give(events.ReinviteReceived(IN, commands.TransactionId("t"), again))
+    (answer,) = bench.of(commands.AnswerRequest)
     assert answer.status == 200 and b"a=recvonly" in answer.body
-    assert len(bench.of(sip.SendInvite)) == 1
+    assert len(bench.of(commands.SendInvite)) == 1
 
 
 def test_status_callback_of_an_answered_call_is_told_three_times__behaviour_1_10() -> None:
@@ -531,22 +532,22 @@ def test_operator_cancels_every_branch__480_and_canceled__behaviour_4_3() -> Non
 
 def test_fallback_proxy_is_tried_on_503__behaviour_2_4() -> None:
     bench = Bench(dial("<Number>1234</Number>"), outbound=Outbound("c", ("sip:gw1.example.com", "sip:gw2.example.com")))
-    bench.give(sip.InviteFailed(bench.leg(0), sip.FailureCause.TRANSPORT, None, "refused"))
-    invites = bench.of(sip.SendInvite)
+    bench.give(events.InviteFailed(bench.leg(0), events.FailureCause.TRANSPORT, None, "refused"))
+    invites = bench.of(commands.SendInvite)
     assert [invite.request_uri for invite in invites] == ["sip:1234@gw1.example.com", "sip:1234@gw2.example.com"]
-    bench.give(sip.InviteAnswered(invites[1].session, bench.response(0, 200, sdp("192.0.2.8"))))
+    bench.give(events.InviteAnswered(invites[1].session, bench.response(0, 200, sdp("192.0.2.8"))))
     assert bench.order()[-1] == "200"
 
 
 def test_caller_id_and_display_name_of_the_outbound_from__behaviour_2_3() -> None:
     bench = Bench(dial("<Number>1-444-555-6666</Number>", ""))
-    (invite,) = bench.of(sip.SendInvite)
+    (invite,) = bench.of(commands.SendInvite)
     assert invite.request_uri == "sip:14445556666@gw.example.com:5070"
     assert (invite.from_uri, invite.from_display) == ("sip:bob@gw.example.com", "Bob")
     bench = Bench(dial(ONE, 'callerId="client:thomas"'))
-    assert bench.of(sip.SendInvite)[0].from_uri == "sip:thomas@server.example.com"
+    assert bench.of(commands.SendInvite)[0].from_uri == "sip:thomas@server.example.com"
     bench = Bench(dial(ONE, 'callerId="me@example.org"'))
-    assert bench.of(sip.SendInvite)[0].from_uri == "sip:me@example.org"
+    assert bench.of(commands.SendInvite)[0].from_uri == "sip:me@example.org"
 
 
 @pytest.mark.parametrize(
@@ -570,4 +571,4 @@ def test_fallback_is_asked_once_with_the_same_parameters__behaviour_1_9() -> Non
 @pytest.mark.parametrize(("received", "sent"), [(None, "69"), ("70", "69"), ("5", "4"), ("255", "69"), ("1", "0"), ("soon", "69")])
 def test_a_loop_through_us_runs_out_of_hops__rfc3261_8_1_1_6(received: str | None, sent: str) -> None:
     bench = Bench(dial(ONE), invite_headers=(("Max-Forwards", received),) if received is not None else ())
-    assert dict(bench.of(sip.SendInvite)[0].headers)["Max-Forwards"] == sent
+    assert dict(bench.of(commands.SendInvite)[0].headers)["Max-Forwards"] == sent

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from media import engine
-from server.calls.outputs import Cause, Prepare, Prepared, Synthesize
-from sip.core import outputs as sip
+from server.calls.effects import Prepare, Prepared, Synthesize
+from server.calls.records import Cause
+from sip.core import commands, events
 from tests.support.descriptions import sdp
 from tests.unit.server.calls.bench import ACTION, IN, Bench, dial
 
@@ -54,7 +55,7 @@ def test_no_stream_for_the_callee__failed_with_media_failure_and_503__behaviour_
 
 def test_no_stream_for_the_caller__503_with_a_reason__behaviour_1_1() -> None:
     bench = Bench(dial(ONE), before=lambda bench: _streams(bench, 0))
-    (reject,) = bench.of(sip.SendReject)
+    (reject,) = bench.of(commands.SendReject)
     assert reject.status == 503 and reject.headers == (("Reason", 'SIP;cause=503;text="No media: no free ports"'),)
     assert not bench.web.requests and bench.records[0].ended.cause is Cause.FAILED
 
@@ -62,7 +63,7 @@ def test_no_stream_for_the_caller__503_with_a_reason__behaviour_1_1() -> None:
 def test_stream_that_is_never_opened__503_in_time__behaviour_1_1() -> None:
     bench = Bench(dial(ONE), before=_deaf)
     bench.run(6.0)
-    (reject,) = bench.of(sip.SendReject)
+    (reject,) = bench.of(commands.SendReject)
     assert reject.status == 503 and reject.headers[0][0] == "Reason"
 
 
@@ -81,7 +82,7 @@ def test_worker_dies_during_a_verb__the_call_is_ended__behaviour_3_1(verb: str) 
     bench.run(0.2)
     bench.engine.die(bench.now)
     bench.run(60.0)
-    assert bench.order()[-1] in ("BYE", "503") and not bench.of(sip.SendInvite)
+    assert bench.order()[-1] in ("BYE", "503") and not bench.of(commands.SendInvite)
     assert bench.records[-1].ended.cause is Cause.FAILED
 
 
@@ -165,7 +166,7 @@ def test_recording_that_ends_late_is_kept_and_its_url_was_sent__behaviour_7() ->
     bench.bye_from(bench.leg(0))
     bench.run(4.0)
     assert bench.action["RecordingUrl"].endswith(f"/Recordings/{name}.wav")
-    bench.give(sip.SessionEnded(IN, sip.EndCause.BYE_ANSWERED))
+    bench.give(events.SessionEnded(IN, events.EndCause.BYE_ANSWERED))
     bench.run(1.0)
     assert bench.registry.counts()["recordings"] == 1  # the call is over, and waits for its recording
     bench.give_engine(ended(name))
@@ -249,9 +250,9 @@ def test_silence_of_the_caller_before_the_answer_counts__issue_2() -> None:
     bench.give_engine(engine.MediaTimeout(stream=call_sid(bench), silent_ms=60000))
     bench.answer(0)
     bench.run(60.0)
-    assert not bench.of(sip.SendBye)
+    assert not bench.of(commands.SendBye)
     bench.give_engine(engine.MediaTimeout(stream=bench.leg(0), silent_ms=60000))
-    assert {bye.session for bye in bench.of(sip.SendBye)} == {IN, bench.leg(0)}
+    assert {bye.session for bye in bench.of(commands.SendBye)} == {IN, bench.leg(0)}
 
 
 def test_when_both_sides_are_dead_no_further_verb_is_run__issue_2() -> None:
@@ -262,7 +263,7 @@ def test_when_both_sides_are_dead_no_further_verb_is_run__issue_2() -> None:
     bench.bye_answered(0)
     bench.run(2.0)
     assert bench.verbs() == ["Dial"]
-    assert {bye.session for bye in bench.of(sip.SendBye)} == {IN, bench.leg(0)}
+    assert {bye.session for bye in bench.of(commands.SendBye)} == {IN, bench.leg(0)}
     assert bench.records[-1].ended.cause is Cause.COMPLETED
 
 
@@ -271,7 +272,7 @@ def test_silence_is_only_noted_when_it_shall_not_end_calls__issue_2() -> None:
     bench.answer(0)
     for stream in (call_sid(bench), bench.leg(0)):
         bench.give_engine(engine.MediaTimeout(stream=stream, silent_ms=60000))
-    assert not bench.of(sip.SendBye)
+    assert not bench.of(commands.SendBye)
     assert sum(note.data.get("event") == "media-timeout" for note in bench.notes) == 2
 
 

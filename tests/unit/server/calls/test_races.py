@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rcml.settings import RcmlSettings
-from server.calls.outputs import Cause
 from server.calls.policy import Application
+from server.calls.records import Cause
 from server.calls.targets import Outbound
-from sip.core import outputs as sip
+from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
 from tests.unit.server.calls.bench import ACTION, IN, VOICE, Bench, dial
@@ -58,7 +58,7 @@ def test_early_media_of_the_first_proxy_ends_when_the_fallback_is_tried__behavio
     bench.progress(0, 183, sdp("192.0.2.8"))
     assert bench.engine.bridges
     bench.fail(0, 503)
-    assert len(bench.of(sip.SendInvite)) == 2 and not bench.engine.bridges
+    assert len(bench.of(commands.SendInvite)) == 2 and not bench.engine.bridges
     bench.answer(1, b"")  # no session description: that of the first proxy's 183 is not this dialog's
     bench.run(0.1)
     assert bench.action["DialCallStatus"] == "failed" and "200" not in bench.order()
@@ -69,19 +69,19 @@ def test_early_media_of_the_first_proxy_ends_when_the_fallback_is_tried__behavio
 
 def test_bye_answered_481_is_no_failure_of_the_dial__behaviour_2_11_3_1() -> None:
     bench = Bench(dial(ONE, f'action="{ACTION}" timeLimit="5"'))
-    bench.answer(0, headers=(("X-Desk", "7"),))
+    bench.answer(0, headers=(("X-Outbox", "7"),))
     bench.run(5.0)
     bench.bye_answered(0, 481, (("X-Gone", "1"),))
     bench.run(0.1)
     assert bench.action["DialCallStatus"] == "completed"
     assert "DialSipResponseCode" not in bench.action and "DialSipCallId" not in bench.action
-    assert bench.action["DialSipHeader_X-Desk"] == "7" and "DialSipHeader_X-Gone" not in bench.action
+    assert bench.action["DialSipHeader_X-Outbox"] == "7" and "DialSipHeader_X-Gone" not in bench.action
 
 
 def test_reason_of_a_rejection_is_passed_to_the_unanswered_caller__decision_4() -> None:
     bench = Bench(dial(ONE, ""))
     bench.fail(0, 486, "Busy Here", (("Reason", "Q.850;cause=17"), ("Reason", 'SIP;cause=486;text="Busy"')))
-    (reject,) = bench.of(sip.SendReject)
+    (reject,) = bench.of(commands.SendReject)
     assert reject.headers == (("Reason", 'Q.850;cause=17, SIP;cause=486;text="Busy"'),)
 
 
@@ -89,7 +89,7 @@ def test_reason_of_a_rejection_is_not_passed_after_another_verb__decision_4() ->
     bench = Bench(dial(ONE, "", "<Pause/>"))
     bench.fail(0, 486, "Busy Here", (("Reason", "Q.850;cause=17"),))
     bench.run(2.0)
-    (reject,) = bench.of(sip.SendReject)
+    (reject,) = bench.of(commands.SendReject)
     assert reject.status == 486 and reject.headers == ()
 
 
@@ -111,18 +111,18 @@ def test_verbs_wait_for_the_ack_of_a_late_offer_even_when_the_callee_has_left__d
     bench.answer(0)
     bench.bye_from(bench.leg(0))
     bench.run(1.0)
-    assert not bench.engine.played and not bench.of(sip.SendBye)  # nothing can be heard yet
-    bench.give(sip.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
+    assert not bench.engine.played and not bench.of(commands.SendBye)  # nothing can be heard yet
+    bench.give(events.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
     bench.run(0.1)
     assert len(bench.engine.played) == 1
     bench.run(2.0)
-    assert [bye.session for bye in bench.of(sip.SendBye)] == [IN]
+    assert [bye.session for bye in bench.of(commands.SendBye)] == [IN]
 
 
 def test_late_offer_with_dial_music_plays_it_after_the_ack__decision_5_behaviour_10_2() -> None:
     bench = Bench(dial(ONE, 'answerOnBridge="false" dialMusic="/music.wav"'), offer=b"")
     assert bench.order() == ["180", "200"] and not bench.engine.played
-    bench.give(sip.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
+    bench.give(events.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
     bench.run(0.1)
     assert bench.order() == ["180", "200", "INVITE"] and bench.engine.played[0].files
 
@@ -131,8 +131,8 @@ def test_late_offer_whose_ack_never_comes_ends_both_legs__trap_3() -> None:
     bench = Bench(dial(ONE), offer=b"")
     bench.answer(0)
     bench.run(32.0)
-    bench.give(sip.SessionEnded(IN, sip.EndCause.ACK_TIMEOUT))
-    assert [bye.session for bye in bench.of(sip.SendBye)] == [bench.leg(0)]
+    bench.give(events.SessionEnded(IN, events.EndCause.ACK_TIMEOUT))
+    assert [bye.session for bye in bench.of(commands.SendBye)] == [bench.leg(0)]
     bench.bye_answered(0)
     bench.run(1.0)
     assert bench.action["DialCallStatus"] == "canceled" and not any(bench.registry.counts().values())
@@ -146,7 +146,7 @@ def test_caller_cancels_while_the_document_is_fetched__nothing_is_dialled__behav
     bench.cancel()
     bench.run(60.0)
     assert bench.order() == ["180", "487"] and not bench.web.of("action")
-    bench.give(sip.SessionEnded(IN, sip.EndCause.REJECTED))
+    bench.give(events.SessionEnded(IN, events.EndCause.REJECTED))
     assert not any(bench.registry.counts().values())
 
 
@@ -161,7 +161,7 @@ def test_caller_leaves_while_the_action_is_asked__its_answer_is_not_run__behavio
     bench.run(1.0)
     assert bench.action["DialCallStatus"] == "busy"  # asked once, before
     assert bench.order() == ["180", "INVITE", "487"]
-    bench.give(sip.SessionEnded(IN, sip.EndCause.REJECTED))
+    bench.give(events.SessionEnded(IN, events.EndCause.REJECTED))
     assert not any(bench.registry.counts().values())
 
 
@@ -182,7 +182,7 @@ def test_cancel_that_crosses_our_200_ends_the_answered_call__trap_13() -> None:
     bench = Bench(dial(ONE))
     bench.answer(0)
     bench.cancel()
-    bench.give(sip.SessionEnded(IN, sip.EndCause.REJECTED))
+    bench.give(events.SessionEnded(IN, events.EndCause.REJECTED))
     bench.bye_answered(0)
     bench.run(1.0)
     assert bench.action["DialCallStatus"] == "completed"
@@ -212,8 +212,8 @@ def test_request_in_a_dialog_after_the_bye_is_not_served__behaviour_2_11() -> No
     bench.run(5.0)
     body = sdp("192.0.2.99")
     again = Request("INVITE", "sip:x", Headers([("Content-Type", "application/sdp")]), body)
-    bench.give(sip.ReinviteReceived(bench.leg(0), sip.TransactionId("t"), again))
-    assert [answer.status for answer in bench.of(sip.AnswerRequest)] == [500]
+    bench.give(events.ReinviteReceived(bench.leg(0), commands.TransactionId("t"), again))
+    assert [answer.status for answer in bench.of(commands.AnswerRequest)] == [500]
     assert not bench.engine.complaints
 
 
@@ -230,16 +230,16 @@ def test_document_without_waiting_is_still_told_that_the_call_was_answered__beha
 def test_a_hundred_nouns_ring_and_one_wins__behaviour_2_11() -> None:
     nouns = "".join(f"<Sip>sip:leg{n}@192.0.2.{n + 1}</Sip>" for n in range(100))
     bench = Bench(dial(nouns))
-    assert len(bench.of(sip.SendInvite)) == 100
+    assert len(bench.of(commands.SendInvite)) == 100
     for leg in range(0, 100, 2):
         bench.fail(leg, 486)
     bench.answer(51)
-    assert len(bench.of(sip.SendCancel)) == 49
+    assert len(bench.of(commands.SendCancel)) == 49
     for leg in range(1, 100, 2):
         if leg != 51:
-            bench.give(sip.InviteFailed(bench.leg(leg), sip.FailureCause.CANCELED, bench.response(leg, 487)))
+            bench.give(events.InviteFailed(bench.leg(leg), events.FailureCause.CANCELED, bench.response(leg, 487)))
     bench.bye_from(bench.leg(51))
-    bench.give(sip.SessionEnded(IN, sip.EndCause.BYE_ANSWERED))
+    bench.give(events.SessionEnded(IN, events.EndCause.BYE_ANSWERED))
     bench.run(6.0)
     assert len(bench.records) == 101 and not any(bench.registry.counts().values())
 
@@ -284,11 +284,11 @@ def test_hunting_for_an_agent_is_no_loop_but_failing_at_once_is__issue_2() -> No
     hunt = dial(ONE, f'action="{ACTION}" timeout="3"')
     patient = Bench(hunt, action=hunt, rcml=RcmlSettings(max_idle_documents=5))
     patient.run(60.0)
-    assert len(patient.web.of("action")) > 10 and not patient.of(sip.SendReject)
+    assert len(patient.web.of("action")) > 10 and not patient.of(commands.SendReject)
     circling = Bench(hunt, action=hunt, rcml=RcmlSettings(max_idle_documents=5), outbound=None)
     circling.run(1.0)
     for _ in range(10):
         if circling.order()[-1] == "INVITE":
-            circling.fail(len(circling.of(sip.SendInvite)) - 1, 503)
+            circling.fail(len(circling.of(commands.SendInvite)) - 1, 503)
             circling.run(0.1)
     assert circling.order()[-1] == "500" and [item.code for item in circling.notifications] == [12200]

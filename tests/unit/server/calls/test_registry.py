@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from server.calls.outputs import Kind
+from server.calls.effects import Kind
 from server.calls.policy import Application, Refusal
-from sip.core import outputs as sip
+from sip.core import commands, events, flows
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
 from tests.unit.server.calls.bench import IN, VOICE, Bench, dial
@@ -15,15 +15,15 @@ ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 def invite(bench: Bench, name: str) -> None:
     headers = [("From", "<sip:bob@192.0.2.7>;tag=1"), ("To", "<sip:2222@192.0.2.1>"), ("Call-ID", name), ("CSeq", "1 INVITE")]
     request = Request("INVITE", "sip:2222@192.0.2.1", Headers([*headers, ("Content-Type", "application/sdp")]), sdp("192.0.2.7"))
-    flow = sip.Flow("udp", sip.Address("192.0.2.1", 5060), sip.Address("192.0.2.7", 5060))
-    bench.give(sip.InviteReceived(sip.SessionId(name), request, flow))
+    flow = flows.Flow("udp", flows.Address("192.0.2.1", 5060), flows.Address("192.0.2.7", 5060))
+    bench.give(events.InviteReceived(commands.SessionId(name), request, flow))
 
 
 def test_max_calls_counts_calls_that_live__behaviour_2_11() -> None:
     bench = Bench(dial(ONE), max_calls=2)
     invite(bench, "second")
     invite(bench, "third")
-    (reject,) = bench.of(sip.SendReject)
+    (reject,) = bench.of(commands.SendReject)
     assert (reject.session, reject.status) == ("third", 503) and ("Retry-After", "10") in reject.headers
 
 
@@ -32,7 +32,7 @@ def test_calls_that_are_over_take_no_place__behaviour_2_11() -> None:
     bench = Bench("<Response><Reject/></Response>", max_calls=1)
     assert bench.registry.counts()["lingering"] == 1
     invite(bench, "second")
-    assert [reject.status for reject in bench.of(sip.SendReject)] == [603]
+    assert [reject.status for reject in bench.of(commands.SendReject)] == [603]
 
 
 def test_a_call_has_a_line_at_its_start_and_one_at_its_end__issue_2() -> None:
@@ -59,7 +59,7 @@ def test_exchange_that_ends_after_the_call_stands_in_the_timeline_too__issue_2()
     bench = Bench(dial('<Sip statusCallback="/leg">sip:alice@192.0.2.8</Sip>', ""))
     bench.web.delay_s = 4.0
     bench.fail(0, 486)
-    bench.give(sip.SessionEnded(IN, sip.EndCause.REJECTED))
+    bench.give(events.SessionEnded(IN, events.EndCause.REJECTED))
     assert bench.registry.counts()["lingering"] == 1
     bench.run(5.0)
     assert [note.data["purpose"] for note in bench.notes if note.kind is Kind.HTTP].count("leg-status") == 2

@@ -6,18 +6,18 @@ from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 
-from sip.core import outputs as sip
+from sip.core import commands, flows
 from sip.core.endpoint import Endpoint
 from sip.message import parse_message
 from sip.settings import SipSettings
 from tests.unit.server.calls.bench import Bench, dial
 
 ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
-HERE = sip.Address("192.0.2.1", 5060)
+HERE = flows.Address("192.0.2.1", 5060)
 
 
-def invites(nouns: str, attributes: str = "") -> list[sip.SendInvite]:
-    return Bench(dial(nouns, attributes)).of(sip.SendInvite)
+def invites(nouns: str, attributes: str = "") -> list[commands.SendInvite]:
+    return Bench(dial(nouns, attributes)).of(commands.SendInvite)
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_a_number_stays_within_the_user_part__behaviour_2_4(text: str, user: str
 def test_whatever_is_written_the_invite_can_be_sent__behaviour_2_3(caller_id: str, noun: str) -> None:
     """The core refuses what is no URI by an exception, and a branch without an INVITE would wait for ever."""
     for invite in invites(noun, f"callerId={quoteattr(caller_id)}"):
-        endpoint = Endpoint(SipSettings(), [sip.Listener("udp", HERE, HERE)], lambda size: b"\x01" * size)
+        endpoint = Endpoint(SipSettings(), [flows.Listener("udp", HERE, HERE)], lambda size: b"\x01" * size)
         for output in endpoint.command(invite, 1.0):
-            if isinstance(output, sip.Transmit):
+            if isinstance(output, flows.Transmit):
                 assert parse_message(output.data)
 
 
@@ -68,12 +68,12 @@ def test_same_destination_twice_is_two_branches__behaviour_2_11() -> None:
 
 def test_a_caller_without_a_user_has_none_in_from__rfc3261_25_1() -> None:
     anonymous = Bench(dial(ONE, ""), caller="<sip:192.0.2.7>;tag=1")
-    assert [invite.from_uri for invite in anonymous.of(sip.SendInvite)] == ["sip:server.example.com"]
+    assert [invite.from_uri for invite in anonymous.of(commands.SendInvite)] == ["sip:server.example.com"]
     assert [invite.from_uri for invite in invites(ONE, 'callerId="client:"')] == ["sip:server.example.com"]
 
 
 def test_escapes_are_undone_in_what_applications_are_told__behaviour_decision_14() -> None:
     bench = Bench(dial('<Sip statusCallback="/leg">sip:a%40b@192.0.2.8</Sip>', 'callerId="x%23@192.0.2.9"'))
-    (invite,) = bench.of(sip.SendInvite)
+    (invite,) = bench.of(commands.SendInvite)
     assert (invite.request_uri, invite.from_uri) == ("sip:a%40b@192.0.2.8", "sip:x%23@192.0.2.9")
     assert (bench.web.of("leg-status")[0]["From"], bench.web.of("leg-status")[0]["To"]) == ("x#", "a@b")

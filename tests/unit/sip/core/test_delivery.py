@@ -4,24 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sip.core.outputs import (
-    Address,
-    Credentials,
-    EndCause,
-    FailureCause,
-    Flow,
-    InviteAnswered,
-    InviteFailed,
-    InviteProgressed,
-    Listener,
-    Resolve,
-    SendBye,
-    SendCancel,
-    SendReinvite,
-    SendRequest,
-    SessionEnded,
-    Target,
-)
+from sip.core.commands import Credentials, SendBye, SendCancel, SendReinvite, SendRequest
+from sip.core.events import EndCause, FailureCause, InviteAnswered, InviteFailed, InviteProgressed, SessionEnded
+from sip.core.flows import Address, Flow, Listener, Resolve, Target
 from sip.message import Request, parse_auth
 from tests.support.core import CALL, LISTENERS, OURS, PEER, UDP, Core, call, dial, dial_and_answer, reply
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sip.core.commands import Credentials
 from sip.core.digest import ALGORITHMS, DigestClient, Realm
-from sip.core.outputs import Credentials
 from sip.message import Headers, Response, parse_auth
 
 RFC7616_CNONCE = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"

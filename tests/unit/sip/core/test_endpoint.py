@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from sip.core.commands import SendAnswer, SendBye, SessionId
 from sip.core.endpoint import Endpoint
-from sip.core.outputs import (
-    Address,
-    CloseConnection,
-    Direction,
-    Dropped,
-    Flow,
-    InviteReceived,
-    Listener,
-    SendAnswer,
-    SendBye,
-    SessionId,
-    Traced,
-    Transmit,
-)
+from sip.core.events import Direction, Dropped, InviteReceived, Traced
+from sip.core.flows import Address, CloseConnection, Flow, Listener, Transmit
 from sip.message import build_message
 from sip.settings import SipSettings
 from tests.support.core import (

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sip.core.outputs import (
-    Address,
-    AnswerAcked,
-    CancelReceived,
-    EndCause,
-    Flow,
-    SendAnswer,
-    SendBye,
-    SendCancel,
-    SendProvisional,
-    SendReinvite,
-    SendReject,
-    SessionEnded,
-    SetSessionHeaders,
-    Transmit,
-)
+from sip.core.commands import SendAnswer, SendBye, SendCancel, SendProvisional, SendReinvite, SendReject, SetSessionHeaders
+from sip.core.events import AnswerAcked, CancelReceived, EndCause, SessionEnded
+from sip.core.flows import Address, Flow, Transmit
 from sip.message import Request, Response, UsageError
 from sip.settings import SipSettings
 from tests.support.core import (

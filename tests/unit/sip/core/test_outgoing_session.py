@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sip.core.outputs import (
-    AnswerRequest,
-    Credentials,
-    EndCause,
-    FailureCause,
-    InviteAnswered,
-    InviteFailed,
-    InviteProgressed,
-    RequestReceived,
-    SendBye,
-    SendCancel,
-    SessionEnded,
-    SessionId,
-    Target,
-    Traced,
-)
+from sip.core.commands import AnswerRequest, Credentials, SendBye, SendCancel, SessionId
+from sip.core.events import EndCause, FailureCause, InviteAnswered, InviteFailed, InviteProgressed, RequestReceived, SessionEnded, Traced
+from sip.core.flows import Target
 from sip.message import Request, Response, UsageError, parse_name_addr
 from sip.settings import SipSettings
 from tests.support.core import ANSWER, CALL, OFFER, PEER, Core, call, dial, dial_and_answer, reply, request

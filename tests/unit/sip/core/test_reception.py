@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sip.core.outputs import AnswerAcked, Dropped, InviteReceived, SendAnswer, SendReject, Traced
+from sip.core.commands import SendAnswer, SendReject
+from sip.core.events import AnswerAcked, Dropped, InviteReceived, Traced
 from sip.message import Request
 from sip.settings import SipSettings
 from tests.support.core import (

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sip.core.outputs import (
-    Address,
-    AnswerRequest,
-    EndCause,
-    Flow,
-    ReinviteAcked,
-    ReinviteAnswered,
-    ReinviteReceived,
-    RequestAnswered,
-    RequestReceived,
-    SendAnswer,
-    SendBye,
-    SendProvisional,
-    SendReinvite,
-    SendRequest,
-    SessionEnded,
-)
+from sip.core.commands import AnswerRequest, SendAnswer, SendBye, SendProvisional, SendReinvite, SendRequest
+from sip.core.events import EndCause, ReinviteAcked, ReinviteAnswered, ReinviteReceived, RequestAnswered, RequestReceived, SessionEnded
+from sip.core.flows import Address, Flow
 from sip.message import Request, Response
 from sip.settings import SipSettings
 from tests.support.core import (

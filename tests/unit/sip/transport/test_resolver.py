@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sip.core.outputs import Address, Resolve, Target
+from sip.core.flows import Address, Resolve, Target
 from sip.transport.resolver import MAX_TARGETS, Naptr, Resolver, Srv, order_naptr, order_srv
 
 

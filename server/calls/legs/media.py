@@ -1,0 +1,211 @@
+"""The media half of a leg: one stream of the engine, and the offer/answer of its dialog (RFC 3264)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from media import engine
+from media.sdp.codecs import is_relayed
+from media.sdp.offer_answer import Agreed, LocalMedia, OfferAnswer
+from media.settings import SrtpPolicy
+from server.calls.effects import Json, Kind
+from server.calls.outbox import Outbox
+
+
+class MediaState(enum.Enum):
+    NONE = "none"
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class CodecPreference:
+    """The codecs of the leg that another one is to be joined with. only: no others are of use.
+
+    far_hz: the sampling rate that is of use to that leg, 0 when more may be heard or it is not known.
+    """
+
+    codecs: tuple[engine.Codec, ...] = ()
+    only: bool = False
+    far_hz: int = 0
+
+
+class LegMedia:
+    """Owns the stream named like the leg. Everything is idempotent: closing twice sends one Close."""
+
+    def __init__(self, outbox: Outbox, sid: str, peer_host: str, srtp: SrtpPolicy | None = None) -> None:
+        """srtp: the rule for this leg, None for that of the server."""
+        self.stream = sid
+        self.state = MediaState.NONE
+        self.connected = False
+        self._in_force: engine.Connect | None = None
+        self.offer_open = False  # in our 200 to an empty re-INVITE, answered by its ACK
+        self._silent = False  # a MediaTimeout stands
+        self._packets: int | None = None  # heard until then; None: not known yet
+        self._counting = False  # Stats are on their way
+        self.playing: str | None = None
+        self._outbox = outbox
+        self._address = outbox.policy.media_address(peer_host)
+        self._srtp = srtp
+        self.offer_answer = self._new_offer_answer(LocalMedia(self._address.advertised, 9, 10))
+        self._plays = 0
+
+    def _new_offer_answer(self, local: LocalMedia) -> OfferAnswer:
+        policy = self._outbox.policy
+        session_id = int.from_bytes(policy.random_bytes(4), "big") >> 1
+        return OfferAnswer(policy.media, local, session_id, random_bytes=policy.random_bytes, srtp=self._srtp)
+
+    def prefer_family(self, family: int) -> None:
+        """Before it is opened: have a stream of IP version 4 or 6, if there can be one. 0: as the signalling."""
+        self._address = self._outbox.policy.media_address(self._address.bind, family)
+        self.offer_answer.local = LocalMedia(self._address.advertised, 9, 10)
+
+    def begin_anew(self) -> None:
+        """Another dialog, with the same stream: nothing is agreed in it yet, and keys are not used twice."""
+        self.offer_answer = self._new_offer_answer(self.offer_answer.local)
+
+    @property
+    def live(self) -> bool:
+        return self.state in (MediaState.OPENING, MediaState.OPEN, MediaState.CLOSING)
+
+    @property
+    def voices(self) -> tuple[engine.Codec, ...]:
+        """The voice codecs in force, () before there are any."""
+        agreed = self.offer_answer.agreed
+        return agreed.voices if agreed is not None else ()
+
+    @property
+    def relays(self) -> bool:
+        """The peer speaks a codec that can only pass: nothing but its counterpart understands it."""
+        agreed = self.offer_answer.agreed
+        return agreed is not None and agreed.relayed
+
+    def offer_again(self, peer: LegMedia | None) -> bytes:
+        """An offer in the middle of a call, for an empty re-INVITE: what saves transcoding first (RFC 3261 14.2)."""
+        if peer is not None and peer.relays:
+            return self.offer_answer.offer(peer.voices[:1], only=True)
+        codecs = (peer.voices if peer is not None else ()) or self.voices
+        return self.offer_answer.offer([codec for codec in codecs if not is_relayed(codec)])
+
+    def open(self) -> None:
+        self.state = MediaState.OPENING
+        self._outbox.emit(
+            engine.Open(
+                stream=self.stream,
+                call=self._outbox.call_sid,
+                address=self._address.bind,
+                expires_ms=round(self._outbox.policy.media.orphan_s * 1000),
+            )
+        )
+
+    def opened(self, event: engine.Opened) -> bool:
+        """True when this is news."""
+        if self.state is not MediaState.OPENING:
+            return False
+        self.state = MediaState.OPEN
+        self.offer_answer.local = LocalMedia(self._address.advertised, event.port, event.rtcp_port)
+        return True
+
+    def connect(self, agreed: Agreed) -> None:
+        """Tell the engine what was agreed; also after every change of the session."""
+        if self.state is not MediaState.OPEN:
+            return
+        media = self._outbox.policy.media
+        command = agreed.connect_command(
+            self.stream,
+            latch=media.latch,
+            media_timeout_ms=int(media.media_timeout_s * 1000),
+            inband_digits=media.inband_digits == "auto",
+        )
+        if command == self._in_force:
+            return  # a 183 and its 200 mostly say the same
+        self._in_force = command
+        self._outbox.emit(command)
+        self.connected = True
+        self._silent = False
+        facts: dict[str, Json] = {"event": "connected", "stream": self.stream, "peer": f"{agreed.remote_address}:{agreed.remote_port}"}
+        facts |= {"codec": agreed.codecs[0].name, "ptime_ms": agreed.ptime_ms, "direction": agreed.direction}
+        keys = "events" if agreed.has_events else "in the audio" if command.inband_digits else "none"
+        facts |= {"keys": keys, "encryption": agreed.srtp.suite if agreed.srtp is not None else "none"}
+        self._outbox.note(Kind.MEDIA, facts, self.stream)
+
+    def limit(self, seconds: float | None) -> None:
+        """Have the engine close the stream by itself then, should no control process be there any more; None takes that back."""
+        if self.state is MediaState.OPEN:
+            self._outbox.emit(engine.Deadline(stream=self.stream, in_ms=0 if seconds is None else max(1, round(seconds * 1000))))
+
+    # --- silence --------------------------------------------------------------------------------------------------
+
+    @property
+    def dead(self) -> bool:
+        """Silent for long, and it was counted that nothing has been heard since."""
+        return self._silent and self._packets is not None and not self._counting
+
+    def fell_silent(self) -> None:
+        """The engine tells of a silence once; whether it lasts is found out by counting."""
+        self._silent, self._packets = True, None
+        self.count()
+
+    def count(self) -> None:
+        if self._silent and self.state is MediaState.OPEN:
+            self._counting = True
+            self._outbox.emit(engine.Stats(stream=self.stream))
+
+    def counted(self, packets_in: int) -> None:
+        self._counting = False
+        if self._packets is not None and self._packets != packets_in:
+            self._silent = False
+        self._packets = packets_in
+
+    # --- plays ----------------------------------------------------------------------------------------------------
+
+    def play_tone(self, tone: str) -> str | None:
+        """Endless tone; returns the play's name, or None without a connected stream."""
+        return self._play([], tone, 0)
+
+    def play_files(self, files: list[str], loop: int) -> str | None:
+        """Canonical WAVs one after another; loop 0 is for ever."""
+        return self._play(files, "", loop)
+
+    def _play(self, files: list[str], tone: str, loop: int) -> str | None:
+        if self.state is not MediaState.OPEN or not self.connected:
+            return None
+        self._plays += 1
+        self.playing = f"{self.stream}-{self._plays}"
+        country = self._outbox.policy.ringback_country
+        self._outbox.emit(engine.Play(stream=self.stream, play=self.playing, files=files, tone=tone, tone_country=country, loop=loop))
+        self._outbox.note(Kind.MEDIA, {"event": "play", "what": tone or ", ".join(files), "loop": loop}, self.stream)
+        return self.playing
+
+    def stop_playing(self) -> None:
+        if self.playing is not None and self.state is MediaState.OPEN:
+            self._outbox.emit(engine.StopPlay(stream=self.stream, play=self.playing))
+        self.playing = None
+
+    def play_ended(self, event: engine.PlayEnded) -> bool:
+        """True when it was the play that is on now."""
+        if event.play != self.playing:
+            return False
+        self.playing = None
+        return True
+
+    def close(self) -> None:
+        self.playing = None
+        if self.state in (MediaState.OPENING, MediaState.OPEN):
+            self.state = MediaState.CLOSING
+            self._outbox.emit(engine.Close(stream=self.stream))
+        elif self.state is MediaState.NONE:
+            self.state = MediaState.CLOSED
+
+    def closed(self) -> None:
+        self.state = MediaState.CLOSED
+        self.playing = None
+
+    def lost(self) -> None:
+        """The engine died, the stream with it."""
+        if self.state is not MediaState.NONE:
+            self.closed()
+        self.connected = False

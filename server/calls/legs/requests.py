@@ -1,0 +1,149 @@
+"""Requests inside a leg's dialog that are answered locally: re-INVITE, UPDATE, INFO (behaviour.md 2.11).
+
+Media is anchored here, so a new offer from one side changes that side's stream only; the other side is not asked.
+"""
+
+from __future__ import annotations
+
+import re
+
+from media import engine
+from media.sdp.codecs import is_relayed
+from media.sdp.description import extract_sdp
+from media.sdp.offer_answer import Agreed, SdpRefused
+from server.calls.effects import Kind
+from server.calls.legs.media import LegMedia, MediaState
+from server.calls.outbox import Outbox
+from server.calls.passage import passage
+from sip.core import commands, events
+
+_SIGNAL = re.compile(r"^\s*Signal\s*=\s*([0-9A-Da-d*#]|10|11)\s*$", re.MULTILINE | re.IGNORECASE)
+_DURATION = re.compile(r"^\s*Duration\s*=\s*(\d{1,5})\s*$", re.MULTILINE | re.IGNORECASE)
+
+
+def handle(
+    outbox: Outbox, media: LegMedia, peer: LegMedia | None, event: events.ReinviteReceived | events.ReinviteAcked | events.RequestReceived
+) -> None:
+    """media: of the leg that the request came on; peer: of the leg it is bridged with, if any."""
+    match event:
+        case events.ReinviteReceived():
+            _offer(outbox, media, peer, event, event.request.body, event.request.headers.get("Content-Type") or "")
+        case events.ReinviteAcked():
+            _late_answer(outbox, media, peer, event)
+        case events.RequestReceived(request=request):
+            match request.method:
+                case "UPDATE" if request.body:
+                    _offer(outbox, media, peer, event, request.body, request.headers.get("Content-Type") or "")
+                case "UPDATE":
+                    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 200))
+                case "INFO":
+                    _info(outbox, peer, event)
+                case "REFER":
+                    # transfer comes with a later release: the answer for a number without a refer application (6)
+                    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 404, headers=(("Event", "refer"),)))
+                case "NOTIFY":
+                    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 481))
+                case _:
+                    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 405))
+
+
+def _offer(
+    outbox: Outbox,
+    media: LegMedia,
+    peer: LegMedia | None,
+    event: events.ReinviteReceived | events.RequestReceived,
+    body: bytes,
+    content_type: str,
+) -> None:
+    if media.state is not MediaState.OPEN:
+        outbox.emit(commands.AnswerRequest(event.session, event.transaction, 500, headers=(("Retry-After", "2"),)))
+        return
+    try:
+        offer = extract_sdp(body, content_type) if body else None
+        if offer is None and body:
+            outbox.emit(commands.AnswerRequest(event.session, event.transaction, 415, headers=(("Accept", "application/sdp"),)))
+            return
+        if offer is None:
+            media.offer_open = True
+            outbox.emit(commands.AnswerRequest(event.session, event.transaction, 200, body=media.offer_again(peer)))
+            return
+        before = media.offer_answer.agreed
+        media.offer_answer.receive_offer(offer, relays=peer is not None and peer.relays)
+        _keep_relaying(media, peer)
+        answer, agreed = media.offer_answer.answer(peer.voices if peer is not None else ())
+    except SdpRefused as refused:
+        warning = (("Warning", f'{refused.warning_code} dialplane "{refused.warning_text}"'),) if refused.warning_code else ()
+        outbox.emit(commands.AnswerRequest(event.session, event.transaction, refused.status, headers=warning))
+        return
+    _connect(outbox, media, peer, before, agreed)
+    if before is not None and before.remote_hold != agreed.remote_hold:
+        outbox.note(Kind.STATE, {"status": "held" if agreed.remote_hold else "resumed"}, media.stream)
+    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 200, body=answer))
+
+
+def _keep_relaying(media: LegMedia, peer: LegMedia | None) -> None:
+    """A bridge of a codec that we cannot speak lasts only as long as both sides have it. Raises SdpRefused."""
+    offered = media.offer_answer.offered_codecs()  # none when the audio is turned off
+    if peer is not None and peer.relays and offered and not any(is_relayed(codec) for codec in offered):
+        name = peer.voices[0].name
+        raise SdpRefused(488, f"No {name} any more", 305, f"The other party speaks {name}, which cannot be transcoded here")
+
+
+def _connect(outbox: Outbox, media: LegMedia, peer: LegMedia | None, before: Agreed | None, agreed: Agreed) -> None:
+    """Put it into force, and tell when the way to the other side is another one now. before: what was agreed until now."""
+    media.connect(agreed)
+    other = peer.offer_answer.agreed if peer is not None else None
+    after = passage(agreed, other)
+    if after != passage(before, other):
+        outbox.note(Kind.MEDIA, {"event": "codecs-changed", **after}, media.stream)
+
+
+def _late_answer(outbox: Outbox, media: LegMedia, peer: LegMedia | None, event: events.ReinviteAcked) -> None:
+    """The answer to the offer that our 200 to an empty re-INVITE carried; without one the session stays as it was.
+
+    What the ACK of another re-INVITE carries is neither offer nor answer (RFC 3264 4).
+    """
+    if not media.offer_open:
+        return
+    media.offer_open = False
+    try:
+        answer = extract_sdp(event.body, event.content_type) if event.body else None
+        if answer is not None:
+            before = media.offer_answer.agreed
+            _connect(outbox, media, peer, before, media.offer_answer.receive_answer(answer))
+            return
+    except SdpRefused as refused:
+        outbox.note(Kind.MEDIA, {"event": "answer-refused", "reason": refused.reason}, media.stream)
+    media.offer_answer.withdraw()
+
+
+def _info(outbox: Outbox, peer: LegMedia | None, event: events.RequestReceived) -> None:
+    """A key by INFO goes to the peer as telephone-event (2.11). An empty INFO is a keep-alive."""
+    request = event.request
+    kind = (request.headers.get("Content-Type") or "").split(";")[0].strip().lower()
+    digit: str | None = None
+    duration_ms = 100
+    text = request.body.decode("utf-8", "replace")
+    if kind == "application/dtmf-relay":
+        match = _SIGNAL.search(text)
+        digit = match.group(1).upper() if match else None
+        length = _DURATION.search(text)
+        duration_ms = min(max(int(length.group(1)), 40), 5000) if length else 100
+    elif kind == "application/dtmf":
+        digit = text.strip().upper()
+    elif request.body:
+        outbox.emit(
+            commands.AnswerRequest(event.session, event.transaction, 415, headers=(("Accept", "application/dtmf-relay, application/dtmf"),))
+        )
+        return
+    digit = {"10": "*", "11": "#"}.get(digit or "", digit)
+    if digit and (len(digit) != 1 or digit not in "0123456789*#ABCD"):
+        digit = None
+    if request.body and digit is None:
+        outbox.emit(commands.AnswerRequest(event.session, event.transaction, 400))
+        return
+    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 200))
+    if digit is not None:
+        outbox.note(Kind.MEDIA, {"event": "info-digit"}, event.session)
+        if peer is not None and peer.state is MediaState.OPEN and peer.connected:
+            outbox.emit(engine.SendDigits(stream=peer.stream, digits=digit, tone_ms=duration_ms))

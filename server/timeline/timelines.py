@@ -1,0 +1,135 @@
+"""What happened to a call, entry by entry: kept in memory while it lives, handed to storage as it goes, bounded in both.
+
+A call may be long and noisy, and yet both its beginning and its end explain it. So of `limit` entries the first three
+quarters are written as they come; what follows turns in a ring of the last quarter, which is written when the call ends,
+with an entry that says how many were left out. Entries that come later still (a BYE repeated by a deaf peer) are written
+as they come, a few of them.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from server.calls.effects import Json, Kind, Note
+from server.observability.clock import WallClock
+from server.observability.redaction import HIDDEN, hide_secrets, hide_sip_secrets, hide_url_secrets, is_secret_name
+
+REMEMBERED_CALLS = 1000  # ended ones, whose late entries still find them
+_MARGIN = 1024
+LATE_ENTRIES = 200  # written of each of these: its last request, its BYE and the answer to it
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as it is kept: wall time (aware, UTC), secrets removed, long texts cut. data by kind: see Note."""
+
+    call_sid: str
+    at: datetime.datetime
+    kind: Kind
+    data: Mapping[str, Json] = field(default_factory=dict)
+    leg: str = ""
+
+
+@dataclass(slots=True)
+class _Live:
+    head: list[Entry] = field(default_factory=list)
+    tail: deque[Entry] = field(default_factory=deque)
+    left_out: int = 0
+
+
+class Timelines:
+    """The timelines of all live calls."""
+
+    def __init__(self, clock: WallClock, keep: Callable[[Entry], None], limit: int = 2000, max_text: int = 8192) -> None:
+        """keep: takes an entry to storage, at once and without failing. limit: entries a call. max_text: characters a text."""
+        self._clock, self._keep, self._max_text = clock, keep, max_text
+        self._tail = max(1, limit // 4)
+        self._head = limit - self._tail
+        self._live: dict[str, _Live] = {}
+        self._ended: OrderedDict[str, int] = OrderedDict()  # call sid -> late entries still welcome
+
+    def add(self, note: Note) -> Entry:
+        entry = Entry(note.call_sid, self._clock.at(note.at), note.kind, clean(note.kind, note.data, self._max_text), note.leg)
+        if note.call_sid in self._ended:
+            welcome = self._ended[note.call_sid]
+            if welcome > 0:
+                self._ended[note.call_sid] = welcome - 1
+                self._keep(entry)
+            return entry
+        live = self._live.setdefault(note.call_sid, _Live())
+        if len(live.head) < self._head:
+            live.head.append(entry)
+            self._keep(entry)
+            return entry
+        if len(live.tail) == self._tail:
+            live.tail.popleft()
+            live.left_out += 1
+        live.tail.append(entry)
+        return entry
+
+    def end(self, call_sid: str) -> None:
+        """The call is over: its last entries go to storage, and its memory is given back."""
+        live = self._live.pop(call_sid, None)
+        if live is None:
+            return
+        for entry in (*_gap(live), *live.tail):
+            self._keep(entry)
+        self._ended[call_sid] = LATE_ENTRIES
+        while len(self._ended) > REMEMBERED_CALLS:
+            self._ended.popitem(last=False)
+
+    def of(self, call_sid: str) -> list[Entry] | None:
+        """The entries of a live call so far; None when no such call lives."""
+        live = self._live.get(call_sid)
+        return None if live is None else [*live.head, *_gap(live), *live.tail]
+
+    def live(self) -> list[str]:
+        return list(self._live)
+
+
+def _gap(live: _Live) -> list[Entry]:
+    if not live.left_out:
+        return []
+    first = live.tail[0]
+    message = f"{live.left_out} entries were left out here (storage.timeline_max_entries_per_call)"
+    return [Entry(first.call_sid, first.at, Kind.NOTICE, {"level": "info", "message": message, "left_out": live.left_out})]
+
+
+def clean(kind: Kind, data: Mapping[str, Json], max_text: int) -> dict[str, Json]:
+    """The data without secrets, and with long texts cut."""
+    return {key: _clean_value(kind, key, value, max_text) for key, value in data.items()}
+
+
+def _clean_value(kind: Kind, key: str, value: Json, max_text: int) -> Json:
+    match value:
+        case str():
+            length = len(value)
+            # Cut before the search for secrets, but not so close that a secret could be cut in two and stay.
+            value = value[: max_text + _MARGIN]
+            if kind is Kind.SIP:  # of the five texts of each message two are the peer's
+                value = hide_sip_secrets(value) if key == "raw" else hide_secrets(value) if key == "summary" else value
+            elif key == "url":
+                value = hide_url_secrets(value)
+            elif is_secret_name(key) and value:
+                value = HIDDEN
+            else:
+                value = hide_secrets(value)
+            return f"{value[:max_text]}\n... {length - max_text} more characters" if length > max_text else value
+        case [[str(), str()], *_] if key == "parameters":
+            return [_clean_pair(pair, max_text) for pair in value]
+        case list():
+            return [_clean_value(kind, key, entry, max_text) for entry in value]
+        case dict():
+            return {name: _clean_value(kind, name, entry, max_text) for name, entry in value.items()}
+        case _:
+            return value
+
+
+def _clean_pair(pair: Json, max_text: int) -> Json:
+    match pair:
+        case [str(name), str(value)]:
+            return [name, HIDDEN if is_secret_name(name) else value[:max_text]]
+    return pair

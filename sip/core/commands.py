@@ -1,0 +1,159 @@
+"""What the user of the SIP core (`sip.core.endpoint.Endpoint`) asks of it.
+
+The core is sans-I/O: octets, commands and `now` go in, the values of `sip.core.events` come out. All are frozen dataclasses of closed
+unions, so consumers end their `match` with `assert_never`.
+
+A *session* is one INVITE usage: from the first INVITE to the end of its dialog(s). The user names the sessions that it
+opens (`SendInvite.session`); the endpoint names those that arrive (`InviteReceived.session`). A name is never used again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+SessionId = NewType("SessionId", str)
+TransactionId = NewType("TransactionId", str)
+HeaderList = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """User and password for digest challenges; never logged."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(username={self.username!r}, password=***)"
+
+
+@dataclass(frozen=True, slots=True)
+class SendInvite:
+    """Open a session as UAC. The body is our offer; a 2xx is ACKed by the endpoint itself.
+
+    request_uri: what stands in the request line, without `headers` part; its `transport` parameter is honoured.
+    next_hop: URI of an outbound proxy; None sends to the Request-URI itself (RFC 3263). It is *not* added as a Route
+        unless it carries `;lr`, in which case it becomes the pre-loaded Route set (RFC 3261 8.1.2).
+    from_uri, from_display: of the From header; the tag is the endpoint's own. To is the Request-URI unless `to_uri` is given.
+    session_headers: added to every request and response that we originate in this session (SetSessionHeaders changes them).
+    headers: added to this INVITE only (and to its repetition with credentials).
+    """
+
+    session: SessionId
+    request_uri: str
+    from_uri: str
+    body: bytes
+    content_type: str = "application/sdp"
+    from_display: str | None = None
+    to_uri: str | None = None
+    next_hop: str | None = None
+    headers: HeaderList = ()
+    session_headers: HeaderList = ()
+    credentials: Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetSessionHeaders:
+    session: SessionId
+    headers: HeaderList
+
+
+@dataclass(frozen=True, slots=True)
+class SendCancel:
+    """Give an unanswered UAC session up. Waits for the first 1xx; a 2xx that crosses is ACKed and BYEd by the endpoint.
+
+    The session is over for its user at once: InviteFailed(CANCELED) still reports the 487 (or the lack of it) later,
+    and InviteAnswered is never reported after SendCancel.
+    """
+
+    session: SessionId
+    reason: str | None = None  # value of a Reason header field, RFC 3326
+
+
+@dataclass(frozen=True, slots=True)
+class SendProvisional:
+    """A 1xx on an incoming session. 180/183 create the early dialog. A 1xx after a final is ignored."""
+
+    session: SessionId
+    status: int
+    reason: str = ""
+    body: bytes = b""
+    content_type: str = "application/sdp"
+    headers: HeaderList = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SendAnswer:
+    """200 on an incoming INVITE; retransmitted until the ACK comes, BYE after 64*T1 without one (13.3.1.4)."""
+
+    session: SessionId
+    body: bytes
+    content_type: str = "application/sdp"
+    headers: HeaderList = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SendReject:
+    """A final >= 300 on an incoming INVITE. Empty `reason` means the RFC's phrase."""
+
+    session: SessionId
+    status: int
+    reason: str = ""
+    headers: HeaderList = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SendBye:
+    """End a confirmed session (for a UAS session before its ACK: BYE is held back until the ACK or its timeout, 15)."""
+
+    session: SessionId
+    reason: str | None = None
+    headers: HeaderList = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SendReinvite:
+    """Offer again inside a confirmed dialog; ReinviteAnswered reports. Glare is retried by the endpoint (14.1)."""
+
+    session: SessionId
+    body: bytes
+    content_type: str = "application/sdp"
+
+
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """INFO, NOTIFY, OPTIONS ... inside a confirmed dialog; RequestAnswered reports."""
+
+    session: SessionId
+    method: str
+    body: bytes = b""
+    content_type: str = ""
+    headers: HeaderList = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRequest:
+    """The response to a ReinviteReceived or RequestReceived. A 2xx to a re-INVITE is retransmitted until its ACK."""
+
+    session: SessionId
+    transaction: TransactionId
+    status: int
+    reason: str = ""
+    body: bytes = b""
+    content_type: str = "application/sdp"
+    headers: HeaderList = ()
+
+
+Command = (
+    SendInvite
+    | SetSessionHeaders
+    | SendCancel
+    | SendProvisional
+    | SendAnswer
+    | SendReject
+    | SendBye
+    | SendReinvite
+    | SendRequest
+    | AnswerRequest
+)

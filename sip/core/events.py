@@ -1,0 +1,179 @@
+"""What comes out of the SIP core: events for its user, and what is told of the wire.
+
+Every session that began ends with exactly one InviteFailed or SessionEnded.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from sip.core.commands import SessionId, TransactionId
+from sip.core.flows import CloseConnection, Flow, Resolve, Transmit
+from sip.message import Request, Response
+
+
+class Direction(enum.Enum):
+    IN = "in"
+    OUT = "out"
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A message as it stood on the wire, for the timeline. `session` is None when it belongs to none (yet)."""
+
+    session: SessionId | None
+    call_id: str
+    direction: Direction
+    flow: Flow
+    data: bytes
+    summary: str  # "INVITE sip:..." or "180 Ringing (INVITE)"; "retransmission" is told by `repeated`
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Something from a peer that was thrown away or refused below the session level, and why (for counters and logs)."""
+
+    flow: Flow
+    reason: str  # a constant: "parse_error", "keepalive", "stray_response", "stray_ack", "too_large", ...
+    detail: str = ""
+    status: int = 0  # what we answered, 0 for nothing
+
+
+@dataclass(frozen=True, slots=True)
+class InviteReceived:
+    """A new call. 100 is on its way already. The user answers with SendProvisional/SendAnswer/SendReject."""
+
+    session: SessionId
+    request: Request
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReceived:
+    """The caller gave up before our final. 200 has gone to the CANCEL; the user owes SendReject(487)."""
+
+    session: SessionId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAcked:
+    """The first ACK for our 200 to the initial INVITE (its body is the answer when the 200 carried the offer)."""
+
+    session: SessionId
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class InviteProgressed:
+    """A 1xx above 100. `early_dialog` is its To tag (None without one): each tag is its own early dialog (12.1)."""
+
+    session: SessionId
+    response: Response
+    early_dialog: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InviteAnswered:
+    """The first 2xx; its ACK has gone out. Later 2xx of other forks are ACKed and BYEd by the endpoint.
+
+    dialog: its To tag, which may be that of an early dialog; None when it is not known.
+    """
+
+    session: SessionId
+    response: Response
+    dialog: str | None = None
+
+
+class FailureCause(enum.Enum):
+    RESPONSE = "response"  # a final >= 300 (for 401/407: credentials missing or refused)
+    NO_RESPONSE = "no_response"  # Timer B
+    TRANSPORT = "transport"  # could not be sent
+    UNRESOLVED = "unresolved"  # no address for the host
+    CANCELED = "canceled"  # after SendCancel, whatever came back
+
+
+@dataclass(frozen=True, slots=True)
+class InviteFailed:
+    """The end of a UAC session that was never answered (as far as its user is concerned). Nothing follows."""
+
+    session: SessionId
+    cause: FailureCause
+    response: Response | None
+    detail: str = ""
+
+
+class EndCause(enum.Enum):
+    BYE_RECEIVED = "bye_received"  # 200 has gone out
+    BYE_ANSWERED = "bye_answered"  # our BYE is done: any final, 64*T1 without one, or transport failure
+    REJECTED = "rejected"  # our final >= 300 to an incoming INVITE is ACKed or given up (timer H)
+    ACK_TIMEOUT = "ack_timeout"  # no ACK for our 200: the endpoint's BYE is out
+    DIALOG_GONE = "dialog_gone"  # an in-dialog request was answered 408 or 481, or failed in transport
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The end of an incoming session, or of an answered outgoing one. Nothing follows."""
+
+    session: SessionId
+    cause: EndCause
+    request: Request | None = None  # the BYE received
+    response: Response | None = None  # the answer to our BYE
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteReceived:
+    """A new offer (or an empty body: we shall offer in the 2xx) inside the dialog; owes AnswerRequest."""
+
+    session: SessionId
+    transaction: TransactionId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteAcked:
+    session: SessionId
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceived:
+    """INFO, UPDATE, REFER, NOTIFY, MESSAGE inside the dialog; owes AnswerRequest. OPTIONS is answered by the endpoint."""
+
+    session: SessionId
+    transaction: TransactionId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteAnswered:
+    session: SessionId
+    response: Response | None  # None: no answer
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswered:
+    session: SessionId
+    method: str
+    response: Response | None
+
+
+Event = (
+    InviteReceived
+    | CancelReceived
+    | AnswerAcked
+    | InviteProgressed
+    | InviteAnswered
+    | InviteFailed
+    | SessionEnded
+    | ReinviteReceived
+    | ReinviteAcked
+    | RequestReceived
+    | ReinviteAnswered
+    | RequestAnswered
+)
+Output = Transmit | CloseConnection | Resolve | Traced | Dropped | Event

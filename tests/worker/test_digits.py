@@ -1,0 +1,550 @@
+"""Keys through the real worker: telephone-events in and out, tones in the audio, and from one to the other where legs differ."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from media.engine import Bridge, Codec, Connect, Digit, Failed, Mute, Opened, Play, PlayEnded, SendDigits, Unbridge
+from media.prompts.speech import Speech
+from media.settings import SpeechSettings
+from tests.support import sound
+from tests.support.keys import event, keys_of, press, presses, spelt, tones, tones_in
+from tests.support.rtp import FRAME, Packet, RtpEndpoint, build_packet
+from tests.support.sound import Samples
+from tests.support.worker import EVENTS, PCMA, PCMU, Controller
+
+pytestmark = pytest.mark.worker
+
+G729 = Codec(payload_type=18, name="G729")
+G722 = Codec(payload_type=9, name="G722")
+OPUS = Codec(payload_type=111, name="opus", clock_rate_hz=48_000, channels=2)
+L16 = Codec(payload_type=96, name="L16")
+FAST_EVENTS = Codec(payload_type=110, name="telephone-event", clock_rate_hz=48_000)
+ALL = "1234567890*#ABCD"
+
+
+@pytest.fixture
+async def alice() -> AsyncIterator[RtpEndpoint]:
+    async with await RtpEndpoint.open("127.0.0.2") as phone:
+        yield phone
+
+
+@pytest.fixture
+async def bob() -> AsyncIterator[RtpEndpoint]:
+    async with await RtpEndpoint.open("127.0.0.3") as phone:
+        yield phone
+
+
+class Mouth:
+    """What a phone sends, packet by packet as a test wants it. units: of the RTP clock in 20 ms."""
+
+    def __init__(self, phone: RtpEndpoint, stream: Opened, *, units: int = FRAME, event_type: int = 101, seed: int = 1) -> None:
+        self.phone, self.target = phone, (stream.address, stream.port)
+        self.units, self.event_type = units, event_type
+        self.sequence, self.timestamp, self.ssrc = 1000 * seed, 0xFFFFFF00, 77 + seed
+        self.late_s = 0.0  # the most by which audio was said behind its time
+
+    def packet(self, payload: bytes, payload_type: int, marker: bool = False) -> bytes:
+        self.sequence += 1
+        return build_packet(payload_type, self.sequence, self.timestamp, self.ssrc, payload, marker)
+
+    def send(self, packets: list[bytes]) -> None:
+        for packet in packets:
+            self.phone.send_raw(packet, self.target)
+
+    def pressed(self, key: str, ms: int = 100) -> list[bytes]:
+        """The packets of a press; time goes on by its length and a pause of as much."""
+        packets = [
+            self.packet(payload, self.event_type, marker=number == 0)
+            for number, payload in enumerate(press(key, ms * self.units // 20, self.units))
+        ]
+        self.timestamp += 2 * ms * self.units // 20
+        return packets
+
+    async def press(self, keys: str, ms: int = 100, pause_ms: int = 100) -> None:
+        """Keys at the pace of a phone that sends nothing but events."""
+        loop = asyncio.get_running_loop()
+        next_at = loop.time()
+        for key in keys:
+            packets = self.pressed(key, ms)
+            for packet in packets[:-2]:
+                self.send([packet])
+                next_at += 0.02
+                await asyncio.sleep(max(0.0, next_at - loop.time()))
+            self.send(packets[-2:])
+            next_at += pause_ms / 1000
+            await asyncio.sleep(max(0.0, next_at - loop.time()))
+
+    async def say(self, audio: Samples, payload_type: int = 0) -> None:
+        """G.711 at its pace."""
+        loop = asyncio.get_running_loop()
+        next_at = loop.time()
+        for start in range(0, len(audio) - FRAME + 1, FRAME):
+            self.late_s = max(self.late_s, loop.time() - next_at)
+            self.send([self.packet(sound.encode(audio[start : start + FRAME], payload_type), payload_type)])
+            self.timestamp += FRAME
+            next_at += 0.02
+            await asyncio.sleep(max(0.0, next_at - loop.time()))
+
+
+async def joined(
+    media: Controller,
+    alice: RtpEndpoint,
+    bob: RtpEndpoint,
+    a: list[Codec] | None = None,
+    b: list[Codec] | None = None,
+    *,
+    inband: bool = False,
+) -> tuple[Opened, Opened]:
+    """Streams "a" and "b" in bridge "ab"; nobody talks yet. inband: tones are listened for at "a"."""
+    to_alice, to_bob = await media.open("a", call="CA"), await media.open("b", call="CA")
+    media.connect_to("a", alice, a, inband_digits=inband)
+    media.connect_to("b", bob, b)
+    media.send(Bridge(bridge="ab", first="a", second="b"))
+    await media.synchronize()
+    return to_alice, to_bob
+
+
+async def told(media: Controller, count: int, stream: str = "a", timeout_s: float = 5.0, settle_s: float = 0.35) -> str:
+    """The keys that were told of a stream: waits for so many, then for more that there should not be."""
+    for _ in range(int(timeout_s / 0.05)):
+        if len([one for one in media.seen(Digit) if one.stream == stream]) >= count:
+            break
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(settle_s)
+    return "".join(one.digit for one in media.seen(Digit) if one.stream == stream)
+
+
+def sources(media: Controller) -> set[str]:
+    return {one.source for one in media.seen(Digit)}
+
+
+def assert_unbroken(packets: list[Packet]) -> None:
+    """One source, numbers that rise by one, timestamps that never fall (packets of one press share theirs)."""
+    assert len({packet.ssrc for packet in packets}) == 1
+    for one, other in itertools.pairwise(packets):
+        assert (other.sequence - one.sequence) % 2**16 == 1
+        assert (other.timestamp - one.timestamp) % 2**32 < 2**31
+
+
+# --- events come in -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fate", ["as it was sent", "ends are lost", "only an end comes", "only a middle comes", "all come twice", "disorder", "chance"]
+)
+async def test_every_press_is_told_once_whatever_the_network_does__rfc4733_2_5(
+    media: Controller, alice: RtpEndpoint, bob: RtpEndpoint, fate: str
+) -> None:
+    to_alice, _ = await joined(media, alice, bob)
+    mouth, chance = Mouth(alice, to_alice), random.Random(5)
+    keys = ALL + "5555"
+    for key in keys:
+        packets = mouth.pressed(key)
+        match fate:
+            case "ends are lost":
+                packets = packets[:-3]
+            case "only an end comes":
+                packets = packets[-1:]
+            case "only a middle comes":
+                packets = packets[2:3]
+            case "all come twice":
+                packets = [packet for packet in packets for _ in range(2)]
+            case "disorder":
+                chance.shuffle(packets)
+            case "chance":
+                packets = [packet for packet in packets for _ in range(chance.choice([0, 1, 1, 2]))] or packets[-1:]
+        for packet in packets:
+            mouth.send([packet])
+            await asyncio.sleep(0.004)
+        await asyncio.sleep(0.02)
+    assert await told(media, len(keys)) == keys
+    assert sources(media) == {"rfc4733"}
+    # The same clock and audio that passes: the packets pass too, and a phone that knows the rules hears each key once.
+    assert keys_of(bob.packets) == keys
+
+
+async def test_copies_of_a_press_that_come_after_the_next_one_are_old(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob)
+    mouth = Mouth(alice, to_alice)
+    first, second = mouth.pressed("1"), mouth.pressed("2")
+    mouth.send(first + second[:3] + first[-2:] + second[3:] + first[:2])
+    assert await told(media, 2) == "12"
+
+
+async def test_a_peer_that_counts_anew_is_heard_at_once(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob)
+    mouth = Mouth(alice, to_alice)
+    mouth.send(mouth.pressed("1"))
+    again = Mouth(alice, to_alice, seed=2)
+    again.timestamp = 5000
+    again.send(again.pressed("1"))
+    assert await told(media, 2) == "11"
+
+
+# --- events go out --------------------------------------------------------------------------------------------------
+
+
+async def test_a_long_press_of_a_fast_clock_is_sent_in_segments__rfc4733_2_5_1_3(media: Controller, bob: RtpEndpoint) -> None:
+    await media.open("b")
+    media.connect_to("b", bob, [OPUS, FAST_EVENTS])
+    media.send(SendDigits(stream="b", digits="7", tone_ms=3000))
+    await asyncio.sleep(3.4)
+    (one,) = presses(bob.packets, 110)
+    assert (one.key, one.duration, one.ends, one.segments) == ("7", 144_000, 3, 3)
+    assert_unbroken(bob.packets)
+
+
+async def test_on_hold_the_peer_is_sent_no_key_and_time_goes_on(media: Controller, alice: RtpEndpoint) -> None:
+    await media.open("a")
+    for codecs in ([PCMU, EVENTS], [PCMU]):
+        media.connect_to("a", alice, codecs, direction="recvonly")
+        media.send(SendDigits(stream="a", digits="12", tone_ms=60, gap_ms=60))
+        await asyncio.sleep(0.4)
+        assert alice.packets == []
+    media.connect_to("a", alice)
+    media.send(SendDigits(stream="a", digits="34", tone_ms=60, gap_ms=60))
+    await asyncio.sleep(0.4)
+    assert keys_of(alice.packets) == "34"
+
+
+@pytest.mark.parametrize("codecs", [[PCMU, EVENTS], [PCMU], [PCMA]], ids=["events", "tones", "tones in A-law"])
+async def test_a_play_waits_for_keys_and_the_stream_stays_one(media: Controller, alice: RtpEndpoint, codecs: list[Codec]) -> None:
+    await media.open("a")
+    media.connect_to("a", alice, codecs)
+    media.send(Play(stream="a", play="p", tone="beep", loop=0, duration_ms=2000))
+    await alice.hears_tone(1000, seconds=0.2)
+    media.send(SendDigits(stream="a", digits="19w#", tone_ms=100, gap_ms=100))
+    await media.expect(PlayEnded, reason="finished")
+    assert_unbroken(alice.packets)
+    heard = alice.heard()
+    if EVENTS in codecs:
+        assert keys_of(alice.packets) == "19#"
+        assert tones_in(heard) == []
+    else:
+        found = tones_in(heard)
+        assert "".join(one.key for one in found) == "19#"
+        assert all(abs(one.seconds - 0.1) <= 0.02 for one in found)
+    # 2 s less three presses with their gaps.
+    assert 1.2 <= sound.tone_seconds(heard, 1000) <= 1.5
+
+
+# --- tones go out ---------------------------------------------------------------------------------------------------
+
+
+async def test_without_events_keys_are_tones_in_the_audio__q23(media: Controller, alice: RtpEndpoint) -> None:
+    await media.open("a")
+    for payload_type, codec in ((0, PCMU), (8, PCMA)):
+        since = alice.mark()
+        media.connect_to("a", alice, [codec])
+        media.send(SendDigits(stream="a", digits=ALL + "55", tone_ms=60, gap_ms=60))
+        await asyncio.sleep(18 * 0.12 + 0.2)
+        packets = alice.packets[since:]
+        assert {packet.payload_type for packet in packets} == {payload_type}
+        assert "".join(one.key for one in tones_in(alice.heard(since))) == ALL + "55"
+        assert_unbroken(packets)
+    assert media.seen(Failed) == []
+
+
+async def test_tones_have_their_length_and_their_packets_the_agreed_one(media: Controller, alice: RtpEndpoint) -> None:
+    await media.open("a")
+    media.connect_to("a", alice, [PCMU], ptime_ms=30)
+    media.send(SendDigits(stream="a", digits="4w8", tone_ms=250, gap_ms=100))
+    await asyncio.sleep(1.5)
+    assert {len(packet.payload) for packet in alice.packets} == {240}
+    four, eight = tones_in(alice.heard())
+    assert (four.key, eight.key) == ("4", "8")
+    assert abs(four.seconds - 0.25) <= 0.015 and abs(eight.seconds - 0.25) <= 0.015
+    assert 0.8 <= eight.at_s - four.at_s <= 0.95
+
+
+async def test_tones_are_sent_in_a_linear_codec(media: Controller, alice: RtpEndpoint) -> None:
+    await media.open("a")
+    media.connect_to("a", alice, [L16])
+    media.send(SendDigits(stream="a", digits="2580", tone_ms=80, gap_ms=80))
+    await asyncio.sleep(1.0)
+    heard = np.frombuffer(b"".join(packet.payload for packet in alice.packets), dtype=">i2").astype(np.int16)
+    assert "".join(one.key for one in tones_in(heard)) == "2580"
+    assert_unbroken(alice.packets)
+
+
+@pytest.mark.parametrize("codec", [PCMU, PCMA, G722, OPUS, L16, Codec(payload_type=97, name="L16", clock_rate_hz=44_100)], ids=str)
+async def test_tones_of_one_stream_are_heard_by_another_in_every_codec(media: Controller, codec: Codec) -> None:
+    one, other = await media.open("c"), await media.open("d")
+    for name, far in (("c", other), ("d", one)):
+        media.send(Connect(stream=name, remote_address=far.address, remote_port=far.port, codecs=[codec], inband_digits=name == "d"))
+    media.send(SendDigits(stream="c", digits=ALL + "99", tone_ms=60, gap_ms=60))
+    assert await told(media, 18, "d") == ALL + "99"
+    assert sources(media) == {"inband"}
+    assert all(40 <= one.duration_ms <= 90 for one in media.seen(Digit))
+
+
+async def test_neither_events_nor_a_codec_of_ours_is_a_refusal(media: Controller, alice: RtpEndpoint) -> None:
+    await media.open("a")
+    media.connect_to("a", alice, [G729])
+    media.send(SendDigits(stream="a", digits="1"))
+    await media.expect(Failed, op="send_digits", subject="a", code="codec")
+    media.connect_to("a", alice, [G729, EVENTS])
+    media.send(SendDigits(stream="a", digits="1"))
+    await asyncio.sleep(0.3)
+    assert keys_of(alice.packets) == "1"
+
+
+# --- tones come in --------------------------------------------------------------------------------------------------
+
+
+async def hear_all(media: Controller, audio: dict[str, Samples], payload_type: int = 0) -> dict[str, str]:
+    """Each sound said by a phone of its own, all at the same time; what is told of each."""
+    phones = [await RtpEndpoint.open("127.0.0.2") for _ in audio]
+    mouths = []
+    for name, phone in zip(audio, phones, strict=True):
+        opened = await media.open(name)
+        media.connect_to(name, phone, [PCMU, PCMA], inband_digits=True)
+        mouths.append(Mouth(phone, opened))
+    await media.synchronize()
+    await asyncio.gather(*(mouth.say(samples, payload_type) for mouth, samples in zip(mouths, audio.values(), strict=True)))
+    await asyncio.sleep(0.4)
+    for phone in phones:
+        await phone.close()
+    return {name: "".join(one.digit for one in media.seen(Digit) if one.stream == name) for name in audio}
+
+
+@pytest.mark.parametrize("payload_type", [0, 8])
+async def test_tones_within_the_limits_are_keys__q24(media: Controller, payload_type: int) -> None:
+    lead = sound.silence(0.1)
+    cases = {
+        "loud": spelt(ALL, 0.05, 0.05, level_dbm0=-3.0),
+        "quiet": spelt(ALL, 0.05, 0.05, level_dbm0=-25.0),
+        "high-louder": spelt(ALL, 0.05, 0.05, level_dbm0=-12.0, twist_db=4.0),
+        "high-quieter": spelt(ALL, 0.05, 0.05, level_dbm0=-10.0, twist_db=-8.0),
+        "too-high": spelt(ALL, 0.05, 0.05, off_percent=(1.5, 1.5), off_hz=2.0),
+        "too-low": spelt(ALL, 0.05, 0.05, off_percent=(-1.5, -1.5), off_hz=2.0),
+        "apart": spelt(ALL, 0.05, 0.05, off_percent=(-1.5, 1.5), off_hz=2.0),
+        "short": spelt(ALL, 0.04, 0.06),
+        "short-gap": spelt(ALL + "55", 0.06, 0.04),
+        "long": spelt("5*", 1.0, 0.1),
+        "torn": np.concatenate([spelt("5", 0.05, 0.01), spelt("5", 0.05, 0.06)]),
+    }
+    heard = await hear_all(media, {name: np.concatenate([lead, audio]) for name, audio in cases.items()}, payload_type)
+    assert heard == dict.fromkeys(cases, ALL) | {"short-gap": ALL + "55", "long": "5*", "torn": "5"}
+    assert sources(media) == {"inband"}
+
+
+async def test_tones_beyond_the_limits_are_none__q24(media: Controller) -> None:
+    cases = {
+        "faint": spelt(ALL, 0.06, 0.06, level_dbm0=-30.0),
+        "far-too-high": spelt(ALL, 0.06, 0.06, off_percent=(3.5, 3.5)),
+        "far-too-low": spelt(ALL, 0.06, 0.06, off_percent=(0.0, -3.5)),
+        "a-click": spelt(ALL, 0.02, 0.08),
+        "one-tone": np.concatenate([sound.tone(hz, 0.1) for hz in (697, 770, 852, 941, 1209, 1336, 1477, 1633)]),
+        "ringback": np.concatenate([sound.tone(440, 1.0, 5000) + sound.tone(480, 1.0, 5000)]),
+        "sweep": sound.chirp_up(2.0),
+    }
+    assert await hear_all(media, cases) == dict.fromkeys(cases, "")
+
+
+PARAGRAPHS = {
+    "en": "Please hold the line while I look at your account. Seven hundred and seventy six people called us yesterday evening, "
+    "and most of them wanted to know when the shop would open again after the holidays. I do not know it either. "
+    "Eleven benevolent elephants; she sells sea shells by the sea shore; how now, brown cow, we were away a year ago.",
+    "de": "Bitte bleiben Sie in der Leitung, ich verbinde Sie mit der Abteilung. Zweiundzwanzig freundliche Frauen fuhren fröhlich "
+    "über die Brücke. Wir waren gestern im Wald, und die Luft war wunderbar. Auf Wiederhören und vielen Dank für Ihren Anruf.",
+    "fr": "Ne quittez pas, un conseiller va vous répondre dans quelques minutes. Les vieux amis arrivent lundi avec une valise rouge, "
+    "et nous irons au bord de la mer où il y a du vent et du soleil. Merci de votre appel, au revoir et à bientôt.",
+    "es": "Espere un momento, por favor, que ahora le atiende un compañero. Mañana iremos todos juntos a la montaña, aunque llueva "
+    "mucho. Ella quería una naranja y un vaso de agua, y él no quería nada. Gracias por su llamada y hasta luego.",
+}
+
+
+async def test_minutes_of_speech_hold_no_key__q24_talk_off(media: Controller, tmp_path: Path) -> None:
+    """Eight voices in four languages, each cut into pieces that are said side by side, at two levels."""
+    speech = Speech(SpeechSettings(cache_dir=str(tmp_path / "speech"), processes=2))
+    try:
+        wishes = [(text, voice, language) for language, text in PARAGRAPHS.items() for voice in ("man", "woman")]
+        files = await asyncio.gather(*(speech.say(text, voice, language) for text, voice, language in wishes))
+    finally:
+        await speech.close()
+    spoken = np.concatenate([sound.read_wav(Path(file.path))[0][:, 0] for file in files])
+    assert len(spoken) > 100 * sound.RATE_HZ and sound.loudness(spoken) > 500
+    quiet = (spoken.astype(np.float64) * 0.25).astype(np.int16)
+    piece = 10 * sound.RATE_HZ
+    # Neighbours overlap by a second, so that no word is cut in all of them.
+    pieces = {
+        f"{name}-{start // sound.RATE_HZ}": audio[start : start + piece]
+        for name, audio in (("loud", spoken), ("quiet", quiet))
+        for start in range(0, len(audio), piece - sound.RATE_HZ)
+    }
+    key = {"key-at-the-end": np.concatenate([spoken[:piece], sound.silence(0.1), spelt("8", 0.06, 0.06)])}  # they do listen
+    assert await hear_all(media, pieces | key) == dict.fromkeys(pieces, "") | {"key-at-the-end": "8"}
+
+
+async def test_tones_are_not_listened_for_unless_asked_for(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob)
+    await Mouth(alice, to_alice).say(spelt("123"))
+    assert await told(media, 1, timeout_s=0.2) == ""
+    assert "".join(one.key for one in tones_in(bob.heard())) == "123"
+
+
+async def test_a_press_in_both_forms_is_one(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob, inband=True)
+    mouth = Mouth(alice, to_alice)
+    for key in "1#55":
+        # Tones begin; events follow with the first packets, or after some, in between the audio.
+        audio, payloads = tones(key, 0.12), press(key, 960)
+        for number, start in enumerate(range(0, len(audio), FRAME)):
+            timestamp = mouth.timestamp
+            mouth.send([mouth.packet(sound.encode(audio[start : start + FRAME]), 0)])
+            mouth.timestamp = timestamp - number * FRAME
+            mouth.send([mouth.packet(payload, 101) for payload in (payloads[number:] if number == 5 else payloads[number : number + 1])])
+            mouth.timestamp = timestamp + FRAME
+            await asyncio.sleep(0.02)
+        await mouth.say(sound.silence(0.1))
+    assert await told(media, 4) == "1#55"
+    assert [one.key for one in presses(bob.packets)] == list("1#55")
+
+
+# --- from one form to the other ---------------------------------------------------------------------------------------
+
+
+async def test_events_of_one_clock_become_events_of_the_other(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, to_bob = await joined(media, alice, bob, [PCMU, EVENTS], [OPUS, FAST_EVENTS])
+    await Mouth(alice, to_alice).press("19*0#D55", 120)
+    fast = Mouth(bob, to_bob, units=960, event_type=110)
+    await fast.press("19*0#D55", 120)
+    assert (await told(media, 8), await told(media, 8, "b")) == ("19*0#D55", "19*0#D55")
+    to_fast, to_slow = presses(bob.packets, 110), presses(alice.packets, 101)
+    assert "".join(one.key for one in to_fast) == "".join(one.key for one in to_slow) == "19*0#D55"
+    assert all(120 <= one.duration / 48 <= 160 for one in to_fast) and all(120 <= one.duration / 8 <= 160 for one in to_slow)
+    assert {one.ends for one in to_fast + to_slow} == {3}
+    assert_unbroken(bob.packets)
+    assert_unbroken(alice.packets)
+
+
+async def test_a_converted_press_begins_while_the_key_is_held(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob, [PCMU, EVENTS], [OPUS, FAST_EVENTS])
+    began = asyncio.get_running_loop().time()
+    await Mouth(alice, to_alice).press("7", 2000)
+    first = next(packet for packet in bob.packets if packet.payload_type == 110)
+    assert first.at - began < 0.1
+    await asyncio.sleep(0.3)
+    (one,) = presses(bob.packets, 110)
+    assert (one.key, one.ends) == ("7", 3)
+    assert 96_000 <= one.duration <= 100_800
+
+
+async def test_a_converted_press_whose_ends_were_lost_ends(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob, [PCMU, EVENTS], [PCMU])
+    mouth = Mouth(alice, to_alice)
+    mouth.send(mouth.pressed("3")[:-3])
+    assert await told(media, 1) == "3"
+    await asyncio.sleep(0.3)
+    (one,) = tones_in(bob.heard())
+    assert one.key == "3" and one.seconds < 0.4
+
+
+@pytest.mark.parametrize("b", [[PCMU], [PCMA]], ids=["same codec", "other law"])
+async def test_events_become_tones_for_a_peer_without_them(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint, b: list[Codec]) -> None:
+    to_alice, _ = await joined(media, alice, bob, [PCMU, EVENTS], b)
+    alice.say(sound.tone(1000, 0.5))
+    alice.send_to((to_alice.address, to_alice.port))
+    await bob.hears_tone(1000, seconds=0.4)
+    alice.press("19*0#D55")
+    assert await told(media, 8) == "19*0#D55"
+    found = tones_in(bob.heard())
+    assert "".join(one.key for one in found) == "19*0#D55"
+    assert all(abs(one.seconds - 0.1) <= 0.025 for one in found)
+    since = bob.mark()
+    alice.say(sound.chirp_up(0.5))
+    await bob.hears(sound.chirp_up(0.5), since=since)
+    assert_unbroken(bob.packets)
+
+
+async def test_events_become_tones_in_a_transcoded_call(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    _, to_bob = await joined(media, alice, bob, [PCMU], [OPUS, FAST_EVENTS])
+    await Mouth(bob, to_bob, units=960, event_type=110).press("19*0#D55", 120)
+    assert await told(media, 8, "b") == "19*0#D55"
+    assert "".join(one.key for one in tones_in(alice.heard())) == "19*0#D55"
+
+
+async def test_tones_become_events_and_are_not_heard_beside_them(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob, [PCMU], [PCMU, EVENTS], inband=True)
+    mouth = Mouth(alice, to_alice)
+    await mouth.say(np.concatenate([sound.chirp_up(0.5), sound.silence(0.1)]))
+    await mouth.say(np.concatenate([spelt("19*0#D55", 0.2, 0.15), sound.silence(0.2)]))
+    await mouth.say(sound.chirp_down(0.5))
+    assert await told(media, 8) == "19*0#D55"
+    assert keys_of(bob.packets) == "19*0#D55"
+    assert all(abs(one.duration / 8 - 200) <= 30 + 1000 * mouth.late_s for one in presses(bob.packets))
+    heard = bob.heard()
+    # The relay goes on around them; of each tone no more is heard than it takes to know it.
+    assert sound.find(sound.chirp_up(0.5), heard).likeness > 0.95
+    assert sound.find(sound.chirp_down(0.5), heard).likeness > 0.95
+    assert all(one.seconds <= 0.08 for one in tones_in(heard))
+    assert_unbroken(bob.packets)
+
+
+async def test_tones_become_events_in_a_transcoded_call(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob, [PCMU], [OPUS, FAST_EVENTS], inband=True)
+    await Mouth(alice, to_alice).say(np.concatenate([spelt("19*0#D55", 0.1, 0.1), sound.silence(0.2)]))
+    assert await told(media, 8) == "19*0#D55"
+    assert keys_of(bob.packets, 110) == "19*0#D55"
+
+
+@pytest.mark.parametrize(("a", "b"), [([PCMU, EVENTS], [PCMU]), ([PCMU], [PCMA]), ([L16], [PCMU])], ids=["pass", "law", "transcoded"])
+async def test_tones_stay_in_the_audio_for_a_peer_without_events(
+    media: Controller, alice: RtpEndpoint, bob: RtpEndpoint, a: list[Codec], b: list[Codec]
+) -> None:
+    to_alice, _ = await joined(media, alice, bob, a, b, inband=True)
+    mouth, audio = Mouth(alice, to_alice), np.concatenate([spelt("19*0#D55"), sound.silence(0.3)])
+    if a == [L16]:
+        for start in range(0, len(audio) - FRAME + 1, FRAME):
+            mouth.send([mouth.packet(audio[start : start + FRAME].astype(">i2").tobytes(), 96)])
+            mouth.timestamp += FRAME
+            await asyncio.sleep(0.0195)
+    else:
+        await mouth.say(audio)
+    assert await told(media, 8) == "19*0#D55"
+    assert "".join(one.key for one in tones_in(bob.heard())) == "19*0#D55"
+
+
+async def test_who_is_muted_may_press_keys(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob)
+    media.send(Mute(stream="a", muted=True))
+    await media.synchronize()
+    alice.say(sound.tone(1000, 1.5))
+    alice.send_to((to_alice.address, to_alice.port))
+    await asyncio.sleep(0.3)
+    alice.press("19#")
+    assert await told(media, 3) == "19#"
+    assert keys_of(bob.packets) == "19#"
+    assert sound.loudness(bob.heard()) < 10
+    assert_unbroken(bob.packets)
+
+
+async def test_keys_are_not_heard_beside_a_play(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob, [PCMU, EVENTS], [PCMU])
+    media.send(Play(stream="b", play="p", tone="beep", loop=0, duration_ms=1000))
+    await bob.hears_tone(1000, seconds=0.1)
+    await Mouth(alice, to_alice).press("5")
+    assert await told(media, 1) == "5"
+    await media.expect(PlayEnded, reason="finished")
+    assert tones_in(bob.heard()) == []
+
+
+async def test_a_held_key_is_let_go_when_the_bridge_ends(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
+    to_alice, _ = await joined(media, alice, bob, [PCMU, EVENTS], [OPUS, FAST_EVENTS])
+    mouth = Mouth(alice, to_alice)
+    for number in range(1, 6):
+        mouth.send([mouth.packet(event("9", 160 * number), 101)])
+        await asyncio.sleep(0.02)
+    media.send(Unbridge(bridge="ab"))
+    await asyncio.sleep(0.3)
+    (one,) = presses(bob.packets, 110)
+    assert one.ends == 3 and one.duration <= 0.16 * 48_000
