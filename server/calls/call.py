@@ -100,7 +100,7 @@ class Call:
         return self._finish_input()
 
     def originate(self, application: Application, timeout_s: float) -> list[Action]:
-        """By an order: the leg is called, and asks the application when it has answered (behaviour.md 5.3)."""
+        """By an order: the leg is called, and asks the application when it has answered."""
         self._belong_to(application)
         self._ring_timeout_s = timeout_s
         self._open_stream()
@@ -231,7 +231,7 @@ class Call:
         return self._finish_input()
 
     def redirect(self, url: str, method: str, now: float) -> list[Action]:
-        """Run another document on this leg from now on, instead of what runs (behaviour.md 5.4)."""
+        """Run another document on this leg from now on, instead of what runs."""
         self._outbox.now = now
         if self._script is not None and self.ended is None and self.phase is not Phase.OPENING:
             self._interrupt("Another document runs on the call")

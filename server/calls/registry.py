@@ -113,7 +113,7 @@ class Registry:
         return self._collect(owner, owner.operator_cancel_leg(sid, now)) if owner is not None else []
 
     def originate(self, placed: Placed, party: Party, application: Application, timeout_s: float, now: float) -> list[Action]:
-        """Make a call without a caller: the leg is called, and runs the application's document when it has answered (behaviour.md 5.3)."""
+        """Make a call without a caller: the leg is called, and runs the application's document when it has answered."""
         sid = new_sid(self.policy, CALL)
         outbox = Outbox(self.policy, sid, self._number, now)
         outbound = Outbound(outbox, placed, CodecPreference, direction=Direction.ORIGINATED, sid=sid)
@@ -122,7 +122,7 @@ class Registry:
         return self._collect(call, call.originate(application, timeout_s))
 
     def redirect(self, sid: str, application: Application, now: float) -> list[Action]:
-        """Run a document on a leg, instead of what it does (behaviour.md 5.4): a dialled one leaves its call and becomes one of its own."""
+        """Run a document on a leg, instead of what it does: a dialled one leaves its call and becomes one of its own."""
         call = self.calls.get(sid)
         if call is not None:
             return self._collect(call, call.redirect(application.voice_url, application.voice_method, now))

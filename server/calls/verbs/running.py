@@ -86,7 +86,7 @@ Result = Finished | Elsewhere | Refused | HungUp | Broken
 class Stop:
     """Why a verb is stopped. by, text: for the records of legs that go down with it; reason: of the Reason header that they get.
 
-    abandoned: nobody wants the result, for something else runs on the leg from now on: no action is asked (behaviour.md 5.4, 6).
+    abandoned: nobody wants the result, for something else runs on the leg from now on: no action is asked.
     """
 
     by: By
@@ -149,7 +149,7 @@ class RunningVerb:
         """The engine cannot serve such a leg."""
 
     def leg_canceled(self, leg: Leg) -> None:
-        """The operator ends such a leg, and it alone (behaviour.md 5.4)."""
+        """The operator ends such a leg, and it alone."""
 
     def leg_taken(self, leg: Leg) -> None:
         """Such a leg, an answered one, belongs to another call from now on."""
