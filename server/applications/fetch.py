@@ -27,10 +27,10 @@ import aiohttp
 from yarl import URL
 
 from config.settings import HttpSettings
-from rcml.parameters import Parameters, encode_form, encode_get
 from rcml.urls import resolve
+from server.applications.encoding import encode_form, encode_get
 from server.applications.guard import Guard
-from server.calls.effects import Fetch, Fetched
+from server.calls.effects import Fetch, Fetched, Parameters
 
 log = logging.getLogger(__name__)
 
