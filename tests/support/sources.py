@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
+import re
+import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -60,3 +63,49 @@ def _imports(tree: ast.Module, known: set[str]) -> Iterator[tuple[str, int]]:
                     yield (full if full in known else module), node.lineno
             case ast.ImportFrom():
                 raise AssertionError(f"line {node.lineno}: relative imports hide which folder is meant")
+
+
+@cache
+def prose() -> Mapping[str, str]:
+    """What is written for people, by file: pages, docstrings and comments. Text that a program prints is not among it."""
+    texts = {str(page.relative_to(ROOT)): page.read_text() for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))}
+    for folder in (*PACKAGES, "tests"):
+        for path in sorted((ROOT / folder).rglob("*.*")):
+            name = path.relative_to(ROOT)
+            if name.is_relative_to("media/worker/target"):
+                continue
+            if path.suffix == ".py":
+                texts[str(name)] = "\n".join(_said(path.read_text()))
+            elif path.suffix in (".rs", ".c"):
+                texts[str(name)] = "\n".join(re.findall(r"//.*", path.read_text()))
+    return texts
+
+
+def _said(source: str) -> Iterator[str]:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    yield from (ast.get_docstring(node) or "" for node in ast.walk(ast.parse(source)) if isinstance(node, documented))
+    yield from (token.string for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.COMMENT)
+
+
+def defines(module: Module, names: list[str]) -> bool:
+    """Whether `names` lead to something in it: a class and then one of its methods or fields, for example."""
+    body = module.tree.body
+    for name in names:
+        found = next((node for node in body if name in _defined(node)), None)
+        if found is None:
+            return False
+        body = found.body if isinstance(found, ast.ClassDef) else []
+    return True
+
+
+def _defined(node: ast.stmt) -> set[str]:
+    match node:
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return {name}
+        case ast.Assign(targets=targets):
+            return {target.id for target in targets if isinstance(target, ast.Name)}
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return {name}
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            return {each.asname or each.name for each in names}
+    return set()
