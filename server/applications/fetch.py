@@ -302,8 +302,9 @@ def _failure(problem: Exception, refusals: list[str], timeout_s: float) -> _Fail
             return _Failure("protocol", str(problem)[:300])
         case OSError():  # the file that it should be written to
             return _Failure("protocol", f"cannot be stored: {problem.strerror or problem}")
-    log.error("fetch_failed_unexpectedly", exc_info=problem)
-    return _Failure("protocol", f"{type(problem).__name__}: {problem}"[:300])
+        case _:
+            log.error("fetch_failed_unexpectedly", exc_info=problem)
+            return _Failure("protocol", f"{type(problem).__name__}: {problem}"[:300])
 
 
 class _Unpacker:

@@ -121,4 +121,5 @@ def _clean_pair(pair: Json, max_text: int) -> Json:
     match pair:
         case [str(name), str(value)]:
             return [name, HIDDEN if is_secret_name(name) else value[:max_text]]
-    return pair
+        case _:
+            return pair

@@ -63,6 +63,8 @@ def _imports(tree: ast.Module, known: set[str]) -> Iterator[tuple[str, int]]:
                     yield (full if full in known else module), node.lineno
             case ast.ImportFrom():
                 raise AssertionError(f"line {node.lineno}: relative imports hide which folder is meant")
+            case _:
+                pass
 
 
 @cache
@@ -108,4 +110,5 @@ def _defined(node: ast.stmt) -> set[str]:
             return {name}
         case ast.Import(names=names) | ast.ImportFrom(names=names):
             return {each.asname or each.name for each in names}
-    return set()
+        case _:
+            return set()

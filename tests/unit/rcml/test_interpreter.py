@@ -12,8 +12,7 @@ from rcml.errors import UsageError
 from rcml.interpreter import End, EndReason, Fetch, Interpreter, Refuse, Run, Step
 from rcml.settings import RcmlSettings
 from rcml.verbs import Dial, Pause, Play, Say
-
-from .reading import give
+from tests.unit.rcml.reading import give
 
 CONFERENCE = "<Dial><Conference>blue</Conference></Dial>"
 

@@ -27,8 +27,7 @@ from rcml.errors import DocumentError
 from rcml.interpreter import End, Fetch, Interpreter, Refuse, Run, Step
 from rcml.notices import Notice
 from rcml.settings import RcmlSettings
-
-from .reading import URL
+from tests.unit.rcml.reading import URL
 
 VECTORS = sorted((Path(__file__).parents[2] / "vectors" / "rcml").glob("*.txt"))
 
@@ -68,7 +67,8 @@ class Course:
                 return self._tell(call.dial_done(rest == "answered"))
             case "failed", "":
                 return self._tell(call.document_failed())
-        raise AssertionError(f"no such event: {event}")
+            case _:
+                raise AssertionError(f"no such event: {event}")
 
     def _call(self) -> Interpreter:
         if self.interpreter is None:
