@@ -49,10 +49,6 @@ class Recorder:
         """The entries of a live call so far, newer than what the database has; None when no such call lives."""
         return self._timelines.of(call_sid)
 
-    def live(self) -> list[str]:
-        """Sids of the calls that have a timeline and no end yet."""
-        return self._timelines.live()
-
     def _notification(self, item: Notification) -> NotificationRow:
         return NotificationRow(
             sid=f"NO{secrets.token_hex(16)}",

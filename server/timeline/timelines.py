@@ -75,9 +75,6 @@ class Timelines:
         live = self._live.get(call_sid)
         return None if live is None else [*live.head, *_gap(live), *live.tail]
 
-    def live(self) -> list[str]:
-        return list(self._live)
-
 
 def _gap(live: _Live) -> list[Entry]:
     if not live.left_out:
