@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 TRANSPORTS = ("udp", "tcp")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]\s]+)):(?P<port>\d{1,5})")
 # RFC 3261 25.1: token
@@ -178,7 +176,6 @@ def _lower(value: object) -> object:
 Listen = Annotated[str, AfterValidator(_listen)]
 HostPortText = Annotated[str, AfterValidator(_host_port)]
 Network = Annotated[str, BeforeValidator(_network)]
-HttpUrl = Annotated[str, AfterValidator(check_http_url)]
 OptionalHttpUrl = Annotated[str, AfterValidator(_optional_http_url)]
 ApplicationUrl = Annotated[str, AfterValidator(_application_url)]
 OptionalApplicationUrl = Annotated[str, AfterValidator(_optional_application_url)]

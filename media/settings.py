@@ -217,8 +217,3 @@ class MediaSettings(_Settings):
         if first_even + 1 > self.port_max:
             raise ValueError("port_min to port_max must hold an even port and the odd one after it")
         return self
-
-    @property
-    def media_timeout_ms(self) -> int:
-        """`media_timeout_s` as the port to the worker wants it."""
-        return round(self.media_timeout_s * 1000)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urldefrag, urlencode
 
 Parameters = tuple[tuple[str, str], ...]
 
@@ -108,24 +107,6 @@ def action_parameters(voice: VoiceFacts, dial: DialFacts) -> Parameters:
 def custom_headers(headers: Iterable[tuple[str, str]]) -> Parameters:
     """Those headers that applications get to see: X-... in any case of letters, and Diversion."""
     return tuple((name, value) for name, value in headers if _is_extension(name) or name.lower() == "diversion")
-
-
-def encode_get(url: str, parameters: Parameters) -> str:
-    """The URL with the parameters behind its own query; a fragment is never sent."""
-    bare = urldefrag(url).url
-    if not parameters:
-        return bare
-    joint = "?" if "?" not in bare else "" if bare.endswith(("?", "&")) else "&"
-    return bare + joint + _encode(parameters)
-
-
-def encode_form(parameters: Parameters) -> bytes:
-    """A body of application/x-www-form-urlencoded: UTF-8, a space is a plus."""
-    return _encode(parameters).encode("ascii")
-
-
-def _encode(parameters: Parameters) -> str:
-    return urlencode(parameters, encoding="utf-8", errors="replace")
 
 
 def _present(*pairs: tuple[str, str | None]) -> Parameters:

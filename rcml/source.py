@@ -102,6 +102,8 @@ def prepare(text: str) -> Source:
                 tag_lines.append(line)
             case "decl" | "declname":
                 raise DocumentError(f"document types and entities are not accepted (<!{token['declname']} ...)", line)
+            case _:  # a comment, CDATA or a processing instruction stays as it is
+                pass
     pieces.append(text[position:])
     return Source("".join(pieces).encode("utf-8"), tuple(tag_lines))
 

@@ -39,16 +39,11 @@ class BadPattern:
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """Why a dialled text found no number. tried: the forms that were looked up. regexes: whether patterns were tried."""
+    """Why a dialled text found no number. tried: the forms that were looked up."""
 
     dialled: str
     tried: tuple[str, ...]
-    regexes: bool
     bad_patterns: tuple[BadPattern, ...]
-
-    @property
-    def setting(self) -> str:
-        return "numbers"
 
     def __str__(self) -> str:
         text = (
@@ -66,10 +61,6 @@ class Stranger:
     source: str
     range: str
     trunks: tuple[str, ...]
-
-    @property
-    def setting(self) -> str:
-        return "trunks[].allow"
 
     def __str__(self) -> str:
         if not self.trunks:
@@ -132,7 +123,7 @@ class Routing:
     def unmatched(self, dialled: str) -> Unmatched:
         """Why `find_number` said None."""
         forms = self.forms(dialled)
-        return Unmatched(forms[0], forms, bool(self._patterns) and _patterns_apply(forms[0]), self.bad_patterns)
+        return Unmatched(forms[0], forms, self.bad_patterns)
 
     def forms(self, dialled: str) -> tuple[str, ...]:
         """The texts that a dialled one is looked up as, in order, each once."""

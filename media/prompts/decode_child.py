@@ -57,9 +57,8 @@ def container_of(start: bytes) -> str:
             return "aiff"
         case b".snd", _:
             return "au"
-    if start[:3] == b"ID3" or _is_mpeg_audio(start):
-        return "mp3"
-    return ""
+        case _:
+            return "mp3" if start[:3] == b"ID3" or _is_mpeg_audio(start) else ""
 
 
 def _is_mpeg_audio(start: bytes) -> bool:

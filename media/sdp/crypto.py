@@ -45,7 +45,6 @@ RandomBytes = Callable[[int], bytes]
 
 # AVPF is AVP with earlier RTCP allowed: taken, and named so in the answer (RFC 4585 3.1); likewise SAVPF (RFC 5124).
 PLAIN, SECURE = ("RTP/AVP", "RTP/AVPF"), ("RTP/SAVP", "RTP/SAVPF")
-MAX_TAG = 999_999_999
 MAX_MKI_BYTES = 16  # as the worker; RFC 4568 would allow 128, nobody uses more than 4
 
 

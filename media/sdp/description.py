@@ -184,6 +184,8 @@ def parse_description(data: bytes) -> Description:
                 attribute, _, argument = value.partition(":")
                 if attribute.strip():
                     (sections[-1][1] if sections else attributes).append((attribute.strip(), argument.strip()))
+            case _:  # lines that say nothing of the media: t=, b=, i= and the like
+                pass
     if origin is None:
         raise SdpError("no o= line")
     media_sections = tuple(

@@ -27,10 +27,10 @@ import aiohttp
 from yarl import URL
 
 from config.settings import HttpSettings
-from rcml.parameters import Parameters, encode_form, encode_get
 from rcml.urls import resolve
+from server.applications.encoding import encode_form, encode_get
 from server.applications.guard import Guard
-from server.calls.effects import Fetch, Fetched
+from server.calls.effects import Fetch, Fetched, Parameters
 
 log = logging.getLogger(__name__)
 
@@ -302,8 +302,9 @@ def _failure(problem: Exception, refusals: list[str], timeout_s: float) -> _Fail
             return _Failure("protocol", str(problem)[:300])
         case OSError():  # the file that it should be written to
             return _Failure("protocol", f"cannot be stored: {problem.strerror or problem}")
-    log.error("fetch_failed_unexpectedly", exc_info=problem)
-    return _Failure("protocol", f"{type(problem).__name__}: {problem}"[:300])
+        case _:
+            log.error("fetch_failed_unexpectedly", exc_info=problem)
+            return _Failure("protocol", f"{type(problem).__name__}: {problem}"[:300])
 
 
 class _Unpacker:

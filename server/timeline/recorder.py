@@ -11,9 +11,9 @@ from server.calls.records import CallRecord, RecordingRecord
 from server.observability.clock import WallClock
 from server.observability.metrics import Metrics
 from server.observability.redaction import hide_secrets, hide_url_secrets
-from server.storage.rows import CallRow, CallStarted, NotificationRow, RecordingRow
+from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow
 from server.storage.writer import Writer
-from server.timeline.timelines import Entry, Timelines
+from server.timeline.timelines import Timelines
 
 
 class Recorder:
@@ -48,10 +48,6 @@ class Recorder:
     def timeline(self, call_sid: str) -> list[Entry] | None:
         """The entries of a live call so far, newer than what the database has; None when no such call lives."""
         return self._timelines.of(call_sid)
-
-    def live(self) -> list[str]:
-        """Sids of the calls that have a timeline and no end yet."""
-        return self._timelines.live()
 
     def _notification(self, item: Notification) -> NotificationRow:
         return NotificationRow(

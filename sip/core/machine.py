@@ -13,7 +13,7 @@ import enum
 from dataclasses import dataclass
 
 from sip.core.timers import Timer, Times
-from sip.message import Message, Request, Response, build_message
+from sip.message import Message, Request, build_message
 
 
 class State(enum.Enum):
@@ -120,7 +120,3 @@ class Machine:
             self._enter(State.TERMINATED)
         else:
             self._enter(state, {timer: now + seconds})
-
-
-def final(response: Response) -> bool:
-    return response.status >= 200

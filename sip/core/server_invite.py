@@ -44,7 +44,8 @@ class ServerInvite(Machine):
                 return [Send(packet)]
             case State.ACCEPTED, 2:
                 return [Send(packet, repeated=True)]
-        return []
+            case _:
+                return []
 
     def receive(self, request: Request, now: float) -> list[Action]:
         """A repeated INVITE, or an ACK in this transaction."""
@@ -56,7 +57,8 @@ class ServerInvite(Machine):
                 return [PassUp(request)]
             case State.ACCEPTED, "ACK":
                 return [PassUp(request)]  # a 2xx's ACK that wrongly has the INVITE's branch
-        return []
+            case _:
+                return []
 
     def _fired(self, timer: Timer, now: float) -> list[Action]:
         if timer is Timer.G and self.last is not None:

@@ -119,6 +119,8 @@ class ClientTransaction:
                     self._user.transaction_answered(self, response, now)
                 case GaveUp(cause):
                     self._user.transaction_failed(self, cause, now)
+                case PassUp():
+                    pass  # server transactions pass these up
         if gone:
             self._user.transaction_gone(self)
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from sip.errors import ParseError
-from sip.message.grammar import BLANK, HOST, QUOTED, TOKEN, quote, quoted_re, token_re, unquote
+from sip.message.grammar import BLANK, HOST, QUOTED, TOKEN, quote, unquote
 
 Params = Mapping[str, str | None]  # read-only by type: a parsed value may be shared, see `memo`
 
@@ -298,15 +298,6 @@ def build_auth(scheme: str, params: dict[str, str]) -> str:
     """The text of a challenge or of credentials (those have a `response`); quotes stand where RFC 7616 wants them."""
     unquoted = _UNQUOTED_AUTH_PARAMS | {"qop"} if "response" in params else _UNQUOTED_AUTH_PARAMS
     return f"{scheme} " + ", ".join([f"{name}={value if name in unquoted else quote(value)}" for name, value in params.items()])
-
-
-def is_quoted(text: str) -> bool:
-    """Whether the whole text is one quoted-string."""
-    return quoted_re.fullmatch(text) is not None
-
-
-def is_method(text: str) -> bool:
-    return token_re.fullmatch(text) is not None
 
 
 # RFC 3261 21, 3262, 3326, 3903, 4028, 4412, 5393, 5626, 6086, 6442, 6665, 8197, 8599, 8688 (IANA: SIP Response Codes)

@@ -19,8 +19,6 @@ QUOTED = r'"(?:[^"\\]|\\.)*+"'
 HOST = r"(?:[A-Za-z0-9._\-]++|\[[0-9A-Fa-f:.]++\])"
 
 token_re = re.compile(TOKEN)
-quoted_re = re.compile(QUOTED, re.DOTALL)
-host_re = re.compile(HOST)
 # Control characters: only HTAB, and what a backslash quotes inside a quoted-string, may stand in a field.
 CONTROL_OCTETS = bytes({*range(0x20), 0x7F} - {0x09, 0x0A, 0x0D})
 unquoted_control_re = re.compile(rb"(?<!\\)[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

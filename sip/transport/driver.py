@@ -228,7 +228,8 @@ class SipDriver:
                 return "no such socket" if udp is None else udp.send(data, flow.remote)
             case "tcp":
                 return self._connections.send(flow, data)
-        return "no such transport"
+            case _:
+                return "no such transport"
 
     # --- time ---------------------------------------------------------------------------------------------------------
 

@@ -123,6 +123,8 @@ class Game:
                     for query in range(1, 60):
                         targets = (Target("udp", PEER), Target("tcp", PEER))[: variant % 3]
                         core._take(core.endpoint.resolved(query, targets, core.now))
+            case _:
+                raise AssertionError(step)
 
     def finish(self) -> None:
         """The user hangs up, the network is repaired, time goes by."""

@@ -257,6 +257,8 @@ def test_the_plans_reach_what_they_are_meant_to_reach() -> None:
                 case str():
                     seen[" ".join(entry.split()[:2])] += 1
                     seen["again"] += entry.endswith(" again")
+                case _:
+                    pass
     for wanted in (
         "response",
         "canceled",

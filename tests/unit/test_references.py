@@ -1,15 +1,21 @@
-"""The numbers that sources and tests cite lead somewhere: sections of docs/behaviour.md, rules of docs/sip-rules.md."""
+"""What sources, tests and pages cite is there: sections and decisions by number, rules of SIP, files by path, modules by name."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from config.load import model_of
+from config.settings import Settings
+from tests.support.sources import PACKAGES, ROOT, defines, prose, sources
+
 BEHAVIOUR = (ROOT / "docs/behaviour.md").read_text()
 RULES = (ROOT / "docs/sip-rules.md").read_text()
 TESTS = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
-SOURCES = TESTS + "".join(file.read_text() for name in ("server", "rcml", "sip", "media", "config") for file in (ROOT / name).rglob("*.py"))
+SOURCES = TESTS + "".join((ROOT / module.path).read_text() for module in sources().values())
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
 
 
 def cited(pattern: str) -> set[str]:
@@ -37,3 +43,84 @@ def test_every_rule_of_sip_stands_there_with_a_test_that_exists() -> None:
     named = [(number, name) for number, held in rows for name in re.findall(r"`(test_\w+)`", held)]
     assert len(named) > 30
     assert [name for number, name in named if not re.search(rf"_trap_?{number}$", name) or f"def {name}(" not in TESTS] == []
+
+
+# --- paths ------------------------------------------------------------------------------------------------------------
+
+# A path from the project's folder, a star in it standing for anything; and in backticks the end of one: `net/polled.rs`.
+PATH = re.compile(rf"(?<![\w./:<@-])((?:\.ci|docs|tests|{'|'.join(PACKAGES)})/[\w./*<>-]*[\w*>/])")
+TAIL = re.compile(r"`([\w-]+(?:/[\w.-]+)+\.(?:py|rs|md|toml|c|h|o|xml|json|txt|cfg))`")
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+FILES = [f"/{path.relative_to(ROOT)}" for path in ROOT.rglob("*.*") if not {".git", ".venv", "target"} & set(path.relative_to(ROOT).parts)]
+BASES = (ROOT, ROOT / "media/worker")  # the crate's comments name its own folders
+
+
+def exists(path: str) -> bool:
+    return "<" in path or any(any(base.glob(path.rstrip("/"))) for base in BASES)
+
+
+def test_every_path_that_is_named_exists() -> None:
+    found = [(where, path) for where, text in prose().items() for path in PATH.findall(text)]
+    assert len(found) > 100
+    assert [f"{where} names {path}" for where, path in found if not exists(path)] == []
+    tails = [(where, tail) for where, text in prose().items() for tail in TAIL.findall(text)]
+    assert len(tails) > 20
+    assert [f"{where} names {tail}" for where, tail in tails if not any(file.endswith(f"/{tail}") for file in FILES)] == []
+
+
+def test_every_link_of_a_page_leads_somewhere() -> None:
+    links = [(Path(page), link) for page, text in prose().items() if page.endswith(".md") for link in LINK.findall(text)]
+    assert len(links) > 20
+    assert [f"{page} links {link}" for page, link in links if not (ROOT / page.parent / link).exists()] == []
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+DOTTED = re.compile(rf"(?<![\w./@-])((?:tests|{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+)(?![\w/-])")
+FILE_NAMES = ("md", "py", "sock", "toml")  # `rcml.md`, `media.sock`
+
+
+def settings(model: object = Settings, above: str = "") -> Iterator[str]:
+    """`sip`, `sip.transport`, `sip.transport.max_connections`, ..., as a configuration has them; trunks and numbers by the table's name."""
+    for key, field in getattr(model, "model_fields", {}).items():
+        yield f"{above}{key}"
+        yield from settings(model_of(field.annotation), f"{above}{key}.")
+
+
+KNOBS = frozenset(settings())
+
+
+def resolves(name: str) -> bool:
+    """A setting, a module, what a module defines, or (as `sip.core.Endpoint`) a class of some module of a package."""
+    if name in KNOBS:
+        return True
+    parts = name.split(".")
+    if parts[0] == "tests":
+        return any((ROOT / "/".join(parts)).with_suffix(end).exists() for end in ("", ".py"))
+    length = next(length for length in range(len(parts), 0, -1) if ".".join(parts[:length]) in sources())
+    if defines(sources()[".".join(parts[:length])], parts[length:]):
+        return True
+    inside = [module for module in sources().values() if module.within(".".join(parts[:length]))]
+    return parts[length][0].isupper() and any(defines(module, parts[length:]) for module in inside)
+
+
+def test_every_name_with_dots_is_one_of_a_module_or_a_setting() -> None:
+    named = [(where, name) for where, text in prose().items() for name in DOTTED.findall(text) if name.split(".")[1] not in FILE_NAMES]
+    assert len(named) > 60
+    assert [f"{where} names {name}" for where, name in named if not resolves(name)] == []
+
+
+def test_tables_of_modules_name_modules() -> None:
+    """The column `module` or `file` of a page's table."""
+    files = [f"/{module.path}" for module in sources().values()]
+    wrong, count = [], 0
+    for page, text in prose().items():
+        for header, rows in re.findall(r"^(\|.*\|)\n\|[-| ]+\|\n((?:\|.*\n)+)", text, re.MULTILINE) if page.endswith(".md") else []:
+            titles = [cell.strip() for cell in header.split("|")]
+            for column in {"module", "file"} & set(titles):
+                cells = [row.split("|")[titles.index(column)] for row in rows.splitlines()]
+                names = [name for cell in cells for name in re.findall(r"`([a-z_/]+)`", cell)]
+                wrong += [f"{page}: {name}" for name in names if not any(file.endswith(f"/{name}.py") for file in files)]
+                count += len(names)
+    assert count > 20
+    assert wrong == []

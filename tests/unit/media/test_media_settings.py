@@ -40,7 +40,3 @@ def test_codec_names_are_spelled_as_in_sdp_and_once() -> None:
 def test_mistakes_are_refused(values: dict[str, object], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         MediaSettings.model_validate(values)
-
-
-def test_the_media_timeout_in_the_ports_unit() -> None:
-    assert MediaSettings(media_timeout_s=1.5).media_timeout_ms == 1500

@@ -6,8 +6,7 @@ import pytest
 
 from rcml.errors import DocumentError
 from rcml.verbs import Dial, Hangup, Number, Play, Say, Unsupported
-
-from .reading import URL, codes, give
+from tests.unit.rcml.reading import URL, codes, give
 
 
 def refused(body: str | bytes, content_type: str = "text/xml", **settings: int) -> DocumentError:

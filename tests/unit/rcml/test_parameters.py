@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -13,8 +12,6 @@ from rcml.parameters import (
     action_parameters,
     custom_headers,
     dial_parameters,
-    encode_form,
-    encode_get,
     voice_parameters,
 )
 
@@ -161,41 +158,3 @@ def test_an_action_request_names_the_outbound_leg_once_in_its_place__behaviour_1
     assert names.count("OutboundCallSid") == 1
     assert names[-4:] == ["DialCallStatus", "DialCallSid", "DialCallDuration", "DialRingDuration"]
     assert "OutboundCallSid" not in dict(action_parameters(replace(CALL, outbound_call_sid="CA8"), DialFacts("failed")))
-
-
-def test_a_form_is_utf8_with_plus_for_space__behaviour_1_6() -> None:
-    form = encode_form(
-        (("SipHeader_X-My-Custom-Header", "My Custom Value"), ("To", "+12"), ("CallerName", "Jürgen"), ("A", "&="), ("A", ""))
-    )
-    assert form == b"SipHeader_X-My-Custom-Header=My+Custom+Value&To=%2B12&CallerName=J%C3%BCrgen&A=%26%3D&A="
-    diversion = encode_form((("SipHeader_Diversion", "<sip:11223344@xyz.com>;counter=1;reason=UNKNOWN"),))
-    assert diversion == b"SipHeader_Diversion=%3Csip%3A11223344%40xyz.com%3E%3Bcounter%3D1%3Breason%3DUNKNOWN"
-
-
-def test_bytes_that_were_no_text_do_not_stop_a_request() -> None:
-    assert encode_form((("From", "a\udcffb"),)) == b"From=a%3Fb"
-
-
-@pytest.mark.parametrize(
-    ("url", "whole"),
-    [
-        ("http://h/x", "http://h/x?A=1&B=a+b"),
-        ("http://h/x?q=1", "http://h/x?q=1&A=1&B=a+b"),
-        ("http://h/x?", "http://h/x?A=1&B=a+b"),
-        ("http://h/x?q=1&", "http://h/x?q=1&A=1&B=a+b"),
-        ("http://h/x?q=1#part", "http://h/x?q=1&A=1&B=a+b"),
-        ("http://h", "http://h?A=1&B=a+b"),
-    ],
-)
-def test_get_appends_to_the_urls_own_query__behaviour_1_7(url: str, whole: str) -> None:
-    assert encode_get(url, (("A", "1"), ("B", "a b"))) == whole
-
-
-def test_get_without_parameters_is_the_url() -> None:
-    assert encode_get("http://h/x?q=1", ()) == "http://h/x?q=1"
-
-
-def test_get_and_form_say_the_same() -> None:
-    parameters = voice_parameters(replace(CALL, caller_name="Ä & Ö + 100%", sip_headers=(("X-A", "1"), ("X-A", "\r\n"))))
-    assert tuple(parse_qsl(urlsplit(encode_get("http://h/?", parameters)).query, keep_blank_values=True)) == parameters
-    assert tuple(parse_qsl(encode_form(parameters).decode(), keep_blank_values=True)) == parameters

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from media.prompts.decode_child import Refused, answer, container_of, decode
-
-from .audio import canonical, encoded, level_db, tone, wav
+from tests.unit.media.prompts.audio import canonical, encoded, level_db, tone, wav
 
 
 def give(tmp_path: Path, data: bytes, max_ms: int = 60_000) -> Path:

@@ -12,8 +12,7 @@ import pytest
 from media.errors import PromptError
 from media.prompts.files import PromptFile, PromptStore
 from media.settings import PromptSettings
-
-from .audio import canonical, level_db, tone, wav
+from tests.unit.media.prompts.audio import canonical, level_db, tone, wav
 
 URL = "http://app.example/ring.wav"
 BEEP = wav([tone(1000, 16000, 0.5)], 16000)

@@ -14,8 +14,7 @@ import pytest
 from media.errors import SpeechError
 from media.prompts.speech import LANGUAGES, Speech, find_language
 from media.settings import SpeechSettings
-
-from .audio import canonical, level_db
+from tests.unit.media.prompts.audio import canonical, level_db
 
 RCML = "bf bp en en-gb cf cs dan fi es fr de el it nl no pl pt ru ar ca sv tr"
 Make = Callable[..., Speech]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rcml.verbs import Client, Conference, Dial, Noun, Number, Sip
-
-from ..reading import codes, give_verb
+from tests.unit.rcml.reading import codes, give_verb
 
 
 def dial(attributes: str = "", content: str = "123") -> Dial:

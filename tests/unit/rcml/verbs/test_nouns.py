@@ -8,8 +8,7 @@ import pytest
 
 from rcml.verbs import Client, Conference, Dial, Number, Sip
 from rcml.verbs.nouns import EVENTS
-
-from ..reading import codes, give_verb
+from tests.unit.rcml.reading import codes, give_verb
 
 
 def noun(xml: str) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rcml.verbs import Hangup, Invalid, Pause, Play, Redirect, Reject, Say
-
-from ..reading import codes, give, give_verb
+from tests.unit.rcml.reading import codes, give, give_verb
 
 
 def test_say_reads_its_text_and_attributes__behaviour_9() -> None:

@@ -1,7 +1,7 @@
 """Any events in any order leave a call that ends once, asks each Dial's action once, and is then forgotten.
 
 The simulation drives calls over a whole SIP stack, which lets only sensible orders through. Here a monkey gives the events
-itself, as far as the contract of `sip.core.outputs` and `media.engine` allows: crossing ones too, which were under way
+itself, as far as the contract of `sip.core.events` and `media.engine` allows: crossing ones too, which were under way
 when call control changed its mind.
 """
 

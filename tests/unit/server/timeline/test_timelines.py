@@ -6,7 +6,8 @@ import datetime
 
 from server.calls.effects import Json, Kind, Note
 from server.observability.clock import WallClock, iso
-from server.timeline.timelines import LATE_ENTRIES, Entry, Timelines, clean
+from server.storage.rows import Entry
+from server.timeline.timelines import LATE_ENTRIES, Timelines, clean
 
 CLOCK = WallClock(monotonic=100.0, wall=1_590_515_956.555)
 
@@ -69,7 +70,7 @@ def test_late_entries_are_kept_in_bounds_and_no_memory_is() -> None:
     for n in range(1, LATE_ENTRIES + 10):
         lines.add(note(n))
     assert kept.numbers == list(range(LATE_ENTRIES + 1))
-    assert lines.live() == []
+    assert lines.of("CA1") is None
 
 
 def test_calls_do_not_mix() -> None:
@@ -77,7 +78,8 @@ def test_calls_do_not_mix() -> None:
     lines.add(note(1, "CA1"))
     lines.add(note(2, "CA2"))
     lines.end("CA1")
-    assert lines.live() == ["CA2"]
+    assert lines.of("CA1") is None
+    assert lines.of("CA2") is not None
 
 
 def test_secrets_never_reach_the_timeline() -> None:
