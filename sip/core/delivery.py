@@ -23,6 +23,7 @@ from sip.core.flows import Address, Flow, Listener, Resolve, Target
 from sip.core.machine import Cause, Packet, pack
 from sip.core.routing import choose_listener, contact_uri, flow_from, listener_of, literal_target, wants
 from sip.core.transactions import ClientTransaction
+from sip.core.transports import FOR_LONG_REQUESTS
 from sip.message import Request, Response, Uri
 
 
@@ -250,8 +251,8 @@ class Delivery:
             return
         branch = self._context.tokens.branch()
         request, packet = self._dress(listener, branch)
-        if flow.transport == "udp" and not self._datagram_only and len(packet.data) > self._context.settings.udp_mtu_bytes:
-            by_tcp = choose_listener(self._context.listeners, "tcp", flow.remote.host)
+        if not flow.reliable and not self._datagram_only and len(packet.data) > self._context.settings.udp_mtu_bytes:
+            by_tcp = choose_listener(self._context.listeners, FOR_LONG_REQUESTS, flow.remote.host)
             if by_tcp is not None:
                 listener, flow = by_tcp, flow_from(by_tcp, flow.remote)
                 request, packet = self._dress(listener, branch)

@@ -32,12 +32,13 @@ from sip.core.context import Connection, Context
 from sip.core.delivery import Delivery
 from sip.core.events import Direction, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Target, Transmit
-from sip.core.incoming import DEFAULT_PORTS, read_incoming
+from sip.core.incoming import read_incoming
 from sip.core.incoming_session import IncomingSession
 from sip.core.machine import State, summarize
 from sip.core.outgoing_session import OutgoingSession
 from sip.core.reception import Reception
 from sip.core.responses import check_headers, check_text, send_broken
+from sip.core.transports import default_port
 from sip.message import (
     KeepAlive,
     Message,
@@ -69,11 +70,14 @@ class Endpoint:
     # --- from the wire --------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Output]:
-        """A datagram, or what was read from a stream."""
-        if flow.reliable:
-            self._receive_stream(data, flow, now)
+        """A datagram or WebSocket message, or what was read from a stream."""
+        connection = self._connection(flow) if flow.reliable else None
+        if connection is not None and connection.closing:
+            return self._drain()
+        if flow.framed or connection is None:
+            self._receive_framed(data, flow, now)
         else:
-            self._receive_datagram(data, flow, now)
+            self._receive_stream(data, connection, flow, now)
         return self._drain()
 
     def connection_opened(self, flow: Flow, now: float) -> list[Output]:
@@ -168,9 +172,9 @@ class Endpoint:
             "deliveries": sum(len(peers) for peers in context.deliveries.values()),
         }
 
-    # --- streams and datagrams ------------------------------------------------------------------------------------
+    # --- framed and streams ---------------------------------------------------------------------------------------
 
-    def _receive_datagram(self, data: bytes, flow: Flow, now: float) -> None:
+    def _receive_framed(self, data: bytes, flow: Flow, now: float) -> None:
         if not data.strip(b"\r\n\x00"):
             self._context.drop(flow, "keepalive")  # RFC 5626 has no pong on UDP, and old phones send anything
         elif len(data) > self._context.settings.max_message_bytes:
@@ -183,10 +187,7 @@ class Endpoint:
             else:
                 self._message(message, data, flow, now)
 
-    def _receive_stream(self, data: bytes, flow: Flow, now: float) -> None:
-        connection = self._connection(flow)
-        if connection.closing:
-            return
+    def _receive_stream(self, data: bytes, connection: Connection, flow: Flow, now: float) -> None:
         for item in connection.parser.feed(data):
             match item:
                 case KeepAlive():
@@ -266,7 +267,7 @@ class Endpoint:
 
 
 def _is_ours(via: Via, sent_by: Address) -> bool:
-    port = via.port or DEFAULT_PORTS.get(via.transport.lower(), 5060)
+    port = via.port or default_port(via.transport.lower())
     return port == sent_by.port and via.host.lower() == sent_by.host.lower()
 
 
