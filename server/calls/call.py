@@ -134,7 +134,7 @@ class Call:
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
-    def sip_event(self, event: events.Event, now: float) -> list[Action]:
+    def sip_event(self, event: events.SessionEvent, now: float) -> list[Action]:
         self._outbox.now = now
         if event.session == self.caller.session:
             self._caller_event(event)
@@ -207,7 +207,7 @@ class Call:
 
     # --- SIP ------------------------------------------------------------------------------------------------------
 
-    def _caller_event(self, event: events.Event) -> None:
+    def _caller_event(self, event: events.SessionEvent) -> None:
         match event:
             case events.CancelReceived():
                 self.caller.canceled()
@@ -247,7 +247,7 @@ class Call:
         if held is not None:
             self._begin(held)
 
-    def _branch_event(self, branch: Branch, dial: Dial, event: events.Event) -> None:
+    def _branch_event(self, branch: Branch, dial: Dial, event: events.SessionEvent) -> None:
         match event:
             case events.InviteProgressed():
                 dial.branch_progressed(branch, event)

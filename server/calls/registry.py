@@ -59,6 +59,8 @@ class Registry:
                 return [*self._budget.spend("debug" if event.status == 0 else "warning", "sip_dropped", facts, now)]
             case events.InviteReceived():
                 return self._invited(event, now)
+            case events.OutOfDialogReceived() | events.OutOfDialogAnswered():
+                return []  # nothing here takes or sends such requests yet
             case _:
                 call = self._by_session.get(event.session)
                 return self._collect(call, call.sip_event(event, now)) if call is not None else []

@@ -1,8 +1,8 @@
 """The SIP core as its shell sees it: octets, commands and `now` in; outputs and deadlines out. See docs/sip-core.md.
 
-    receive ─▶ parse ─▶ Reception (requests) ─▶ Session ─▶ events
+    receive ─▶ parse ─▶ UasCore (requests) ─▶ Session, or another usage, or OutOfDialog ─▶ events
                     └─▶ ClientTransaction (responses) ─▶ Delivery ─▶ Session
-    command ─▶ Session ─▶ Delivery | ServerTransaction ─▶ Transmit
+    command ─▶ Session | OutOfDialog ─▶ Delivery | ServerTransaction ─▶ Transmit
     timeout ─▶ Agenda ─▶ whatever was due
 
 One call at a time, and each returns everything that it caused, in order. Octets of a peer never raise; a UsageError out of `command`
@@ -11,34 +11,41 @@ is a bug of the caller and leaves no trace of the command.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
+from sip.core.capabilities import Capabilities
+from sip.core.checks import check_command
 from sip.core.commands import (
     AnswerRequest,
     Command,
+    ExtensionCommand,
     SendAnswer,
     SendBye,
     SendCancel,
     SendInvite,
+    SendOutOfDialog,
     SendProvisional,
     SendReinvite,
     SendReject,
     SendRequest,
+    SessionCommand,
     SessionId,
     SetSessionHeaders,
 )
 from sip.core.context import Connection, Context
-from sip.core.delivery import Delivery
 from sip.core.events import Direction, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Target, Transmit
 from sip.core.incoming import read_incoming
 from sip.core.incoming_session import IncomingSession
 from sip.core.machine import State, summarize
+from sip.core.out_of_dialog import OutOfDialog
 from sip.core.outgoing_session import OutgoingSession
-from sip.core.reception import Reception
-from sip.core.responses import check_headers, check_text, send_broken
+from sip.core.responses import send_broken
+from sip.core.session import Session
 from sip.core.transports import default_port
+from sip.core.uas import UasCore
+from sip.core.usage import Core, Extension
 from sip.message import (
     KeepAlive,
     Message,
@@ -49,7 +56,6 @@ from sip.message import (
     UsageError,
     Via,
     build_message,
-    is_token,
     parse_cseq,
     parse_message,
     parse_name_addr,
@@ -59,9 +65,28 @@ from sip.settings import SipSettings
 
 
 class Endpoint:
-    def __init__(self, settings: SipSettings, listeners: Sequence[Listener], random_bytes: Callable[[int], bytes]) -> None:
-        self._context = Context(settings, listeners, random_bytes)
-        self._reception = Reception(self._context)
+    """capabilities: what its user serves and understands; those of the extensions are added."""
+
+    def __init__(
+        self,
+        settings: SipSettings,
+        listeners: Sequence[Listener],
+        random_bytes: Callable[[int], bytes],
+        capabilities: Capabilities | None = None,
+        extensions: Iterable[Extension] = (),
+    ) -> None:
+        extensions = tuple(extensions)
+        served = capabilities = capabilities or Capabilities()
+        for extension in extensions:
+            capabilities |= extension.capabilities
+        self._context = Context(settings, capabilities, listeners, random_bytes)
+        self._core = Core(self._context, extensions)
+        self._transactions = self._core.transactions
+        self._deliveries = self._core.deliveries
+        self._out_of_dialog = OutOfDialog(self._core)
+        self._core.outside |= dict.fromkeys(served.outside, self._out_of_dialog)
+        self._by_command = {command: extension for extension in extensions for command in extension.commands}
+        self._uas = UasCore(self._core)
 
     def set_listeners(self, listeners: Sequence[Listener]) -> None:
         """Once ports are known, or when they change; live transactions keep what they have written."""
@@ -87,7 +112,7 @@ class Endpoint:
     def connection_lost(self, flow: Flow, now: float) -> list[Output]:
         """Also after CloseConnection: each connection that was opened is lost once."""
         self._context.connections.pop(flow.connection, None)
-        for delivery in self._peers(flow):
+        for delivery in self._deliveries.towards(flow):
             delivery.connection_lost(flow, now)
         return self._drain()
 
@@ -97,13 +122,13 @@ class Endpoint:
         Only requests care: a response that cannot be sent is asked for again, or given up by a timer.
         """
         self._context.drop(flow, "transmit_failed", error)
-        for delivery in self._peers(flow):
+        for delivery in self._deliveries.towards(flow):
             delivery.transport_failed(flow, now)
         return self._drain()
 
     def resolved(self, query: int, targets: Sequence[Target], now: float) -> list[Output]:
         """The answer to a Resolve; empty when the name leads nowhere. An answer that nobody waits for any more is ignored."""
-        delivery = self._context.queries.pop(query, None)
+        delivery = self._deliveries.queries.pop(query, None)
         if delivery is not None:
             delivery.resolved(targets, now)
         return self._drain()
@@ -116,38 +141,28 @@ class Endpoint:
         Raises:
             UsageError: a value that cannot be put on the wire, or a command for the wrong kind of session.
         """
-        _check(command)
-        if isinstance(command, SendInvite):
-            if command.session in self._context.sessions:
-                raise UsageError(f"session name in use: {command.session}")
-            OutgoingSession(self._context, command).open(now)
-            return self._drain()
-        session = self._context.sessions.get(command.session)
-        if session is None:
-            return []
-        match command, session:
-            case SetSessionHeaders(), _:
-                session.headers = command.headers
-            case SendBye(), _:
-                session.send_bye(command, now)
-            case SendReinvite(), _:
-                session.send_reinvite(command, now)
-            case SendRequest(), _:
-                session.send_request(command, now)
-            case AnswerRequest(), _:
-                session.answer_request(command, now)
-            case SendCancel(), OutgoingSession():
-                session.send_cancel(command, now)
-            case SendProvisional(), IncomingSession():
-                session.send_provisional(command, now)
-            case SendAnswer(), IncomingSession():
-                session.send_answer(command, now)
-            case SendReject(), IncomingSession():
-                session.send_reject(command, now)
-            case ((SendCancel() | SendProvisional() | SendAnswer() | SendReject()), _):
-                raise UsageError(f"{type(command).__name__} for the wrong kind of session")
+        check_command(command)
+        match command:
+            case SendInvite():
+                if command.session in self._core.sessions:
+                    raise UsageError(f"session name in use: {command.session}")
+                OutgoingSession(self._core, command).open(now)
+            case AnswerRequest():
+                asked = self._transactions.asked.get(command.transaction)
+                if asked is not None:
+                    transaction, responder = asked
+                    responder.answer(transaction, command, now)
+            case SendOutOfDialog():
+                self._out_of_dialog.send(command, now)
+            case ExtensionCommand():
+                extension = self._by_command.get(type(command))
+                if extension is None:
+                    raise UsageError(f"no extension for {type(command).__name__}")
+                extension.command(command, now)
             case _:
-                assert_never(command)
+                session = self._core.sessions.get(command.session)
+                if isinstance(session, Session):
+                    _command_session(session, command, now)
         return self._drain()
 
     # --- time -----------------------------------------------------------------------------------------------------
@@ -161,15 +176,14 @@ class Endpoint:
 
     def counts(self) -> dict[str, int]:
         """What lives; all 0 when nothing does. Transactions outlive their call by up to 64*T1."""
-        context = self._context
         return {
-            "transactions": len(context.clients) + len(context.servers),
-            "dialogs": len(context.dialogs),
-            "sessions": len(context.sessions),
-            "timers": context.agenda.live(),
-            "connections": len(context.connections),
-            "resolves": len(context.queries),
-            "deliveries": sum(len(peers) for peers in context.deliveries.values()),
+            "transactions": len(self._transactions),
+            "dialogs": len(self._core.dialogs),
+            "sessions": len(self._core.sessions),
+            "timers": self._context.agenda.live(),
+            "connections": len(self._context.connections),
+            "resolves": len(self._deliveries.queries),
+            "deliveries": len(self._deliveries),
         }
 
     # --- framed and streams ---------------------------------------------------------------------------------------
@@ -198,8 +212,10 @@ class Endpoint:
                         connection.closing = True
                         self._context.emit(CloseConnection(flow))
                         return
-                case _:
+                case Request() | Response():
                     self._message(item, None, flow, now)
+                case _:
+                    assert_never(item)
 
     def _connection(self, flow: Flow) -> Connection:
         connection = self._context.connections.get(flow.connection)
@@ -230,7 +246,7 @@ class Endpoint:
         out.insert(mark, self._traced_in(session, message, data, flow, repeated))
 
     def _request(self, request: Request, flow: Flow, now: float) -> tuple[SessionId | None, bool]:
-        received = self._reception.receive(read_incoming(request, flow), now)
+        received = self._uas.receive(read_incoming(request, flow), now)
         return received.session, received.repeated
 
     def _response(self, response: Response, flow: Flow, now: float) -> tuple[SessionId | None, bool]:
@@ -238,7 +254,7 @@ class Endpoint:
         context = self._context
         via = parse_via(response.headers.first_value("Via") or "")
         method = parse_cseq(response.headers.get("CSeq") or "").method
-        transaction = context.clients.get((via.branch or "", method))
+        transaction = self._transactions.clients.get((via.branch or "", method))
         if transaction is None or not _is_ours(via, transaction.sent_by) or len(response.headers.values("Via")) != 1:
             context.drop(flow, "stray_response", summarize(response))
             return None, False
@@ -256,9 +272,6 @@ class Endpoint:
             except UsageError:
                 data = b""
         return Traced(session, message.headers.get("Call-ID") or "", Direction.IN, flow, data, summarize(message), repeated)
-
-    def _peers(self, flow: Flow) -> list[Delivery]:
-        return list(self._context.deliveries.get((flow.transport, flow.remote), {}).values())
 
     def _drain(self) -> list[Output]:
         out = self._context.out
@@ -278,38 +291,25 @@ def _tag(response: Response) -> str:
         return ""
 
 
-def _check(command: Command) -> None:
-    """Refuse what could not be put on the wire before anything is changed."""
-    match command:
-        case SendInvite():
-            check_headers(command.headers)
-            check_headers(command.session_headers)
-            for text in (command.from_display, command.from_uri, command.request_uri, command.to_uri, command.next_hop):
-                check_text(text)
-        case SetSessionHeaders():
-            check_headers(command.headers)
-        case SendCancel():
-            check_text(command.reason)
-        case SendBye():
-            check_text(command.reason)
-            check_headers(command.headers)
-        case SendProvisional() | SendReject() | AnswerRequest():
-            check_text(command.reason)
-            check_headers(command.headers)
-            low, high = (
-                (100, 199) if isinstance(command, SendProvisional) else (300, 699) if isinstance(command, SendReject) else (100, 699)
-            )
-            if not low <= command.status <= high:
-                raise UsageError(f"status {command.status} in {type(command).__name__}")
-        case SendAnswer():
-            check_headers(command.headers)
-        case SendRequest():
-            check_headers(command.headers)
-            if not is_token(command.method) or command.method in ("INVITE", "ACK", "CANCEL", "BYE"):
-                raise UsageError(f"method {command.method!r} has its own command")
-        case SendReinvite():
-            pass
+def _command_session(session: Session, command: SessionCommand, now: float) -> None:
+    match command, session:
+        case SetSessionHeaders(), _:
+            session.headers = command.headers
+        case SendBye(), _:
+            session.send_bye(command, now)
+        case SendReinvite(), _:
+            session.send_reinvite(command, now)
+        case SendRequest(), _:
+            session.send_request(command, now)
+        case SendCancel(), OutgoingSession():
+            session.send_cancel(command, now)
+        case SendProvisional(), IncomingSession():
+            session.send_provisional(command, now)
+        case SendAnswer(), IncomingSession():
+            session.send_answer(command, now)
+        case SendReject(), IncomingSession():
+            session.send_reject(command, now)
+        case ((SendCancel() | SendProvisional() | SendAnswer() | SendReject()), _):
+            raise UsageError(f"{type(command).__name__} for the wrong kind of session")
         case _:
             assert_never(command)
-    content_type = getattr(command, "content_type", None)
-    check_text(content_type)

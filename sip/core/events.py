@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from sip.core.commands import SessionId, TransactionId
+from sip.core.commands import ExchangeId, SessionId, TransactionId
 from sip.core.flows import CloseConnection, Flow, Resolve, Transmit
 from sip.message import Request, Response
 
@@ -162,7 +162,37 @@ class RequestAnswered:
     response: Response | None
 
 
-Event = (
+@dataclass(frozen=True, slots=True)
+class OutOfDialogReceived:
+    """A request outside of any dialog, of a method in `Capabilities.outside`; owes AnswerRequest. It stands in no session's timeline."""
+
+    transaction: TransactionId
+    request: Request
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfDialogAnswered:
+    """The end of a SendOutOfDialog: its final response, or why there is none (one of both is None).
+
+    cseq: the number that it was last sent under; credentials take another one than was asked for.
+    """
+
+    exchange: ExchangeId
+    method: str
+    response: Response | None
+    failure: FailureCause | None
+    cseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionEvent:
+    """Base of the events that an extension brings along. session: the session, or the usage of its own, that it happened in."""
+
+    session: SessionId
+
+
+SessionEvent = (
     InviteReceived
     | CancelReceived
     | AnswerAcked
@@ -175,5 +205,7 @@ Event = (
     | RequestReceived
     | ReinviteAnswered
     | RequestAnswered
+    | ExtensionEvent
 )
+Event = SessionEvent | OutOfDialogReceived | OutOfDialogAnswered
 Output = Transmit | CloseConnection | Resolve | Traced | Dropped | Event

@@ -104,6 +104,12 @@ def contact_uri(listener: Listener, user: str | None, secure: bool = False) -> s
     return f"{scheme}:{who}{listener.advertised}{suffix}"
 
 
+def our_contact(listeners: Sequence[Listener], flow: Flow, user: str | None, secure: bool) -> str | None:
+    """The Contact of a response to what came by this flow; None when no socket of ours fits."""
+    listener = listener_of(listeners, flow)
+    return None if listener is None else f"<{contact_uri(listener, user, secure)}>"
+
+
 def unreachable_contact(contact: Uri, observed: Flow) -> bool:
     """Whether the NAT policy sends to the observed source instead of the Contact (see the top of the file)."""
     told, seen = scope(contact.params.get("maddr") or contact.host), scope(observed.remote.host)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sip.core.capabilities import Capabilities
 from sip.core.commands import Command, SendInvite, SessionId
 from sip.core.endpoint import Endpoint
 from sip.core.events import Dropped, InviteReceived, Output, Traced
@@ -43,8 +44,14 @@ class Sent:
 class Core:
     """`session` is the latest incoming session; `out` everything since the start."""
 
-    def __init__(self, settings: SipSettings | None = None, listeners: Iterable[Listener] = LISTENERS, seed: int = 7) -> None:
-        self.endpoint = Endpoint(settings or SipSettings(), tuple(listeners), random.Random(seed).randbytes)
+    def __init__(
+        self,
+        settings: SipSettings | None = None,
+        listeners: Iterable[Listener] = LISTENERS,
+        seed: int = 7,
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        self.endpoint = Endpoint(settings or SipSettings(), tuple(listeners), random.Random(seed).randbytes, capabilities or Capabilities())
         self.now = 1000.0
         self.out: list[tuple[float, Output]] = []
         self.session = SessionId("")

@@ -222,6 +222,8 @@ class Bench:
                     | commands.SendRequest()
                     | commands.AnswerRequest()
                     | commands.SetSessionHeaders()
+                    | commands.SendOutOfDialog()
+                    | commands.ExtensionCommand()
                 ):
                     self.sent.append(action)
                 case _:
