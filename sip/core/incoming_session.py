@@ -107,7 +107,7 @@ class IncomingSession(Session):
     def _refuse(self, status: int, reason: str, headers: tuple[tuple[str, str], ...], now: float) -> None:
         self.state = State.REFUSED
         self._refresh.close(now)
-        self._finish_pending(now)
+        self._pending.finish(now)
         self.unregister()  # the early dialog is over (12.3)
         self._invite.user = self
         self.respond(self._invite, status, now, reason, headers)

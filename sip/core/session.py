@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import enum
 
-from sip.core.commands import AnswerRequest, HeaderList, SendBye, SendReinvite, SendRequest, SessionId, TransactionId
+from sip.core.commands import HeaderList, SendBye, SendReinvite, SendRequest, SessionId
 from sip.core.delivery import NOBODY, Failure
-from sip.core.dialog import Dialog, lenient_contact
+from sip.core.dialog import Dialog
 from sip.core.dialog_usage import DialogUsage
 from sip.core.digest import DigestClient
-from sip.core.events import EndCause, ReinviteAcked, ReinviteReceived, RequestAnswered, RequestReceived, SessionEnded
+from sip.core.events import EndCause, ReinviteAcked, RequestAnswered, SessionEnded
 from sip.core.exchange import Exchange
 from sip.core.incoming import Incoming
 from sip.core.machine import Packet
 from sip.core.parts import SessionPart
+from sip.core.pending import PendingRequests
 from sip.core.reinvite import Reinviter
 from sip.core.responses import capability_headers, merge
 from sip.core.transactions import ClientTransaction, ServerTransaction
@@ -52,7 +53,7 @@ class Session(DialogUsage):
         self.state = State.OPENING
         self.dialog: Dialog | None = None
         self.unacked: dict[int, Unacked] = {}
-        self._pending: dict[TransactionId, tuple[ServerTransaction, Dialog]] = {}  # requests that the user has not answered
+        self._pending = PendingRequests(self)
         self._held_bye: SendBye | None = None
         self._registered: list[Dialog] = []
         self._reinviter = Reinviter(self)
@@ -81,24 +82,6 @@ class Session(DialogUsage):
         request = self.build(self.dialog, command.method, command.headers, command.body, command.content_type)
         self.exchange(self, self.dialog, request, now)
 
-    def answer(self, transaction: ServerTransaction, command: AnswerRequest, now: float) -> None:
-        found = self._pending.get(transaction.id)
-        if found is None:
-            return
-        dialog = found[1]
-        if command.status >= 200:
-            del self._pending[transaction.id]
-        accepted = 200 <= command.status < 300
-        body = (command.body, command.content_type) if command.body else (b"", "")
-        packet = self.respond(transaction, command.status, now, command.reason, command.headers, *body)
-        method = transaction.request.method
-        if accepted and method in ("INVITE", "UPDATE"):
-            dialog.refresh(lenient_contact(transaction.request.headers), transaction.incoming.flow)
-        if accepted and method == "INVITE":
-            self.await_ack(transaction, packet, now)
-        elif command.status >= 200:
-            self._reinviter.poke(now)
-
     # --- requests that came in ------------------------------------------------------------------------------------
 
     def request_received(self, transaction: ServerTransaction, dialog: Dialog, now: float) -> None:
@@ -115,9 +98,9 @@ class Session(DialogUsage):
             case _ if self.state is State.CLOSING:
                 self.respond(transaction, 481, now)
             case "INVITE":
-                self._reinvite_received(transaction, dialog, now)
+                self._pending.reinvite_received(transaction, dialog, now)
             case _:
-                self._request_received(transaction, dialog, now)
+                self._pending.request_received(transaction, dialog, now)
 
     def ack_received(self, incoming: Incoming, now: float) -> bool:
         """An ACK for one of our 2xx; False when it acknowledges nothing new."""
@@ -136,9 +119,7 @@ class Session(DialogUsage):
 
     def cancel_received(self, invite: ServerTransaction, cancel: Request, now: float) -> None:
         """A CANCEL for an INVITE of this session that has no final response; its own 200 has gone out."""
-        if self._pending.pop(invite.id, None) is not None:
-            self.respond(invite, 487, now)  # of a re-INVITE: the session stays as it was (9.2, 14.2)
-            self._reinviter.poke(now)
+        self._pending.cancelled(invite, now)
 
     # --- what the parts report ------------------------------------------------------------------------------------
 
@@ -218,9 +199,24 @@ class Session(DialogUsage):
         unacked = Unacked(self, transaction, packet, now)
         self.unacked[unacked.cseq] = unacked
 
+    @property
+    def opening(self) -> bool:
+        return self.state is State.OPENING
+
+    @property
+    def inviting(self) -> bool:
+        return self._reinviter.busy or (self.opening and (self.dialog is None or self.dialog.initiator))
+
+    @property
+    def offer_unanswered(self) -> bool:
+        return any(not one.had_offer for one in self.unacked.values())
+
+    def reinvite_next(self, now: float) -> None:
+        self._reinviter.poke(now)
+
     def invite_open(self) -> bool:
         """Whether an INVITE of the peer is unfinished, so that ours has to wait (14.1)."""
-        return bool(self.unacked) or self._waits_for_user("INVITE")
+        return bool(self.unacked) or self._pending.waits_for("INVITE")
 
     def register(self, dialog: Dialog) -> None:
         """Let requests of the peer in this dialog find us."""
@@ -245,48 +241,12 @@ class Session(DialogUsage):
         if self.state in (State.CONFIRMED, State.CLOSING):
             self.end(SessionEnded(self.id, EndCause.BYE_RECEIVED, request=request), now)
 
-    def _reinvite_received(self, transaction: ServerTransaction, dialog: Dialog, now: float) -> None:
-        """14.2: ours is on its way: 491; another of the peer is unfinished: 500, later please."""
-        if self.state is State.OPENING and (self.dialog is None or self.dialog.initiator):
-            self.respond(transaction, 491, now)  # our first INVITE is unanswered
-        elif self._reinviter.busy or any(not one.had_offer for one in self.unacked.values()):
-            self.respond(transaction, 491, now)  # our offer is open: in our INVITE, or in a 2xx whose ACK answers it
-        elif self.state is State.OPENING or self._waits_for_user("INVITE", "UPDATE"):
-            self._refuse_for_now(transaction, now)
-        else:
-            self.respond(transaction, 100, now)
-            self._ask(transaction, dialog)
-            self.context.emit(ReinviteReceived(self.id, transaction.id, transaction.request))
-
-    def _request_received(self, transaction: ServerTransaction, dialog: Dialog, now: float) -> None:
-        self._pending = {key: one for key, one in self._pending.items() if one[0].open}
-        offers = transaction.request.method == "UPDATE" and bool(transaction.request.body)
-        if offers and (self._reinviter.busy or (self.state is State.OPENING and (self.dialog is None or self.dialog.initiator))):
-            self.respond(transaction, 491, now)  # RFC 3311 5.2
-        elif offers and self.state is State.OPENING:
-            self._refuse_for_now(transaction, now)  # the offer of the INVITE is unanswered
-        elif len(self._pending) >= self.context.settings.max_pending_requests or (offers and self._waits_for_user("INVITE", "UPDATE")):
-            self._refuse_for_now(transaction, now)
-        else:
-            self._ask(transaction, dialog)
-            self.context.emit(RequestReceived(self.id, transaction.id, transaction.request))
-
-    def _ask(self, transaction: ServerTransaction, dialog: Dialog) -> None:
-        self._pending[transaction.id] = (transaction, dialog)
-        transaction.ask(self)
-
-    def _waits_for_user(self, *methods: str) -> bool:
-        return any(one.request.method in methods for one, _ in self._pending.values())
-
-    def _refuse_for_now(self, transaction: ServerTransaction, now: float) -> None:
-        seconds = int(self.context.tokens.uniform(0, 10))
-        self.respond(transaction, 500, now, headers=(("Retry-After", str(seconds)),))
-
     def _close(self, reason: str | None, headers: HeaderList, now: float) -> None:
         assert self.dialog is not None  # CONFIRMED has one
         self.state = State.CLOSING
-        self._finish_pending(now)
-        self._reinviter.close(now)
+        self._pending.finish(now)
+        for part in self.parts:
+            part.close(now)
         self.hang_up(self.dialog, now, reason, headers)
 
     def _leave(self, now: float) -> None:
@@ -296,15 +256,8 @@ class Session(DialogUsage):
         for unacked in self.unacked.values():
             unacked.close(now)
         self.unacked.clear()
-        self._finish_pending(now)
+        self._pending.finish(now)
         for part in self.parts:
             part.close(now)
         self.core.sessions.pop(self.id, None)
         self.unregister()
-
-    def _finish_pending(self, now: float) -> None:
-        """Requests that wait for the user get their answer from us (15.1.2)."""
-        pending, self._pending = self._pending, {}
-        for transaction, _ in pending.values():
-            if transaction.open:
-                self.respond(transaction, 487, now)
