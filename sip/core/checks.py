@@ -22,7 +22,7 @@ from sip.core.commands import (
     SendRequest,
     SetSessionHeaders,
 )
-from sip.message import UsageError, is_token
+from sip.message import ParseError, UsageError, is_token, parse_uri
 
 MAX_CSEQ = 2**31 - 1  # RFC 3261 8.1.1.5
 _SAYABLE_RE = re.compile(r"[^\r\n\x00\ud800-\udfff]*+")
@@ -120,10 +120,19 @@ def _check_response(
 def _check_out_of_dialog(command: SendOutOfDialog) -> None:
     check_headers(command.headers)
     check_text(command.from_display, command.from_uri, command.request_uri, command.to_uri, command.next_hop)
-    check_text(command.content_type, command.contact_user)
+    check_text(command.content_type)
+    if command.contact_user and not _is_user(command.contact_user):
+        raise UsageError(f"not the user part of a URI: {command.contact_user!r}")
     if not is_token(command.method) or (command.method in CORE_METHODS and command.method != "OPTIONS"):
         raise UsageError(f"method {command.method!r} is not for requests outside of a dialog")
     if command.call_id is not None and not _CALL_ID_RE.fullmatch(command.call_id):
         raise UsageError(f"not a Call-ID: {command.call_id!r}")
     if not 0 < command.cseq < MAX_CSEQ:
         raise UsageError(f"not a CSeq number: {command.cseq}")
+
+
+def _is_user(text: str) -> bool:
+    try:
+        return parse_uri(f"sip:{text}@host.invalid").user == text
+    except ParseError:
+        return False

@@ -47,6 +47,10 @@ class Usage(DialogUser, Protocol):
 class InviteUser(DialogUser, Protocol):
     """A session: it has what no other usage takes, and INVITE's own ACK and CANCEL."""
 
+    @property
+    def dialog(self) -> Dialog | None:
+        """The dialog of the session; None as long as an outgoing one is unanswered."""
+
     def ack_received(self, incoming: Incoming, now: float) -> bool:
         """An ACK for one of its 2xx; False when it acknowledges nothing new."""
 
