@@ -11,7 +11,7 @@ is a bug of the caller and leaves no trace of the command.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import assert_never
 
 from sip.core.capabilities import Capabilities
@@ -41,10 +41,11 @@ from sip.core.incoming_session import IncomingSession
 from sip.core.machine import State, summarize
 from sip.core.out_of_dialog import OutOfDialog
 from sip.core.outgoing_session import OutgoingSession
+from sip.core.prelude import Prelude
 from sip.core.responses import send_broken
 from sip.core.session import Session
 from sip.core.transports import default_port
-from sip.core.uas import UasCore
+from sip.core.uas import Received, UasCore
 from sip.core.usage import Core, Extension
 from sip.message import (
     KeepAlive,
@@ -87,6 +88,7 @@ class Endpoint:
         self._core.outside |= dict.fromkeys(served.outside, self._out_of_dialog)
         self._by_command = {command: extension for extension in extensions for command in extension.commands}
         self._uas = UasCore(self._core)
+        self._prelude = Prelude()
 
     def set_listeners(self, listeners: Sequence[Listener]) -> None:
         """Once ports are known, or when they change; live transactions keep what they have written."""
@@ -230,7 +232,9 @@ class Endpoint:
         mark = len(self._context.out)
         if request is not None and send_broken(self._context, request, flow, error):
             status = error.status
-            self._context.out.insert(mark, self._traced_in(None, request, data, flow))
+            trace = self._traced_in(None, request, data, flow)
+            self._context.out.insert(mark, trace)
+            self._prelude.keep(request.method, trace.call_id, self._traces(mark))
         self._context.drop(flow, "parse_error", str(error), status)
 
     # --- messages -------------------------------------------------------------------------------------------------
@@ -239,17 +243,24 @@ class Endpoint:
         out = self._context.out
         mark = len(out)
         if isinstance(message, Request):
-            session, repeated = self._request(message, flow, now)
+            received = self._uas.receive(read_incoming(message, flow), now)
         else:
-            session, repeated = self._response(message, flow, now)
+            received = self._response(message, flow, now)
         # What was received comes before what it caused, but whose it is is known only now.
-        out.insert(mark, self._traced_in(session, message, data, flow, repeated))
+        trace = self._traced_in(received.session, message, data, flow, received.repeated)
+        out.insert(mark, trace)
+        if received.opened is not None:
+            received.opened.announce((*self._prelude.take(trace.call_id), *self._traces(mark)))
+        elif received.session is None and isinstance(message, Request):
+            self._prelude.keep(message.method, trace.call_id, self._traces(mark))
 
-    def _request(self, request: Request, flow: Flow, now: float) -> tuple[SessionId | None, bool]:
-        received = self._uas.receive(read_incoming(request, flow), now)
-        return received.session, received.repeated
+    def _traces(self, mark: int) -> Iterator[Traced]:
+        """Those that have been put out since."""
+        for output in self._context.out[mark:]:
+            if isinstance(output, Traced):
+                yield output
 
-    def _response(self, response: Response, flow: Flow, now: float) -> tuple[SessionId | None, bool]:
+    def _response(self, response: Response, flow: Flow, now: float) -> Received:
         """Find the client transaction by branch and method (17.1.3); check that the response is for us (8.1.3.3, 18.1.2)."""
         context = self._context
         via = parse_via(response.headers.first_value("Via") or "")
@@ -257,12 +268,12 @@ class Endpoint:
         transaction = self._transactions.clients.get((via.branch or "", method))
         if transaction is None or not _is_ours(via, transaction.sent_by) or len(response.headers.values("Via")) != 1:
             context.drop(flow, "stray_response", summarize(response))
-            return None, False
+            return Received()
         state = transaction.machine.state
         repeated = state is State.COMPLETED or (state is State.ACCEPTED and _tag(response) in transaction.acks)
         session = transaction.session
         transaction.receive(response, flow, now)
-        return session, repeated
+        return Received(session, repeated)
 
     def _traced_in(self, session: SessionId | None, message: Message, data: bytes | None, flow: Flow, repeated: bool = False) -> Traced:
         """data: None for a message out of a stream, whose octets are gone; they are written anew."""

@@ -43,11 +43,16 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class InviteReceived:
-    """A new call. 100 is on its way already. The user answers with SendProvisional/SendAnswer/SendReject."""
+    """A new call. 100 is on its way already. The user answers with SendProvisional/SendAnswer/SendReject.
+
+    traces: what has been on the wire for it so far, the oldest first: this INVITE, our 100, and before them INVITEs of the same Call-ID
+        that were refused without a session. Each has come out as a Traced of its own as well.
+    """
 
     session: SessionId
     request: Request
     flow: Flow
+    traces: tuple[Traced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from sip.core.commands import SendAnswer, SendBye, SendProvisional, SendReject, SessionId
 from sip.core.dialog import Dialog
-from sip.core.events import AnswerAcked, CancelReceived, EndCause, InviteReceived, SessionEnded
+from sip.core.events import AnswerAcked, CancelReceived, EndCause, InviteReceived, SessionEnded, Traced
 from sip.core.provisional import ProvisionalRefresh
 from sip.core.session import Session, State
 from sip.core.transactions import ServerTransaction
@@ -36,7 +36,9 @@ class IncomingSession(Session):
         self.respond(self._invite, 100, now)
         for part in self.added:
             part.request_received(self._invite, now)
-        self.context.emit(InviteReceived(self.id, self._invite.request, self._invite.incoming.flow))
+
+    def announce(self, traces: tuple[Traced, ...]) -> None:
+        self.context.emit(InviteReceived(self.id, self._invite.request, self._invite.incoming.flow, traces))
 
     # --- commands -------------------------------------------------------------------------------------------------
 

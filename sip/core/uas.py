@@ -30,8 +30,11 @@ _REGISTERED_METHODS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Received:
+    """opened: the session that the request has opened, still to be announced to the user."""
+
     session: SessionId | None = None
     repeated: bool = False
+    opened: IncomingSession | None = None
 
 
 class UasCore:
@@ -54,9 +57,8 @@ class UasCore:
             return self._cancel(incoming, now)
         if incoming.to_tag is not None:
             return self._inside(incoming, now)
-        self._outside(incoming, now)
-        found = self._transactions.servers.get(incoming.server_key())
-        return Received(found.session if found is not None else None)
+        opened = self._outside(incoming, now)
+        return Received() if opened is None else Received(opened.id, opened=opened)
 
     # --- ACK and CANCEL -------------------------------------------------------------------------------------------
 
@@ -127,7 +129,7 @@ class UasCore:
 
     # --- outside --------------------------------------------------------------------------------------------------
 
-    def _outside(self, incoming: Incoming, now: float) -> None:
+    def _outside(self, incoming: Incoming, now: float) -> IncomingSession | None:
         context, request = self._context, incoming.request
         refusal = (
             self._unknown_method(request.method, self._methods)
@@ -143,9 +145,10 @@ class UasCore:
         elif request.method == "OPTIONS":
             send_stateless(context, incoming, 200, headers=capability_headers(context))  # 11.2
         elif request.method == "INVITE":
-            self._invite(incoming, now)
+            return self._invite(incoming, now)
         else:
             self._refuse(incoming, Refusal(481))  # BYE, INFO, NOTIFY, UPDATE live inside dialogs only
+        return None
 
     def _serve(self, server: OutsideUser, incoming: Incoming, now: float) -> None:
         if len(self._transactions.servers) >= self._context.settings.max_transactions:
@@ -153,12 +156,12 @@ class UasCore:
             return
         server.request_received(ServerTransaction(self._transactions, incoming, self._context.tokens.token(), None, now), now)
 
-    def _invite(self, incoming: Incoming, now: float) -> None:
+    def _invite(self, incoming: Incoming, now: float) -> IncomingSession | None:
         context = self._context
         full = len(self._core.sessions) >= context.settings.max_sessions
         if full or len(self._transactions.servers) >= context.settings.max_transactions:
             self._refuse(incoming, self._busy())
-            return
+            return None
         checked = (
             self._hops(incoming.request)
             or self._acceptable(incoming.request)
@@ -167,23 +170,25 @@ class UasCore:
         )
         if isinstance(checked, Refusal):
             self._refuse(incoming, checked)
-            return
+            return None
         if checked is not None:
             incoming.request = checked
         try:
             target, routes = contact_of(incoming.request.headers), record_route(incoming.request.headers)
         except ParseError as error:
             self._refuse(incoming, Refusal(400, f"Bad {error.field}"))
-            return
+            return None
         if target is None and (incoming.via.branch or "").startswith(BRANCH_COOKIE):
             self._refuse(incoming, Refusal(400, "Missing Contact"))  # 8.1.1.8
-            return
+            return None
         if target is None:  # RFC 2543 asked for none: it is called back where it says it is from (RFC 4475 3.4.1)
             target = parse_name_addr(incoming.request.headers.get("From") or "", "From").uri
         session_id = SessionId(f"in-{context.tokens.token(8)}")
         transaction = ServerTransaction(self._transactions, incoming, context.tokens.token(), session_id, now)
         dialog = answered_dialog(incoming, transaction.to_tag, target, routes)
-        IncomingSession(self._core, session_id, transaction, dialog).open(now)
+        session = IncomingSession(self._core, session_id, transaction, dialog)
+        session.open(now)
+        return session
 
     # --- checks ---------------------------------------------------------------------------------------------------
 

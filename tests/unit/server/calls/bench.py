@@ -107,6 +107,9 @@ class Bench:
         self.act(self.registry.sip_event(event, self.now))
         self._media()
 
+    def give_trace(self, trace: events.Traced) -> None:
+        self.act(self.registry.sip_event(trace, self.now))
+
     def give_engine(self, event: engine.Event | engine.EngineLost) -> None:
         self.act(self.registry.media_event(event, self.now))
         self._media()
