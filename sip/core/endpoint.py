@@ -85,7 +85,8 @@ class Endpoint:
         self._transactions = self._core.transactions
         self._deliveries = self._core.deliveries
         self._out_of_dialog = OutOfDialog(self._core)
-        self._core.outside |= dict.fromkeys(served.outside, self._out_of_dialog)
+        for method in served.outside:
+            self._core.serve(method, self._out_of_dialog)
         self._by_command = {command: extension for extension in extensions for command in extension.commands}
         self._uas = UasCore(self._core)
         self._prelude = Prelude()

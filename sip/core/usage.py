@@ -22,7 +22,7 @@ from sip.core.dialog import Dialog
 from sip.core.incoming import DialogKey, Incoming
 from sip.core.parts import SessionPart
 from sip.core.transactions import ServerTransaction, Transactions
-from sip.message import Request
+from sip.message import Request, UsageError
 
 
 class DialogUser(Protocol):
@@ -153,7 +153,13 @@ class Core:
         self.extensions = tuple(extensions)
         for extension in self.extensions:
             extension.attach(self)
-            self.outside |= dict.fromkeys(extension.capabilities.outside, extension)
+            for method in extension.capabilities.outside:
+                self.serve(method, extension)
+
+    def serve(self, method: str, user: OutsideUser) -> None:
+        """Raises UsageError when two want the same method outside of dialogs: none of them could know which requests are its own."""
+        if self.outside.setdefault(method, user) is not user:
+            raise UsageError(f"served outside of dialogs by two: {method}")
 
     def join(self, dialog: Dialog, usage: Usage) -> None:
         """Let requests of the peer in this dialog find the usage."""

@@ -314,3 +314,10 @@ def test_the_core_knows_who_serves_a_method_outside_of_dialogs() -> None:
     assert table.outside["SUBSCRIBE"] is watching
     assert table.outside["MESSAGE"] is not watching
     core.settle()
+
+
+def test_a_method_outside_of_dialogs_is_served_by_one() -> None:
+    with pytest.raises(UsageError, match="by two: SUBSCRIBE"):
+        Core(capabilities=Capabilities(outside=("SUBSCRIBE",)), extensions=[Watching()])
+    with pytest.raises(UsageError, match="by two: SUBSCRIBE"):
+        Core(extensions=[Watching(), Watching()])
