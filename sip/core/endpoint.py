@@ -50,6 +50,7 @@ from sip.core.usage import Core, Extension
 from sip.message import (
     KeepAlive,
     Message,
+    MessageError,
     ParseError,
     Request,
     Response,
@@ -199,7 +200,7 @@ class Endpoint:
         else:
             try:
                 message = parse_message(data)
-            except ParseError as error:
+            except MessageError as error:
                 self._broken(error, flow, data)
             else:
                 self._message(message, data, flow, now)
@@ -209,7 +210,7 @@ class Endpoint:
             match item:
                 case KeepAlive():
                     self._context.emit(Transmit(flow, b"\r\n"))  # RFC 5626 4.4.1
-                case ParseError():
+                case MessageError():
                     self._broken(item, flow)
                     if item.fatal:
                         connection.closing = True
@@ -227,7 +228,7 @@ class Endpoint:
             connection = self._context.connections[flow.connection] = Connection(flow, StreamParser(limit, limit))
         return connection
 
-    def _broken(self, error: ParseError, flow: Flow, data: bytes | None = None) -> None:
+    def _broken(self, error: MessageError, flow: Flow, data: bytes | None = None) -> None:
         """Answer what shows enough of itself to be answered, drop the rest (RFC 3261 16.3, 18.3)."""
         request, status = error.partial, 0
         mark = len(self._context.out)
