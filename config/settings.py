@@ -92,7 +92,10 @@ class ServerSettings(Section):
         description="Bearer token for timelines over HTTP; empty means that only requests from this machine itself may read them.",
     )
     max_calls: int = Field(default=1000, ge=1, description="Incoming calls that may be up at the same time; more are answered 503.")
-    use_to: bool = Field(default=True, description="Take the dialled number from the To header; false takes it from the Request-URI.")
+    use_to: bool = Field(
+        default=True,
+        description="Look for the number of the To header first, then for that of the Request-URI; false looks at the Request-URI alone.",
+    )
     country_code: str = Field(
         default="",
         pattern=r"^(|[1-9]\d{0,2})$",

@@ -14,6 +14,7 @@ its result and its action is requested, whose answer is not run (behaviour.md 2.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from media import engine
 from media.sdp.offer_answer import SdpRefused
@@ -87,8 +88,11 @@ class Call:
 
     def admit(self, application: Application) -> list[Action]:
         """Take the call: 180 at once, then the stream, then the document (behaviour.md 1.1)."""
+        if application.dialled:
+            self.party = replace(self.party, to_user=application.dialled, dialled_by="Request-URI")
         self._documents = Documents(self._outbox, self.party, self.caller.invite, application)
-        self._log("call_started", {"from": self.party.from_user, "to": self.party.to_user, "number": application.number})
+        facts: dict[str, Json] = {"from": self.party.from_user, "to": self.party.to_user, "number": application.number}
+        self._log("call_started", facts | {"dialled_by": self.party.dialled_by})
         delay = application.answer_delay
         self._interpreter = Interpreter(settings=self.policy.rcml, answer_delay=self.policy.answer_delay if delay is None else delay)
         self._outbox.emit(commands.SetSessionHeaders(self.caller.session, self._outbox.session_headers(self.sid)))

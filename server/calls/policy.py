@@ -37,6 +37,7 @@ class Application:
     status_callback_method: str = "POST"
     answer_delay: bool | None = None
     srtp: SrtpPolicy | None = None  # of the trunk by which the call came; None: the server's setting
+    dialled: str = ""  # the text that found the number, when it was not the first choice but `otherwise`
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class Refusal:
 class Router(Protocol):
     """Who may call in, and what answers. Pure."""
 
-    def admit(self, source: str, dialled: str) -> Application | Refusal:
-        """source: IP literal; dialled: user part as received, escapes undone."""
+    def admit(self, source: str, dialled: str, otherwise: str = "") -> Application | Refusal:
+        """source: IP literal; dialled: user part as received, escapes undone; otherwise: what counts when it finds no number of its own."""
 
 
 @dataclass(frozen=True, slots=True)

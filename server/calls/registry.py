@@ -130,7 +130,7 @@ class Registry:
     def _invited(self, event: events.InviteReceived, now: float) -> list[Action]:
         source = event.flow.remote.host
         party = InboundParty.of(event.request, self.policy.use_to)
-        decision = self._router.admit(source, party.to_user)
+        decision = self._router.admit(source, party.to_user, party.otherwise)
         if not isinstance(decision, Refusal):
             if self.closing:
                 decision = Refusal(503, "Service Unavailable", "The server is shutting down")

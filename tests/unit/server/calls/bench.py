@@ -66,7 +66,7 @@ class Bench:
         admitted = application or Application("2222", VOICE)
 
         class One:
-            def admit(self, source: str, dialled: str) -> Application | Refusal:
+            def admit(self, source: str, dialled: str, otherwise: str = "") -> Application | Refusal:
                 return admitted
 
         settings: dict[str, object] = {
