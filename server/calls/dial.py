@@ -396,7 +396,8 @@ class Dial:
     @property
     def _url_of_recording(self) -> str:
         policy = self._outbox.policy
-        return f"{policy.public_url}/restcomm/2012-04-24/Accounts/{policy.account_sid}/Recordings/{self._recording}.wav"
+        query = policy.recording_query(self._recording, self._outbox.now)
+        return f"{policy.public_url}/restcomm/2012-04-24/Accounts/{policy.account_sid}/Recordings/{self._recording}.wav{query}"
 
     # --- endings --------------------------------------------------------------------------------------------------
 

@@ -58,11 +58,16 @@ class Router(Protocol):
         """source: IP literal; dialled: user part as received, escapes undone; otherwise: what counts when it finds no number of its own."""
 
 
+def _no_query(recording_sid: str, now: float) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """See the configuration reference for what each knob means to an operator.
 
     wall_iso, wall_rfc2822: map a monotonic time to UTC, as ISO 8601 with milliseconds and as RFC 2822.
+    recording_query: what is added to a recording's URL (its sid and now given), such as a signature; empty for nothing.
     random_bytes: the only source of chance; sids and session numbers are made from it.
     """
 
@@ -92,6 +97,7 @@ class Policy:
     max_calls: int = 2000
     use_to: bool = True
     session_headers: bool = True
+    recording_query: Callable[[str, float], str] = _no_query
 
     def media_address(self, host: str, family: int = 0) -> MediaAddress:
         """The pair for the family of an IP literal; names count as IPv4.
