@@ -89,7 +89,19 @@ class ServerSettings(Section):
     )
     api_token: SecretStr = Field(
         default=SecretStr(""),
-        description="Bearer token for timelines over HTTP; empty means that only requests from this machine itself may read them.",
+        description="Token that timelines, counts and metrics over HTTP want; empty means made once and kept in the state directory "
+        "(`dialplane token` shows it).",
+    )
+    metrics_open: bool = Field(default=False, description="Show /metrics without the token, to whoever reaches http_listen.")
+    recording_access: Literal["name", "signed", "login"] = Field(
+        default="name",
+        description="Who gets a recording over HTTP: name, whoever knows its URL, which is 128 bits of chance; signed, whoever has the "
+        "RecordingUrl, which then is signed and expires; login, who sends api_token (as Bearer token, or as password of any user).",
+    )
+    recording_url_s: float = Field(default=86400.0, gt=0, description="Seconds after which a signed RecordingUrl expires.")
+    recording_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Key that signed RecordingUrls are signed with; empty means made once and kept in the state directory.",
     )
     max_calls: int = Field(default=1000, ge=1, description="Incoming calls that may be up at the same time; more are answered 503.")
     use_to: bool = Field(

@@ -195,9 +195,11 @@ headers = {{ "X-Trunk" = "phones" }}
     # --- what it says -----------------------------------------------------------------------------------------------
 
     def get(self, path: str, timeout_s: float = 2.0) -> tuple[int, bytes]:
-        """One request to the server's own HTTP; status 0 when there is no answer."""
+        """One request to the server's own HTTP, with its token when there is one already; status 0 when there is no answer."""
+        token = self.state / "api_token"
+        headers = {"Authorization": f"Bearer {token.read_text().strip()}"} if token.exists() else {}
         try:
-            with urllib.request.urlopen(self.http_url + path, timeout=timeout_s) as response:
+            with urllib.request.urlopen(urllib.request.Request(self.http_url + path, headers=headers), timeout=timeout_s) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
