@@ -27,6 +27,7 @@ from media.prompts.cache import PromptFile
 from media.prompts.files import PromptStore
 from media.prompts.speech import Speech
 from media.worker_client import WorkerClient
+from server import recordings
 from server.api.app import Api
 from server.applications.fetch import Fetcher
 from server.calls.effects import Fetch, Log, Note, Notification, Prepare, Prepared, Synthesize
@@ -79,6 +80,7 @@ class Server:
     async def _start(self, unwind: contextlib.AsyncExitStack) -> None:
         settings = self.settings
         await asyncio.to_thread(Path(settings.media.recordings_dir).mkdir, 0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(recordings.remove_empty, settings.media.recordings_dir)
         self.metrics = Metrics()
         self.database = Database(settings)
         await self.database.start()
@@ -175,6 +177,8 @@ class Server:
     def _on_media(self, event: engine.Event | engine.EngineLost) -> None:
         if isinstance(event, engine.Closed):
             self.metrics.heard(event.quality)
+        elif isinstance(event, engine.RecordingEnded) and event.size_bytes == 0:
+            self._run(asyncio.to_thread(recordings.remove_if_empty, event.path))
         self._give(lambda now: self.registry.media_event(event, now))
 
     def _on_timer(self) -> None:
@@ -235,6 +239,9 @@ class Server:
                 self.recorder.keep(action)
             case Log():
                 log.log(LEVELS[action.level], action.event, extra=dict(action.facts))
+            case engine.Record():
+                recordings.ensure_directory(action.path)  # a look at a directory; the worker is told in order
+                self.worker.send(action)
             case (
                 engine.Hello()
                 | engine.Open()
@@ -246,7 +253,6 @@ class Server:
                 | engine.Mute()
                 | engine.Play()
                 | engine.StopPlay()
-                | engine.Record()
                 | engine.PauseRecord()
                 | engine.ResumeRecord()
                 | engine.StopRecord()
