@@ -116,8 +116,13 @@ class ServerSettings(Section):
     session_headers: bool = Field(
         default=True, description="Write the headers X-RestComm-CallSid, -AccountSid and -ApiVersion into the SIP messages of a call."
     )
+    drain_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds that calls may go on when the server is told to stop, while new ones get 503; 0 ends them at once.",
+    )
     shutdown_grace_s: float = Field(
-        default=10.0, ge=0, description="Seconds that calls get to end politely when the server is told to stop."
+        default=10.0, ge=0, description="Seconds that calls get to end politely when the server is told to stop, after drain_s."
     )
     log_level: LogLevel = Field(default="info", description="What is logged at least: debug, info, warning or error.")
     log_format: Literal["auto", "human", "json"] = Field(
