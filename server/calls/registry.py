@@ -104,6 +104,10 @@ class Registry:
         owner = self._by_stream.get(sid)
         return self._collect(owner, owner.operator_cancel_branch(sid, now)) if owner is not None else []
 
+    def reconfigure(self, policy: Policy, targets: Targets, router: Router) -> None:
+        """For calls from now on; those that live keep what they began with."""
+        self.policy, self._targets, self._router = policy, targets, router
+
     def shutdown(self, now: float) -> list[Action]:
         """Refuse new calls, end those that live; `counts` tells when they are over."""
         self.closing = True
