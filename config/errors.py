@@ -30,6 +30,11 @@ class Problem:
         where = f"{self.source}: {self.key}: " if self.key else f"{self.source}: "
         return where + self.message + (f"\n    {self.remedy}" if self.remedy else "")
 
+    def in_a_line(self) -> str:
+        """For logs and lists: what is wrong as a sentence, and the remedy behind it."""
+        where = f"{self.source}: {self.key}: " if self.key else f"{self.source}: "
+        return where + self.message + (f". {self.remedy}" if self.remedy else ".")
+
 
 class ConfigError(Exception):
     """The operator's settings cannot be used. Its text is meant to be printed as it is."""

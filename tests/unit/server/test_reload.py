@@ -91,6 +91,12 @@ def test_a_broken_file_changes_nothing_and_is_told(tmp_path: Path, caplog: pytes
     assert "Did you mean timeout_s?" in typing.cast(Any, record).problems
 
 
+def test_a_file_whose_settings_contradict_each_other_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    running = with_identity(load(written(tmp_path, "")))
+    assert reread(written(tmp_path, "[sip]\nmax_sessions = 10\n"), running) is running
+    assert "sip.max_sessions" in typing.cast(Any, caplog.records[0]).problems
+
+
 def test_a_token_that_was_made_anew_counts_after_a_reload(tmp_path: Path) -> None:
     file = written(tmp_path, "")
     running = with_identity(load(file))
