@@ -21,9 +21,7 @@ LONGEST_DAYS = 100 * 365.0
 MAX_DATAGRAM = 65507  # octets of UDP over IPv4
 MAX_BUFFER = 1 << 30
 MAX_MEBIBYTES = 1 << 20
-_TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")  # RFC 3261 25.1
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
-_CORE_METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER")  # handled by the SIP core whatever is set
 _PLACEHOLDER = re.compile(r"\{\w*\}")
 _KNOWN_PLACEHOLDERS = ("{language}", "{voice}", "{output}")
 
@@ -115,14 +113,6 @@ def _sip(settings: Settings) -> Iterator[Finding]:
         )
     if not _PRINTABLE.fullmatch(sip.user_agent):
         yield Finding(("sip", "user_agent"), "it holds what a header field cannot", "Use plain printable ASCII.")
-    for method in sip.user_methods:
-        if not _TOKEN.fullmatch(method) or method != method.upper():
-            yield Finding(("sip", "user_methods"), f'"{method}" is not the name of a method', 'Write it in capitals, such as "INFO".')
-        elif method in _CORE_METHODS:
-            yield Finding(("sip", "user_methods"), f"{method} is handled by the server itself", "Leave it out.")
-    for tag in sip.supported:
-        if not _TOKEN.fullmatch(tag):
-            yield Finding(("sip", "supported"), f'"{tag}" is not an option tag', "Write a name without blanks, or leave it out.")
     if sip.udp_mtu_bytes > MAX_DATAGRAM:
         yield Finding(
             ("sip", "udp_mtu_bytes"), f"no datagram has {sip.udp_mtu_bytes} octets", f"Write at most {MAX_DATAGRAM}; 1300 is RFC 3261's."
