@@ -96,7 +96,8 @@ class OutgoingSession(Session):
 
     def undelivered(self, delivery: Delivery, failure: Failure, now: float) -> None:
         if self.phase is Phase.OPENING:
-            self._fail(FailureCause.CANCELED if self._cancelling else _CAUSES[failure], None, now, failure.value)
+            detail = delivery.host if failure is Failure.UNRESOLVED else failure.value
+            self._fail(FailureCause.CANCELED if self._cancelling else _CAUSES[failure], None, now, detail)
 
     def deadline(self) -> float | None:
         return self._give_up_at
