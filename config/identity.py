@@ -12,8 +12,6 @@ from config.errors import ConfigError, Problem
 from config.settings import Settings
 from config.state import IDENTITY_FILE, RECORDING_KEY_FILE, TOKEN_FILE, kept_secret, make_state_directory, write_once
 
-FILE = IDENTITY_FILE
-
 
 def with_identity(settings: Settings) -> Settings:
     """The settings with server.instance_id, account_sid, api_token and recording_key filled in; makes the state directory.
@@ -44,7 +42,7 @@ def with_identity(settings: Settings) -> Settings:
 
 
 def _read_or_make(state: Path) -> dict[str, str]:
-    file = state / FILE
+    file = state / IDENTITY_FILE
     if not file.exists():
         made = {"instance_id": "ID" + secrets.token_hex(16), "account_sid": "AC" + secrets.token_hex(16)}
         write_once(file, json.dumps(made, indent=2))

@@ -154,10 +154,6 @@ def _base_url(text: str) -> str:
     return text
 
 
-def _optional_http_url(text: str) -> str:
-    return check_http_url(text) if text else text
-
-
 def _application_url(text: str) -> str:
     """Absolute, or a path on the server's own base URL (behaviour 1.5)."""
     return text if text.startswith("/") and not text.startswith("//") and not _CONTROL.search(text) else check_http_url(text)
@@ -274,7 +270,6 @@ Listen = Annotated[str, AfterValidator(_listen)]
 HostPortText = Annotated[str, AfterValidator(_host_port)]
 Network = Annotated[str, BeforeValidator(_network)]
 HttpUrl = Annotated[str, AfterValidator(check_http_url)]
-OptionalHttpUrl = Annotated[str, AfterValidator(_optional_http_url)]
 ApplicationUrl = Annotated[str, AfterValidator(_application_url)]
 OptionalApplicationUrl = Annotated[str, AfterValidator(_optional_application_url)]
 ProxyUri = Annotated[str, AfterValidator(_proxy_uri)]

@@ -1,6 +1,6 @@
 """`dialplane`: run the server, look at calls, look at the configuration.
 
-Exit codes: 0 done; 1 it did not work out (no such call, an address in use, no database); 2 the command or the configuration is wrong.
+Exit codes: 0 done; 1 it did not work out (no such call, a server runs there, no database); 2 the command or the configuration is wrong.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from config.load import load
 from config.settings import Settings
 from config.state import holding_state
 from media.errors import MediaError
+from server import limits
 from server.app import Server
 from server.calls.effects import Kind
 from server.demo import sound
@@ -120,6 +121,7 @@ def configure(options: argparse.Namespace, url: str, unwind: AsyncExitStack) -> 
     """Take the state directory, write the demo's configuration there and read it as the server reads any."""
     state = options.state_dir.absolute()
     os.umask(0o077)
+    limits.raise_soft_limit()
     unwind.enter_context(holding_state(state))
     facts = {"state": state, "host": HOST, "url": url, "number": NUMBER}
     text = CONFIGURATION.format(**facts, sip_port=free_port(options.sip_port), http_port=free_port(options.http_port))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from config.identity import with_identity
 from config.load import load
 from server.calls.effects import Kind
 from server.cli.main import main
@@ -222,20 +221,3 @@ def test_check_shows_no_password_of_a_url(cli: Cli, tmp_path: Path) -> None:
         assert "http://app:***@10.0.0.1/voice" in out
         assert "hush" not in out + err
     assert "10.0.0.2/voice?token=*** will not be asked" in cli("check")[1] + cli("check")[2]
-
-
-# --- token
-
-
-def test_token_is_shown_alone__for_other_programs(cli: Cli, tmp_path: Path) -> None:
-    code, out, err = cli("token")
-    assert (code, out) == (1, "")
-    assert "when it first runs (server.api_token)" in err
-    assert not (tmp_path / "state").exists()  # it is the server that makes it
-    made = with_identity(load(environ={"DIALPLANE_STATE": str(tmp_path / "state")})).server.api_token.get_secret_value()
-    assert cli("token") == (0, made + "\n", "")
-
-
-def test_token_of_the_configuration_is_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIALPLANE_SERVER__API_TOKEN", "mine")
-    assert cli("token") == (0, "mine\n", "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 import signal
 import socket
 import sys
@@ -150,13 +149,3 @@ def test_open_files_are_counted_in_calls(tell: Tell, monkeypatch: pytest.MonkeyP
     assert (found, said in told) == (code, True), told
     if limit < 6064:
         assert "server.max_calls" in told and "LimitNOFILE=6064" in told
-
-
-def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-        limits.raise_soft_limit()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (limits.hard_limit(), hard)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
