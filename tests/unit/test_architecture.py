@@ -37,8 +37,22 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.timeline": ("config", "server.observability", "server.storage", *SAID),
     "server.api": ("config", "server.observability", "server.storage", "server.timeline", *SAID),
     # One file each on top of them; `server.app` is the shell around all, which only the command line and the demo start.
-    "server.routing": ("config", "server.calls.policy"),
-    "server.wiring": ("config", "media.engine", "server.calls", "server.observability.clock", "sip.core"),
+    "server.patterns": (),
+    "server.routing": ("config", "server.calls.policy", "server.patterns"),
+    "server.limits": ("config",),
+    "server.recordings": (),
+    "server.signals": (),
+    "server.preflight": ("config", "media", "server.applications", "server.limits", "server.routing", "server.storage", "sip.transport"),
+    "server.reload": ("config", "server.preflight", "server.routing"),
+    "server.wiring": (
+        "config",
+        "media.engine",
+        "server.api.access",
+        "server.calls",
+        "server.observability.clock",
+        "sip.core",
+        "sip.transport.address",
+    ),
     "server.app": (
         "config",
         "media",
@@ -47,7 +61,9 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "server.applications",
         "server.calls",
         "server.observability",
+        "server.recordings",
         "server.routing",
+        "server.signals",
         "server.storage",
         "server.timeline",
         "server.wiring",
@@ -58,8 +74,12 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "server.app",
         "server.applications",
         "server.calls",
+        "server.limits",
         "server.observability",
+        "server.preflight",
+        "server.reload",
         "server.routing",
+        "server.signals",
         "server.storage",
         "server.timeline",
     ),
@@ -111,6 +131,7 @@ def test_only_the_five_packages_and_their_requirements_are_imported() -> None:
 
 
 # --- order ------------------------------------------------------------------------------------------------------------
+
 
 def side_by_side() -> dict[str, dict[str, set[str]]]:
     """For each folder its files and folders, and which of these imports which, a folder standing for all that is in it.
@@ -174,6 +195,7 @@ PURE = (
     "rcml",
     "server.calls",
     "server.observability.redaction",
+    "server.patterns",
     "server.routing",
     "server.storage.rows",
     "server.timeline.ladder",
