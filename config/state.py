@@ -47,7 +47,7 @@ def holding_state(state_dir: str | Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise _unusable(state, error) from None
-            raise StateInUse(state, _holder(lock)) from None
+            raise StateInUse(str(state), _holder(lock)) from None
         os.truncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
