@@ -56,9 +56,11 @@ def holding_state(state_dir: str | Path) -> Iterator[None]:
 
 
 def is_held(state_dir: str | Path) -> bool:
-    """Whether a server runs on the state directory at the moment. Touches nothing."""
+    """Whether a server runs on the state directory at the moment, or may do so under another user. Touches nothing."""
     try:
         lock = os.open(Path(state_dir) / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return True
     except OSError:
         return False
     try:
