@@ -327,6 +327,7 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
             message = f"{settings.sip.advertise} is written into every message, although {bound} is what is listened on"
             remedy = "Right behind a NAT that passes that address on to this one; else leave advertise out, or listen on the wildcard."
             yield Finding(("sip", "advertise"), message, remedy)
+    yield from _only_here(settings, places)
     if not settings.server.public_url and _is_wildcard(parse_host_port(settings.server.http_listen).host):
         message = f"RecordingUrl begins with {settings.server.base_url}, which only this machine can fetch"
         yield Finding(("server", "public_url"), message, "Set it to the address that applications reach this server at.")
@@ -340,6 +341,22 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
     if not settings.http.deny:
         remedy = "Leave deny out, and open what is needed with http.allow."
         yield Finding(("http", "deny"), "nothing is closed to requests of applications", remedy)
+
+
+def _only_here(settings: Settings, places: list[ListenAddress]) -> Iterator[Finding]:
+    """Loopback told to peers who are elsewhere."""
+    if all(_is_loopback(place.host) for place in places):
+        return
+    remedy = "Write the address that peers reach this machine at, or leave it out."
+    named: list[tuple[KeyPath, str]] = [(("sip", "advertise"), settings.sip.advertise)]
+    for end in ("", "_v6"):
+        bind, advertised = (f"{name}_address{end}" for name in ("bind", "advertised"))
+        named.append((("media", advertised), getattr(settings.media, advertised)))
+        if not getattr(settings.media, advertised):
+            named.append((("media", bind), getattr(settings.media, bind)))
+    for path, host in named:
+        if _is_loopback(host):
+            yield Finding(path, f"{host} is this machine to everybody, and sip.listen is open to others", remedy)
 
 
 def _number(settings: Settings, index: int, number: NumberSettings) -> Iterator[Finding]:
@@ -371,6 +388,11 @@ def _literal(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _version(host: str) -> int:
     return 6 if ":" in host else 4
+
+
+def _is_loopback(host: str) -> bool:
+    address = _literal(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def _is_wildcard(host: str) -> bool:

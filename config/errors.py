@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class ConfigError(Exception):
 class StateInUse(Exception):
     """Another process holds the state directory. Its text is meant to be printed as it is."""
 
-    def __init__(self, state: Path, holder: str) -> None:
+    def __init__(self, state: str, holder: str) -> None:
         """holder: its process number, empty when it is not known."""
         who = f"process {holder}" if holder else "another process"
         super().__init__(

@@ -47,7 +47,7 @@ def holding_state(state_dir: str | Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise _unusable(state, error) from None
-            raise StateInUse(state, _holder(lock)) from None
+            raise StateInUse(str(state), _holder(lock)) from None
         os.truncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -56,9 +56,11 @@ def holding_state(state_dir: str | Path) -> Iterator[None]:
 
 
 def is_held(state_dir: str | Path) -> bool:
-    """Whether a server runs on the state directory at the moment. Touches nothing."""
+    """Whether a server runs on the state directory at the moment, or may do so under another user. Touches nothing."""
     try:
         lock = os.open(Path(state_dir) / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return True
     except OSError:
         return False
     try:

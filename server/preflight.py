@@ -50,7 +50,14 @@ def problems(loaded: Loaded) -> list[Problem]:
 def warnings(loaded: Loaded) -> list[Problem]:
     """What is possible, and yet most likely not meant."""
     settings = loaded.settings
-    found = [*_calls(settings), *doubts(settings), *_blocked(settings), *_few_descriptors(settings), *_readable_secrets(loaded)]
+    found = [
+        *_calls(settings),
+        *doubts(settings),
+        *_blocked(settings),
+        *_few_descriptors(settings),
+        *_threads(settings),
+        *_readable_secrets(loaded),
+    ]
     return [Problem(loaded.source.of(one.path), one.key, one.message, one.remedy) for one in found]
 
 
@@ -204,6 +211,13 @@ def _storage(settings: Settings) -> Iterator[Finding]:
 
 
 # --- descriptors ----------------------------------------------------------------------------------------------------
+
+
+def _threads(settings: Settings) -> Iterator[Finding]:
+    threads, processors = settings.media.worker_threads, os.cpu_count() or 1
+    if threads > processors:
+        remedy = f"Set it to {processors} or less."
+        yield Finding(("media", "worker_threads"), f"{threads} threads share {processors} processors of this machine", remedy)
 
 
 def _descriptors(settings: Settings) -> Iterator[Finding]:

@@ -9,13 +9,15 @@ import os
 from config.consistency import contradictions
 from config.errors import ConfigError, Problem
 from config.identity import with_identity
-from config.load import load_with_source
+from config.load import Loaded, load_with_source
 from config.settings import Settings
 from config.state import holding_state
+from media.errors import MediaError
 from server import limits, preflight, signals
-from server.cli.terminal import DONE
+from server.cli.terminal import DONE, FAILED, complain
 from server.observability.logs import set_up_logging
 from server.reload import plan_reload
+from server.storage.database import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +37,23 @@ def run_server(options: argparse.Namespace) -> int:
         settings = with_identity(settings)
         from server.app import run  # the whole server: not needed to look at a call
 
-        run(settings, lambda running: reread(options.config, running))
+        try:
+            run(settings, lambda running: reread(options.config, running))
+        except (StorageError, MediaError) as error:
+            complain(f"dialplane: {_failed(loaded, error)}")
+            return FAILED
     return DONE
+
+
+def _failed(loaded: Loaded, error: StorageError | MediaError) -> Problem:
+    """What no look beforehand could tell: the database does not answer, or the worker does not start."""
+    path, remedy = ("storage", "url"), "Start the database, or mend the URL."
+    if isinstance(error, MediaError):
+        path, remedy = (
+            ("media", "worker_binary"),
+            "What the worker said is in the log above; `dialplane-media --help` says how it is started.",
+        )
+    return Problem(loaded.source.of(path), ".".join(path), str(error), remedy)
 
 
 def reread(file: str | None, running: Settings) -> Settings:

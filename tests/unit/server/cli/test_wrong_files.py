@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from config.state import holding_state
+from media.errors import WorkerUnavailable
 from server import limits
 from server.cli.main import main
+from server.storage.database import StorageError
 from tests.unit.server.cli.wrong_files import DOUBTS, ERRORS, Case
 
 Tell = Callable[[str, str], tuple[int, str]]  # command, TOML -> exit code, all that was said
@@ -113,6 +115,25 @@ def test_run_logs_what_is_doubtful(tell: Tell, capsys: pytest.CaptureFixture[str
     with pytest.raises(Started):
         tell("run", '[server]\nlog_format = "human"\n')
     assert "configuration_doubted setting=numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "setting", "remedy"),
+    [
+        (StorageError("the database does not answer"), "storage.url", "Start the database"),
+        (WorkerUnavailable("the worker exited with status 1"), "media.worker_binary", "in the log above"),
+    ],
+)
+def test_what_shows_only_at_the_start_is_named_too(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch, error: Exception, setting: str, remedy: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("server.app.run", fail)
+    code, said = tell("run", "")
+    assert code == 1
+    assert f": {setting}: {error}\n    " in said and remedy in said
 
 
 def test_the_place_is_the_files_line_or_the_variable(tell: Tell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

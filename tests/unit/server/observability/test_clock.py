@@ -65,6 +65,13 @@ def test_slow_corrections_add_up_until_they_matter() -> None:
     assert wall(clock, 210.0) == pytest.approx(BOOT + 200.12)
 
 
+def test_a_process_that_waits_between_the_two_clocks_takes_that_for_no_step(caplog: pytest.LogCaptureFixture) -> None:
+    machine, delays = Machine(), [0.0, 0.3, 0.0, 0.2, 0.0]
+    clock = WallClock(*machine.read(), lambda: (machine.monotonic, machine.wall + (delays.pop(0) if delays else 0.0)))
+    assert [wall(clock, 10.0) for _ in range(3)] == [BOOT] * 3
+    assert caplog.records == []
+
+
 def test_a_pinned_clock_keeps_moments_in_order() -> None:
     machine = Machine()
     clock = WallClock(*machine.read(), machine.read)
