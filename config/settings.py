@@ -171,12 +171,28 @@ class HttpSettings(Section):
     )
     max_redirects: int = Field(default=5, ge=0, le=50, description="Redirects that one request follows.")
     max_body_bytes: int = Field(default=65536, ge=1024, description="Octets that an answer may have, unpacked; a longer one is a failure.")
-    max_concurrent: int = Field(default=512, ge=1, description="Connections to applications that may be open at the same time.")
-    max_per_host: int = Field(default=128, ge=1, description="Connections that may be open to one host and port at the same time.")
+    max_head_bytes: int = Field(
+        default=65536, ge=1024, description="Octets that the status line and the header of an answer may have together; more is a failure."
+    )
+    max_concurrent: int = Field(
+        default=1024,
+        ge=1,
+        description="Documents that may be asked for at the same time; one host has at most half as many as are still free.",
+    )
+    max_events: int = Field(default=256, ge=1, description="Status callbacks that may be under way at the same time, shared likewise.")
+    max_downloads: int = Field(default=64, ge=1, description="Audio files that may be fetched at the same time, shared likewise.")
+    max_per_host: int = Field(
+        default=512,
+        ge=1,
+        description="Requests of one kind that may be under way to one host; one of its applications has at most half as many as are free.",
+    )
+    queue_s: float = Field(
+        default=2.0, gt=0, description="Seconds that a request may wait for its turn when too many are under way; then it has failed."
+    )
     keepalive_s: float = Field(
-        default=4.0,
+        default=1.5,
         ge=0,
-        description="Seconds that an idle connection is kept; keep it below the application's own limit.",
+        description="Seconds that an idle connection is kept; keep it below the application's own limit, which is often 2 or 5.",
     )
     download_timeout_s: float = Field(default=30.0, gt=0, description="Seconds that the download of one audio file may take.")
     user_agent: HeaderText = Field(default="dialplane", min_length=1, description="The User-Agent header of requests to applications.")

@@ -192,15 +192,20 @@ def _proxy_uri(text: str) -> str:
     return text
 
 
-# Header fields that the stack writes itself; a second one would break the message or lie about it.
+# Header fields that the stack writes itself, or whose meaning is a promise that only it can make; a second one would break
+# the message or lie about it. The single letters are their compact forms (RFC 3261 7.3.3 and its extensions).
 _OWN_HEADERS = frozenset(
     {
-        *("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route", "record-route"),
-        *("content-length", "l", "content-type", "c", "content-encoding", "e", "supported", "k", "require"),
-        *("authorization", "proxy-authorization", "allow", "server", "warning", "reason"),
-        *("x-restcomm-apiversion", "x-restcomm-accountsid", "x-restcomm-callsid"),
+        *("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route", "record-route", "path"),
+        *("content-length", "l", "content-type", "c", "content-encoding", "e", "content-disposition", "content-language", "mime-version"),
+        *("supported", "k", "require", "proxy-require", "unsupported", "allow", "allow-events", "u", "accept", "accept-encoding"),
+        *("authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info"),
+        *("session-expires", "x", "min-se", "rseq", "rack", "timestamp", "expires", "min-expires", "max-breadth"),
+        *("event", "o", "refer-to", "r", "referred-by", "b", "replaces", "join", "identity", "y", "server", "warning", "reason"),
     }
 )
+_VISIBLE_BLANKS = {ord(" "): None, ord("\t"): None}
+_OWN_PREFIXES = ("x-restcomm-", "x-dialplane-")
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
@@ -215,9 +220,11 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
             other = name if name.lower().startswith("x-") else f"X-{name}"
             hint = f", such as {other}" if other != name else ""
             raise ValueError(f"{name} is written by the server itself; choose another header{hint}")
+        if name.lower().startswith(_OWN_PREFIXES):
+            raise ValueError(f"{name} is written by the server itself; choose another header, such as X-My-{name[2:]}")
         if "\r" in value or "\n" in value:
             raise ValueError(f"the value of {name} holds a line break; a header is one line")
-        if not value.isprintable():
+        if _CONTROL.search(value.translate(_VISIBLE_BLANKS)):
             raise ValueError(f"the value of {name} holds a control character; leave it out")
     return headers
 

@@ -13,7 +13,7 @@ from rcml.errors import CONTENT_TYPE, DocumentError
 from rcml.notices import Notice
 from rcml.reader import Element, Reader
 from rcml.settings import RcmlSettings
-from rcml.source import decode, prepare
+from rcml.source import decode, is_charset, prepare
 from rcml.urls import resolve
 from rcml.verbs import PARSERS, Play, Say, Verb
 
@@ -62,11 +62,11 @@ def parse_document(body: bytes, *, content_type: str, url: str, settings: RcmlSe
         return Document(url, (), read.notices)
     verbs: tuple[Verb, ...]
     if _MARKUP.search(media_type):
-        verbs = tuple(_verbs(_parse(decode(body, charset[1] if charset else None), settings), read))
+        verbs = tuple(_verbs(_parse(_text(body, charset[1] if charset else None, read), settings), read))
     elif _AUDIO.fullmatch(media_type):
         verbs = (Play(1, _own_url(url)),)
     elif media_type == "text/plain":
-        text = " ".join(_plain(body, charset[1] if charset else None).split())
+        text = " ".join(_plain(body, charset[1] if charset else None, read).split())
         verbs = (Say(1, text),) if text else ()
     else:
         raise DocumentError(f"the answer is {media_type[:80]}, neither RCML (text/xml) nor audio nor plain text", 1, CONTENT_TYPE)
@@ -80,12 +80,22 @@ def _own_url(url: str) -> str:
         raise DocumentError(f"the audio cannot be fetched from where it came: {why}", 1, notices.BAD_URL) from None
 
 
-def _plain(body: bytes, charset: str | None) -> str:
-    """Text for speech: without a declared character set it is UTF-8, or what everything else used to be."""
+def _text(body: bytes, charset: str | None, read: Reader) -> str:
+    """The body as text; a character set that nobody knows is told to the application's author."""
+    passed_over: list[str] = []
     try:
-        return decode(body, charset)
+        return decode(body, charset, passed_over)
+    finally:
+        for words in passed_over:
+            read.warning(notices.NOT_CARRIED_OUT, 1, words)
+
+
+def _plain(body: bytes, charset: str | None, read: Reader) -> str:
+    """Text for speech: without a declared character set that is known it is UTF-8, or what everything else used to be."""
+    try:
+        return _text(body, charset, read)
     except DocumentError:
-        if charset is not None:
+        if charset is not None and is_charset(charset):
             raise
         return body.decode("cp1252", "replace")
 

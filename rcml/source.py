@@ -51,14 +51,15 @@ class Source:
     tag_lines: tuple[int, ...]
 
 
-def decode(body: bytes, charset: str | None) -> str:
+def decode(body: bytes, charset: str | None, passed_over: list[str] | None = None) -> str:
     """Bytes to text with line ends of one kind (XML 1.0 §2.11).
 
     A byte order mark rules, then the charset of the Content-Type, then the declaration, then UTF-8 (RFC 7303 §3). A name
-    that contradicts what the bytes show (8-bit text declared as UTF-16) is passed over.
+    that contradicts what the bytes show (8-bit text declared as UTF-16) is passed over, and so is one that nobody knows
+    (`utf8mb4`, `ansi`, `utf-8,utf-8`), which `passed_over` is told in words.
 
     Raises:
-        DocumentError: unknown character set, or bytes that are not of it; names the line of the first such byte.
+        DocumentError: bytes that are not of the character set; names the line of the first such byte.
     """
     for mark, name in _MARKS:
         if body.startswith(mark):
@@ -68,13 +69,22 @@ def decode(body: bytes, charset: str | None) -> str:
     for asked, where in ((charset, "Content-Type"), (declared_name, "XML declaration")):
         if not asked:
             continue
-        name = _charset(asked, where)
+        name = _charset(asked)
+        if not name:
+            if passed_over is not None:
+                passed_over.append(f"the character set {asked[:40]!r} of the {where} is not known and is passed over")
+            continue
         if name.startswith("utf-16"):
             if b"\0" not in body[:2]:
                 continue
             name = _guess_utf16(body) or name
         return _lines(_decode_as(body, "utf-8" if name == "ascii" else name, where))
     return _lines(_decode_as(body, _guess_utf16(body) or "utf-8", None))
+
+
+def is_charset(name: str) -> bool:
+    """Whether a body may say that it is in this character set."""
+    return bool(_charset(name))
 
 
 def prepare(text: str) -> Source:
@@ -108,14 +118,13 @@ def prepare(text: str) -> Source:
     return Source("".join(pieces).encode("utf-8"), tuple(tag_lines))
 
 
-def _charset(asked: str, where: str) -> str:
+def _charset(asked: str) -> str:
+    """Python's name of a character set, "" for what is none."""
     try:
         name = codecs.lookup(asked).name
     except (LookupError, ValueError):
-        name = ""
-    if not _CHARSETS.fullmatch(name):
-        raise DocumentError(f"the character set {asked[:40]!r} of the {where} is not known")
-    return name
+        return ""
+    return name if _CHARSETS.fullmatch(name) else ""
 
 
 def _decode_as(body: bytes, name: str, where: str | None) -> str:

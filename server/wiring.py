@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import email.utils
+import ipaddress
 import secrets
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 
 from config.settings import Settings, TrunkSettings
 from server.api.access import signed_query
@@ -13,6 +15,7 @@ from server.calls.targets import Outbound
 from server.observability.clock import WallClock
 from sip.core.commands import Credentials
 from sip.core.flows import Listener
+from sip.core.routing import choose_listener
 from sip.transport.address import ip_version, reachable_form
 
 SETTLE_S = 1.0  # docs/decisions/0012-settling.md
@@ -41,6 +44,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         wall_iso=clock.iso,
         wall_rfc2822=wall_rfc2822,
         random_bytes=secrets.token_bytes,
+        media_places=MediaPlaces(settings, listeners),
         media_v4=_media_address(settings.media.bind_address, settings.media.advertised_address, listeners, "127.0.0.1", v6=False),
         media_v6=_media_address(settings.media.bind_address_v6, settings.media.advertised_address_v6, listeners, "::1", v6=True),
         recordings_dir=settings.media.recordings_dir,
@@ -73,6 +77,60 @@ def _media_address(bind: str, advertised: str, listeners: Sequence[Listener], fa
             shown = reachable_form("::" if v6 else "0.0.0.0")
         advertised = shown if bind in WILDCARDS else bind
     return MediaAddress(bind, advertised)
+
+
+class MediaPlaces:
+    """Where a leg's RTP is bound and what its description says: on the address of the socket that the leg's SIP uses.
+
+    A server with two addresses, one in a carrier's network and one in that of the phones, must tell each side the one that it can
+    reach (RFC 3264 5.1). The settings of [media] go before; for a socket on all addresses the one that the system would use
+    toward the peer is told. route: see `route_to`; another one for tests.
+    """
+
+    def __init__(self, settings: Settings, listeners: Sequence[Listener], route: Callable[[str], str] | None = None) -> None:
+        self._media = settings.media
+        self._advertise = settings.sip.advertise
+        self._listeners = tuple(listeners)
+        self._route = route or route_to
+
+    def came_by(self, local: str, remote: str) -> MediaAddress:
+        """For a leg whose INVITE came from `remote` by the socket on `local`: IP literals, `local` perhaps that of all addresses."""
+        v6 = ":" in local
+        bind = (self._media.bind_address_v6 if v6 else self._media.bind_address) or local
+        advertised = self._media.advertised_address_v6 if v6 else self._media.advertised_address
+        return MediaAddress(bind, advertised or (self._reachable(local, remote) if bind in WILDCARDS else bind))
+
+    def leaves_for(self, host: str, transport: str = "udp") -> MediaAddress:
+        """For a leg to `host`: by the socket that the SIP core will take. A name counts as an address of the first socket's kind."""
+        listener = choose_listener(self._listeners, transport, host) or next(iter(self._listeners), None)
+        local = listener.bind.host if listener is not None else "::1" if ":" in host else "127.0.0.1"
+        return self.came_by(local, host)
+
+    def _reachable(self, local: str, remote: str) -> str:
+        if is_literal(self._advertise) and (":" in self._advertise) is (":" in local):
+            return self._advertise
+        if is_literal(remote) and (":" in remote) is (":" in local) and (found := self._route(remote)):
+            return found
+        shown = next((one.advertised.host for one in self._listeners if one.bind.host == local), "")
+        return shown if is_literal(shown) else "::1" if ":" in local else "127.0.0.1"
+
+
+def route_to(remote: str) -> str:
+    """The address of ours from which the system would send to an IP literal; "" when there is no way. Sends nothing."""
+    with socket.socket(socket.AF_INET6 if ":" in remote else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((remote, 9))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0]).partition("%")[0]
+
+
+def is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:

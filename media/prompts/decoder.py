@@ -21,13 +21,15 @@ class Decoder:
         self._children = ChildPool(_PROGRAM, processes)
         self._timeout_s = timeout_s
 
-    async def decode(self, source: Path, target: Path, max_duration_s: float) -> int:
+    async def decode(self, source: Path, target: Path, max_duration_s: float, *, mpeg: bool = False) -> int:
         """Decode `source` into a canonical WAV at `target`; returns its duration in milliseconds.
+
+        mpeg: it is said to be MPEG audio, so that it may begin within a frame.
 
         Raises:
             PromptError: format or too_large; nothing is left at `target`.
         """
-        request = {"source": str(source), "target": str(target), "max_ms": round(max_duration_s * 1000)}
+        request = {"source": str(source), "target": str(target), "max_ms": round(max_duration_s * 1000), "mpeg": mpeg}
         try:
             answer = await self._children.ask(request, self._timeout_s)
         except ChildFailed as failed:

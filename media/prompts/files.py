@@ -43,6 +43,10 @@ class Downloaded(Protocol):
     @property
     def status(self) -> int: ...
     @property
+    def url(self) -> str: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
     def etag(self) -> str: ...
     @property
     def last_modified(self) -> str: ...
@@ -152,7 +156,8 @@ class PromptStore:
         file = await asyncio.to_thread(self._cache.find, content)
         if file is None:
             target = await asyncio.to_thread(self._cache.temporary, "wav")
-            await self._decoder.decode(body, target, self._settings.max_duration_s)
+            mpeg = _is_called_mpeg(answer.content_type, url, answer.url)
+            await self._decoder.decode(body, target, self._settings.max_duration_s, mpeg=mpeg)
             file = await asyncio.to_thread(self._cache.keep, content, target)
         await asyncio.to_thread(self._write_known, key, _Known(content, self._clock(), answer.etag, answer.last_modified))
         await asyncio.to_thread(self._trim)
@@ -189,6 +194,19 @@ class PromptStore:
 
 
 _OUTAGES = ("timeout", "connect", "tls", "protocol")  # of the downloader's errors: the server may be back soon
+
+
+_MPEG_TYPES = frozenset(
+    {*("audio/mpeg", "audio/mp3", "audio/mpeg3", "audio/x-mp3", "audio/x-mpeg", "audio/x-mpeg-3", "audio/mpg", "audio/x-mpg", "audio/mpa")}
+)
+_MPEG_NAMES = (".mp3", ".mp2", ".mpga")
+
+
+def _is_called_mpeg(content_type: str, *urls: str) -> bool:
+    """Whether its server, or its name, says that a file is MPEG audio (RFC 3003; and as it is written in the field)."""
+    if content_type.partition(";")[0].strip().lower() in _MPEG_TYPES:
+        return True
+    return any(url.partition("#")[0].partition("?")[0].lower().endswith(_MPEG_NAMES) for url in urls)
 
 
 def _digest(data: bytes) -> str:

@@ -273,3 +273,36 @@ STATIC: Final[Mapping[int, Encoding]] = {
 }
 FIRST_DYNAMIC = 96
 LAST_DYNAMIC = 127
+
+# Other spellings of a name in the field: with the dot of its recommendation, or with the annexes, which its fmtp would tell.
+_SPELLINGS: Final[Mapping[str, str]] = {
+    "g.722": "G722",
+    "g.729": "G729",
+    "g729a": "G729",
+    "g.729a": "G729",
+    "g729b": "G729",
+    "g729ab": "G729",
+    "g.729ab": "G729",
+    "g.711u": "PCMU",
+    "g711u": "PCMU",
+    "g.711a": "PCMA",
+    "g711a": "PCMA",
+}
+# Codecs whose rtpmap can name one clock only; what else it says is a slip, mostly the sampling rate of the sound.
+_ONE_CLOCK: Final[Mapping[str, int]] = {"g722": 8000, "g729": 8000, "opus": 48_000}
+# Static numbers whose codec is named by others with other clocks: only there is a rate more than a slip.
+_MANY_CLOCKS: Final = frozenset({"l16", "dvi4"})
+
+
+def understood(payload_type: int, written: Encoding) -> Encoding:
+    """What an rtpmap means, as the field writes it.
+
+    A static number whose rtpmap names its own codec is what the static table says: `9 G722/16000` tells the rate of the
+    sound where the RTP clock belongs, which is 8000 by an old mistake (RFC 3551 4.5.2, 6). A codec with a single clock
+    has it under a dynamic number too. Another name is taken at its word.
+    """
+    name = _SPELLINGS.get(written.name.lower(), written.name)
+    static = STATIC.get(payload_type)
+    if static is not None and name.lower() == static.name.lower() and name.lower() not in _MANY_CLOCKS:
+        return static
+    return Encoding(name, _ONE_CLOCK.get(name.lower(), written.clock_rate_hz), written.channels)

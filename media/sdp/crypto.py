@@ -45,7 +45,7 @@ RandomBytes = Callable[[int], bytes]
 
 # AVPF is AVP with earlier RTCP allowed: taken, and named so in the answer (RFC 4585 3.1); likewise SAVPF (RFC 5124).
 PLAIN, SECURE = ("RTP/AVP", "RTP/AVPF"), ("RTP/SAVP", "RTP/SAVPF")
-MAX_MKI_BYTES = 16  # as the worker; RFC 4568 would allow 128, nobody uses more than 4
+MAX_MKI_BYTES = 128  # RFC 4568 9.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Unusable:
 _CRYPTO = re.compile(r"(?P<tag>\d{1,9})\s+(?P<suite>[A-Za-z0-9_]{1,64})\s+(?P<keys>\S+)(?:\s+(?P<session>.*))?", re.ASCII)
 # "inline:" key-salt ["|" lifetime] ["|" mki-value ":" mki-length]                                  (RFC 4568 9.2)
 _INLINE = re.compile(
-    r"inline:(?P<key>[A-Za-z0-9+/]+=*)(?:\|(?P<lifetime>(?:2\^)?\d{1,20}))?(?:\|(?P<mki>\d{1,40}):(?P<length>\d{1,3}))?",
+    r"inline:(?P<key>[A-Za-z0-9+/]+=*)(?:\|(?P<lifetime>(?:2\^)?\d{1,20}))?(?:\|(?P<mki>\d{1,310}):(?P<length>\d{1,3}))?",
     re.ASCII | re.IGNORECASE,
 )
 # A hint for the size of the replay window: ours is large enough. A "-" says that not knowing the parameter does no harm.

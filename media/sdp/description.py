@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from media.errors import SdpError, SdpRefused
-from media.sdp.codecs import STATIC, Encoding
+from media.sdp.codecs import STATIC, Encoding, understood
 
 __all__ = [
     "Attributes",
@@ -50,17 +50,29 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """c=: family 4 or 6 for an IP literal (in its canonical form), 0 for a host name or another network."""
+    """c=: family 4 or 6 for an IP literal (in its canonical form), 0 for a host name or another network.
+
+    network, address_type: as written, in upper case; "IN" and "IP4" or "IP6" are what we can reach.
+    """
 
     address: str
     family: int
+    network: str = field(default="IN", compare=False)
+    address_type: str = field(default="", compare=False)
 
     @property
     def unspecified(self) -> bool:
         """No address at all: the old way to put on hold, or "not known yet" (RFC 3264 8.4, RFC 6157 5.1)."""
+        if self.foreign:
+            return False
         if self.family:
             return parse_literal(self.address).is_unspecified
         return self.address.lower().rstrip(".").endswith(".invalid")
+
+    @property
+    def foreign(self) -> bool:
+        """Of another network than the Internet, or of a kind of address that is not known."""
+        return self.network != "IN" or self.address_type not in ("", "IP4", "IP6")
 
     @property
     def multicast(self) -> bool:
@@ -87,10 +99,10 @@ class Media:
         return next((value for key, value in self.attributes if key == name), None)
 
     def encoding(self, payload_type: int) -> Encoding | None:
-        """What a payload type stands for: its rtpmap, or the static table."""
+        """What a payload type stands for: its rtpmap, read as `codecs.understood` says, or the static table."""
         for key, value in self.attributes:
             if key == "rtpmap" and (found := _RTPMAP.fullmatch(value)) and int(found["pt"]) == payload_type:
-                return Encoding(found["name"], int(found["rate"]), int(found["channels"] or 1))
+                return understood(payload_type, Encoding(found["name"], int(found["rate"]), int(found["channels"] or 1)))
         return STATIC.get(payload_type)
 
     def fmtp(self, payload_type: int) -> str:
@@ -259,10 +271,10 @@ def _parse_connection(value: str, line: int) -> Connection:
     fields = value.split()
     if len(fields) != 3:
         raise SdpError("c= needs three fields", line)
-    network, kind, text = fields
+    network, kind, text = fields[0].upper(), fields[1].upper(), fields[2]
     text = text.partition("/")[0]  # multicast: /ttl/count
-    if (network.upper(), kind.upper()) not in {("IN", "IP4"), ("IN", "IP6")}:
-        return Connection(text, 0)
+    if (network, kind) not in {("IN", "IP4"), ("IN", "IP6")}:
+        return Connection(text, 0, network, kind)
     try:
         literal = parse_literal(text)
     except ValueError:
@@ -314,11 +326,14 @@ def extract_sdp(body: bytes, content_type: str) -> bytes | None:
         body: the message's body.
         content_type: the Content-Type header's value, "" when there is none.
     Returns:
-        The octets of the description (not parsed yet), or None when the body announces none.
+        The octets of the description (not parsed yet), or None when the body announces none. A body of no octets is none,
+        whatever is announced: the Content-Type of such a message means nothing (RFC 3261 20.15 asks for it only with a body).
     Raises:
         SdpRefused: 400: a description is announced, but empty; or a multipart body cannot be taken apart.
     Source: RFC 2046 5.1, RFC 5621 3.1.
     """
+    if not body:
+        return None
     try:
         found = _find_sdp(body, content_type, 0)
         if found is not None and not found.strip():

@@ -293,7 +293,14 @@ class OfferAnswer:
     # --- reading the peer -----------------------------------------------------------------------------------------
 
     def _choose(self, description: Description, relays: bool) -> _Choice:
-        """The audio line to take: the one in use if it still serves, else the first that does. Raises the first refusal."""
+        """The audio line to take: the one in use if it still serves, else the first that does. Raises the first refusal.
+
+        A re-offer that turns audio off and asks for nothing is a hold. One that asks for something else instead, such as a
+        fax over T.38 or video alone, is refused as a whole, and the session stays as it was (RFC 3264 6, RFC 3261 14.2).
+        """
+        if self.agreed and len(description.media) < len(self._lines):
+            text = f"{len(description.media)} media lines, {len(self._lines)} were agreed: a line is turned off by port 0"
+            raise SdpRefused(488, "Media lines are missing", 304, text)
         order = sorted(range(len(description.media)), key=lambda index: (index != self._index, index))
         refusals: list[SdpRefused] = []
         for index in order if self.agreed else range(len(description.media)):
@@ -307,7 +314,7 @@ class OfferAnswer:
                 refusals.append(refused)
         if refusals:
             raise refusals[0]
-        if self.agreed and any(media.audio for media in description.media):
+        if self.agreed and any(media.audio for media in description.media) and not any(media.port for media in description.media):
             return _Choice(description, -1)
         raise SdpRefused(488, "No audio", 304, "No audio media line that is in use")
 
@@ -334,6 +341,12 @@ class OfferAnswer:
             raise SdpRefused(400, "No c= line for the audio")
         if connection.unspecified:
             return
+        if connection.network != "IN":
+            raise SdpRefused(488, "Foreign network", 300, f"Network {_safe(connection.network)} is not available, IN is")
+        if connection.foreign:
+            raise SdpRefused(
+                488, "Foreign address", 301, f"Address type {_safe(connection.address_type)} is not available, IP4 and IP6 are"
+            )
         if not connection.family:
             raise SdpRefused(488, "Address is no IP literal", 301, f"Address {_safe(connection.address)} is no IP address")
         if connection.multicast:

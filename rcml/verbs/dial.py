@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from rcml import notices
 from rcml.errors import DocumentError
+from rcml.numbers import is_number, telephone_number, trimmed
 from rcml.reader import Element, Reader, shown
 from rcml.verbs.nouns import (
     Client,
@@ -39,7 +40,6 @@ _NOUNS: dict[str, Callable[[Element, Reader, str], Noun | None]] = {
     "Conference": parse_conference,
 }
 _NOT_IN_A_CALLER_ID = re.compile(r'[\x00-\x20\x7f-\x9f<>"\\]')
-_SPACED_NUMBER = re.compile(r"\+?[0-9(][-.()\s0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +110,44 @@ def _for_conference(dial: Dial, read: Reader) -> Dial:
 
 
 def _caller_id(element: Element, read: Reader) -> str | None:
-    """A number, `client:name` or `user@host`, as written; what could not stand in a From is refused."""
+    """A number without its separators, `client:name` or `user@host`; what names nobody or could not stand in a From is refused."""
     value = element.get("callerId")
-    if value is not None and _SPACED_NUMBER.fullmatch(value):
-        value = "".join(value.split())  # "+1 555 000": blanks separate, as dashes do
-    if value is not None and _NOT_IN_A_CALLER_ID.search(value):
+    if value is None:
+        return None
+    caller = _caller(trimmed(value))
+    if caller is None or _NOT_IN_A_CALLER_ID.search(caller):
         read.warning(notices.DIAL_CALLER_ID, element.line, f"callerId of <Dial> cannot be {shown(value)}; the caller's own is used")
         return None
-    return value
+    return caller
+
+
+def _caller(text: str) -> str | None:
+    """What a callerId means; None when it names nobody, so that no From goes out without a user (RFC 3261 25.1)."""
+    number, _ = telephone_number(text)
+    if is_number(number):
+        return number
+    scheme, colon, rest = text.partition(":")
+    kind = scheme.lower() if colon else ""
+    if kind == "client":
+        return f"client:{name}" if (name := trimmed(rest)) else None
+    if kind in ("sip", "sips", "tel"):
+        text = trimmed(rest)
+    user, at, host = text.rpartition("@")
+    if not at:
+        user = host
+    shown_user = _cleaned(user)
+    if shown_user is None or (at and not host):
+        return None
+    address = f"{shown_user}@{host}" if at else shown_user
+    return f"{kind}:{address}" if at and kind in ("sip", "sips") else address
+
+
+def _cleaned(user: str) -> str | None:
+    """A number without its separators, a name as it is; None for nothing but separators."""
+    number, _ = telephone_number(user)
+    if is_number(number):
+        return number
+    return user if any(char.isalnum() for char in number) else None
 
 
 def _nouns(element: Element, read: Reader) -> tuple[Noun, ...]:
@@ -149,7 +179,7 @@ def _nouns(element: Element, read: Reader) -> tuple[Noun, ...]:
 
 def _from_text(element: Element, read: Reader, text: str) -> Noun | None:
     """Text alone: a client by its prefix, a SIP URI by its scheme or its @, else a number. Headers after `?` do not count."""
-    who = text.partition("?")[0].strip().lower()
+    who = trimmed(text.partition("?")[0]).lower()
     if who.startswith("client:"):
         return parse_client(element, read, text)
     if "@" in who or who.startswith(("sip:", "sips:")):

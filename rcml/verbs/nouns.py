@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TypedDict
 from urllib.parse import unquote
 
 from rcml import notices
+from rcml.numbers import telephone_number, trimmed, visible
 from rcml.reader import Element, Reader, shown
 
 Headers = tuple[tuple[str, str], ...]
@@ -21,7 +23,8 @@ MAX_PARTICIPANTS = 40
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 # A value never holds a line end or another control character: it would become a header of its own on the wire.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_SEPARATORS = re.compile(r"[-.()\s]")
+# What the server writes into its messages itself. All names of documents begin with X-, so these are the ones to keep free.
+RESERVED_HEADERS = ("x-restcomm-", "x-dialplane-")
 _SIP_URI = re.compile(r"sips?:(?:[^@\s<>\"]+@)?[^@\s<>\"]+", re.IGNORECASE)
 _NOT_DIGITS = re.compile(r"[^0-9*#A-DwW]")
 
@@ -46,7 +49,10 @@ class CallNoun:
 
 @dataclass(frozen=True, slots=True)
 class Number(CallNoun):
-    """A telephone number. text: without visual separators. send_digits: keys to press after the answer, w and W are pauses."""
+    """A telephone number. text: without separators and invisible characters (`rcml.numbers`).
+
+    send_digits: keys to press after the answer, w and W are pauses.
+    """
 
     text: str
     send_digits: str | None = field(default=None, kw_only=True)
@@ -92,10 +98,15 @@ _COMMON = ("url", "method", "timeout", "statusCallback", "statusCallbackMethod",
 def parse_number(element: Element, read: Reader, text: str) -> Number | None:
     read.names(element, *_COMMON, "sendDigits")
     number, headers = _split(element, read, text)
-    number = _SEPARATORS.sub("", number)
+    number, strange = telephone_number(number)
     if not number:
         _nobody(element, read)
         return None
+    if strange:
+        codes = ", ".join(f"U+{ord(char):04X}" for char in strange[:8])
+        read.warning(
+            notices.NOT_CARRIED_OUT, element.line, f"{shown(number)} holds {codes}, which no telephone number has; it is dialled so"
+        )
     common = _common(element, read)
     return Number(element.line, number, headers=headers, send_digits=_send_digits(element, read), **common)
 
@@ -103,7 +114,8 @@ def parse_number(element: Element, read: Reader, text: str) -> Number | None:
 def parse_client(element: Element, read: Reader, text: str) -> Client | None:
     read.names(element, *_COMMON, "name")
     name, headers = _split(element, read, text or element.get("name") or "")
-    name = name[len("client:") :].strip() if name.lower().startswith("client:") else name
+    name = trimmed(name)
+    name = trimmed(name[len("client:") :]) if name.lower().startswith("client:") else name
     if not name:
         _nobody(element, read)
         return None
@@ -114,6 +126,7 @@ def parse_sip(element: Element, read: Reader, text: str) -> Sip | None:
     """Sip and its old name Uri. A URI that cannot be called is kept: its branch fails, and the action is told (3.1)."""
     read.names(element, *_COMMON, "username", "password")
     uri, headers = _split(element, read, "".join(line.strip() for line in text.split("\n")))
+    uri = visible(uri).strip()
     if not uri:
         _nobody(element, read)
         return None
@@ -172,6 +185,9 @@ def _headers(element: Element, read: Reader, text: str) -> Headers:
             read.warning(notices.NOT_CARRIED_OUT, element.line, f"{shown(pair)} is no header of the form name=value and is dropped")
             continue
         name = name if name.lower().startswith("x-") else f"X-{name}"
+        if name.lower().startswith(RESERVED_HEADERS):
+            read.warning(notices.NOT_CARRIED_OUT, element.line, f"header {shown(name)} is written by the server itself and is dropped")
+            continue
         size += len(name) + len(value)
         if size > MAX_HEADERS:
             read.warning(notices.NOT_CARRIED_OUT, element.line, f"headers past {MAX_HEADERS} characters are dropped, from {shown(name)} on")
@@ -184,6 +200,7 @@ def _send_digits(element: Element, read: Reader) -> str | None:
     value = element.get("sendDigits")
     if value is None:
         return None
+    value = visible(unicodedata.normalize("NFKC", value))
     keys = _NOT_DIGITS.sub("", value)
     if keys != value:
         read.warning(

@@ -13,8 +13,9 @@ class Destination:
     """One place to send the INVITE of a branch to; the next one is tried when this one cannot be reached."""
 
     request_uri: str
-    host: str  # of the next hop, for the address family of our media
+    host: str  # of the next hop, and how it is reached: they say on which of our addresses the media is
     from_uri: str
+    transport: str = "udp"
     next_hop: str | None = None
     from_display: str | None = None
     headers: commands.HeaderList = ()

@@ -24,6 +24,16 @@ class MediaAddress:
         return ip_address(self.advertised).is_loopback
 
 
+class MediaPlaces(Protocol):
+    """Where a leg's RTP goes: by the socket that its SIP uses (RFC 3264 5.1)."""
+
+    def came_by(self, local: str, remote: str) -> MediaAddress:
+        """For a leg whose INVITE came from `remote` by the socket on `local`: IP literals."""
+
+    def leaves_for(self, host: str, transport: str) -> MediaAddress:
+        """For a leg that we call at `host`, a name or an IP literal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     """The web application of a number (behaviour.md 1.5). answer_delay None: the server's setting."""
@@ -62,6 +72,7 @@ class Router(Protocol):
 class Policy:
     """See the configuration reference for what each knob means to an operator.
 
+    media_places: where a leg has its RTP; media_v4, media_v6: for a leg whose peer wants another IP version than its SIP has.
     wall_iso, wall_rfc2822: map a monotonic time to UTC, as ISO 8601 with milliseconds and as RFC 2822.
     recording_query: what is added to a recording's URL (its sid and now given), such as a signature; empty for nothing.
     random_bytes: the only source of chance; sids and session numbers are made from it.
@@ -78,6 +89,7 @@ class Policy:
     wall_iso: Callable[[float], str]
     wall_rfc2822: Callable[[float], str]
     random_bytes: Callable[[int], bytes]
+    media_places: MediaPlaces
     media_v4: MediaAddress
     media_v6: MediaAddress
     recordings_dir: str
@@ -97,11 +109,8 @@ class Policy:
     session_headers: bool
     recording_query: Callable[[str, float], str]
 
-    def media_address(self, host: str, family: int = 0) -> MediaAddress:
-        """The pair for the family of an IP literal; names count as IPv4.
-
-        family: 4 or 6 to have that instead, if there is an address of it that others than this machine can reach.
-        """
-        own = self.media_v6 if ":" in host else self.media_v4
-        wished = {4: self.media_v4, 6: self.media_v6}.get(family, own)
+    def of_family(self, own: MediaAddress, family: int) -> MediaAddress:
+        """An address of IP version `family` (4 or 6) instead of `own`, if there is one that others than this machine can reach."""
+        same = (6 if ":" in own.bind else 4) == family
+        wished = own if same else {4: self.media_v4, 6: self.media_v6}.get(family, own)
         return wished if own.is_local or not wished.is_local else own

@@ -81,6 +81,7 @@ class Targets:
                 Destination(
                     request_uri=str(target),
                     host=proxy.host,
+                    transport=(proxy.params.get("transport") or "udp").lower(),
                     from_uri=from_uri,
                     from_display=display,
                     next_hop=text if proxy.lr else None,
@@ -104,6 +105,7 @@ class Targets:
         destination = Destination(
             request_uri=noun.uri,
             host=uri.host,
+            transport=(uri.params.get("transport") or "udp").lower(),
             from_uri=from_uri,
             from_display=display,
             headers=noun.headers,

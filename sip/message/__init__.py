@@ -22,7 +22,7 @@ from sip.message.headers import COMPACT_NAMES, Headers
 from sip.message.model import Message, Request, Response
 from sip.message.parse import MessageError, parse_message
 from sip.message.stream import KeepAlive, StreamParser
-from sip.message.uri import Uri, escape_user, parse_uri, unescape_user, uri_equal
+from sip.message.uri import Uri, escape_user, parse_uri, subscriber, unescape_user, uri_equal
 
 __all__ = [
     "COMPACT_NAMES",
@@ -58,6 +58,7 @@ __all__ = [
     "quote",
     "quote_unless_token",
     "reason_phrase",
+    "subscriber",
     "unescape_user",
     "unquote",
     "uri_equal",

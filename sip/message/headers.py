@@ -89,7 +89,7 @@ class Headers:
         bad: int | None = None
         for number, line in enumerate(lines):
             name, colon, value = line.partition(":")
-            known = _KNOWN.get(name)
+            known = _KNOWN.get(name) if colon else None
             if known is None:
                 name = name.rstrip(" \t")  # header-name HCOLON: white space may stand before the colon
                 if not colon or token_re.fullmatch(name) is None:

@@ -8,6 +8,9 @@
 topmost Via, From, To, Call-ID and CSeq that parse, the CSeq's method, single fields that are single, Max-Forwards and
 Content-Length. All else stays text until somebody asks for it: a UAS ignores what is malformed but not needed (8.2).
 
+A datagram is a message by itself, so what it lacks or has too much, and nobody needs, does no harm and is passed over: the empty
+line at its end, and lines that are no header fields (8.2, 18.3). On a stream they make the boundary uncertain and are defects.
+
 A defect does not stop the reading: the fields after it may be those that a 400 needs (`MessageError.partial`). The first defect
 is the one that is told.
 """
@@ -20,7 +23,7 @@ from dataclasses import dataclass
 
 from sip.errors import ParseError
 from sip.message.fields import parse_cseq, parse_name_addr, parse_uint, parse_via
-from sip.message.grammar import BLANK, CONTROL_OCTETS, TOKEN, unquoted_control_re
+from sip.message.grammar import BLANK, CONTROL_OCTETS, TOKEN, is_token, unquoted_control_re
 from sip.message.headers import Headers, name_of
 from sip.message.model import Message, Request, Response
 from sip.message.uri import parse_uri
@@ -87,10 +90,13 @@ def parse_message(data: bytes, *, stream: bool = False) -> Message:
     if start == len(data):
         raise MessageError("no message", field="start-line", offset=start)
     end, body_at = _find_empty_line(data, start, stream)
+    if body_at < 0 and not stream:
+        data = data[:start] + data[start:].rstrip(b"\r\n\x00")  # some send the C string's end with it
+        end = body_at = len(data)
     head = read_head(data[start:end], start, stream=stream)
     error = head.error
     if error is None and body_at < 0:
-        error = _defect(head, "no empty line after the header fields", "head", end, fatal=stream)
+        error = _defect(head, "no empty line after the header fields", "head", end, fatal=True)
     if error is not None:
         raise error
     message = head.message
@@ -133,10 +139,10 @@ def read_head(data: bytes, offset: int = 0, *, stream: bool = False) -> Head:
     defects: list[tuple[int, str, str]] = []  # (line number, field, reason)
     if "\n" in text or "\r" in text:
         text = _undo_line_ends(text, defects, stream)
-    if _has_forbidden_control(data):
-        defects.append((0, "head", "control character"))
     lines = text.split("\r\n")
-    headers = _read_fields(lines, defects)
+    if _has_forbidden_control(data) and (stream or _is_in_a_field(lines)):
+        defects.append((0, "head", "control character"))
+    headers = _read_fields(lines, defects, stream)
     message, status = _read_start_line(lines[0], headers, defects)
     _check_fields(message, headers, defects)
     length, length_defect = _content_length(headers, stream)
@@ -204,11 +210,18 @@ def _has_forbidden_control(data: bytes) -> bool:
     return len(data.translate(None, CONTROL_OCTETS)) != len(data) and unquoted_control_re.search(data) is not None
 
 
-def _read_fields(lines: list[str], defects: list[tuple[int, str, str]]) -> Headers:
+def _is_in_a_field(lines: list[str]) -> bool:
+    """Whether a control character stands where something is read: in the start line or a header field, not in a line that is neither."""
+    read = [line for number, line in enumerate(lines) if not number or (is_token(line.partition(":")[0].rstrip(" \t")) and ":" in line)]
+    return _has_forbidden_control("\n".join(read).encode("utf-8", "replace"))
+
+
+def _read_fields(lines: list[str], defects: list[tuple[int, str, str]], stream: bool) -> Headers:
+    """A UAS ignores malformed fields that it does not need (8.2), such as a line without a colon; where lines end is sure in a datagram."""
     if len(lines) > MAX_FIELDS + 1:
         defects.append((MAX_FIELDS + 1, "head", "too many header fields"))
     headers, bad = Headers.from_lines(lines[1 : MAX_FIELDS + 1])
-    if bad is not None:
+    if bad is not None and stream:
         defects.append((bad + 1, "head", "not a header field"))
     return headers
 

@@ -125,6 +125,27 @@ def unescape_user(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "replace") if "%" in text else text
 
 
+# What a telephone-subscriber begins with (RFC 3966 3); its hexadecimal letters only where `;user=phone` says that it is one.
+_SUBSCRIBER_RE = re.compile(r"\+?[.()\-]*+[0-9*#][0-9*#.()\-]*+")
+
+
+def subscriber(uri: Uri) -> str:
+    """Who a URI means, for people and look-ups: the user part with escapes undone, without the parameters of a number.
+
+    The user part of `sip:+12025550143;npdi;rn=+12025550000@host` is a telephone-subscriber, parameters included (RFC 3261
+    19.1.6): npdi and rn (RFC 4694), cpc, isub, ext, phone-context (RFC 3966 5), verstat. They belong to the URI and not to
+    the number. Devices leave `;user=phone` out, so a part that reads as a number counts as one; a name such as
+    `alice;day=tuesday` stays whole. An escaped semicolon is part of the user.
+    """
+    user = uri.user or ""
+    if ";" in user:
+        number = user.partition(";")[0]
+        kind = uri.params.get("user") or ""
+        if number and (kind.lower() == "phone" or _SUBSCRIBER_RE.fullmatch(unescape_user(number))):
+            user = number
+    return unescape_user(user)
+
+
 def escape_user(text: str) -> str:
     """A user part that says `text`: everything but unreserved and user-unreserved characters escaped (RFC 3261 25.1)."""
     return "".join([chr(octet) if octet in _USER_OCTETS else f"%{octet:02X}" for octet in text.encode("utf-8", "replace")])

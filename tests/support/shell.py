@@ -36,6 +36,7 @@ def policy(rng: random.Random, address: str, **changes: Any) -> Policy:
         "random_bytes": rng.randbytes,
         "media_v4": MediaAddress(address, address),
         "media_v6": MediaAddress("::1", "::1"),
+        "media_places": OnePlace(MediaAddress(address, address)),
         "recordings_dir": "/recordings",
         "recording_channels": 1,
         "answer_delay": dial.answer_delay,
@@ -54,6 +55,19 @@ def policy(rng: random.Random, address: str, **changes: Any) -> Policy:
         "recording_query": lambda sid, now: "",
     }
     return Policy(**{**fields, **changes})
+
+
+class OnePlace:
+    """Media on one address, whoever calls."""
+
+    def __init__(self, address: MediaAddress) -> None:
+        self._address = address
+
+    def came_by(self, local: str, remote: str) -> MediaAddress:
+        return self._address
+
+    def leaves_for(self, host: str, transport: str) -> MediaAddress:
+        return self._address
 
 
 class Shell:

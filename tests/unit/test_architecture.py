@@ -209,7 +209,7 @@ PURE = (
 # All that they import from elsewhere. None of these looks at the world; `datetime` for its types only, see CLOCKS.
 HARMLESS = (
     *("__future__", "collections", "dataclasses", "enum", "functools", "heapq", "itertools", "re", "types", "typing"),
-    *("base64", "binascii", "codecs", "datetime", "hashlib", "hmac", "ipaddress", "math", "textwrap", "urllib.parse"),
+    *("base64", "binascii", "codecs", "datetime", "hashlib", "hmac", "ipaddress", "math", "textwrap", "unicodedata", "urllib.parse"),
     *("lxml", "msgspec", "pydantic"),
 )
 CLOCKS = {"now", "utcnow", "today"}  # of datetime and date

@@ -22,6 +22,8 @@ READ_BY_OTHERS = (
     ("server/storage/schema.py", "* process_*"),
     ("server/storage/migrations/versions/*", "*"),  # Alembic
     ("media/prompts/decode_child.py", "* pts"),  # PyAV reads what is set
+    *(("media/prompts/decode_child.py", f"method {name}") for name in ("readable", "readinto", "seekable")),  # what PyAV reads from
+    ("server/applications/exchange.py", "attribute _*"),  # of aiohttp
     ("media/prompts/files.py", "* __call__"),  # the signature of a Protocol
 )
 

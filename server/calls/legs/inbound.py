@@ -25,7 +25,8 @@ class Inbound:
         self.late_offer = False
         self.cancel_pending = False  # a CANCEL came; we owe the 487
         self._sdp_sent: bytes | None = None
-        media = LegMedia(outbox, outbox.call_sid, invite.flow.local.host, srtp)
+        address = outbox.policy.media_places.came_by(invite.flow.local.host, invite.flow.remote.host)
+        media = LegMedia(outbox, outbox.call_sid, address, srtp)
         self.leg = Leg(outbox, outbox.call_sid, Direction.INBOUND, invite.session, media, from_user=party.from_user, to_user=party.to_user)
         self.leg.sip_call_id = self.invite.headers.get("Call-ID")
         self.leg.opening = self

@@ -12,6 +12,7 @@ from media.settings import SrtpPolicy
 from server.calls.effects import Json, Kind
 from server.calls.names import play_name
 from server.calls.outbox import Outbox
+from server.calls.policy import MediaAddress
 
 
 class MediaState(enum.Enum):
@@ -37,7 +38,7 @@ class CodecPreference:
 class LegMedia:
     """Owns the stream named like the leg. Everything is idempotent: closing twice sends one Close."""
 
-    def __init__(self, outbox: Outbox, sid: str, peer_host: str, srtp: SrtpPolicy | None = None) -> None:
+    def __init__(self, outbox: Outbox, sid: str, address: MediaAddress, srtp: SrtpPolicy | None = None) -> None:
         """srtp: the rule for this leg, None for that of the server."""
         self.stream = sid
         self.state = MediaState.NONE
@@ -49,7 +50,7 @@ class LegMedia:
         self._counting = False  # Stats are on their way
         self.playing: str | None = None
         self.outbox = outbox
-        self._address = outbox.policy.media_address(peer_host)
+        self._address = address
         self._srtp = srtp
         self.offer_answer = self._new_offer_answer(LocalMedia(self._address.advertised, 9, 10))
         self._plays = 0
@@ -61,7 +62,7 @@ class LegMedia:
 
     def prefer_family(self, family: int) -> None:
         """Before it is opened: have a stream of IP version 4 or 6, if there can be one. 0: as the signalling."""
-        self._address = self.outbox.policy.media_address(self._address.bind, family)
+        self._address = self.outbox.policy.of_family(self._address, family)
         self.offer_answer.local = LocalMedia(self._address.advertised, 9, 10)
 
     def begin_anew(self) -> None:

@@ -51,7 +51,7 @@ class Outbound:
             sid,
             direction,
             session_name(sid, 1),
-            LegMedia(outbox, sid, first.host, placed.srtp),
+            LegMedia(outbox, sid, outbox.policy.media_places.leaves_for(first.host, first.transport), placed.srtp),
             from_user=placed.from_user,
             to_user=placed.to_user,
             parent_sid=outbox.call_sid if direction is Direction.DIALLED else "",

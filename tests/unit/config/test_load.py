@@ -118,6 +118,23 @@ def test_bad_value_of_a_variable_names_the_variable(tmp_path: Path) -> None:
         ('[server]\nhttp_listen = "8080"', '"0.0.0.0:5060"'),
         ('[[numbers]]\nnumber = "1"\nvoice_url = "ftp://x/"', '"https://app.example.com/voice"'),
         ('[[trunks]]\nname = "x"\nheaders = { Via = "x" }', "X-Via"),
+        *(
+            (f'[[trunks]]\nname = "x"\nheaders = {{ "{name}" = "x" }}', "written by the server itself")
+            for name in (
+                "v",
+                "ROUTE",
+                "record-route",
+                "F",
+                "allow",
+                "X-RestComm-CallSid",
+                "x-restcomm-x",
+                "X-Dialplane-Loop",
+                "x",
+                "Session-Expires",
+            )
+        ),
+        ('[[trunks]]\nname = "x"\nheaders = { "X-A" = "1", "x-a" = "2" }', "write it once"),
+        ('[[trunks]]\nname = "x"\nheaders = { "X-A" = "1\\u0000" }', "control character"),
         ('[[trunks]]\nname = "x"\npassword = "x"', "needs both"),
         ('[outbound]\ntrunk = "b"\n[[trunks]]\nname = "a"', 'known: "a"'),
         ('[outbound]\ntrunk = "a"\n[[trunks]]\nname = "a"', "SIP URI into proxy"),

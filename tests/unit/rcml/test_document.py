@@ -182,3 +182,17 @@ def test_a_notice_does_not_grow_with_the_body() -> None:
     assert len(document.notices) == 4
     assert all(len(notice.message) < 300 for notice in document.notices)
     assert len(refused(f"<Response><{long}></{long}y></Response>").message) < 300
+
+
+@pytest.mark.parametrize("name", ["utf8mb4", "ansi", "utf-8,utf-8", '"utf8mb4"', "'ansi'", "x-unknown"])
+@pytest.mark.parametrize("kind", ["text/xml", "application/xml", "text/html", "text/plain"])
+def test_character_set_that_nobody_knows_is_passed_over_with_a_warning__rfc7303_3(kind: str, name: str) -> None:
+    body = "Grüße" if kind == "text/plain" else "<Response><Say>Grüße</Say></Response>"
+    document = give(body, f"{kind}; charset={name}")
+    assert document.verbs == (Say(1, "Grüße"),)
+    assert codes(document.notices) == [(12200, "warning", 1)]
+    assert name.strip("\"'") in document.notices[0].message
+
+
+def test_plain_text_whose_character_set_nobody_knows_is_what_everything_used_to_be() -> None:
+    assert give("Grüße".encode("cp1252"), "text/plain; charset=ansi").verbs == (Say(1, "Grüße"),)

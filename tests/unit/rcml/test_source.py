@@ -40,9 +40,35 @@ def test_text_is_read_as_its_declaration_says_unless_the_bytes_show_otherwise__x
 
 
 @pytest.mark.parametrize("name", ["unicode_escape", "rot13", "idna", "utf-7", "no-such-thing", "../etc", "zlib", "x" * 200, "a\x00b"])
-def test_a_name_that_is_no_character_set_is_refused__behaviour_1_7(name: str) -> None:
-    with pytest.raises(DocumentError, match="character set"):
-        decode(b"<Response/>", name)
+def test_a_name_that_is_no_character_set_is_passed_over_and_told__behaviour_1_7(name: str) -> None:
+    told: list[str] = []
+    assert decode(b"<Response/>", name, told) == "<Response/>"
+    assert len(told) == 1
+    assert repr(name[:40]) in told[0]
+    assert "Content-Type" in told[0]
+    with pytest.raises(DocumentError):
+        decode(b"<Response>\xe4</Response>", name)
+
+
+@pytest.mark.parametrize("name", ["utf8mb4", "ansi", "utf-8,utf-8", "utf8mb3", "unicode", "none", "binary", "x-user-defined"])
+def test_next_source_is_asked_when_a_character_set_is_not_known__rfc7303_3(name: str) -> None:
+    declared = f'<?xml version="1.0" encoding="iso-8859-1"?>\n{GREETING}'
+    told: list[str] = []
+    assert decode(declared.encode("latin-1"), name, told) == declared
+    assert decode(GREETING.encode(), name, told) == GREETING
+    assert decode(GREETING.encode("utf-16"), name) == GREETING
+    assert len(told) == 2
+    both = f'<?xml version="1.0" encoding="{name[:7]}x-y"?>\n{GREETING}'.replace(",", "-").replace(";", "-")
+    told.clear()
+    assert decode(both.encode(), name, told) == both
+    assert len(told) == 2
+    assert "XML declaration" in told[1]
+
+
+@pytest.mark.parametrize("name", ["utf-8", "us-ascii", "shift_jis", "utf-16"])
+def test_octets_that_are_wrong_in_a_known_character_set_are_an_error__rfc9110_8_3_2(name: str) -> None:
+    with pytest.raises(DocumentError):
+        decode(b"<Response>\xff\xfe\x80</Response>", name)
 
 
 def test_bytes_outside_the_encoding_are_refused_with_their_line__behaviour_1_7() -> None:

@@ -7,22 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from media.prompts.decode_child import Refused, answer, container_of, decode
+from media.prompts.decode_child import MAX_MPEG_LEAD, Refused, answer, container_of, decode, mpeg_start
 from tests.unit.media.prompts.audio import canonical, encoded, level_db, tone, wav
 
 
-def give(tmp_path: Path, data: bytes, max_ms: int = 60_000) -> Path:
+def give(tmp_path: Path, data: bytes, max_ms: int = 60_000, *, mpeg: bool = False) -> Path:
     source, target = tmp_path / "source", tmp_path / "target.wav"
     source.write_bytes(data)
-    decode(str(source), str(target), max_ms)
+    decode(str(source), str(target), max_ms, mpeg=mpeg)
     return target
 
 
-def expect_refusal(tmp_path: Path, data: bytes, code: str, words: str, max_ms: int = 60_000) -> None:
+def expect_refusal(tmp_path: Path, data: bytes, code: str, words: str, max_ms: int = 60_000, *, mpeg: bool = False) -> None:
     with pytest.raises(Refused, match=words) as refused:
-        give(tmp_path, data, max_ms)
+        give(tmp_path, data, max_ms, mpeg=mpeg)
     assert refused.value.code == code
 
+
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
 
 # --- sound --------------------------------------------------------------------------------------------------------
 
@@ -98,6 +100,60 @@ def test_an_mp3_with_tags_before_it(tmp_path: Path) -> None:
     assert level_db(canonical(give(tmp_path, data)), 1000) == pytest.approx(-6.02, abs=0.5)
 
 
+MP3 = encoded("mp3", "libmp3lame", tone(1000, 44100, 2.0), 44100, "fltp")
+FRAMES = MP3[MP3.index(b"\xff\xfb") :] if MP3.startswith(b"ID3") else MP3
+ODD = bytes(index * 37 % 251 for index in range(1000))  # no 0xFF in it
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(137) + FRAMES,
+        ODD[:137] + FRAMES,
+        FRAMES[137:],
+        FRAMES[1:],
+        FRAMES[400:],
+        bytes(1) + FRAMES,
+        bytes(60_000) + FRAMES,
+        ODD * 60 + FRAMES,
+        bytes(16) + MP3,
+        b"\xff" * 300 + FRAMES,
+        b"\xff\xfb\x90\x64\xff\xff" + ODD + FRAMES,  # a header that no second one follows
+        b"\xff\xe0\x00\x00"[1:] + FRAMES,
+        bytes(100) + b"ID3\x04\x00\x00\x00\x00\x00\x10" + bytes(16) + FRAMES,
+    ],
+)
+def test_an_mp3_that_begins_within_a_frame_is_entered_at_the_next_one__iso11172_3_2_4_1(tmp_path: Path, data: bytes) -> None:
+    samples = canonical(give(tmp_path, data, mpeg=True))
+    assert len(samples) == pytest.approx(16_000, abs=1000)
+    assert level_db(samples[1000:15_000], 1000) == pytest.approx(-6.02, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate_hz"), [("libmp3lame", 8000), ("libmp3lame", 16000), ("libmp3lame", 22050), ("libmp3lame", 48000), ("mp2", 44100)]
+)
+def test_every_version_and_layer_can_be_entered(tmp_path: Path, codec: str, rate_hz: int) -> None:
+    sample_format = "s16" if codec == "mp2" else "fltp"
+    whole = encoded("mp2" if codec == "mp2" else "mp3", codec, tone(1000, rate_hz, 2.0), rate_hz, sample_format)
+    samples = canonical(give(tmp_path, ODD + whole, mpeg=True))
+    assert len(samples) == pytest.approx(16_000, abs=1800)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", bytes(5000), ODD * 100, b"\xff" * 70_000, b"\xff\xfb\x90\x64" + bytes(5000), bytes(MAX_MPEG_LEAD) + FRAMES]
+)
+def test_no_two_frames_in_a_row_are_no_mpeg_audio(tmp_path: Path, data: bytes) -> None:
+    assert mpeg_start(data[: MAX_MPEG_LEAD + 8192]) is None or container_of(data) == "mp3"
+    expect_refusal(tmp_path, data, "format", ".", mpeg=True)
+
+
+def test_frames_are_looked_for_only_in_what_is_said_to_be_mpeg_audio(tmp_path: Path) -> None:
+    expect_refusal(tmp_path, bytes(137) + FRAMES, "format", "neither WAV")
+    beep = wav([tone(1000, 8000, 0.5)], 8000)
+    assert len(canonical(give(tmp_path, beep, mpeg=True))) == 4000, "what is recognised is what it is"
+    expect_refusal(tmp_path, PLAYLIST + FRAMES[:4], "format", "no two frames", mpeg=True)
+
+
 def test_a_wav_cut_short_gives_what_is_there(tmp_path: Path) -> None:
     data = wav([tone(1000, 8000, 2.0)], 8000)
     assert len(canonical(give(tmp_path, data[: 44 + 16000]))) == 8000
@@ -110,8 +166,6 @@ def test_a_header_that_promises_more_is_not_believed(tmp_path: Path) -> None:
 
 
 # --- no sound -----------------------------------------------------------------------------------------------------
-
-PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from media.errors import PromptError
 from media.prompts.files import PromptFile, PromptStore
 from media.settings import PromptSettings
-from tests.unit.media.prompts.audio import canonical, level_db, tone, wav
+from tests.unit.media.prompts.audio import canonical, encoded, level_db, tone, wav
 
 URL = "http://app.example/ring.wav"
 BEEP = wav([tone(1000, 16000, 0.5)], 16000)
@@ -23,6 +23,8 @@ OTHER = wav([tone(400, 16000, 0.25)], 16000)
 class Answer:
     status: int = 200
     etag: str = ""
+    url: str = ""
+    content_type: str = ""
     last_modified: str = ""
     error: str = ""
     detail: str = ""
@@ -290,3 +292,28 @@ async def test_closing_breaks_off_what_is_under_way(make: Make, web: Web, tmp_pa
 def test_an_empty_cache_directory_is_the_callers_bug() -> None:
     with pytest.raises(ValueError, match="cache_dir"):
         PromptStore(PromptSettings())
+
+
+@pytest.mark.parametrize(
+    ("url", "content_type", "redirected", "played"),
+    [
+        ("http://app.example/a", "audio/mpeg", "", True),
+        ("http://app.example/a", "Audio/MP3; charset=x", "", True),
+        ("http://app.example/a", "audio/x-mpeg", "", True),
+        ("http://app.example/a.MP3?token=1", "application/octet-stream", "", True),
+        ("http://app.example/a", "", "http://cdn.example/b.mp3", True),
+        ("http://app.example/a.wav", "audio/wav", "", False),
+        ("http://app.example/a", "", "", False),
+        ("http://app.example/a?x=.mp3", "text/html", "", False),
+    ],
+)
+async def test_mp3_that_begins_within_a_frame_is_played_when_it_is_called_one(
+    make: Make, url: str, content_type: str, redirected: str, played: bool
+) -> None:
+    body = bytes(137) + encoded("mp3", "libmp3lame", tone(1000, 16000, 0.5), 16000, "fltp")
+    web = Web({url: Answer(body=body, content_type=content_type, url=redirected or url)})
+    if played:
+        assert (await make().prepare(url, web)).duration_ms >= 400
+    else:
+        with pytest.raises(PromptError, match="neither WAV"):
+            await make().prepare(url, web)

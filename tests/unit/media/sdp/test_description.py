@@ -59,6 +59,40 @@ def test_unreadable_rtpmap_counts_as_absent() -> None:
     assert media.encoding(96) is None
 
 
+@pytest.mark.parametrize(
+    ("number", "rtpmap", "meant"),
+    [
+        (9, "G722/16000", "G722/8000"),
+        (9, "g722/16000/1", "G722/8000"),
+        (9, "G.722/16000", "G722/8000"),
+        (9, "G722/8000/1", "G722/8000"),
+        (9, "G722/8000/2", "G722/8000"),
+        (99, "G722/16000", "G722/8000"),
+        (99, "G722/8000", "G722/8000"),
+        (0, "PCMU/16000", "PCMU/8000"),
+        (8, "PCMA/8000/1", "PCMA/8000"),
+        (18, "G729A/8000", "G729/8000"),
+        (18, "G.729/8000", "G729/8000"),
+        (97, "G729AB/8000", "G729/8000"),
+        (13, "cn/16000", "CN/8000"),
+        (3, "gsm/16000", "GSM/8000"),
+        (11, "L16/8000", "L16/8000"),
+        (11, "L16/16000", "L16/16000"),
+        (5, "DVI4/16000", "DVI4/16000"),
+        (0, "G722/16000", "G722/8000"),
+        (97, "PCMU/16000", "PCMU/16000"),
+        (96, "opus/16000/2", "opus/48000/2"),
+        (101, "telephone-event/16000", "telephone-event/16000"),
+    ],
+)
+def test_clock_of_a_static_number_is_the_tables_whatever_its_rtpmap_says__rfc3551_4_5_2(number: int, rtpmap: str, meant: str) -> None:
+    """As a slip wrote it: the rate of the sound in place of the clock. A codec that has several clocks is taken at its word."""
+    (media,) = parse_description((HEAD + f"m=audio 1 RTP/AVP {number}\na=rtpmap:{number} {rtpmap}\n").encode()).media
+    encoding = media.encoding(number)
+    assert encoding is not None
+    assert str(encoding) == meant
+
+
 def test_media_level_direction_wins__rfc8866_6_7() -> None:
     text = HEAD + "a=sendonly\nm=audio 1 RTP/AVP 0\na=inactive\nm=audio 1 RTP/AVP 0\n"
     description = parse_description(text.encode())
@@ -78,6 +112,29 @@ def test_ipv6_is_canonical() -> None:
 def test_host_names_and_foreign_networks_have_no_family() -> None:
     assert parse_description((HEAD + "c=IN IP4 pbx.example.com\n").encode()).connection == Connection("pbx.example.com", 0)
     assert parse_description((HEAD + "c=ATM NSAP 47.0091\n").encode()).connection == Connection("47.0091", 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "network", "address_type", "foreign"),
+    [
+        ("IN IP4 192.0.2.1", "IN", "", False),
+        ("in ip6 2001:db8::1", "IN", "", False),
+        ("IN IP4 pbx.example.com", "IN", "", False),
+        ("XX IP4 192.0.2.1", "XX", "IP4", True),
+        ("ATM NSAP 47.0091", "ATM", "NSAP", True),
+        ("IN IP7 192.0.2.1", "IN", "IP7", True),
+        ("TN RFC2543 +12025550100", "TN", "RFC2543", True),
+        ("XX IP4 0.0.0.0", "XX", "IP4", True),
+        ("XX IP4 host.invalid", "XX", "IP4", True),
+    ],
+)
+def test_network_and_kind_of_address_are_kept_when_they_are_foreign__rfc8866_5_7(
+    line: str, network: str, address_type: str, foreign: bool
+) -> None:
+    connection = parse_description((HEAD + f"c={line}\n").encode()).connection
+    assert connection is not None
+    assert (connection.network, connection.address_type, connection.foreign) == (network, address_type, foreign)
+    assert not (foreign and connection.unspecified), "no hold: there is no such address on the Internet"
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "anything.invalid"])
@@ -172,6 +229,13 @@ def test_no_body_and_other_bodies_announce_nothing() -> None:
     assert extract_sdp(b"Signal=3", "application/dtmf-relay") is None
 
 
+@pytest.mark.parametrize(
+    "content_type", ["application/sdp", "Application/SDP;charset=utf-8", "multipart/mixed; boundary=b", "multipart/mixed"]
+)
+def test_a_body_of_no_octets_is_none_whatever_is_announced__rfc3261_20_15(content_type: str) -> None:
+    assert extract_sdp(b"", content_type) is None
+
+
 @pytest.mark.parametrize("boundary", ["boundary=frontier", 'Boundary="frontier"', 'charset=x; boundary = "fron\\tier"'])
 def test_multipart_gives_its_first_sdp_part__rfc5621_3_1(boundary: str) -> None:
     assert extract_sdp(MIXED, f"multipart/mixed; {boundary}") == SDP
@@ -198,7 +262,6 @@ def test_a_boundary_within_a_line_is_text() -> None:
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
-        (b"", "application/sdp"),
         (b"\r\n", "application/sdp"),
         (b"--b\r\nContent-Type: application/sdp\r\n\r\n\r\n--b--", "multipart/mixed; boundary=b"),
         (MIXED, "multipart/mixed"),

@@ -288,6 +288,115 @@ def test_audio_turned_off_keeps_an_agreement_with_codecs() -> None:
     assert parse_description(m.offer()).media[1].port == 20000
 
 
+FAX = ("m=image 40002 udptl t38", "a=T38FaxVersion:0")
+AUDIO_OFF = "m=audio 0 RTP/AVP 0"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (AUDIO_OFF, *FAX),
+        (*FAX, AUDIO_OFF),
+        (AUDIO_OFF, "m=video 40002 RTP/AVP 31"),
+        (AUDIO_OFF, "m=video 40002 RTP/AVP 31", "m=image 0 udptl t38"),
+        (AUDIO_OFF, "m=application 40002 TCP/MSRP *"),
+        (AUDIO_OFF, "m=text 40002 RTP/AVP 98", "a=rtpmap:98 t140/1000"),
+        (AUDIO_OFF, "m=audio 40002 UDP/TLS/RTP/SAVPF 0"),
+        (AUDIO_OFF, "m=audio 40002 RTP/AVP 18"),
+        (AUDIO_OFF, "m=audio 40002 udptl t38"),
+        ("m=audio 0 RTP/AVP 0", "m=audio 0 RTP/AVP 0", *FAX),
+        FAX,
+    ],
+)
+def test_reoffer_of_something_else_in_place_of_audio_is_refused_and_changes_nothing__rfc3264_6_rfc3261_14_2(lines: tuple[str, ...]) -> None:
+    m = machine()
+    m.receive_offer(sdp("m=audio 4000 RTP/AVP 0"))
+    said, before = m.answer()
+    with pytest.raises(SdpRefused) as refused:
+        m.receive_offer(sdp(*lines))
+    assert refused.value.status == 488
+    assert m.agreed == before
+    assert m.local_description == said
+    assert m.answer() == (said, before)
+
+
+@pytest.mark.parametrize("lines", [(AUDIO_OFF,), (AUDIO_OFF, "m=image 0 udptl t38"), ("m=video 0 RTP/AVP 31", AUDIO_OFF)])
+def test_reoffer_that_asks_for_nothing_is_a_hold__rfc3264_8_2(lines: tuple[str, ...]) -> None:
+    m = machine()
+    m.receive_offer(sdp("m=audio 4000 RTP/AVP 0"))
+    m.answer()
+    m.receive_offer(sdp(*lines))
+    text, agreed = m.answer()
+    assert agreed.remote_hold
+    assert {media.port for media in parse_description(text).media} == {0}
+
+
+def test_fax_or_video_beside_audio_is_answered_with_audio_alone__rfc3264_6() -> None:
+    for line in ("m=image 40002 udptl t38", "m=video 40002 RTP/AVP 31"):
+        m = machine()
+        m.receive_offer(sdp(line, "m=audio 4000 RTP/AVP 0"))
+        assert [media.port for media in parse_description(m.answer()[0]).media] == [0, 20000]
+
+
+def test_reoffer_with_fewer_lines_than_agreed_is_refused__rfc3264_8() -> None:
+    m = machine()
+    m.receive_offer(sdp("m=audio 4000 RTP/AVP 0", "m=video 4002 RTP/AVP 31"))
+    _, before = m.answer()
+    for lines in (("m=audio 4000 RTP/AVP 0",), (AUDIO_OFF,), ()):
+        with pytest.raises(SdpRefused) as refused:
+            m.receive_offer(sdp(*lines))
+        expect_refusal(refused, 488, 304)
+        assert m.agreed == before
+    m.receive_offer(sdp("m=audio 4000 RTP/AVP 0", "m=video 0 RTP/AVP 31", "m=image 0 udptl t38"))
+    m.answer()
+    with pytest.raises(SdpRefused):
+        m.receive_offer(sdp("m=audio 4000 RTP/AVP 0", "m=video 0 RTP/AVP 31"))
+
+
+def test_reoffer_with_fewer_lines_than_our_own_offer_had_is_refused__rfc3264_8() -> None:
+    m = machine()
+    m.receive_offer(sdp("m=audio 4000 RTP/AVP 0", "m=video 4002 RTP/AVP 31"))
+    m.answer()
+    m.offer()
+    m.receive_answer(sdp("m=audio 4000 RTP/AVP 0", "m=video 0 RTP/AVP 31"))
+    with pytest.raises(SdpRefused):
+        m.receive_offer(sdp("m=audio 4000 RTP/AVP 0"))
+
+
+@pytest.mark.parametrize(
+    ("connection", "code", "text"),
+    [
+        ("XX IP4 192.0.2.1", 300, "Network XX is not available, IN is"),
+        ("ATM NSAP 47.0091", 300, "Network ATM is not available, IN is"),
+        ("TN RFC2543 +12025550100", 300, "Network TN is not available, IN is"),
+        ("IN IP7 192.0.2.1", 301, "Address type IP7 is not available, IP4 and IP6 are"),
+        ("IN E164 +12025550100", 301, "Address type E164 is not available, IP4 and IP6 are"),
+        ("IN IP4 pbx.example.com", 301, "Address pbx.example.com is no IP address"),
+        ("IN IP6 2001:db8::1", 300, "Media is available over IPv4 here"),
+    ],
+)
+def test_warning_says_what_is_wrong_with_an_address__rfc3261_20_43(connection: str, code: int, text: str) -> None:
+    for answered in (False, True):
+        m = machine()
+        m.offer()
+        with pytest.raises(SdpRefused) as refused:
+            (m.receive_answer if answered else m.receive_offer)(sdp("m=audio 4000 RTP/AVP 0", f"c={connection}"))
+        expect_refusal(refused, 488, code)
+        assert refused.value.warning_text == text
+
+
+@pytest.mark.parametrize(("number", "rate"), [(9, 16000), (9, 8000), (97, 16000), (97, 8000)])
+def test_g722_with_the_rate_of_its_sound_is_answered_with_its_clock__rfc3551_4_5_2(number: int, rate: int) -> None:
+    m = machine(codecs=("G722",))
+    m.receive_offer(sdp(f"m=audio 4000 RTP/AVP {number}", f"a=rtpmap:{number} G722/{rate}"))
+    text, agreed = m.answer()
+    assert f"a=rtpmap:{number} G722/8000\r\n".encode() in text
+    assert (agreed.codecs[0].name, agreed.codecs[0].payload_type, agreed.codecs[0].clock_rate_hz) == ("G722", number, 8000)
+    again = machine(codecs=("G722",))
+    again.offer()
+    assert again.receive_answer(sdp("m=audio 4000 RTP/AVP 9", f"a=rtpmap:9 G722/{rate}")).codecs[0].clock_rate_hz == 8000
+
+
 def test_the_stream_may_be_opened_after_the_offer_came() -> None:
     m = machine(LocalMedia("192.0.2.10", 9, 10))
     m.receive_offer(sdp("m=audio 4000 RTP/AVP 0"))

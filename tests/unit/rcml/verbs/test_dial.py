@@ -88,18 +88,56 @@ def test_an_empty_action_is_none_at_all__behaviour_2_2(value: str) -> None:
 @pytest.mark.parametrize(
     ("value", "taken"),
     [
-        ("1-444-555-6666", "1-444-555-6666"),
+        ("1-444-555-6666", "14445556666"),
         ("+1 444 555", "+1444555"),
+        ("+1 (202) 555-0100", "+12025550100"),
+        ("(202) 555.0100", "2025550100"),
+        ("\u202a+1\u2011202\u20115550100\u202c", "+12025550100"),
+        ("\uff0b\uff11\uff12\uff10\uff12", "+1202"),
+        ("+1\u00a0202\u2009555", "+1202555"),
+        ("*31# 202-555", "*31#202555"),
+        ("tel:+1-202-555-0100", "+12025550100"),
+        ("+1-202-555-0100@carrier.example", "+12025550100@carrier.example"),
+        ("sip:+1(202)5550100@carrier.example:5070", "sip:+12025550100@carrier.example:5070"),
+        ("sips:bob@example.com", "sips:bob@example.com"),
+        ("bob-1.x@example.com", "bob-1.x@example.com"),
+        ("1-800-FLOWERS", "1-800-FLOWERS"),
+        ("anonymous", "anonymous"),
+        ("client:bob-2", "client:bob-2"),
+        ("Client:bob", "client:bob"),
+        ("client: bob", "client:bob"),
+        ("client:+1-202", "client:+1-202"),
+        ("\u200bbob", "bob"),
         ("bob@example.com", "bob@example.com"),
         ("client:bob", "client:bob"),
         ("", None),
     ],
 )
-def test_a_caller_id_is_taken_as_written__behaviour_2_3(value: str, taken: str | None) -> None:
+def test_a_caller_id_is_a_number_without_separators_or_a_name_as_written__behaviour_2_3(value: str, taken: str | None) -> None:
     assert (dial(f'callerId="{value}"').caller_id, notices(f'callerId="{value}"')) == (taken, [])
 
 
-@pytest.mark.parametrize("value", ["bob&#10;Evil: 1", "Bob &lt;sip:b@c&gt;", "two words", "&#x80;"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("bob&#10;Evil: 1", "Bob &lt;sip:b@c&gt;", "two words", "&#x80;"),
+        *(
+            "client:",
+            "client: ",
+            "CLIENT:",
+            "client:\u200b",
+            "sip:",
+            "sip:@example.com",
+            "@example.com",
+            "bob@",
+            "tel:",
+            "-",
+            "+",
+            "( )",
+            "\u200b",
+        ),
+    ],
+)
 def test_a_caller_id_that_cannot_stand_in_a_from_is_13214__behaviour_2_2(value: str) -> None:
     assert (dial(f'callerId="{value}"').caller_id, notices(f'callerId="{value}"')) == (None, [(13214, "warning", 2)])
 

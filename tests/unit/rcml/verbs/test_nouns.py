@@ -48,6 +48,64 @@ def test_headers_follow_a_question_mark__behaviour_2_4(text: str, headers: tuple
     assert noun(f"<Sip>a@b{text}</Sip>").uri == "sip:a@b1"
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [
+        *("X-RestComm-CallSid=x", "x-restcomm-callsid=x", "RestComm-CallSid=x", "RESTCOMM-AccountSid=x", "X-RestComm-=x"),
+        *(
+            "X%2DRestComm%2DCallSid=x",
+            "%58-RestComm-CallSid=x",
+            "%52estComm-ApiVersion=x",
+            "X-RestComm-Anything=x",
+            " X-RestComm-CallSid =x",
+        ),
+        *("X-Dialplane-Loop=x", "dialplane-loop=x"),
+    ],
+)
+def test_headers_that_we_write_are_not_for_documents__behaviour_1_1(pair: str) -> None:
+    for name in ("Number", "Client", "Sip"):
+        assert noun(f"<{name}>1?{pair}&X-B=2</{name}>").headers == (("X-B", "2"),)
+        assert notices(f"<{name}>1?{pair}&X-B=2</{name}>") == [(12200, "warning", 2)]
+
+
+@pytest.mark.parametrize(
+    "name", ["Via", "v", "From", "f", "To", "Route", "ROUTE", "Record-Route", "Contact", "m", "Call-ID", "%56ia", "CSeq"]
+)
+def test_no_header_of_a_document_is_one_of_the_protocol__behaviour_2_4(name: str) -> None:
+    (header,) = noun(f"<Sip>sip:a@b?{name}=x</Sip>").headers
+    assert header[0].startswith("X-")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("\u202a+12025550177\u202c", "+12025550177"),
+        ("+1\u2011202\u2011555\u20110177", "+12025550177"),
+        ("+12025550177\u200b", "+12025550177"),
+        ("\uff0b12025550177", "+12025550177"),
+        ("+1202\u200b?X-A=1", "+1202"),
+    ],
+)
+def test_invisible_characters_of_a_number_are_not_dialled__behaviour_2_4(text: str, number: str) -> None:
+    assert noun(f"<Number>{text}</Number>").text == number
+    assert notices(f"<Number>{text}</Number>") == []
+    assert noun(text).text == number  # the text of the Dial itself
+
+
+def test_characters_that_no_number_has_are_named_by_their_code__behaviour_2_4() -> None:
+    assert noun("<Number>030/12\u260e</Number>").text == "030/12\u260e"
+    (notice,) = give_verb("<Dial><Number>030/12\u260e</Number></Dial>", Dial)[1]
+    assert (notice.code, notice.level) == (12200, "warning")
+    assert "U+002F, U+260E" in notice.message
+
+
+def test_invisible_characters_of_a_sip_uri_and_around_a_name_are_left_out() -> None:
+    assert noun("<Sip>\u202asip:alice@\u200bpbx.example.com\u202c</Sip>").uri == "sip:alice@pbx.example.com"
+    assert noun("<Client>\u200bclient:\u200balice\ufeff</Client>").name == "alice"
+    assert noun("<Number sendDigits='\uff11\uff12\u200b#'>1</Number>").send_digits == "12#"
+    assert notices("<Number sendDigits='\uff11\uff12\u200b#'>1</Number>") == []
+
+
 @pytest.mark.parametrize("pair", ["novalue", "=1", "X-A%3A=1", "X A=1", "X-A=a%0d%0aVia:%20evil", "X-A=%00", "X-A=%E2%80%A8b", "X-%0a=1"])
 def test_what_is_no_header_or_would_forge_one_is_dropped__behaviour_2_4(pair: str) -> None:
     assert noun(f"<Number>1?{pair}&X-B=2</Number>").headers == (("X-B", "2"),)

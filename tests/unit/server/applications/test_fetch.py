@@ -80,9 +80,35 @@ async def test_connections_are_kept_and_reused() -> None:
 
 async def test_no_cookies_pass_from_call_to_call() -> None:
     async with peer(says(response("200 OK", b"", "Set-Cookie: a=1; Path=/"))) as app, fetcher() as made:
-        for _ in range(2):
-            await made.fetch(Fetch(1, "CA", "voice", app.url, "POST", ()))
+        for call in ("CA1", "CA2"):
+            await made.fetch(Fetch(1, call, "voice", app.url, "POST", ()))
     assert "cookie" not in app.asked[1].headers
+
+
+async def test_cookies_of_a_call_go_back_within_it__rfc6265() -> None:
+    given = response("200 OK", b"", "Set-Cookie: a=1; Path=/", "Set-Cookie: b=2; Path=/other", "Set-Cookie: c=x%20y")
+    async with peer(says(given, response("200 OK"))) as app, fetcher() as made:
+        for purpose in ("voice", "action", "status"):
+            await made.fetch(Fetch(1, "CA1", purpose, app.url + "/voice", "POST", ()))
+        await made.download(app.url + "/a.wav", 100)
+        made.forget("CA1")
+        await made.fetch(Fetch(1, "CA1", "action", app.url + "/voice", "POST", ()))
+    assert [asked.headers.get("cookie") for asked in app.asked] == [None, "a=1; c=x%20y", "a=1; c=x%20y", None, None]
+
+
+async def test_cookie_of_a_redirect_goes_along_to_where_it_leads__rfc6265() -> None:
+    moved = response("302 Found", b"", "Location: /b", "Set-Cookie: a=1")
+    async with peer(says(moved, response("200 OK"))) as app:
+        await ask(app.url + "/a")
+    assert app.asked[1].headers["cookie"] == "a=1"
+
+
+async def test_cookie_never_goes_to_another_host__rfc6265_5_4() -> None:
+    resolver = _Resolver({"one.example.com": ["127.0.0.1"], "two.example.com": ["127.0.0.1"]})
+    async with peer(says(response("200 OK", b"", "Set-Cookie: a=1"))) as app, fetcher(resolver) as made:
+        for host in ("one", "two", "one"):
+            await made.fetch(Fetch(1, "CA1", "action", f"http://{host}.example.com:{app.port}/", "POST", ()))
+    assert [asked.headers.get("cookie") for asked in app.asked] == [None, None, "a=1"]
 
 
 async def test_any_status_is_an_answer() -> None:
@@ -115,6 +141,36 @@ async def test_redirect_that_carries_the_parameters_does_not_get_them_twice() ->
     async with peer(handle) as app:
         await ask(app.url + "/old", "GET")
     assert app.asked[1].target.count("CallSid=") == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        (b"/step2?name=John Smith", "/step2?name=John%20Smith"),
+        (b"/a b/c  d", "/a%20b/c%20%20d"),
+        (b"  /x?y=1\t", "/x?y=1"),
+        (b"/tab\there", "/tabhere"),
+        (b'/<q>"', "/%3Cq%3E%22"),
+        (b"/J\xf6rg", "/J%F6rg"),
+        ("/Jörg\u00a0".encode(), "/J%C3%B6rg%C2%A0"),
+        (b"/{a}|^`[b]", "/%7Ba%7D%7C%5E%60%5Bb%5D"),
+        (b"/100%?p=50%", "/100%25?p=50%25"),
+        (b"/a%20b", "/a%20b"),
+        (b"?only=a query", "/start?only=a%20query"),
+        (b"/f#frag ment", "/f"),
+    ],
+)
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
+async def test_location_is_escaped_as_scripts_write_it__rfc9110_10_2_2(location: bytes, target: str, status: str) -> None:
+    moved = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nLocation: ".encode() + location + b"\r\n\r\n"
+    async with peer(says(moved, response("200 OK"))) as app:
+        assert (await ask(app.url + "/start", parameters=())).status == 200
+    assert app.asked[1].target == target
+
+
+async def test_host_with_a_blank_is_no_place_to_ask() -> None:
+    async with peer(says(response("302 Found", b"", "Location: http://ho st/x"))) as app:
+        assert (await ask(app.url)).error == "url"
 
 
 async def test_redirect_loop_ends__behaviour_1_7() -> None:
@@ -251,6 +307,13 @@ async def test_audio_is_not_read__behaviour_1_7() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: minus one\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nxx\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 20_000 + b"\r\n",
+        b"HTTP/1.1 200 " + b"O" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 50,
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 5000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=" + b"a" * 300_000 + b"\r\nx\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n" + b"T: a\r\n" * 50_000 + b"\r\n",
+        response("200 OK", gzip.compress(b"") * 500, "Content-Encoding: gzip"),
         response("200 OK", b"no gzip at all", "Content-Encoding: gzip"),
         response("200 OK", gzip.compress(b"<Response/>")[:-9], "Content-Encoding: gzip"),
         response("200 OK", b"x", "Content-Encoding: br"),
@@ -263,6 +326,86 @@ async def test_garbage_is_a_value(octets: bytes) -> None:
     assert answer.detail
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Security-Policy: " + b"a" * 12_000 + b"\r\n",
+        b"".join(b"X-%d: a\r\n" % number for number in range(300)),
+        b"".join(b"Set-Cookie: c%d=%s\r\n" % (number, b"a" * 1000) for number in range(40)),
+        b"X: " + b"a" * 60_000 + b"\r\n",
+    ],
+)
+async def test_long_head_is_read_up_to_its_limit__rfc9110_5_4(fields: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" + fields + b"\r\n"
+    async with peer(says(head + b"x")) as app:
+        assert (await ask(app.url)).body == b"x"
+        assert (await ask(app.url, max_head_bytes=len(head) + 4096)).body == b"x"
+        too_long = await ask(app.url, max_head_bytes=1024)
+    assert (too_long.error, "http.max_head_bytes" in too_long.detail) == ("protocol", True), too_long.detail
+
+
+async def test_long_head_in_a_redirect_is_read_too() -> None:
+    long = "X: " + "a" * 20_000
+    async with peer(says(response("302 Found", b"", long, "Location: /b"), response("200 OK", b"x", long))) as app:
+        assert (await ask(app.url)).body == b"x"
+
+
+async def test_some_interim_responses_are_passed_over__rfc9110_15_2() -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+    async with peer(says(interim + response("200 OK", b"x"))) as app, fetcher() as made:
+        for _ in range(3):
+            assert (await made.fetch(Fetch(1, "CA", "voice", app.url, "POST", ()))).body == b"x"
+    assert app.connections == 1
+
+
+async def test_body_in_chunks_of_one_octet_is_read__rfc9112_7_1() -> None:
+    chunks = b"1\r\nx\r\n" * 60_000
+    async with peer(says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")) as app:
+        assert (await ask(app.url)).body == b"x" * 60_000
+
+
+@pytest.mark.parametrize(
+    ("head", "flood"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: a\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"a" * 1000),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x=" + b"a" * 1000),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1;" + b"a" * 500 + b"\r\nx\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"T: a\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n", gzip.compress(b"")),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nConnection: close\r\n\r\n\x78\x9c", b"\0\0\0\xff\xff"),
+    ],
+    ids=["interim", "fields", "field", "extension", "extensions", "trailers", "gzip", "deflate"],
+)
+async def test_endless_answer_of_nothing_is_cut_off_by_octets_and_the_loop_goes_on(head: bytes, flood: bytes) -> None:
+    """Whatever is endless is bounded long before the time limit, and no read of it keeps the other calls waiting."""
+
+    async def handle(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while True:
+            writer.write(flood * (256_000 // len(flood)))
+            await writer.drain()
+
+    longest = 0.0
+    loop = asyncio.get_running_loop()
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0)
+            longest = max(longest, loop.time() - before)
+
+    async with peer(handle) as app, fetcher(timeout_s=20) as made:
+        watcher = asyncio.create_task(watch())
+        answer = await made.fetch(Fetch(1, "CA", "voice", app.url, "POST", ()))
+        watcher.cancel()
+    assert answer.error in ("protocol", "too_large"), answer
+    assert answer.elapsed_ms < 3000
+    assert longest < 0.25
+
+
 async def test_body_that_breaks_off_is_garbage() -> None:
     async def handle(asked: Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n<Resp")
@@ -272,19 +415,118 @@ async def test_body_that_breaks_off_is_garbage() -> None:
         assert (await ask(app.url)).error == "protocol"
 
 
-async def test_connection_that_closes_without_an_answer_is_not_asked_again() -> None:
-    """Once per Dial: a second POST could run the action twice."""
+IDS = ("i-twilio-idempotency-token", "idempotency-key")
 
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("abort", [False, True])
+async def test_kept_connection_that_dies_without_an_answer_is_asked_once_more_on_a_new_one__rfc9112_9_3_1(method: str, abort: bool) -> None:
     async def handle(asked: Asked, writer: asyncio.StreamWriter) -> None:
         if len(app.asked) == 2:
-            writer.close()
+            writer.transport.abort() if abort else writer.close()
         else:
             writer.write(response("200 OK"))
 
     async with peer(handle) as app, fetcher() as made:
+        answers = [await made.fetch(Fetch(1, "CA", "action", app.url, method, PARAMETERS)) for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 200]
+    assert (len(app.asked), app.connections) == (3, 2)
+    first, lost, again = app.asked
+    assert (lost.target, lost.body) == (again.target, again.body)
+    for name in IDS:
+        assert lost.headers[name] == again.headers[name] != first.headers[name]
+    assert again.headers[IDS[0]] == again.headers[IDS[1]]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_new_connection_that_closes_without_an_answer_is_not_asked_again(method: str) -> None:
+    """The application saw the request and failed: a second one could run the action twice."""
+
+    async def handle(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with peer(handle) as app:
+        assert (await ask(app.url, method)).error == "connect"
+    assert len(app.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "said", [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", b"HTTP/1.1 100 Continue\r\n\r\n"]
+)
+async def test_kept_connection_that_dies_within_an_answer_is_not_asked_again(said: bytes) -> None:
+    async def handle(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if len(app.asked) == 1:
+            writer.write(response("200 OK"))
+        else:
+            writer.write(said)
+            await writer.drain()
+            writer.close()
+
+    async with peer(handle) as app, fetcher() as made:
         answers = [await made.fetch(Fetch(1, "CA", "action", app.url, "POST", ())) for _ in range(2)]
-    assert [answer.error for answer in answers] == ["", "connect"]
+    assert answers[1].error in ("connect", "protocol")
     assert len(app.asked) == 2
+
+
+async def test_second_try_that_dies_too_is_the_last_one() -> None:
+    async def handle(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(response("200 OK")) if len(app.asked) == 1 else writer.close()
+
+    async with peer(handle) as app, fetcher() as made:
+        answers = [await made.fetch(Fetch(1, "CA", "action", app.url, "POST", ())) for _ in range(2)]
+    assert answers[1].error == "connect"
+    assert len(app.asked) == 3
+
+
+async def test_kept_connection_that_times_out_is_not_asked_again() -> None:
+    async def handle(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if len(app.asked) == 1:
+            writer.write(response("200 OK"))
+
+    async with peer(handle) as app, fetcher(timeout_s=0.2) as made:
+        answers = [await made.fetch(Fetch(1, "CA", "action", app.url, "POST", ())) for _ in range(2)]
+    assert answers[1].error == "timeout"
+    assert len(app.asked) == 2
+
+
+async def test_408_on_a_kept_connection_means_that_it_was_idle_too_long__rfc9110_15_5_9() -> None:
+    late = response("408 Request Timeout", b"", "Connection: close")
+    async with peer(says(response("200 OK"), late, response("200 OK"))) as app, fetcher() as made:
+        answers = [await made.fetch(Fetch(1, "CA", "action", app.url, "POST", ())) for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 200]
+    async with peer(says(late)) as app:
+        assert (await ask(app.url)).status == 408
+    assert len(app.asked) == 1
+
+
+@pytest.mark.parametrize("after", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", b"x"])
+async def test_kept_connection_that_was_closed_or_spoken_to_is_not_used_again__rfc9112_9_3(after: bytes) -> None:
+    """Looked at before use: what lies in the socket would be taken for the answer."""
+
+    async def handle(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(response("200 OK", b"%d" % len(app.asked)))
+        await asyncio.sleep(0.01)  # so that it does not come with the answer
+        writer.write(after)
+        if not after:
+            writer.close()
+
+    async with peer(handle) as app, fetcher() as made:
+        bodies = []
+        for _ in range(3):
+            bodies.append((await made.fetch(Fetch(1, "CA", "action", app.url, "POST", ()))).body)
+            await asyncio.sleep(0.03)
+    assert bodies == [b"1", b"2", b"3"]
+    assert (len(app.asked), app.connections) == (3, 3)
+
+
+async def test_every_request_has_an_id_of_its_own_also_over_redirects() -> None:
+    async with peer(says(response("307 Temporary Redirect", b"", "Location: /b"), response("200 OK"))) as app, fetcher() as made:
+        await made.fetch(Fetch(1, "CA", "action", app.url, "POST", ()))
+        await made.fetch(Fetch(2, "CA", "action", app.url, "POST", ()))
+        await made.download(app.url + "/a.wav", 100)
+    ids = [asked.headers[IDS[0]] for asked in app.asked]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
 
 
 # --- nobody there
@@ -423,7 +665,7 @@ async def test_name_that_changes_its_address_is_blocked_when_it_does() -> None:
     """DNS rebinding: a first look says a harmless address, the second the loopback."""
     resolver = _Resolver({"app.example.com": ["127.0.0.1", "127.0.0.3"]})
     async with peer(says(response("200 OK", b"", "Connection: close"))) as app, fetcher(resolver) as made:
-        made._session.connector._use_dns_cache = False  # type: ignore[union-attr]  # every connection asks anew
+        made._exchanges._kept.connector._use_dns_cache = False  # type: ignore[union-attr]  # every connection asks anew
         url = f"http://app.example.com:{app.port}/"
         answers = [await made.fetch(Fetch(1, "CA", "voice", url, "POST", ())) for _ in range(2)]
     assert [answer.error for answer in answers] == ["", "blocked"]

@@ -280,17 +280,54 @@ def test_what_is_no_sip_has_nobody_to_answer(data: bytes) -> None:
 # --- the head as a whole -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("line", ["no colon here", ": no name", "bad name: x", "bad(name): x", "naïve: x"])
-def test_line_that_is_no_header_field_is_400__rfc3261_25_1(line: str) -> None:
-    error = expect_error(invite(line), field="head")
-    assert error.partial is not None
-    assert error.offset == invite(line).index(line.encode())
+JUNK = [
+    *("no colon here", ": no name", "bad name: x", "bad(name): x", "naïve: x", "=====", "\x07\x1b[1m", "<html><body>", "{}", ":", "a b c"),
+    *("From <sip:x@y>;tag=1", "Content-Length 500", "INVITE sip:b@c SIP/2.0", "\U0001f4a9", "Via", "%00" * 50),
+]
 
 
-def test_empty_line_must_end_the_head__rfc3261_7() -> None:
-    error = expect_error(invite().partition(b"\r\n\r\n")[0] + b"\r\n", field="head")
+@pytest.mark.parametrize("line", JUNK)
+def test_line_that_is_no_header_field_is_passed_over_in_a_datagram__rfc3261_8_2(line: str) -> None:
+    assert give(invite(line)) == give(invite())
+    assert give(invite(line, "X-After: 1", line)).headers.get("X-After") == "1"
+    response = RESPONSE.replace(b"\r\n", f"\r\n{line}\r\n".encode(), 1)
+    assert parse_message(response) == parse_message(RESPONSE)
+
+
+@pytest.mark.parametrize("line", JUNK)
+def test_line_that_is_no_header_field_is_400_on_a_stream__rfc3261_25_1(line: str) -> None:
+    with pytest.raises(MessageError) as caught:
+        parse_message(invite(line), stream=True)
+    assert (caught.value.field, caught.value.status, caught.value.fatal) == ("head", 400, True)
+    assert caught.value.partial is not None
+
+
+def test_field_that_is_needed_may_not_be_such_a_line__rfc3261_8_1_1() -> None:
+    expect_error(invite().replace(b"From: ", b"From "), field="From")
+    expect_error(invite().replace(b"CSeq: ", b"C Seq: "), field="CSeq")
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"", b"\n", b"\r\n\0", b"\0", b"\r"])
+def test_datagram_may_end_without_the_empty_line__rfc3261_18_3(end: bytes) -> None:
+    """Such a BYE is answered by others too; what follows the fields is a body of no octets."""
+    for length in (None, "0"):
+        whole = invite(content_length=length, body=b"")
+        message = give(whole.partition(b"\r\n\r\n")[0] + end)
+        assert message == give(whole)
+        assert message.body == b""
+
+
+def test_datagram_that_ends_before_the_body_that_it_announces_is_400__rfc3261_18_3() -> None:
+    error = expect_error(invite().partition(b"\r\n\r\n")[0] + b"\r\n", field="Content-Length")
     assert error.partial is not None
     assert len(error.partial.headers) == 9
+
+
+def test_empty_line_must_end_the_head_of_a_response_and_on_a_stream__rfc3261_7() -> None:
+    head = RESPONSE.partition(b"\r\n\r\n")[0] + b"\r\n"
+    with pytest.raises(MessageError) as caught:
+        parse_message(head, stream=True)
+    assert caught.value.fatal
 
 
 @pytest.mark.parametrize("octet", [b"\x00", b"\x07", b"\x1b", b"\x7f", b"\x0b"])
@@ -321,7 +358,7 @@ def test_too_many_fields_are_400() -> None:
 
 
 def test_error_names_the_first_defect_but_reads_on() -> None:
-    error = expect_error(invite("broken line", "X-After: 1").replace(b"CSeq: 314159 INVITE", b"CSeq: 314159 BYE"), field="head")
+    error = expect_error(invite("broken line", "X-After: 1").replace(b"CSeq: 314159 INVITE", b"CSeq: 314159 BYE"), field="CSeq")
     assert error.partial is not None
     assert error.partial.headers.get("X-After") == "1"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sip.message import ParseError, Uri, escape_user, parse_uri, unescape_user, uri_equal
+from sip.message import ParseError, Uri, escape_user, parse_uri, subscriber, unescape_user, uri_equal
 
 
 def test_every_part_is_read__rfc3261_19_1_1() -> None:
@@ -76,6 +76,39 @@ def test_user_is_unescaped_on_demand_only__rfc3261_19_1_2() -> None:
     assert uri.user == "%2331%23%41"
     assert unescape_user(uri.user or "") == "#31#A"
     assert str(uri) == "sip:%2331%23%41@h"
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("sip:+12025550143;npdi;rn=+12025550000@h;user=phone", "+12025550143"),
+        ("sip:+12025550199;verstat=TN-Validation-Passed;cpc=ordinary@h;user=phone", "+12025550199"),
+        ("sip:+12025550199;verstat=No-TN-Validation@h", "+12025550199"),
+        ("sip:2000;phone-context=enterprise.example@h", "2000"),
+        ("sip:2000;phone-context=+1-202@h:5070;transport=tcp", "2000"),
+        ("sip:+1-202-555-0143;ext=17@h", "+1-202-555-0143"),
+        ("sip:+12025550143;isub=1;cic=0288;trunk-context=x;tgrp=y@h", "+12025550143"),
+        ("sip:%2B12025550143;npdi@h", "+12025550143"),
+        ("sip:*72%23;phone-context=x@h", "*72#"),
+        ("sip:#31#123;cpc=payphone@h", "#31#123"),
+        ("sip:5a6b;phone-context=x@h;user=phone", "5a6b"),
+        ("sip:5a6b;phone-context=x@h;user=PHONE", "5a6b"),
+        ("sip:+12025550143;npdi:secret@h", "+12025550143"),
+        ("sips:+12025550143;npdi@h", "+12025550143"),
+        ("tel:+12025550143;npdi;rn=+12025550000", "+12025550143"),
+        ("sip:alice;day=tuesday@h", "alice;day=tuesday"),
+        ("sip:alice%3Bday=tuesday@h", "alice;day=tuesday"),
+        ("sip:+1202%3Bnpdi@h", "+1202;npdi"),
+        ("sip:;npdi@h", ";npdi"),
+        ("sip:b0b;x=1@h", "b0b;x=1"),
+        ("sip:2000@h;npdi", "2000"),
+        ("sip:h", ""),
+    ],
+)
+def test_parameters_of_a_number_belong_to_the_uri_and_not_to_the_number__rfc3261_19_1_6(text: str, who: str) -> None:
+    uri = parse_uri(text)
+    assert subscriber(uri) == who
+    assert str(uri) == text, "the URI keeps them: a Request-URI leaves as it came"
 
 
 def test_escape_and_unescape_are_inverse() -> None:
