@@ -29,7 +29,7 @@ from media.worker_client import WorkerClient
 from server import recordings
 from server.api.app import Api
 from server.applications.fetch import Fetcher
-from server.calls.effects import Fetch, Log, Note, Notification, Prepare, Prepared, Synthesize
+from server.calls.effects import Fetch, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.outbox import Action
 from server.calls.policy import Policy
 from server.calls.records import CallRecord, RecordingRecord
@@ -265,6 +265,8 @@ class Server:
                 self._run(self._synthesize(action))
             case Notification() | CallRecord() | RecordingRecord():
                 self.recorder.keep(action)
+            case Forgotten():
+                self.fetcher.forget(action.call_sid)
             case Log():
                 log.log(LEVELS[action.level], action.event, extra=dict(action.facts))
             case engine.Record():

@@ -127,4 +127,11 @@ class Log:
     facts: Mapping[str, Json] = field(default_factory=dict)
 
 
-Output = Log | Fetch | Prepare | Synthesize | Note | Notification | RecordingRecord | CallRecord
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Nothing of a call lives any more: whoever keeps something for it may let go. The last that is said of it."""
+
+    call_sid: str
+
+
+Output = Forgotten | Log | Fetch | Prepare | Synthesize | Note | Notification | RecordingRecord | CallRecord

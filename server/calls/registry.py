@@ -13,7 +13,7 @@ from media import engine
 from server.calls.bridge import Bridge
 from server.calls.call import Call
 from server.calls.destination import Placed
-from server.calls.effects import Fetch, Fetched, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
+from server.calls.effects import Fetch, Fetched, Forgotten, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
 from server.calls.legs.inbound import Inbound
 from server.calls.legs.leg import Direction, Leg
 from server.calls.legs.media import CodecPreference
@@ -275,6 +275,7 @@ class Registry:
                     pass
         if call.finished:
             self._forget(call)
+            actions.append(Forgotten(call.sid))
         else:
             at = call.next_deadline()
             if at is None:

@@ -12,7 +12,7 @@ from config.settings import DialSettings, ServerSettings
 from media import engine
 from media.settings import MediaSettings
 from rcml.settings import RcmlSettings
-from server.calls.effects import Fetch, Fetched, Log, Note, Notification, Prepare, Prepared, Synthesize
+from server.calls.effects import Fetch, Fetched, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.outbox import Action
 from server.calls.policy import MediaAddress, Policy
 from server.calls.records import CallRecord, RecordingRecord
@@ -84,6 +84,7 @@ class Shell:
         self.records: list[CallRecord] = []
         self.recordings: list[RecordingRecord] = []
         self.logs: list[Log] = []
+        self.forgotten: list[str] = []
 
     def command(self, command: commands.Command) -> None:
         """A command for the SIP core."""
@@ -107,6 +108,9 @@ class Shell:
                     self.recordings.append(action)
                 case Log():
                     self.logs.append(action)
+                case Forgotten():
+                    assert action.call_sid not in self.registry.calls
+                    self.forgotten.append(action.call_sid)
                 case engine.Hello() | engine.List() | engine.Shutdown():
                     raise AssertionError(f"not call control's business: {action}")
                 case _:

@@ -32,6 +32,16 @@ def test_max_calls_counts_calls_that_live__behaviour_2_11() -> None:
     assert (reject.session, reject.status) == ("third", 503) and ("Retry-After", "10") in reject.headers
 
 
+def test_a_call_is_forgotten_once_when_nothing_of_it_lives() -> None:
+    bench = Bench(dial(ONE, ""))
+    sid = next(iter(bench.registry.calls))
+    bench.fail(0, 486)
+    assert bench.forgotten == []
+    bench.give(events.SessionEnded(IN, events.EndCause.REJECTED))
+    bench.run(1.0)
+    assert bench.forgotten == [sid]
+
+
 def test_calls_that_are_over_take_no_place__behaviour_2_11() -> None:
     """They wait for an ACK, for 32 seconds at worst, and hold nothing else."""
     bench = Bench("<Response><Reject/></Response>", max_calls=1)
