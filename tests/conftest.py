@@ -4,8 +4,19 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.fixtures import app, media, scene, server, worker
+from tests.support.held_up import pytest_runtest_makereport, pytest_runtest_protocol, pytest_runtest_setup, pytest_terminal_summary
 
-__all__ = ["app", "media", "scene", "server", "worker"]
+__all__ = [
+    "app",
+    "media",
+    "pytest_runtest_makereport",
+    "pytest_runtest_protocol",
+    "pytest_runtest_setup",
+    "pytest_terminal_summary",
+    "scene",
+    "server",
+    "worker",
+]
 
 # How long an example takes says more of the machine's other work than of ours.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.pace import PACE
 from tests.support.ports import SERVER, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +82,9 @@ class ServerProcess:
             if self._process.poll() is not None:
                 raise ServerFailed(f"the server ended with {self._process.returncode} at its start\n{self.log()}")
             if self.health()[0] == 200:
+                PACE.watch(self._process.pid, "the server")
+                for pid in self.worker_pids():
+                    PACE.watch(pid, "the worker")
                 return
             time.sleep(0.1)
         self.kill()
@@ -89,6 +93,7 @@ class ServerProcess:
     def stop(self) -> None:
         """End it politely. Raises ServerFailed unless it is gone within 20 s, with status 0, and its children with it."""
         process = self.process
+        PACE.forget(process.pid)
         children = child_processes(process.pid)
         process.send_signal(signal.SIGTERM)
         try:
@@ -109,6 +114,7 @@ class ServerProcess:
     def kill(self) -> None:
         """End it and its children in any case."""
         process = self.process
+        PACE.forget(process.pid)
         for pid in [*child_processes(process.pid), process.pid]:
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)

@@ -89,6 +89,7 @@ async def test_any_datagrams_leave_a_call_as_it_is(worker: Worker, media: Contro
             if round_ % 50 == 0:
                 await asyncio.sleep(0.003)
         await asyncio.sleep(0.2)
+        await media.settled("a", "b")
         assert worker.process.poll() is None
         a, b = await counters(media, "a"), await counters(media, "b")
         assert a.strangers > 100 and a.malformed + a.unauthentic > 100 and b.malformed > 100
