@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support import sound
+from tests.support import ports, sound
 from tests.support.app import nothing, rcml
 from tests.support.baresip import Baresip
 from tests.support.pace import judged_by_time
-from tests.support.ports import OWN_SERVER
 from tests.support.scene import Scene, ear
 from tests.support.server import PLAIN, ROOT, ServerProcess, serving
 
@@ -42,7 +41,9 @@ UP = np.concatenate((sound.silence(0.6), sound.chirp_up(), sound.silence(6.0)))
 @pytest.fixture(scope="module", params=["optional", "mandatory"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server for each policy, beside that of the other tests."""
-    with serving(ServerProcess(tmp_path_factory.mktemp(request.param), media=f'srtp = "{request.param}"', rtp_ports=OWN_SERVER)) as process:
+    with serving(
+        ServerProcess(tmp_path_factory.mktemp(request.param), media=f'srtp = "{request.param}"', rtp_ports=ports.OWN_SERVER)
+    ) as process:
         yield process
 
 

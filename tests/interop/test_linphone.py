@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support import sound
+from tests.support import ports, sound
 from tests.support.app import audio, nothing, rcml
 from tests.support.linphone import Linphone
 from tests.support.pace import judged_by_time
-from tests.support.ports import OTHER_SERVER
 from tests.support.rtp import RtpEndpoint
 from tests.support.scene import Scene, ear
 from tests.support.server import PLAIN, ServerProcess, serving
@@ -29,7 +28,7 @@ WORDS = np.concatenate((sound.silence(0.8), sound.chirp_up(), sound.silence(0.5)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One that may encrypt, or one that must, beside that of the other tests."""
     policy = getattr(request, "param", "optional")
-    with serving(ServerProcess(tmp_path_factory.mktemp(policy), media=f'srtp = "{policy}"', rtp_ports=OTHER_SERVER)) as process:
+    with serving(ServerProcess(tmp_path_factory.mktemp(policy), media=f'srtp = "{policy}"', rtp_ports=ports.OTHER_SERVER)) as process:
         yield process
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.sipp.test_media import talk_both_ways
+from tests.support import ports
 from tests.support.app import Application, nothing, rcml
 from tests.support.pace import judged_by_time
-from tests.support.ports import OWN_SERVER
 from tests.support.scene import Scene
 from tests.support.server import ServerProcess
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.sipp
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[Scene]:
     """A scene with a server of its own, which the test may break."""
-    server = ServerProcess(tmp_path / "server", rtp_ports=OWN_SERVER)
+    server = ServerProcess(tmp_path / "server", rtp_ports=ports.OWN_SERVER)
     await asyncio.to_thread(server.start)
     try:
         async with Application(port=server.app_port) as app, Scene(server, app, tmp_path) as scene:

@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support import ports
 from tests.support.pace import PACE
-from tests.support.ports import SERVER, free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 TRUNK_USER, TRUNK_PASSWORD = "dialplane", "trunk secret"
@@ -59,7 +60,7 @@ class ServerProcess:
     directory: Path
     extra: str = ""  # TOML to be added
     media: str = ""  # the same, in its table [media]
-    rtp_ports: tuple[int, int] = SERVER
+    rtp_ports: tuple[int, int] = field(default_factory=lambda: ports.SERVER)
     sip_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
     http_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
     app_port: int = field(default_factory=lambda: free_port("127.0.0.1"))

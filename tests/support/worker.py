@@ -27,8 +27,6 @@ IO = os.environ.get("DIALPLANE_MEDIA_IO", "auto")
 # A directory where the kernel was prepared, to have every test's bridges forwarded that can be (one worker at a time).
 FORWARD = os.environ.get("DIALPLANE_MEDIA_FORWARD", "")
 WORKER = "the worker"  # as `pace.py` names it
-# A range of its own, so that a server under test beside us is not in the way.
-PORTS = ports.WORKER
 
 PCMU = Codec(payload_type=0, name="PCMU")
 PCMA = Codec(payload_type=8, name="PCMA")
@@ -173,7 +171,8 @@ class Worker:
     def __init__(self, folder: Path, *arguments: str, prepare: Callable[[], None] | None = None, within: Sequence[str | Path] = ()) -> None:
         """`prepare`: what the child does before it becomes the worker. `within`: a command that runs the one behind it."""
         self.socket = folder / "media.sock"
-        own_ports = ["--port-min", str(PORTS[0]), "--port-max", str(PORTS[1])]
+        # A range of its own, so that a server under test beside us is not in the way.
+        own_ports = ["--port-min", str(ports.WORKER[0]), "--port-max", str(ports.WORKER[1])]
         forward = ["--forward", FORWARD] if FORWARD else []
         self.errors = folder / "worker.log"
         with self.errors.open("ab") as log:

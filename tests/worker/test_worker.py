@@ -40,11 +40,10 @@ from media.engine import (
     StreamStats,
     Unbridge,
 )
-from tests.support import sound
+from tests.support import ports, sound
 from tests.support.pace import in_time, judged_by_time
-from tests.support.ports import CERTAIN
 from tests.support.rtp import RtpEndpoint, build_packet
-from tests.support.worker import EVENTS, IO, PCMA, PCMU, PORTS, PROGRAM, Controller, Worker, running
+from tests.support.worker import EVENTS, IO, PCMA, PCMU, PROGRAM, Controller, Worker, running
 
 pytestmark = pytest.mark.worker
 
@@ -244,10 +243,10 @@ async def test_streams_without_a_controller_live_as_long_as_they_were_given(work
 
 
 async def test_ports_come_in_even_and_odd_pairs_from_the_range__rfc3550_11(media: Controller) -> None:
-    ports = [(await media.open(f"s{i}")) for i in range(20)]
-    assert all(PORTS[0] <= opened.port < PORTS[1] and opened.port % 2 == 0 for opened in ports)
-    assert all(opened.rtcp_port == opened.port + 1 for opened in ports)
-    assert len({opened.port for opened in ports}) == 20
+    every = [(await media.open(f"s{i}")) for i in range(20)]
+    assert all(ports.WORKER[0] <= opened.port < ports.WORKER[1] and opened.port % 2 == 0 for opened in every)
+    assert all(opened.rtcp_port == opened.port + 1 for opened in every)
+    assert len({opened.port for opened in every}) == 20
 
 
 async def test_opening_twice_repeats_the_answer(media: Controller) -> None:
@@ -255,10 +254,10 @@ async def test_opening_twice_repeats_the_answer(media: Controller) -> None:
 
 
 async def test_a_closed_port_rests(tmp_path: Path) -> None:
-    async with running(tmp_path, "--port-min", str(CERTAIN), "--port-max", str(CERTAIN + 3)) as worker:
+    async with running(tmp_path, "--port-min", str(ports.CERTAIN), "--port-max", str(ports.CERTAIN + 3)) as worker:
         media = await worker.controller()
         first, second = await media.open("a"), await media.open("b")
-        assert {first.port, second.port} == {CERTAIN, CERTAIN + 2}
+        assert {first.port, second.port} == {ports.CERTAIN, ports.CERTAIN + 2}
         media.send(Close(stream="a"))
         await media.expect(Closed, stream="a")
         media.send(Open(stream="c", address="127.0.0.1"))
@@ -267,10 +266,10 @@ async def test_a_closed_port_rests(tmp_path: Path) -> None:
 
 async def test_a_port_that_someone_else_has_is_skipped(tmp_path: Path) -> None:
     taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    taken.bind(("127.0.0.1", CERTAIN + 11))
-    async with running(tmp_path, "--port-min", str(CERTAIN + 10), "--port-max", str(CERTAIN + 13)) as worker:
+    taken.bind(("127.0.0.1", ports.CERTAIN + 11))
+    async with running(tmp_path, "--port-min", str(ports.CERTAIN + 10), "--port-max", str(ports.CERTAIN + 13)) as worker:
         media = await worker.controller()
-        assert (await media.open("a")).port == CERTAIN + 12
+        assert (await media.open("a")).port == ports.CERTAIN + 12
     taken.close()
 
 
