@@ -99,8 +99,8 @@ async def fall_silent(*phones: CodecPhone) -> None:
         phone._talking.cancel()
         await asyncio.gather(phone._talking, return_exceptions=True)
     await asyncio.sleep(0.1)
-    for phone in phones:
-        await phone.until_silence(of_s=0.1)
+    if len(phones) > 1:  # or the other one goes on
+        await asyncio.gather(*(phone.until_silence(of_s=0.1) for phone in phones))
 
 
 def sent(phone: CodecPhone) -> int:
