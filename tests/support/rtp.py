@@ -322,6 +322,14 @@ class RtpEndpoint:
             await asyncio.sleep(0.02)
         return self.packets[since:]
 
+    def missing(self, since: int = 0) -> int:
+        """How many packets did not come, by the sequence numbers of each source."""
+        seen: dict[int, list[int]] = {}
+        for packet in self.packets[since:]:
+            numbers = seen.setdefault(packet.ssrc, [packet.sequence])
+            numbers.append(numbers[-1] + _step(packet.sequence - numbers[-1]))
+        return sum(max(numbers) - min(numbers) + 1 - len(set(numbers)) for numbers in seen.values())
+
     def digits(self, since: int = 0) -> str:
         """The keys that came in as telephone-events, each once (packets of one key share their timestamp)."""
         keys: dict[int, str] = {}
@@ -356,12 +364,14 @@ class RtpEndpoint:
             if match.likeness >= likeness:
                 return match
             if asyncio.get_running_loop().time() > deadline:
-                heard = self.heard(since)
+                heard, missing = self.heard(since), self.missing(since)
+                text = (
+                    f"not heard: best likeness {match.likeness:.2f} of {likeness}; {len(self.packets) - since} packets, {missing} missing, "
+                    f"{len(heard) / sound.RATE_HZ:.1f} s of which {sound.loud_seconds(heard):.1f} s are not silent"
+                )
+                assert missing == 0 or self.dropped, text  # no stall loses a packet
                 with judged_by_time():
-                    raise AssertionError(
-                        f"not heard: best likeness {match.likeness:.2f} of {likeness}; {len(self.packets) - since} packets, "
-                        f"{len(heard) / sound.RATE_HZ:.1f} s of which {sound.loud_seconds(heard):.1f} s are not silent"
-                    )
+                    raise AssertionError(text)
             await asyncio.sleep(0.1)
 
     async def hears_tone(self, hz: float, *, seconds: float = 0.5, since: int = 0, timeout_s: float = 5.0) -> float:
@@ -377,6 +387,11 @@ class RtpEndpoint:
                     raise AssertionError(f"{hz} Hz was heard for {found:.2f} s of {seconds} s; {len(self.packets) - since} packets")
             await asyncio.sleep(0.1)
         return found
+
+
+def _step(difference: int) -> int:
+    """The difference of two 16-bit sequence numbers, across the wrap."""
+    return (difference + 2**15) % 2**16 - 2**15
 
 
 def _signed(difference: int) -> int:

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from tests.support import sound
 from tests.support.pace import PACE, HeldUp, Pace, counts_waiting
 from tests.support.rtp import DIGITS, RtpEndpoint, build_packet
 
@@ -65,6 +66,22 @@ async def test_what_has_no_room_is_counted_as_dropped_and_not_as_lost() -> None:
             sender.sendto(build_packet(0, 50, 8000, 1, bytes(160)), (phone.host, phone.port))
             await asyncio.sleep(0.05)
     assert phone.dropped > 0 and len(phone.packets) + phone.dropped == 51
+
+
+async def test_what_is_missing_is_told_and_no_stall_excuses_it() -> None:
+    async with await RtpEndpoint.open() as phone:
+        with datagrams() as sender:
+            for sequence in (65534, 65535, 0, 3, 2, 4):  # number 1 is missing
+                sender.sendto(build_packet(0, sequence, 160 * sequence, 1, bytes(160)), (phone.host, phone.port))
+            sender.sendto(build_packet(0, 7000, 0, 2, bytes(160)), (phone.host, phone.port))
+        await phone.until(7)
+        PACE.note(1.0, "a phone")
+        with pytest.raises(AssertionError, match="7 packets, 1 missing") as failure:
+            await phone.hears(sound.chirp_up(), timeout_s=0)
+        assert phone.missing() == 1 and not isinstance(failure.value, HeldUp)
+        assert phone.missing(since=4) == 1 and phone.missing(since=6) == 0
+        with pytest.raises(HeldUp):
+            await phone.hears(sound.chirp_up(), since=6, timeout_s=0)
 
 
 async def send_keys(phone: RtpEndpoint, keys: str) -> None:
