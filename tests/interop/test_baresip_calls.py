@@ -231,7 +231,8 @@ async def test_keys_go_both_ways__rfc4733(scene: Scene, tmp_path: Path) -> None:
         await baresip.command("hangup")
         await scene.through(caller)
     assert "".join(pressed) == "19#"
-    assert ear(caller).digits() == "5*0"
+    with judged_by_time(allowed_s=0.1):  # of a press that is held up for 200 ms two are made, see tests/worker/test_digits.py
+        assert ear(caller).digits() == "5*0"
 
 
 OPUS, G722 = "opus/48000/2", "G722/16000/1"
