@@ -6,6 +6,7 @@ else that fails is a failure at once. What was done anew is told at the end, for
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 
 import pytest
@@ -13,6 +14,8 @@ from _pytest.runner import runtestprotocol
 
 from tests.support.pace import PACE, TRIES, HeldUp
 
+# What holds a machine up passes, as a rule: so long is waited for that, and each time longer.
+REST_S = 1.0
 _REASON = pytest.StashKey[str]()
 _TOLD = pytest.StashKey[list[str]]()
 
@@ -42,6 +45,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if not held_up or number == TRIES:
             break
         item.config.stash.setdefault(_TOLD, []).append(f"{item.nodeid} (try {number}): {item.stash[_REASON]}")
+        time.sleep(REST_S * number)
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

@@ -32,8 +32,9 @@ LOOK_S = 0.01
 LEAST_S = 0.004
 # What a jitter buffer at its least (10 ms) takes as it is.
 HARMLESS_S = 0.008
-# How often something is judged at most.
-TRIES = 4
+# How often a test is done at most, and a part of one within it.
+TRIES = 5
+PART_TRIES = 3
 _RELIST_S = 0.25
 # Stolen time is counted in ticks of 10 ms, which many small thefts add up to in the end; two within so short a time are one stall.
 _STEAL_LOOK_S, _STEAL_TICKS = 0.05, 2
@@ -224,7 +225,7 @@ async def in_time(
     attempt: Callable[[], Awaitable[T]],
     *,
     allowed_s: float = HARMLESS_S,
-    tries: int = TRIES,
+    tries: int = PART_TRIES,
     rest_s: float = 0.0,
     memory_s: float = 0.0,
     pace: Pace = PACE,
@@ -234,14 +235,18 @@ async def in_time(
     memory_s: for how long what was before still tells, as in a jitter buffer.
 
     Raises:
-        AssertionError: it failed although nobody was, or as often as it was tried.
+        HeldUp: somebody was, as often as it was tried.
+        AssertionError: it failed although nobody was.
     """
     for number in range(1, tries + 1):
         began = time.monotonic() - memory_s
         try:
             return await attempt()
         except AssertionError as error:
-            if number == tries or pace.worst(began) <= allowed_s:
-                raise AssertionError(f"{error}\n(try {number} of {tries}; {pace.told(began)})") from error
+            text = f"{error}\n(try {number} of {tries}; {pace.told(began)})"
+            if pace.worst(began) <= allowed_s:
+                raise AssertionError(text) from error
+            if number == tries:
+                raise HeldUp(text) from error
             await asyncio.sleep(number * rest_s)
     raise AssertionError("nothing was tried")

@@ -26,7 +26,7 @@ from media.engine import (
 )
 from media.settings import ToneCountry
 from tests.support import sound
-from tests.support.pace import judged_by_time
+from tests.support.pace import PACE, judged_by_time
 from tests.support.phones import Phones, bridged_phones, prompt
 from tests.support.rtp import RtpEndpoint
 from tests.support.sound import Samples
@@ -86,13 +86,18 @@ async def test_a_file_is_played_whole_and_its_end_is_told(media: Controller, tmp
 
 async def test_packets_leave_at_an_even_pace(media: Controller, tmp_path: Path) -> None:
     async with listener(media) as phone:
-        media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.chirp_up(1.0))]))
+        media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.chirp_up(2.5))]))
         await ended(media, "p", "finished")
-        assert len(phone.packets) == 50
+        assert len(phone.packets) == 125
         late = np.array([packet.at - 0.02 * index for index, packet in enumerate(phone.packets)])
         late -= np.percentile(late, 5)
+        # Of what left while the worker wanted to run and could not, nothing is said.
+        stalls = PACE.within(phone.packets[0].at)
+        free = [not any(one.at - one.seconds - 0.01 < packet.at < one.at + 0.04 for one in stalls) for packet in phone.packets]
+        late = late[free]
         with judged_by_time(phone.packets[0].at):
-            assert np.median(late) < 0.003 and np.percentile(late, 90) < 0.01 and np.max(late) < 0.03, np.round(1000 * late)
+            assert len(late) >= 25
+            assert np.median(late) < 0.003 and np.percentile(late, 90) < 0.01 and np.max(late) < 0.015, np.round(1000 * late)
 
 
 async def test_files_follow_one_another_and_loop_without_a_gap(media: Controller, tmp_path: Path) -> None:
