@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.app import Application
+from tests.support.phones import Phones, bridged_phones
 from tests.support.scene import Scene
 from tests.support.server import ServerFailed, ServerProcess, serving
 from tests.support.worker import Controller, Worker, running
@@ -56,3 +57,10 @@ async def media(worker: Worker) -> AsyncIterator[Controller]:
     controller = await worker.controller()
     yield controller
     await controller.close()
+
+
+@pytest.fixture
+async def phones(media: Controller) -> AsyncIterator[Phones]:
+    """Two phones whose call it bridges."""
+    async with bridged_phones(media) as phones:
+        yield phones

@@ -134,12 +134,15 @@ class Controller:
         for stream in streams:
             await self.expect(engine.StreamStats, stream=stream)
 
+    async def stats(self, stream: str) -> engine.StreamStats:
+        self.send(engine.Stats(stream=stream))
+        return await self.expect(engine.StreamStats, stream=stream)
+
     async def counters(self, stream: str, *, timeout_s: float = 3.0, **awaited: int) -> engine.Counters:
         """A stream's counters; asked for again until those that are named have come so far, or the time is over."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
-            self.send(engine.Stats(stream=stream))
-            counters = (await self.expect(engine.StreamStats, stream=stream)).counters
+            counters = (await self.stats(stream)).counters
             reached = all(getattr(counters, name) >= count for name, count in awaited.items())
             if reached or asyncio.get_running_loop().time() > deadline:
                 return counters

@@ -36,9 +36,7 @@ from media.engine import (
     RecordingEnded,
     RecordingStarted,
     SendDigits,
-    Stats,
     StopRecord,
-    StreamStats,
     Unbridge,
 )
 from media.engine import List as ListAll
@@ -67,13 +65,13 @@ class Call:
         """Until the kernel forwards what these peers say."""
         for stream in streams or ("a", "b"):
             end = time.monotonic() + timeout_s
-            while not (await statistics(self.media, stream)).forwarded:
+            while not (await self.media.stats(stream)).forwarded:
                 assert time.monotonic() < end, f"{stream} stays up:\n{self.worker.errors.read_text()}"
                 await asyncio.sleep(0.1)
 
     async def assert_down(self, alice: bool, bob: bool) -> None:
         """Whether the kernel forwards what they say now. It does some time after it may: whoever asks too late is told otherwise."""
-        found = [(await statistics(self.media, stream)).forwarded for stream in ("a", "b")]
+        found = [(await self.media.stats(stream)).forwarded for stream in ("a", "b")]
         with judged_by_time(time.monotonic() - 3.0, allowed_s=0.1):
             assert found == [alice, bob]
 
@@ -85,11 +83,6 @@ class Call:
                 lines = (task / "status").read_text().splitlines()
                 count += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
         return count
-
-
-async def statistics(media: Controller, stream: str) -> StreamStats:
-    media.send(Stats(stream=stream))
-    return await media.expect(StreamStats, stream=stream)
 
 
 async def fall_silent(*phones: CodecPhone) -> None:
@@ -160,7 +153,7 @@ class TestForwarded:
             for phone in (call.alice, call.bob):
                 assert_one_stream(phone)
             for stream, talker, listener in (("a", call.alice, call.bob), ("b", call.bob, call.alice)):
-                counters = (await statistics(call.media, stream)).counters
+                counters = (await call.media.stats(stream)).counters
                 assert counters.packets_in == sent(talker) == len(listener.packets)
                 assert counters.packets_out == sent(listener) == len(talker.packets)
                 assert counters.bytes_in == 172 * counters.packets_in and counters.bytes_out == 172 * counters.packets_out
@@ -180,7 +173,7 @@ class TestForwarded:
             await hears_chirp(call.alice, call.bob)
             assert len(call.media.seen(Digit)) == 1
             await fall_silent(call.alice, call.bob)
-            assert (await statistics(call.media, "a")).counters.packets_in == sent(call.alice) == len(call.bob.packets)
+            assert (await call.media.stats("a")).counters.packets_in == sent(call.alice) == len(call.bob.packets)
             assert_one_stream(call.bob)
 
     async def test_whatever_is_asked_for_brings_it_back_and_leaves_no_jump(self) -> None:
@@ -231,7 +224,7 @@ class TestForwarded:
             for phone in (alice, bob):
                 assert_one_stream(phone)
             for stream, talker in (("a", alice), ("b", bob)):
-                assert (await statistics(media, stream)).counters.packets_in == sent(talker)
+                assert (await media.stats(stream)).counters.packets_in == sent(talker)
 
     async def test_a_hold_stops_it_at_once_and_leaves_no_jump(self) -> None:
         async with talking() as call:
@@ -258,7 +251,7 @@ class TestForwarded:
             heard = [packet.sequence for packet in call.bob.packets]
             trailing = next(count for count in itertools.count() if call.alice.sent - 1 - count not in call.alice.lost)
             lost = (heard[-1] - heard[0]) % 65536 + 1 - len(heard)
-            stats = await statistics(call.media, "a")
+            stats = await call.media.stats("a")
             assert stats.counters.lost_in == lost > 20 and stats.counters.packets_in == len(heard)
             assert min(second.mos_in for second in stats.seconds if second.lost) < 4.0
             assert stats.forwarded
@@ -291,7 +284,7 @@ class TestForwarded:
                 call.alice._depart(0, bytes(160), call.alice._timestamp, False)
                 call.alice._timestamp += 160
             await fall_silent(call.alice, call.bob)
-            stats = await statistics(call.media, "a")
+            stats = await call.media.stats("a")
             assert stats.forwarded
             with judged_by_time():
                 assert 250 < stats.counters.flooded <= 310

@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import struct
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from media.engine import Bridge, Opened, Play, PlayEnded, Record, StopRecord
+from media.engine import Opened, Play, PlayEnded, Record, StopRecord
 from tests.support import opus as libopus
 from tests.support import sound
 from tests.support.codec_phone import PCMU, CodecPhone, Encoder, Format, l16, level_at, opus, speech, tone
 from tests.support.opus import carries_copy
 from tests.support.pace import judged_by_time
-from tests.support.phones import prompt
+from tests.support.phones import bridged, prompt
 from tests.support.recordings import begun, finish, recorded
 from tests.support.sound import Samples
 from tests.support.worker import Controller
 
 pytestmark = [pytest.mark.worker, pytest.mark.sound]
-
-
-@contextlib.asynccontextmanager
-async def bridged(media: Controller, *phones: CodecPhone, name: str = "") -> AsyncIterator[list[Opened]]:
-    """Phones on streams "{name}0" and "{name}1", bridged as "{name}b"; both talk."""
-    opened = []
-    for index, phone in enumerate(phones):
-        opened.append(await media.open(f"{name}{index}", call="CA"))
-        media.connect_to(f"{name}{index}", phone, phone.codecs, ptime_ms=phone.ptime_ms)
-        phone.send_to((opened[-1].address, opened[-1].port))
-    media.send(Bridge(bridge=f"{name}b", first=f"{name}0", second=f"{name}1"))
-    await media.synchronize()
-    try:
-        yield opened
-    finally:
-        for phone in phones:
-            await phone.close()
 
 
 # --- copies against losses --------------------------------------------------------------------------------------------

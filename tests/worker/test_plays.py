@@ -15,20 +15,12 @@ from tests.support import sound
 from tests.support.codec_phone import G722, OPUS, PCMU, CodecPhone, Format, compare, find_at, l16, level_at, resample
 from tests.support.pace import judged_by_time
 from tests.support.sound import Samples
-from tests.support.worker import Controller, running
+from tests.support.worker import Controller
 
 pytestmark = [pytest.mark.worker, pytest.mark.sound]
 
 EXACT, NARROW = l16(8000), l16(16_000)
 ALL = [G722, OPUS, EXACT, NARROW]
-
-
-@pytest.fixture
-async def media(tmp_path: Path) -> AsyncIterator[Controller]:
-    async with running(tmp_path, "--threads", "2") as worker:
-        controller = await worker.controller()
-        yield controller
-        await controller.close()
 
 
 @contextlib.asynccontextmanager

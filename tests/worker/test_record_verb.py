@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +31,6 @@ from tests.support.rtp import RtpEndpoint
 from tests.support.worker import PCMU, Controller
 
 pytestmark = [pytest.mark.worker, pytest.mark.sound]
-
-
-@pytest.fixture
-async def phones(media: Controller) -> AsyncIterator[Phones]:
-    async with bridged_phones(media) as phones:
-        yield phones
 
 
 # --- pauses -------------------------------------------------------------------------------------------------------

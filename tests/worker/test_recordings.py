@@ -54,12 +54,6 @@ OPUS = Codec(payload_type=96, name="opus", clock_rate_hz=48_000, channels=2, fmt
 L16 = Codec(payload_type=97, name="L16", clock_rate_hz=44_100)
 
 
-@pytest.fixture
-async def phones(media: Controller) -> AsyncIterator[Phones]:
-    async with bridged_phones(media) as phones:
-        yield phones
-
-
 async def test_both_directions_are_mixed_and_the_duration_is_the_bridges(media: Controller, phones: Phones, tmp_path: Path) -> None:
     path = tmp_path / "r.wav"
     at = await begun(media, Record(recording="r", path=str(path), bridge="ab"))

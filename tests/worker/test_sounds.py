@@ -27,18 +27,12 @@ from media.engine import (
 from media.settings import ToneCountry
 from tests.support import sound
 from tests.support.pace import PACE, judged_by_time
-from tests.support.phones import Phones, bridged_phones, prompt
+from tests.support.phones import Phones, prompt
 from tests.support.rtp import RtpEndpoint
 from tests.support.sound import Samples
 from tests.support.worker import EVENTS, PCMA, PCMU, Controller
 
 pytestmark = [pytest.mark.worker, pytest.mark.sound]
-
-
-@pytest.fixture
-async def phones(media: Controller) -> AsyncIterator[Phones]:
-    async with bridged_phones(media) as phones:
-        yield phones
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from media.engine import Bridge, Close, Closed, Codec, Opened, Play, Stats, StreamStats
+from media.engine import Bridge, Close, Closed, Codec, Opened, Play, StreamStats
 from tests.support import sound
 from tests.support.pace import PACE, judged_by_time
 from tests.support.rtp import RtpEndpoint, build_packet
@@ -27,11 +27,6 @@ NTP_EPOCH_S = 2_208_988_800
 async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
     async with running(tmp_path, "--threads", "1") as worker:
         yield worker
-
-
-async def statistics(media: Controller, stream: str = "a") -> StreamStats:
-    media.send(Stats(stream=stream))
-    return await media.expect(StreamStats, stream=stream)
 
 
 async def report(phone: RtpEndpoint, timeout_s: float = 8.0) -> bytes:
@@ -86,7 +81,7 @@ async def test_every_second_is_told_once_and_a_clean_call_is_good(media: Control
         assert quality.seconds >= 3 and quality.worst_in <= quality.mos_in + 0.01
         with judged_by_time():
             assert quality.mos_in > 4.3 and quality.worst_in > 4.3
-        assert (await statistics(media, "b")).seconds[0].number == 0
+        assert (await media.stats("b")).seconds[0].number == 0
 
 
 async def test_what_is_lost_and_what_the_peer_reports_are_heard_apart(media: Controller) -> None:
@@ -98,7 +93,7 @@ async def test_what_is_lost_and_what_the_peer_reports_are_heard_apart(media: Con
             if sequence % 10 != 7:
                 alice.send_raw(build_packet(0, sequence, 160 * sequence, 1, bytes(160)), (at.address, at.port))
             await asyncio.sleep(0.02)
-        stats = await statistics(media)
+        stats = await media.stats("a")
         heard = [second for second in stats.seconds if second.lost]
         with judged_by_time():
             assert heard and min(second.mos_in for second in heard) < 4.1
@@ -111,17 +106,17 @@ async def test_what_is_lost_and_what_the_peer_reports_are_heard_apart(media: Con
         assert alice._control
         alice._control.sendto(receiver_report(block(ssrc, 26, 30, 160)), target)
         await asyncio.sleep(1.1)
-        second = (await statistics(media)).seconds[-1]
+        second = (await media.stats("a")).seconds[-1]
         assert second.remote_loss == pytest.approx(26 / 256, abs=0.01) and second.remote_jitter_ms == 20.0
         assert 1 < second.mos_out < 4.0
         alice._control.sendto(receiver_report(block(ssrc, 0, 30, 160)) + voip_metrics(ssrc, 13, 51, 120), target)
         await asyncio.sleep(1.1)
-        worse = (await statistics(media)).seconds[-1]
+        worse = (await media.stats("a")).seconds[-1]
         assert worse.remote_loss == 0.25 and worse.mos_out < second.mos_out
         # A measurement of some other stream is none of ours.
         alice._control.sendto(receiver_report(block(ssrc, 0, 30, 0)) + voip_metrics(ssrc + 1, 100, 100, 120), target)
         await asyncio.sleep(1.1)
-        assert (await statistics(media)).seconds[-1].remote_loss == 0.0
+        assert (await media.stats("a")).seconds[-1].remote_loss == 0.0
 
 
 async def test_packets_that_came_too_late_for_the_jitter_buffer_are_told(media: Controller) -> None:
@@ -141,7 +136,7 @@ async def test_packets_that_came_too_late_for_the_jitter_buffer_are_told(media: 
             if sequence in (85, 125, 165):
                 alice.send_raw(withheld.pop(), (opened[0].address, opened[0].port))
             await asyncio.sleep(0.02)
-        stats = await statistics(media)
+        stats = await media.stats("a")
         late = [second for second in stats.seconds if second.late]
         with judged_by_time():
             assert 1 <= sum(second.late for second in late) <= 3
@@ -154,7 +149,7 @@ async def test_a_silent_second_has_no_opinion(media: Controller) -> None:
         await media.open("a")
         media.connect_to("a", alice)
         await asyncio.sleep(1.3)
-        stats = await statistics(media)
+        stats = await media.stats("a")
         assert {(second.mos_in, second.mos_out) for second in stats.seconds} == {(-1.0, -1.0)}
         with judged_by_time(allowed_s=0.2):
             assert len(stats.seconds) == 1
@@ -168,8 +163,8 @@ async def test_no_more_seconds_are_kept_than_are_told_at_once(media: Controller)
         media.connect_to("a", alice)
         talk(at, alice)
         await asyncio.sleep(2.2)
-        first = await statistics(media)
-        again = await statistics(media)
+        first = await media.stats("a")
+        again = await media.stats("a")
         with judged_by_time(allowed_s=0.2):
             assert len(first.seconds) == 2 and again.seconds == []
 
@@ -231,7 +226,7 @@ async def test_the_round_trip_is_measured__rfc3550_6_4_1(media: Controller) -> N
         assert alice._control
         alice._control.sendto(receiver_report(block(ssrc, 0, 0, 0, last, round(0.05 * 65536))), (at.address, at.rtcp_port))
         await asyncio.sleep(1.2)
-        stats = await statistics(media)
+        stats = await media.stats("a")
         assert stats.counters.round_trip_ms >= 190
         with judged_by_time():
             assert stats.counters.round_trip_ms < 400
@@ -248,7 +243,7 @@ async def test_jitter_is_told_as_it_came(media: Controller) -> None:
             due = asyncio.get_running_loop().time() + 0.04
             await asyncio.sleep(0.04)
             PACE.note(asyncio.get_running_loop().time() - due, "a phone")
-        stats = await statistics(media)
+        stats = await media.stats("a")
         with judged_by_time():
             assert 15 < stats.counters.jitter_ms < 30
             assert 10 < stats.seconds[-1].jitter_ms < 30
@@ -267,7 +262,7 @@ async def test_reports_of_strangers_are_counted_and_never_used(media: Controller
         for socket_ in (mallory._media, mallory._control):
             socket_.sendto(lie, (at.address, at.port if mux else at.rtcp_port))
         for _ in range(100):
-            if (counters := (await statistics(media)).counters).strangers == 2:
+            if (counters := (await media.stats("a")).counters).strangers == 2:
                 break
             await asyncio.sleep(0.02)
         assert (counters.remote_lost, counters.strangers) == (-1, 2)
@@ -301,7 +296,7 @@ async def test_beyond_the_limit_packets_of_the_peer_are_dropped(tmp_path: Path) 
             await media.synchronize()
             await flood((at.address, at.port), 1000)
             await asyncio.sleep(0.2)
-            counters = (await statistics(media)).counters
+            counters = (await media.stats("a")).counters
             assert counters.packets_in >= 100
             with judged_by_time():  # of what comes while the worker does not run, its socket has room for some hundred packets
                 assert counters.flooded > 500 and counters.packets_in + counters.flooded > 900
@@ -318,7 +313,7 @@ async def test_without_a_limit_all_are_taken(tmp_path: Path) -> None:
             await media.synchronize()
             await flood((at.address, at.port), 3000)
             await asyncio.sleep(0.3)
-            counters = (await statistics(media)).counters
+            counters = (await media.stats("a")).counters
             assert counters.flooded == 0
             with judged_by_time():
                 assert counters.packets_in > 2500
@@ -336,7 +331,7 @@ async def test_a_flood_of_strangers_takes_nothing_of_what_is_the_peer_s(media: C
         alice.say(sound.chirp_up(1.0))
         await flood((opened[0].address, opened[0].port), 4000, "127.0.0.9")
         await bob.hears(sound.chirp_up(1.0), likeness=0.98)
-        counters = (await statistics(media)).counters
+        counters = (await media.stats("a")).counters
         assert counters.flooded == 0
         with judged_by_time():
             assert counters.strangers > 2000

@@ -37,7 +37,6 @@ from media.engine import (
     Shutdown,
     Stats,
     Stranger,
-    StreamStats,
     Unbridge,
 )
 from tests.support import ports, sound
@@ -80,11 +79,6 @@ async def bridged(
 
 def rtp(sequence: int, payload_type: int = 0, ssrc: int = 1, fill: int = 0x55) -> bytes:
     return build_packet(payload_type, sequence, 160 * sequence, ssrc, bytes([fill]) * 160)
-
-
-async def counters(media: Controller, stream: str) -> StreamStats:
-    media.send(Stats(stream=stream))
-    return await media.expect(StreamStats, stream=stream)
 
 
 async def quiet(media: Controller, phone: RtpEndpoint) -> None:
@@ -507,7 +501,7 @@ async def test_a_phone_behind_a_nat_is_found_and_a_stranger_never_heard(media: C
         assert mallory.packets == []
         assert len(media.seen(Stranger)) == 1
         for _ in range(200):
-            if (strangers := (await counters(media, "a")).counters.strangers) > 10:
+            if (strangers := (await media.stats("a")).counters.strangers) > 10:
                 break
             await asyncio.sleep(0.02)
         assert strangers > 10
@@ -585,7 +579,7 @@ async def test_any_bytes_on_the_ports_leave_it_running(media: Controller) -> Non
                 await asyncio.sleep(0.005)
         alice.say(sound.chirp_up(0.5))
         await bob.hears(sound.chirp_up(0.5))
-        assert (await counters(media, "a")).counters.malformed > 100
+        assert (await media.stats("a")).counters.malformed > 100
 
 
 # --- digits, silence, reports -------------------------------------------------------------------------------------
@@ -686,16 +680,16 @@ async def test_the_counters_say_what_was_there(media: Controller) -> None:
         pair = await bridged(media, alice, bob)
         bob.mute()
         await quiet(media, alice)
-        before, since = (await counters(media, "a")).counters, bob.mark()
+        before, since = (await media.stats("a")).counters, bob.mark()
         for sequence in (1, 2, 3, 6):
             alice.send_raw(rtp(sequence, ssrc=99), (pair.to_alice.address, pair.to_alice.port))
         await bob.until(4, since)
-        after = (await counters(media, "a")).counters
+        after = (await media.stats("a")).counters
         assert (after.packets_in - before.packets_in, after.bytes_in - before.bytes_in) == (4, 4 * 172)
         assert after.lost_in - before.lost_in == 2
         media.send(Close(stream="a"))
         assert (await media.expect(Closed, stream="a")).counters == after
-        assert (await counters(media, "b")).counters.packets_out > 0
+        assert (await media.stats("b")).counters.packets_out > 0
 
 
 @pytest.mark.parametrize("mux", [False, True])
@@ -732,7 +726,7 @@ async def test_reports_are_sent_and_understood__rfc3550_6_4(media: Controller, m
     block = ssrc + b"\x10\x00\x00\x05" + bytes(8) + first[10:14] + bytes(4)
     ours.sendto(b"\x81\xc9\x00\x07" + bytes(4) + block, target)
     for _ in range(100):
-        if (stats := (await counters(media, "a")).counters).remote_lost == 5:
+        if (stats := (await media.stats("a")).counters).remote_lost == 5:
             break
         await asyncio.sleep(0.02)
     assert stats.remote_lost == 5
