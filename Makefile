@@ -4,12 +4,15 @@
 #   make run RCML_URL=...  the number 2000 asks this application
 #   make run PYTHON=...    with a certain Python (3.11 or newer)
 #   make test ONLY=sipp    some stages only, see .ci/test
+#   make test-busy RUNS=20 LOOPS=2 ONLY=calls
 VENV   ?= .venv
 DEMO   ?= 1
+RUNS   ?= 1
+LOOPS  ?= 2
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format worker bpf lock clean
+.PHONY: help run test test-busy lint format worker bpf lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z%-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -21,6 +24,10 @@ run: ## set up what is missing, start the server with its demo application, plac
 test: ## set up what is missing, run every check and test
 	@.ci/setup test
 	@.ci/test $(ONLY)
+
+test-busy: ## the same beside busy loops, again and again (RUNS, LOOPS, ONLY): does it tell the truth?
+	@.ci/setup test
+	@exec $(VENV)/bin/python -m tests.load.busy --runs $(RUNS) --loops $(LOOPS) $(ONLY)
 
 lint: ## style and types only
 	@.ci/setup test

@@ -11,6 +11,7 @@ import pytest
 from tests.support import sound
 from tests.support.app import audio, nothing, rcml
 from tests.support.baresip import Baresip
+from tests.support.pace import judged_by_time
 from tests.support.scene import Scene, ear
 from tests.support.server import PLAIN
 
@@ -41,7 +42,8 @@ async def test_called_over_other_transports_and_the_caller_hangs_up(scene: Scene
         asked = await scene.app.asked("/done")
     assert (asked["CallStatus"], asked["DialCallStatus"]) == ("completed", "completed")
     await ear(caller).hears_tone(440.0, seconds=1.0, timeout_s=0)
-    assert sound.find(sound.chirp_up(), baresip.heard()).likeness > 0.95
+    with judged_by_time():
+        assert sound.find(sound.chirp_up(), baresip.heard()).likeness > 0.95
 
 
 async def test_it_hangs_up(scene: Scene, tmp_path: Path) -> None:
@@ -67,7 +69,8 @@ async def test_it_rings_and_is_accepted_by_hand(scene: Scene, tmp_path: Path) ->
         await baresip.command("accept")
         await scene.through(caller)
         asked = await scene.app.asked("/done")
-    assert (asked["DialCallStatus"], asked["DialRingDuration"]) == ("completed", "1")
+    with judged_by_time():
+        assert (asked["DialCallStatus"], asked["DialRingDuration"]) == ("completed", "1")
 
 
 async def test_its_refusal_is_busy__behaviour_3_1(scene: Scene, tmp_path: Path) -> None:
@@ -144,7 +147,8 @@ async def test_it_calls_over_other_transports_and_hangs_up(scene: Scene, tmp_pat
         asked = await scene.app.asked("/done")
     assert (asked["From"], asked["CallStatus"], asked["DialCallStatus"]) == ("baresip", "completed", "completed")
     assert callee.requests() == ["INVITE", "ACK", "BYE"]
-    assert sound.find(sound.chirp_up(), baresip.heard()).likeness > 0.95
+    with judged_by_time():
+        assert sound.find(sound.chirp_up(), baresip.heard()).likeness > 0.95
 
 
 async def test_it_gives_up_while_it_rings__behaviour_4_2(scene: Scene, tmp_path: Path) -> None:
@@ -205,10 +209,11 @@ async def test_it_holds_and_resumes__rfc3264_8_4(scene: Scene, tmp_path: Path, r
         decoded_after = await baresip.seconds_decoded() - decoded
         await baresip.command("hangup")
         await scene.through(other)
-    assert sound.loud_seconds(silent) < 0.1
-    assert decoded_in_hold < 0.1
-    assert 0.3 < decoded_after < 1.0
-    assert sound.find(sound.chirp_up(), baresip.heard()).likeness > 0.95
+    with judged_by_time():
+        assert sound.loud_seconds(silent) < 0.1
+        assert decoded_in_hold < 0.1
+        assert 0.3 < decoded_after < 1.0
+        assert sound.find(sound.chirp_up(), baresip.heard()).likeness > 0.95
     assert [m.method for m in other.received if m.method == "INVITE" and not m.status] == (["INVITE"] if role == "caller" else [])
 
 
@@ -226,7 +231,8 @@ async def test_keys_go_both_ways__rfc4733(scene: Scene, tmp_path: Path) -> None:
         await baresip.command("hangup")
         await scene.through(caller)
     assert "".join(pressed) == "19#"
-    assert ear(caller).digits() == "5*0"
+    with judged_by_time(allowed_s=0.1):  # of a press that is held up for 200 ms two are made, see tests/worker/test_digits.py
+        assert ear(caller).digits() == "5*0"
 
 
 OPUS, G722 = "opus/48000/2", "G722/16000/1"

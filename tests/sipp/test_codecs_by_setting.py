@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support import sound
+from tests.support import ports, sound
 from tests.support.app import Application, audio, nothing, rcml
 from tests.support.baresip import Baresip
-from tests.support.ports import OTHER_SERVER
 from tests.support.rtp import build_packet
 from tests.support.scene import Scene, ear
 from tests.support.server import PLAIN, ServerProcess, serving
@@ -24,7 +23,7 @@ CODECS = 'codecs = ["PCMU", "L16", "G729", "telephone-event"]'
 
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    with serving(ServerProcess(tmp_path / "server", media=CODECS, rtp_ports=OTHER_SERVER)) as server:
+    with serving(ServerProcess(tmp_path / "server", media=CODECS, rtp_ports=ports.OTHER_SERVER)) as server:
         async with Application(port=server.app_port) as app, Scene(server, app, tmp_path) as scene:
             yield scene
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support import digest
 from tests.support.app import Answer, nothing, rcml
+from tests.support.pace import judged_by_time
 from tests.support.ports import free_port
 from tests.support.scene import Scene
 from tests.support.server import TRUNK_PASSWORD, TRUNK_USER
@@ -25,8 +26,9 @@ async def test_sequential_dials_go_on_until_one_answers__behaviour_4_4(scene: Sc
     caller = await scene.calling("caller_hangs_up", talk_ms=500)
     await scene.through(caller, rings, busy, answers)
     assert caller.statuses() == [180, 200]
-    assert busy.first("INVITE").at - rings.first("CANCEL").at > 0.9
-    assert busy.first("ACK").at <= answers.first("INVITE").at + 0.05
+    with judged_by_time():
+        assert busy.first("INVITE").at - rings.first("CANCEL").at > 0.9
+        assert busy.first("ACK").at <= answers.first("INVITE").at + 0.05
     assert len(scene.app.requests) == 1
 
 
@@ -39,7 +41,8 @@ async def test_after_an_answered_dial_no_other_one_follows__behaviour_2_8(scene:
     await scene.through(caller, answers)
     assert never.messages == []
     ended = caller.first("BYE").at - answers.first("BYE", received=False).at
-    assert ended < 1.0
+    with judged_by_time():
+        assert ended < 1.0
 
 
 async def test_the_actions_document_is_run__behaviour_2_8(scene: Scene) -> None:
@@ -94,10 +97,12 @@ async def test_time_limit_ends_the_dial_and_the_caller_goes_on__behaviour_2_9(sc
     caller = await scene.calling("caller_waits")
     await scene.through(caller, callee)
     talked = callee.first("BYE").at - callee.first("ACK").at
-    assert 1.9 < talked < 2.4
-    assert caller.first("BYE").at - callee.first("BYE").at > 0.9
+    with judged_by_time():
+        assert 1.9 < talked < 2.4
+        assert caller.first("BYE").at - callee.first("BYE").at > 0.9
     asked = await scene.app.asked("/done")
-    assert (asked["DialCallStatus"], asked["DialCallDuration"], asked["CallStatus"]) == ("completed", "2", "in-progress")
+    with judged_by_time():
+        assert (asked["DialCallStatus"], asked["DialCallDuration"], asked["CallStatus"]) == ("completed", "2", "in-progress")
 
 
 async def test_a_dial_without_a_destination_is_nothing__behaviour_2_11(scene: Scene) -> None:

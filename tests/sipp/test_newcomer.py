@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import sound
+from tests.support import ports, sound
 from tests.support.app import Application
-from tests.support.ports import OWN_SERVER, free_port
+from tests.support.ports import free_port
 from tests.support.scene import Scene
 from tests.support.server import ROOT, ServerProcess, child_processes, is_alive
 
@@ -93,7 +93,7 @@ async def test_the_readmes_application_works__readme(tmp_path: Path) -> None:
     assert found is not None
     app_port = free_port("127.0.0.1")
     extra = f'\n[[numbers]]\nnumber = "{NEWCOMERS}"\nvoice_url = "http://127.0.0.1:{app_port}/voice"\n'
-    server = ServerProcess(tmp_path / "server", extra, rtp_ports=OWN_SERVER)
+    server = ServerProcess(tmp_path / "server", extra, rtp_ports=ports.OWN_SERVER)
     await asyncio.to_thread(server.start)
     try:
         async with Application() as unused, Scene(server, unused, tmp_path) as scene:

@@ -13,8 +13,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support import sound
-from tests.support.ports import BARESIP, free_port
+from tests.support import ports, sound
+from tests.support.ports import free_port
 from tests.support.softphone import Softphone
 
 MODULE_PATHS = ("/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules")
@@ -172,7 +172,7 @@ class Baresip(Softphone):
         lines = [
             f"sip_listen {host}:{self.port}",
             f"net_interface {self.host}",
-            f"rtp_ports {BARESIP[0]}-{BARESIP[1]}",
+            f"rtp_ports {ports.BARESIP[0]}-{ports.BARESIP[1]}",
             "call_local_timeout 30",
             "call_max_calls 1",
             "audio_player aubridge,loudspeaker",

@@ -225,7 +225,6 @@ class CodecPhone(RtpEndpoint):
     ptime_ms: int = 20
     network: Network = field(default_factory=Network)
     sent: int = 0  # frames of audio so far
-    late_s: float = 0.0  # the most by which a packet left behind its time, since this was last set to 0
     lost: set[int] = field(default_factory=set)
     silent_packets: bool = True  # send silence when there is nothing to say
     _payloads: deque[bytes] = field(default_factory=deque)
@@ -298,10 +297,11 @@ class CodecPhone(RtpEndpoint):
             await self._until(start, number)
 
     async def _until(self, start: float, number: int) -> None:
-        due = start + number * self.ptime_ms / 1000 / (1 + self.network.drift_ppm / 1e6)
+        """Until packet `number` is due; the one before has just left."""
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(max(0.0, due - clock()))
-        self.late_s = max(self.late_s, clock() - due)
+        step = self.ptime_ms / 1000 / (1 + self.network.drift_ppm / 1e6)
+        self._left(clock() - start - (number - 1) * step)
+        await asyncio.sleep(max(0.0, start + number * step - clock()))
 
     def send_noise(self, below_db: int, *shape: int) -> None:
         """One comfort noise packet at this moment of the stream (RFC 3389)."""
@@ -326,7 +326,7 @@ class CodecPhone(RtpEndpoint):
 
     def _arrive(self, data: bytes) -> None:
         """What was still under way when the phone hung up is gone."""
-        if self._media is not None and not self._media.is_closing():
+        if self._media is not None and not self._media.is_closed:
             self.send_raw(data)
 
     # --- ear ------------------------------------------------------------------------------------------------------------

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:  # each takes a range of ports when it is imported, which a run of pure tests must not
-    from tests.support.app import Application
-    from tests.support.scene import Scene
-    from tests.support.server import ServerProcess
-    from tests.support.worker import Controller, Worker
+from tests.support.app import Application
+from tests.support.phones import Phones, bridged_phones
+from tests.support.scene import Scene
+from tests.support.server import ServerFailed, ServerProcess, serving
+from tests.support.worker import Controller, Worker, running
 
 # SIP transactions absorb repeated messages for up to 32 s after a call (timers D, H, J), and that is right.
 LINGERING = ("sip_",)
@@ -22,8 +21,6 @@ LINGERING = ("sip_",)
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """After each test it must be idle again; at the end it must be empty and stop politely."""
-    from tests.support.server import ServerProcess, serving
-
     with serving(ServerProcess(tmp_path_factory.mktemp("server"))) as process:
         yield process
         process.wait_idle(timeout_s=40.0)
@@ -31,17 +28,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 async def app(server: ServerProcess) -> AsyncIterator[Application]:
-    from tests.support.app import Application
-
     async with Application(port=server.app_port) as application:
         yield application
 
 
 @pytest.fixture
 async def scene(server: ServerProcess, app: Application, tmp_path: Path) -> AsyncIterator[Scene]:
-    from tests.support.scene import Scene
-    from tests.support.server import ServerFailed
-
     async with Scene(server, app, tmp_path) as scene:
         yield scene
         try:  # while the application is still there: no last callback may be lost to its end
@@ -55,8 +47,6 @@ async def scene(server: ServerProcess, app: Application, tmp_path: Path) -> Asyn
 @pytest.fixture
 async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
     """The real media worker."""
-    from tests.support.worker import running
-
     async with running(tmp_path, "--threads", "2") as worker:
         yield worker
 
@@ -67,3 +57,10 @@ async def media(worker: Worker) -> AsyncIterator[Controller]:
     controller = await worker.controller()
     yield controller
     await controller.close()
+
+
+@pytest.fixture
+async def phones(media: Controller) -> AsyncIterator[Phones]:
+    """Two phones whose call it bridges."""
+    async with bridged_phones(media) as phones:
+        yield phones

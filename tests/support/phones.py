@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from media.engine import Bridge
+from media.engine import Bridge, Opened
 from tests.support import sound
 from tests.support.codec_phone import CodecPhone
 from tests.support.rtp import RtpEndpoint
@@ -40,16 +40,17 @@ async def bridged_phones(media: Controller, *, streams: tuple[str, str] = ("a", 
 
 
 @contextlib.asynccontextmanager
-async def bridged(media: Controller, *phones: CodecPhone, name: str = "") -> AsyncIterator[None]:
-    """Two phones on streams "{name}0" and "{name}1", bridged as "{name}"; both talk."""
+async def bridged(media: Controller, *phones: CodecPhone, name: str = "") -> AsyncIterator[list[Opened]]:
+    """Two phones on streams "{name}0" and "{name}1", bridged as "{name}"; both talk, and hang up at the end."""
+    opened = []
     for index, phone in enumerate(phones):
-        opened = await media.open(f"{name}{index}", call=name or "CA")
+        opened.append(await media.open(f"{name}{index}", call=name or "CA"))
         media.connect_to(f"{name}{index}", phone, phone.codecs, ptime_ms=phone.ptime_ms)
-        phone.send_to((opened.address, opened.port))
+        phone.send_to((opened[-1].address, opened[-1].port))
     media.send(Bridge(bridge=name or "b", first=f"{name}0", second=f"{name}1"))
     await media.synchronize()
     try:
-        yield
+        yield opened
     finally:
         for phone in phones:
             await phone.close()

@@ -2,15 +2,17 @@
 
 A range is taken by binding its first TCP port for as long as the process lives; the kernel gives that to one process only, and takes it
 back from one that was killed. All ranges lie below the ports that the kernel gives to sockets which ask for none (32768 and up, where
-the phones of the tests have their RTP) and beside the default range of `media.port_min`, which the demo uses.
+the phones of the tests have their RTP) and beside the default range of `media.port_min`, which the demo uses. It is taken when the first
+port is asked for, so tests that need none take none: ask for `ports.SERVER` where it is used, and do not import it by name.
 """
 
 from __future__ import annotations
 
+import functools
 import socket
 
 WIDTH = 2000
-BASES = (*range(10_000, 20_000, WIDTH), 30_000)
+BASES = (*range(10_000, 20_000, WIDTH), 30_000, 2000, 6000)  # a run of everything takes four
 
 
 class NoPorts(RuntimeError):
@@ -30,28 +32,54 @@ def _take() -> tuple[int, socket.socket]:
     raise NoPorts(f"all {len(BASES)} ranges of {WIDTH} ports are in use: are so many test runs going on?")
 
 
-_BASE, _GUARD = _take()
-_SINGLE = range(_BASE + 1, _BASE + 400)
-# RTP: of media workers that tests start themselves; of servers (one for all tests, one or two beside it); of a worker's client; of baresip.
-WORKER = (_BASE + 400, _BASE + 1399)
-SERVER, OWN_SERVER, OTHER_SERVER = ((_BASE + 1400 + 150 * n, _BASE + 1549 + 150 * n) for n in range(3))
-CLIENT = (_BASE + 1850, _BASE + 1919)
-BARESIP = (_BASE + 1920, _BASE + 1969)
-# For tests that say which port exactly.
-CERTAIN = _BASE + 1970
-_last = _SINGLE.start
+@functools.cache
+def _base() -> int:
+    base, _guards[base] = _take()
+    return base
+
+
+_guards: dict[int, socket.socket] = {}
+_last = 0
+# The first and the last port of each part, counted from the beginning of our range. RTP: of media workers that tests start themselves; of
+# servers (one for all tests, one or two beside it); of a worker's client; of baresip.
+_SINGLE = (1, 399)
+_PARTS = {
+    "WORKER": (400, 1399),
+    "SERVER": (1400, 1549),
+    "OWN_SERVER": (1550, 1699),
+    "OTHER_SERVER": (1700, 1849),
+    "CLIENT": (1850, 1919),
+    "BARESIP": (1920, 1969),
+}
+WORKER: tuple[int, int]
+SERVER: tuple[int, int]
+OWN_SERVER: tuple[int, int]
+OTHER_SERVER: tuple[int, int]
+CLIENT: tuple[int, int]
+BARESIP: tuple[int, int]
+CERTAIN: int  # for tests that say which port exactly, and those above it
+
+
+def __getattr__(name: str) -> tuple[int, int] | int:
+    if name == "CERTAIN":
+        return _base() + 1970
+    if name not in _PARTS:
+        raise AttributeError(name)
+    first, last = _PARTS[name]
+    return _base() + first, _base() + last
 
 
 def free_port(host: str, neighbours: int = 0) -> int:
     """A port of `host` that nobody has, for UDP and TCP alike, and as many above it. It comes again when all others have had their turn."""
     global _last
-    for _ in _SINGLE:
-        _last = _last + 1 if _last + 1 + neighbours < _SINGLE.stop else _SINGLE.start
-        port = _last
+    first, last = _SINGLE
+    for _ in range(first, last + 1):
+        _last = _last + 1 if first <= _last + 1 + neighbours <= last else first
+        port = _base() + _last
         if all(_is_free(host, port + above) for above in range(neighbours + 1)):
             _last += neighbours
             return port
-    raise NoPorts(f"no port is free on {host} from {_SINGLE.start} to {_SINGLE.stop - 1}")
+    raise NoPorts(f"no port is free on {host} from {_base() + first} to {_base() + last}")
 
 
 def _is_free(host: str, port: int) -> bool:

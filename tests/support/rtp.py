@@ -1,32 +1,41 @@
 """The ear and mouth of a phone in a test: one RTP socket pair that talks G.711 and telephone-events, and keeps what it hears.
 
 It keeps time like a phone: from the moment it knows where to send, a packet leaves every 20 ms, with what it was told to
-say, else with silence. Times are those of the event loop (monotonic seconds).
+say, else with silence. Where the machine does not let it, it says so (`late_s`, and to `pace.py`). Times are those of the event loop
+(monotonic seconds); that of a packet's arrival is the kernel's, so a packet that is read late did not come late.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
 
 from tests.support import sound
+from tests.support.pace import PACE, judged_by_time
 from tests.support.sound import Samples
 
 FRAME = 160  # samples in a packet of 20 ms
 DIGITS = "0123456789*#ABCD"
 _HEADER = struct.Struct("!BBHII")
 _EVENT = struct.Struct("!BBH")
+# Options of Linux's sockets that Python does not name (asm-generic/socket.h), and what a packet brings along for each.
+_SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _SO_RXQ_OVFL = 33, 35, 40
+_TIMESPEC, _COUNT = struct.Struct("@qq"), struct.Struct("@I")
+_ROOM = 4 << 20  # for what comes while nobody reads
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One received RTP packet. `at`: loop time of its arrival."""
+    """One received RTP packet. `at`: loop time of its arrival, by the kernel."""
 
     at: float
     payload_type: int
@@ -59,16 +68,49 @@ def build_packet(payload_type: int, sequence: int, timestamp: int, ssrc: int, pa
     return head + payload
 
 
-class _Socket(asyncio.DatagramProtocol):
-    def __init__(self, receive: list[tuple[bytes, tuple[str, int]]] | None, owner: RtpEndpoint | None) -> None:
-        self._kept, self._owner = receive, owner
+class _Port:
+    """A UDP socket of a phone. What comes goes to `take(data, source, at)`."""
 
-    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
-        source = (str(addr[0]), int(addr[1]))
-        if self._owner is not None:
-            self._owner.receive(data, source)
-        elif self._kept is not None:
-            self._kept.append((data, source))
+    def __init__(self, one: socket.socket, take: Callable[[bytes, tuple[str, int], float], None]) -> None:
+        self.dropped = 0  # by the kernel, because its buffer was full
+        self._socket, self._take = one, take
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(one.fileno(), self._read)
+
+    def sendto(self, data: bytes, target: tuple[str, int]) -> None:
+        """A network refuses nothing: what cannot be sent is lost."""
+        if not self.is_closed:
+            with contextlib.suppress(OSError):
+                self._socket.sendto(data, target)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._socket.fileno() < 0
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def _read(self) -> None:
+        for _ in range(256):  # then others have their turn
+            try:
+                data, notes, _, source = self._socket.recvmsg(65_535, 128)
+            except OSError:  # no more, or a port of the peer that is closed
+                return
+            self._take(data, (str(source[0]), int(source[1])), self._arrived(notes))
+            if self.is_closed:
+                return
+
+    def _arrived(self, notes: list[tuple[int, int, bytes]]) -> float:
+        at = self._loop.time()
+        for level, kind, value in notes:
+            if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+                seconds, nanoseconds = _TIMESPEC.unpack(value)
+                at -= max(0, time.time_ns() - seconds * 1_000_000_000 - nanoseconds) / 1e9
+            elif (level, kind) == (socket.SOL_SOCKET, _SO_RXQ_OVFL):
+                (self.dropped,) = _COUNT.unpack(value)
+        return at
 
 
 @dataclass(slots=True)
@@ -82,30 +124,29 @@ class RtpEndpoint:
     packets: list[Packet] = field(default_factory=list)
     rtcp: list[tuple[bytes, tuple[str, int]]] = field(default_factory=list)
     malformed: int = 0
+    late_s: float = 0.0  # the most by which a packet left behind its time, since this was last set to 0
     _target: tuple[str, int] | None = None
     _speech: deque[Samples] = field(default_factory=deque)
     _digits: deque[tuple[int, int]] = field(default_factory=deque)
     _sequence: int = 4711
     _timestamp: int = 160_000
     _ssrc: int = 0x0D1A_0000
-    _media: asyncio.DatagramTransport | None = None
-    _control: asyncio.DatagramTransport | None = None
+    _media: _Port | None = None
+    _control: _Port | None = None
     _talking: asyncio.Task[None] | None = None
     _muted: bool = False
+    _at: float = 0.0  # when what is being received has arrived
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     async def open(cls, host: str = "127.0.0.1", payload_type: int = 0) -> RtpEndpoint:
         """Open an even port and the odd one above it."""
         endpoint = cls(host, payload_type=payload_type)
-        loop = asyncio.get_running_loop()
-        while endpoint._media is None:
-            first, second = _pair(host)
-            endpoint.port = first.getsockname()[1]
-            endpoint._ssrc += endpoint.port
-            media, _ = await loop.create_datagram_endpoint(lambda: _Socket(None, endpoint), sock=first)
-            control, _ = await loop.create_datagram_endpoint(lambda: _Socket(endpoint.rtcp, None), sock=second)
-            endpoint._media, endpoint._control = media, control
+        first, second = _pair(host)
+        endpoint.port = first.getsockname()[1]
+        endpoint._ssrc += endpoint.port
+        endpoint._media = _Port(first, endpoint._take)
+        endpoint._control = _Port(second, lambda data, source, _: endpoint.rtcp.append((data, source)))
         return endpoint
 
     async def __aenter__(self) -> RtpEndpoint:
@@ -120,9 +161,9 @@ class RtpEndpoint:
             self._talking.cancel()
             await asyncio.gather(self._talking, return_exceptions=True)
             self._talking = None
-        for transport in (self._media, self._control):
-            if transport is not None:
-                transport.close()
+        for port in (self._media, self._control):
+            if port is not None:
+                port.close()
 
     # --- mouth ------------------------------------------------------------------------------------------------------
 
@@ -175,7 +216,7 @@ class RtpEndpoint:
             self._send(self.payload_type, sound.encode(frame, self.payload_type), self._timestamp, marker)
             marker = False
             self._timestamp += FRAME
-            next_at = await _tick(next_at)
+            next_at = await self._tick(next_at)
 
     async def _press(self, event: int, tone_ms: int, next_at: float) -> float:
         """One key: one timestamp, growing duration, its last packet three times (RFC 4733 2.5.1)."""
@@ -184,13 +225,27 @@ class RtpEndpoint:
             for _ in range(3 if i == count else 1):
                 last = 0x80 if i == count else 0
                 self._send(self.event_type, _EVENT.pack(event, last | 10, i * FRAME), self._timestamp, marker=i == 1)
-            next_at = await _tick(next_at)
+            next_at = await self._tick(next_at)
         self._timestamp += count * FRAME
         for _ in range(5):
             self._send(self.payload_type, sound.encode(np.zeros(FRAME, dtype=np.int16), self.payload_type), self._timestamp)
             self._timestamp += FRAME
-            next_at = await _tick(next_at)
+            next_at = await self._tick(next_at)
         return next_at
+
+    async def _tick(self, next_at: float) -> float:
+        """Sleep to the next 20 ms mark; a mark missed by far is not made up for."""
+        clock = asyncio.get_running_loop().time
+        self._left(clock() - next_at)
+        next_at = max(next_at + 0.02, clock() - 0.1)
+        await asyncio.sleep(max(0.0, next_at - clock()))
+        return next_at
+
+    def _left(self, late_s: float) -> None:
+        """A packet has left so much behind its time."""
+        if not self._muted:
+            self.late_s = max(self.late_s, late_s)
+            PACE.note(late_s, "a phone")
 
     def _send(self, payload_type: int, payload: bytes, timestamp: int, marker: bool = False) -> None:
         if not self._muted:
@@ -199,8 +254,17 @@ class RtpEndpoint:
 
     # --- ear --------------------------------------------------------------------------------------------------------
 
+    @property
+    def dropped(self) -> int:
+        """How many packets had no room because nobody read: what is missing then was sent."""
+        return self._media.dropped if self._media is not None else 0
+
+    def _take(self, data: bytes, source: tuple[str, int], at: float) -> None:
+        self._at = at
+        self.receive(data, source)
+
     def receive(self, data: bytes, source: tuple[str, int]) -> None:
-        packet = parse_packet(data, asyncio.get_running_loop().time(), source)
+        packet = parse_packet(data, self._at, source)
         if packet is None:
             self.malformed += 1
         else:
@@ -231,6 +295,41 @@ class RtpEndpoint:
             heard[at : at + len(samples)] = samples
         return heard
 
+    async def until(self, count: int, since: int = 0, timeout_s: float = 10.0) -> list[Packet]:
+        """What came since then, once it is so many packets.
+
+        Raises:
+            AssertionError: so many did not come.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while len(self.packets) < since + count:
+            if asyncio.get_running_loop().time() > deadline:
+                raise AssertionError(f"{len(self.packets) - since} packets of {count} came in {timeout_s} s")
+            await asyncio.sleep(0.01)
+        return self.packets[since:]
+
+    async def until_silence(self, of_s: float = 0.4, since: int = 0, timeout_s: float = 15.0) -> list[Packet]:
+        """What came since then, once something has come and then nothing for so long: the end of whatever is sent.
+
+        Raises:
+            AssertionError: nothing came, or it does not end.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while len(self.packets) <= since or loop.time() - self.packets[-1].at < of_s:
+            if loop.time() > deadline:
+                raise AssertionError(f"{len(self.packets) - since} packets, and no silence of {of_s} s in {timeout_s} s")
+            await asyncio.sleep(0.02)
+        return self.packets[since:]
+
+    def missing(self, since: int = 0) -> int:
+        """How many packets did not come, by the sequence numbers of each source."""
+        seen: dict[int, list[int]] = {}
+        for packet in self.packets[since:]:
+            numbers = seen.setdefault(packet.ssrc, [packet.sequence])
+            numbers.append(numbers[-1] + _step(packet.sequence - numbers[-1]))
+        return sum(max(numbers) - min(numbers) + 1 - len(set(numbers)) for numbers in seen.values())
+
     def digits(self, since: int = 0) -> str:
         """The keys that came in as telephone-events, each once (packets of one key share their timestamp)."""
         keys: dict[int, str] = {}
@@ -239,11 +338,25 @@ class RtpEndpoint:
                 keys.setdefault(packet.timestamp, DIGITS[packet.payload[0]])
         return "".join(keys.values())
 
+    async def hears_digits(self, expected: str, *, since: int = 0, settle_s: float = 0.3, timeout_s: float = 8.0) -> None:
+        """Wait until as many keys were heard, then for more that there should not be.
+
+        Raises:
+            AssertionError: others were heard.
+        """
+        for _ in range(round(timeout_s / 0.02)):
+            if len(self.digits(since)) >= len(expected):
+                break
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(settle_s)
+        assert self.digits(since) == expected
+
     async def hears(self, sound_: Samples, *, since: int = 0, likeness: float = 0.9, timeout_s: float = 5.0) -> sound.Match:
         """Wait until a sound is heard.
 
         Raises:
-            AssertionError: it was not; the text says what was.
+            AssertionError: it was not; the text says what was. A `HeldUp` where the machine stalled: what was said late is played
+                out late, with something made up before it.
         """
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
@@ -251,11 +364,14 @@ class RtpEndpoint:
             if match.likeness >= likeness:
                 return match
             if asyncio.get_running_loop().time() > deadline:
-                heard = self.heard(since)
-                raise AssertionError(
-                    f"not heard: best likeness {match.likeness:.2f} of {likeness}; {len(self.packets) - since} packets, "
+                heard, missing = self.heard(since), self.missing(since)
+                text = (
+                    f"not heard: best likeness {match.likeness:.2f} of {likeness}; {len(self.packets) - since} packets, {missing} missing, "
                     f"{len(heard) / sound.RATE_HZ:.1f} s of which {sound.loud_seconds(heard):.1f} s are not silent"
                 )
+                assert missing == 0 or self.dropped, text  # no stall loses a packet
+                with judged_by_time():
+                    raise AssertionError(text)
             await asyncio.sleep(0.1)
 
     async def hears_tone(self, hz: float, *, seconds: float = 0.5, since: int = 0, timeout_s: float = 5.0) -> float:
@@ -267,9 +383,15 @@ class RtpEndpoint:
         deadline = asyncio.get_running_loop().time() + timeout_s
         while (found := sound.tone_seconds(self.heard(since), hz)) < seconds:
             if asyncio.get_running_loop().time() > deadline:
-                raise AssertionError(f"{hz} Hz was heard for {found:.2f} s of {seconds} s; {len(self.packets) - since} packets")
+                with judged_by_time():
+                    raise AssertionError(f"{hz} Hz was heard for {found:.2f} s of {seconds} s; {len(self.packets) - since} packets")
             await asyncio.sleep(0.1)
         return found
+
+
+def _step(difference: int) -> int:
+    """The difference of two 16-bit sequence numbers, across the wrap."""
+    return (difference + 2**15) % 2**16 - 2**15
 
 
 def _signed(difference: int) -> int:
@@ -277,25 +399,15 @@ def _signed(difference: int) -> int:
     return (difference + 2**31) % 2**32 - 2**31
 
 
-async def _tick(next_at: float) -> float:
-    """Sleep to the next 20 ms mark; a mark missed by far is not made up for."""
-    loop = asyncio.get_running_loop()
-    next_at = max(next_at + 0.02, loop.time() - 0.1)
-    await asyncio.sleep(max(0.0, next_at - loop.time()))
-    return next_at
-
-
 def _pair(host: str) -> tuple[socket.socket, socket.socket]:
     """Two sockets on an even port and the next."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(200):
-        first = socket.socket(family, socket.SOCK_DGRAM)
-        first.setblocking(False)
+        first = _socket(family)
         first.bind((host, 0))
         port = cast(int, first.getsockname()[1])
         if port % 2 == 0 and port < 65534:
-            second = socket.socket(family, socket.SOCK_DGRAM)
-            second.setblocking(False)
+            second = _socket(family)
             try:
                 second.bind((host, port + 1))
             except OSError:
@@ -304,3 +416,16 @@ def _pair(host: str) -> tuple[socket.socket, socket.socket]:
                 return first, second
         first.close()
     raise OSError(f"no even port with its neighbour free on {host}")
+
+
+def _socket(family: socket.AddressFamily) -> socket.socket:
+    """One that tells when each packet arrived and how many it had no room for, and has much room."""
+    one = socket.socket(family, socket.SOCK_DGRAM)
+    one.setblocking(False)
+    one.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    one.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
+    except OSError:  # that is for root
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
+    return one

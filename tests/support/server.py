@@ -19,7 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.ports import SERVER, free_port
+from tests.support import ports
+from tests.support.pace import PACE
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 TRUNK_USER, TRUNK_PASSWORD = "dialplane", "trunk secret"
@@ -58,7 +60,7 @@ class ServerProcess:
     directory: Path
     extra: str = ""  # TOML to be added
     media: str = ""  # the same, in its table [media]
-    rtp_ports: tuple[int, int] = SERVER
+    rtp_ports: tuple[int, int] = field(default_factory=lambda: ports.SERVER)
     sip_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
     http_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
     app_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
@@ -79,6 +81,9 @@ class ServerProcess:
             if self._process.poll() is not None:
                 raise ServerFailed(f"the server ended with {self._process.returncode} at its start\n{self.log()}")
             if self.health()[0] == 200:
+                PACE.watch(self._process.pid, "the server")
+                for pid in self.worker_pids():
+                    PACE.watch(pid, "the worker")
                 return
             time.sleep(0.1)
         self.kill()
@@ -97,6 +102,7 @@ class ServerProcess:
     def stop(self) -> None:
         """End it politely. Raises ServerFailed unless it is gone within 20 s, with status 0, and its children with it."""
         process = self.process
+        PACE.forget(process.pid)
         children = child_processes(process.pid)
         process.send_signal(signal.SIGTERM)
         try:
@@ -117,6 +123,7 @@ class ServerProcess:
     def kill(self) -> None:
         """End it and its children in any case."""
         process = self.process
+        PACE.forget(process.pid)
         for pid in [*child_processes(process.pid), process.pid]:
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)

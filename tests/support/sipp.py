@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.pace import PACE
 from tests.support.ports import free_port
 from tests.support.rtp import RtpEndpoint
 
@@ -136,6 +137,7 @@ class Phone:
         self._process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
         )
+        PACE.watch(self._process.pid, "SIPp")
         if self.remote is None:
             await self._listening()
         if self.rtp is not None:

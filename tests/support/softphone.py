@@ -6,6 +6,8 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Self
 
+from tests.support.pace import PACE
+
 
 class Softphone(ABC):
     """`output`: all that the process has printed. A subclass starts it with both of its outputs in one pipe."""
@@ -39,6 +41,7 @@ class Softphone(ABC):
 
     def listen_to(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        PACE.watch(process.pid, "a softphone")
         self._reader = asyncio.create_task(self._read(process))
 
     async def leave(self) -> None:

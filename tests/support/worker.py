@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from media import engine
-from media.engine import Codec, Command, Connect, Event, Hello, Open, Opened, Welcome
+from media.engine import Close, Closed, Codec, Command, Connect, Event, Hello, Open, Opened, Welcome
 from tests.support import ports
+from tests.support.pace import PACE
 from tests.support.rtp import RtpEndpoint
 
 CRATE = Path(__file__).parents[2] / "media" / "worker"
@@ -25,8 +26,7 @@ PROGRAM = Path(GIVEN) if GIVEN else CRATE / "target" / "release" / "dialplane-me
 IO = os.environ.get("DIALPLANE_MEDIA_IO", "auto")
 # A directory where the kernel was prepared, to have every test's bridges forwarded that can be (one worker at a time).
 FORWARD = os.environ.get("DIALPLANE_MEDIA_FORWARD", "")
-# A range of its own, so that a server under test beside us is not in the way.
-PORTS = ports.WORKER
+WORKER = "the worker"  # as `pace.py` names it
 
 PCMU = Codec(payload_type=0, name="PCMU")
 PCMA = Codec(payload_type=8, name="PCMA")
@@ -127,6 +127,27 @@ class Controller:
         self.send(engine.List())
         await self.expect(engine.Listing)
 
+    async def settled(self, *streams: str) -> None:
+        """Until all that was sent so far is done, by the threads that have these streams too."""
+        for stream in streams:
+            self.send(engine.Stats(stream=stream))
+        for stream in streams:
+            await self.expect(engine.StreamStats, stream=stream)
+
+    async def stats(self, stream: str) -> engine.StreamStats:
+        self.send(engine.Stats(stream=stream))
+        return await self.expect(engine.StreamStats, stream=stream)
+
+    async def counters(self, stream: str, *, timeout_s: float = 3.0, **awaited: int) -> engine.Counters:
+        """A stream's counters; asked for again until those that are named have come so far, or the time is over."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            counters = (await self.stats(stream)).counters
+            reached = all(getattr(counters, name) >= count for name, count in awaited.items())
+            if reached or asyncio.get_running_loop().time() > deadline:
+                return counters
+            await asyncio.sleep(0.02)
+
     async def hello(self) -> Welcome:
         self.send(Hello(controller="test"))
         return await self.expect(Welcome)
@@ -153,12 +174,14 @@ class Worker:
     def __init__(self, folder: Path, *arguments: str, prepare: Callable[[], None] | None = None, within: Sequence[str | Path] = ()) -> None:
         """`prepare`: what the child does before it becomes the worker. `within`: a command that runs the one behind it."""
         self.socket = folder / "media.sock"
-        own_ports = ["--port-min", str(PORTS[0]), "--port-max", str(PORTS[1])]
+        # A range of its own, so that a server under test beside us is not in the way.
+        own_ports = ["--port-min", str(ports.WORKER[0]), "--port-max", str(ports.WORKER[1])]
         forward = ["--forward", FORWARD] if FORWARD else []
         self.errors = folder / "worker.log"
         with self.errors.open("ab") as log:
             command = [*within, build(), "--socket", self.socket, "--io", IO, *own_ports, *forward, *arguments]
             self.process = subprocess.Popen(command, stderr=log, preexec_fn=prepare)
+        PACE.watch(self.process.pid, WORKER)
 
     async def controller(self) -> Controller:
         """A connection that has said hello."""
@@ -180,12 +203,26 @@ class Worker:
         return await asyncio.to_thread(self.process.wait, timeout_s)
 
     def stop(self) -> None:
+        PACE.forget(self.process.pid)
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    async def settled_descriptors(self, media: Controller, threads: int = 2) -> int:
+        """How many it has once it has started: the controller is answered while media threads still open and try theirs.
+
+        So each of them has answered before, by a stream of its own: calls are spread over the threads.
+        """
+        names = [f"first{thread}" for thread in range(threads)]
+        for name in names:
+            await media.open(name, call=name)
+        for name in names:
+            media.send(Close(stream=name))
+            await media.expect(Closed, stream=name)
+        return self.descriptors()
 
 
 @contextlib.asynccontextmanager

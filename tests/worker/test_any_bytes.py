@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from media.engine import Bridge, Counters, Listing, Stats, StreamStats
+from media.engine import Bridge, Listing
 from tests.support import libsrtp, sound
 from tests.support.rtp import RtpEndpoint, build_packet
 from tests.support.secure_phone import Keys, SecurePhone
@@ -45,11 +45,6 @@ def some_packet(chance: random.Random) -> bytes:
         if octets:
             octets[chance.randrange(len(octets))] ^= 1 << chance.randrange(8)
     return bytes(octets)
-
-
-async def counters(media: Controller, stream: str) -> Counters:
-    media.send(Stats(stream=stream))
-    return (await media.expect(StreamStats, stream=stream)).counters
 
 
 @pytest.mark.parametrize("mux", [False, True])
@@ -89,8 +84,9 @@ async def test_any_datagrams_leave_a_call_as_it_is(worker: Worker, media: Contro
             if round_ % 50 == 0:
                 await asyncio.sleep(0.003)
         await asyncio.sleep(0.2)
+        await media.settled("a", "b")
         assert worker.process.poll() is None
-        a, b = await counters(media, "a"), await counters(media, "b")
+        a, b = await media.counters("a"), await media.counters("b")
         assert a.strangers > 100 and a.malformed + a.unauthentic > 100 and b.malformed > 100
         # Whoever began anew by what it sent is heard again.
         alice.say(sound.chirp_up(0.5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pytest
 from media.engine import Bridge, Codec, Connect, Digit, Failed, Mute, Opened, Play, PlayEnded, SendDigits, Unbridge
 from media.prompts.speech import Speech
 from media.settings import SpeechSettings
-from tests.support import sound
+from tests.support import pace, sound
 from tests.support.keys import event, keys_of, press, presses, spelt, tones, tones_in
+from tests.support.pace import PACE, judged_by_time
 from tests.support.rtp import FRAME, Packet, RtpEndpoint, build_packet
 from tests.support.sound import Samples
 from tests.support.worker import EVENTS, PCMA, PCMU, Controller
@@ -42,6 +44,11 @@ async def bob() -> AsyncIterator[RtpEndpoint]:
         yield phone
 
 
+# A press of which nothing more came for 200 ms has ended, by the clock of the worker; half of that for the phone, half for the worker.
+# What is held up for longer is two presses, in tones by right and in events by mistake (see the test that is expected to fail).
+PATIENCE_S = 0.1
+
+
 class Mouth:
     """What a phone sends, packet by packet as a test wants it. units: of the RTP clock in 20 ms."""
 
@@ -49,7 +56,6 @@ class Mouth:
         self.phone, self.target = phone, (stream.address, stream.port)
         self.units, self.event_type = units, event_type
         self.sequence, self.timestamp, self.ssrc = 1000 * seed, 0xFFFFFF00, 77 + seed
-        self.late_s = 0.0  # the most by which audio was said behind its time
 
     def packet(self, payload: bytes, payload_type: int, marker: bool = False) -> bytes:
         self.sequence += 1
@@ -76,22 +82,26 @@ class Mouth:
             packets = self.pressed(key, ms)
             for packet in packets[:-2]:
                 self.send([packet])
-                next_at += 0.02
-                await asyncio.sleep(max(0.0, next_at - loop.time()))
+                next_at = await self._until(next_at, 0.02)
             self.send(packets[-2:])
-            next_at += pause_ms / 1000
-            await asyncio.sleep(max(0.0, next_at - loop.time()))
+            next_at = await self._until(next_at, pause_ms / 1000)
 
     async def say(self, audio: Samples, payload_type: int = 0) -> None:
         """G.711 at its pace."""
         loop = asyncio.get_running_loop()
         next_at = loop.time()
         for start in range(0, len(audio) - FRAME + 1, FRAME):
-            self.late_s = max(self.late_s, loop.time() - next_at)
             self.send([self.packet(sound.encode(audio[start : start + FRAME], payload_type), payload_type)])
             self.timestamp += FRAME
-            next_at += 0.02
-            await asyncio.sleep(max(0.0, next_at - loop.time()))
+            next_at = await self._until(next_at, 0.02)
+
+    @staticmethod
+    async def _until(due: float, step_s: float) -> float:
+        """What was due has left; until the next is, and when that is."""
+        clock = asyncio.get_running_loop().time
+        PACE.note(clock() - due, "a phone")
+        await asyncio.sleep(max(0.0, due + step_s - clock()))
+        return due + step_s
 
 
 async def joined(
@@ -165,14 +175,35 @@ async def test_every_press_is_told_once_whatever_the_network_does__rfc4733_2_5(
                 pass
             case _:
                 raise AssertionError(fate)
+        began = time.monotonic()
         for packet in packets:
             mouth.send([packet])
             await asyncio.sleep(0.004)
+        PACE.note(time.monotonic() - began - 0.005 * len(packets), "a phone")
         await asyncio.sleep(0.02)
-    assert await told(media, len(keys)) == keys
+    heard = await told(media, len(keys))
+    with judged_by_time(allowed_s=PATIENCE_S):
+        assert heard == keys
     assert sources(media) == {"rfc4733"}
     # The same clock and audio that passes: the packets pass too, and a phone that knows the rules hears each key once.
     assert keys_of(bob.packets) == keys
+
+
+@pytest.mark.xfail(
+    strict=True, reason="200 ms between two packets of a press are taken for a pause between two presses: dtmf.rs, is_pressed_again"
+)
+@pytest.mark.parametrize("held_back", [2, -2], ids=["in its midst", "before its end is repeated"])
+async def test_a_press_whose_packets_are_held_up_on_their_way_is_one__rfc4733_2_5_1_2(
+    media: Controller, alice: RtpEndpoint, bob: RtpEndpoint, held_back: int
+) -> None:
+    """Packets of one timestamp are one press, whatever lies between them: a network may stand still for a quarter of a second."""
+    to_alice, _ = await joined(media, alice, bob)
+    mouth = Mouth(alice, to_alice)
+    packets = mouth.pressed("5")
+    mouth.send(packets[:held_back])
+    await asyncio.sleep(0.3)
+    mouth.send(packets[held_back:])
+    assert await told(media, 1) == keys_of(bob.packets) == "5"
 
 
 async def test_copies_of_a_press_that_come_after_the_next_one_are_old(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
@@ -200,7 +231,7 @@ async def test_a_long_press_of_a_fast_clock_is_sent_in_segments__rfc4733_2_5_1_3
     await media.open("b")
     media.connect_to("b", bob, [OPUS, FAST_EVENTS])
     media.send(SendDigits(stream="b", digits="7", tone_ms=3000))
-    await asyncio.sleep(3.4)
+    await bob.until_silence()
     (one,) = presses(bob.packets, 110)
     assert (one.key, one.duration, one.ends, one.segments) == ("7", 144_000, 3, 3)
     assert_unbroken(bob.packets)
@@ -215,8 +246,9 @@ async def test_on_hold_the_peer_is_sent_no_key_and_time_goes_on(media: Controlle
         assert alice.packets == []
     media.connect_to("a", alice)
     media.send(SendDigits(stream="a", digits="34", tone_ms=60, gap_ms=60))
-    await asyncio.sleep(0.4)
-    assert keys_of(alice.packets) == "34"
+    await alice.until_silence()
+    with judged_by_time(allowed_s=0.1):  # 160 ms more than the keys take
+        assert keys_of(alice.packets) == "34"
 
 
 @pytest.mark.parametrize("codecs", [[PCMU, EVENTS], [PCMU], [PCMA]], ids=["events", "tones", "tones in A-law"])
@@ -249,8 +281,7 @@ async def test_without_events_keys_are_tones_in_the_audio__q23(media: Controller
         since = alice.mark()
         media.connect_to("a", alice, [codec])
         media.send(SendDigits(stream="a", digits=ALL + "55", tone_ms=60, gap_ms=60))
-        await asyncio.sleep(18 * 0.12 + 0.2)
-        packets = alice.packets[since:]
+        packets = await alice.until_silence(since=since)
         assert {packet.payload_type for packet in packets} == {payload_type}
         assert "".join(one.key for one in tones_in(alice.heard(since))) == ALL + "55"
         assert_unbroken(packets)
@@ -261,7 +292,7 @@ async def test_tones_have_their_length_and_their_packets_the_agreed_one(media: C
     await media.open("a")
     media.connect_to("a", alice, [PCMU], ptime_ms=30)
     media.send(SendDigits(stream="a", digits="4w8", tone_ms=250, gap_ms=100))
-    await asyncio.sleep(1.5)
+    await alice.until_silence(of_s=1.0)
     assert {len(packet.payload) for packet in alice.packets} == {240}
     four, eight = tones_in(alice.heard())
     assert (four.key, eight.key) == ("4", "8")
@@ -273,7 +304,7 @@ async def test_tones_are_sent_in_a_linear_codec(media: Controller, alice: RtpEnd
     await media.open("a")
     media.connect_to("a", alice, [L16])
     media.send(SendDigits(stream="a", digits="2580", tone_ms=80, gap_ms=80))
-    await asyncio.sleep(1.0)
+    await alice.until_silence()
     heard = np.frombuffer(b"".join(packet.payload for packet in alice.packets), dtype=">i2").astype(np.int16)
     assert "".join(one.key for one in tones_in(heard)) == "2580"
     assert_unbroken(alice.packets)
@@ -297,15 +328,29 @@ async def test_neither_events_nor_a_codec_of_ours_is_a_refusal(media: Controller
     await media.expect(Failed, op="send_digits", subject="a", code="codec")
     media.connect_to("a", alice, [G729, EVENTS])
     media.send(SendDigits(stream="a", digits="1"))
-    await asyncio.sleep(0.3)
-    assert keys_of(alice.packets) == "1"
+    await alice.hears_digits("1")
 
 
 # --- tones come in --------------------------------------------------------------------------------------------------
 
 
-async def hear_all(media: Controller, audio: dict[str, Samples], payload_type: int = 0) -> dict[str, str]:
-    """Each sound said by a phone of its own, all at the same time; what is told of each."""
+async def hear_all(media: Controller, expected: dict[str, str], audio: dict[str, Samples], payload_type: int = 0) -> None:
+    """Each sound said by a phone of its own, all at the same time; of each its keys are told, and no others.
+
+    What was held up is said again, in less company: a key whose packets come apart is two.
+    """
+    for number in range(1, pace.TRIES + 1):
+        began = time.monotonic()
+        told = await _hear_all(media, {f"{name}-{number}": samples for name, samples in audio.items()}, payload_type)
+        wrong = {name for name in audio if told[f"{name}-{number}"] != expected[name]}
+        if not wrong:
+            return
+        text = f"{ {name: told[f'{name}-{number}'] for name in wrong} }; {PACE.told(began)}"
+        assert PACE.worst(began) > PATIENCE_S and number < pace.TRIES, text
+        audio = {name: audio[name] for name in wrong}
+
+
+async def _hear_all(media: Controller, audio: dict[str, Samples], payload_type: int) -> dict[str, str]:
     phones = [await RtpEndpoint.open("127.0.0.2") for _ in audio]
     mouths = []
     for name, phone in zip(audio, phones, strict=True):
@@ -315,6 +360,7 @@ async def hear_all(media: Controller, audio: dict[str, Samples], payload_type: i
     await media.synchronize()
     await asyncio.gather(*(mouth.say(samples, payload_type) for mouth, samples in zip(mouths, audio.values(), strict=True)))
     await asyncio.sleep(0.4)
+    await media.settled(*audio)
     for phone in phones:
         await phone.close()
     return {name: "".join(one.digit for one in media.seen(Digit) if one.stream == name) for name in audio}
@@ -336,8 +382,8 @@ async def test_tones_within_the_limits_are_keys__q24(media: Controller, payload_
         "long": spelt("5*", 1.0, 0.1),
         "torn": np.concatenate([spelt("5", 0.05, 0.01), spelt("5", 0.05, 0.06)]),
     }
-    heard = await hear_all(media, {name: np.concatenate([lead, audio]) for name, audio in cases.items()}, payload_type)
-    assert heard == dict.fromkeys(cases, ALL) | {"short-gap": ALL + "55", "long": "5*", "torn": "5"}
+    expected = dict.fromkeys(cases, ALL) | {"short-gap": ALL + "55", "long": "5*", "torn": "5"}
+    await hear_all(media, expected, {name: np.concatenate([lead, audio]) for name, audio in cases.items()}, payload_type)
     assert sources(media) == {"inband"}
 
 
@@ -351,7 +397,7 @@ async def test_tones_beyond_the_limits_are_none__q24(media: Controller) -> None:
         "ringback": np.concatenate([sound.tone(440, 1.0, 5000) + sound.tone(480, 1.0, 5000)]),
         "sweep": sound.chirp_up(2.0),
     }
-    assert await hear_all(media, cases) == dict.fromkeys(cases, "")
+    await hear_all(media, dict.fromkeys(cases, ""), cases)
 
 
 PARAGRAPHS = {
@@ -386,7 +432,7 @@ async def test_minutes_of_speech_hold_no_key__q24_talk_off(media: Controller, tm
         for start in range(0, len(audio), piece - sound.RATE_HZ)
     }
     key = {"key-at-the-end": np.concatenate([spoken[:piece], sound.silence(0.1), spelt("8", 0.06, 0.06)])}  # they do listen
-    assert await hear_all(media, pieces | key) == dict.fromkeys(pieces, "") | {"key-at-the-end": "8"}
+    await hear_all(media, dict.fromkeys(pieces, "") | {"key-at-the-end": "8"}, pieces | key)
 
 
 async def test_tones_are_not_listened_for_unless_asked_for(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
@@ -410,7 +456,9 @@ async def test_a_press_in_both_forms_is_one(media: Controller, alice: RtpEndpoin
             mouth.timestamp = timestamp + FRAME
             await asyncio.sleep(0.02)
         await mouth.say(sound.silence(0.1))
-    assert await told(media, 4) == "1#55"
+    heard = await told(media, 4)
+    with judged_by_time(allowed_s=PATIENCE_S):
+        assert heard == "1#55"
     assert [one.key for one in presses(bob.packets)] == list("1#55")
 
 
@@ -422,10 +470,13 @@ async def test_events_of_one_clock_become_events_of_the_other(media: Controller,
     await Mouth(alice, to_alice).press("19*0#D55", 120)
     fast = Mouth(bob, to_bob, units=960, event_type=110)
     await fast.press("19*0#D55", 120)
-    assert (await told(media, 8), await told(media, 8, "b")) == ("19*0#D55", "19*0#D55")
+    heard = await told(media, 8), await told(media, 8, "b")
+    with judged_by_time(allowed_s=PATIENCE_S):
+        assert heard == ("19*0#D55", "19*0#D55")
     to_fast, to_slow = presses(bob.packets, 110), presses(alice.packets, 101)
     assert "".join(one.key for one in to_fast) == "".join(one.key for one in to_slow) == "19*0#D55"
-    assert all(120 <= one.duration / 48 <= 160 for one in to_fast) and all(120 <= one.duration / 8 <= 160 for one in to_slow)
+    with judged_by_time():
+        assert all(120 <= one.duration / 48 <= 160 for one in to_fast) and all(120 <= one.duration / 8 <= 160 for one in to_slow)
     assert {one.ends for one in to_fast + to_slow} == {3}
     assert_unbroken(bob.packets)
     assert_unbroken(alice.packets)
@@ -436,11 +487,13 @@ async def test_a_converted_press_begins_while_the_key_is_held(media: Controller,
     began = asyncio.get_running_loop().time()
     await Mouth(alice, to_alice).press("7", 2000)
     first = next(packet for packet in bob.packets if packet.payload_type == 110)
-    assert first.at - began < 0.1
-    await asyncio.sleep(0.3)
-    (one,) = presses(bob.packets, 110)
-    assert (one.key, one.ends) == ("7", 3)
-    assert 96_000 <= one.duration <= 100_800
+    with judged_by_time(began):
+        assert first.at - began < 0.1
+    await bob.until_silence()
+    with judged_by_time(began):
+        (one,) = presses(bob.packets, 110)
+        assert (one.key, one.ends) == ("7", 3)
+        assert 96_000 <= one.duration <= 100_800
 
 
 async def test_a_converted_press_whose_ends_were_lost_ends(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
@@ -448,9 +501,10 @@ async def test_a_converted_press_whose_ends_were_lost_ends(media: Controller, al
     mouth = Mouth(alice, to_alice)
     mouth.send(mouth.pressed("3")[:-3])
     assert await told(media, 1) == "3"
-    await asyncio.sleep(0.3)
+    await bob.until_silence()
     (one,) = tones_in(bob.heard())
-    assert one.key == "3" and one.seconds < 0.4
+    with judged_by_time():
+        assert one.key == "3" and one.seconds < 0.4
 
 
 @pytest.mark.parametrize("b", [[PCMU], [PCMA]], ids=["same codec", "other law"])
@@ -460,10 +514,11 @@ async def test_events_become_tones_for_a_peer_without_them(media: Controller, al
     alice.send_to((to_alice.address, to_alice.port))
     await bob.hears_tone(1000, seconds=0.4)
     alice.press("19*0#D55")
-    assert await told(media, 8) == "19*0#D55"
+    heard = await told(media, 8)
     found = tones_in(bob.heard())
-    assert "".join(one.key for one in found) == "19*0#D55"
-    assert all(abs(one.seconds - 0.1) <= 0.025 for one in found)
+    with judged_by_time():
+        assert heard == "".join(one.key for one in found) == "19*0#D55"
+        assert all(abs(one.seconds - 0.1) <= 0.025 for one in found)
     since = bob.mark()
     alice.say(sound.chirp_up(0.5))
     await bob.hears(sound.chirp_up(0.5), since=since)
@@ -473,8 +528,9 @@ async def test_events_become_tones_for_a_peer_without_them(media: Controller, al
 async def test_events_become_tones_in_a_transcoded_call(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
     _, to_bob = await joined(media, alice, bob, [PCMU], [OPUS, FAST_EVENTS])
     await Mouth(bob, to_bob, units=960, event_type=110).press("19*0#D55", 120)
-    assert await told(media, 8, "b") == "19*0#D55"
-    assert "".join(one.key for one in tones_in(alice.heard())) == "19*0#D55"
+    heard = await told(media, 8, "b")
+    with judged_by_time(allowed_s=PATIENCE_S):
+        assert heard == "".join(one.key for one in tones_in(alice.heard())) == "19*0#D55"
 
 
 async def test_tones_become_events_and_are_not_heard_beside_them(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
@@ -483,22 +539,25 @@ async def test_tones_become_events_and_are_not_heard_beside_them(media: Controll
     await mouth.say(np.concatenate([sound.chirp_up(0.5), sound.silence(0.1)]))
     await mouth.say(np.concatenate([spelt("19*0#D55", 0.2, 0.15), sound.silence(0.2)]))
     await mouth.say(sound.chirp_down(0.5))
-    assert await told(media, 8) == "19*0#D55"
-    assert keys_of(bob.packets) == "19*0#D55"
-    assert all(abs(one.duration / 8 - 200) <= 30 + 1000 * mouth.late_s for one in presses(bob.packets))
+    keys = await told(media, 8)
+    with judged_by_time():
+        assert keys == keys_of(bob.packets) == "19*0#D55"
+        assert all(abs(one.duration / 8 - 200) <= 30 for one in presses(bob.packets))
     heard = bob.heard()
     # The relay goes on around them; of each tone no more is heard than it takes to know it.
     assert sound.find(sound.chirp_up(0.5), heard).likeness > 0.95
     assert sound.find(sound.chirp_down(0.5), heard).likeness > 0.95
-    assert all(one.seconds <= 0.08 for one in tones_in(heard))
+    with judged_by_time():
+        assert all(one.seconds <= 0.08 for one in tones_in(heard))
     assert_unbroken(bob.packets)
 
 
 async def test_tones_become_events_in_a_transcoded_call(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
     to_alice, _ = await joined(media, alice, bob, [PCMU], [OPUS, FAST_EVENTS], inband=True)
     await Mouth(alice, to_alice).say(np.concatenate([spelt("19*0#D55", 0.1, 0.1), sound.silence(0.2)]))
-    assert await told(media, 8) == "19*0#D55"
-    assert keys_of(bob.packets, 110) == "19*0#D55"
+    heard = await told(media, 8)
+    with judged_by_time(allowed_s=PATIENCE_S):
+        assert heard == keys_of(bob.packets, 110) == "19*0#D55"
 
 
 @pytest.mark.parametrize(("a", "b"), [([PCMU, EVENTS], [PCMU]), ([PCMU], [PCMA]), ([L16], [PCMU])], ids=["pass", "law", "transcoded"])
@@ -514,14 +573,15 @@ async def test_tones_stay_in_the_audio_for_a_peer_without_events(
             await asyncio.sleep(0.0195)
     else:
         await mouth.say(audio)
-    assert await told(media, 8) == "19*0#D55"
-    assert "".join(one.key for one in tones_in(bob.heard())) == "19*0#D55"
+    heard = await told(media, 8)
+    with judged_by_time(allowed_s=0.04):
+        assert heard == "".join(one.key for one in tones_in(bob.heard())) == "19*0#D55"
 
 
 async def test_who_is_muted_may_press_keys(media: Controller, alice: RtpEndpoint, bob: RtpEndpoint) -> None:
     to_alice, _ = await joined(media, alice, bob)
     media.send(Mute(stream="a", muted=True))
-    await media.synchronize()
+    await media.settled("a", "b")
     alice.say(sound.tone(1000, 1.5))
     alice.send_to((to_alice.address, to_alice.port))
     await asyncio.sleep(0.3)
@@ -550,5 +610,8 @@ async def test_a_held_key_is_let_go_when_the_bridge_ends(media: Controller, alic
         await asyncio.sleep(0.02)
     media.send(Unbridge(bridge="ab"))
     await asyncio.sleep(0.3)
-    (one,) = presses(bob.packets, 110)
-    assert one.ends == 3 and one.duration <= 0.16 * 48_000
+    await media.settled("a", "b")
+    await bob.until_silence()
+    with judged_by_time(allowed_s=PATIENCE_S):
+        (one,) = presses(bob.packets, 110)
+        assert one.ends == 3 and one.duration <= 0.16 * 48_000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.kernel]
 
 CALLS = Path(__file__).with_name("forwarded_calls.py")
 

@@ -101,15 +101,6 @@ async def call(media: Controller, first: RtpEndpoint, second: RtpEndpoint) -> No
         phone.send_to((answer.address, answer.port))
 
 
-async def hears_more(phone: RtpEndpoint, packets: int) -> None:
-    wanted = len(phone.packets) + packets
-    for _ in range(500):
-        if len(phone.packets) >= wanted:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{len(phone.packets)} packets, {wanted} wanted")
-
-
 def unbroken(numbers: list[int]) -> bool:
     return numbers == [(numbers[0] + step) & 0xFFFF for step in range(len(numbers))]
 
@@ -119,7 +110,7 @@ async def test_a_peer_that_was_away_is_spoken_to_again_without_a_gap(media: Cont
     async with await RtpEndpoint.open("127.0.0.2") as first:
         second = await RtpEndpoint.open("127.0.0.3")
         await call(media, first, second)
-        await hears_more(second, 10)
+        await second.until(10)
         address = (second.host, second.port)
         await second.close()
         await asyncio.sleep(0.3)
@@ -149,8 +140,8 @@ async def test_a_flood_on_one_port_costs_no_other_call_a_packet(media: Controlle
         thread = threading.Thread(target=flood)
         thread.start()
         try:
-            await hears_more(first, 50)
-            await hears_more(second, 50)
+            for phone in (first, second):
+                await phone.until(50, phone.mark())
         finally:
             over.set()
             await asyncio.to_thread(thread.join)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +24,13 @@ from media.engine import (
     StopRecord,
 )
 from tests.support import sound
+from tests.support.pace import judged_by_time
 from tests.support.phones import Phones, bridged_phones, prompt
 from tests.support.recordings import begun, finish, recorded, send_together
 from tests.support.rtp import RtpEndpoint
 from tests.support.worker import PCMU, Controller
 
 pytestmark = [pytest.mark.worker, pytest.mark.sound]
-
-
-@pytest.fixture
-async def phones(media: Controller) -> AsyncIterator[Phones]:
-    async with bridged_phones(media) as phones:
-        yield phones
 
 
 # --- pauses -------------------------------------------------------------------------------------------------------
@@ -63,23 +57,26 @@ async def test_a_pause_is_silence_or_left_out_and_the_sides_stay_aligned(
     media.send(StopRecord(recording="r"))
     lasted = time.monotonic() - at - (0 if keep_time else resumed - paused)
     done = await finish(media, "r", "stopped")
-    assert abs(done.duration_ms - 1000 * lasted) <= 20
+    with judged_by_time(at):
+        assert abs(done.duration_ms - 1000 * lasted) <= 20
     left, right = recorded(Path(done.path))
     assert len(left) == done.duration_ms * 8 or abs(len(left) / 8 - done.duration_ms) < 1
-    assert sound.tone_seconds(left, 1200) <= 0.05 and sound.tone_seconds(right, 1200) <= 0.05
-    for chirp in (sound.chirp_up(0.4), sound.chirp_down(0.4)):
-        one, other = sound.find(chirp, left), sound.find(chirp, right)
-        assert one.likeness > 0.97 and other.likeness > 0.97
-        assert abs(one.at_s - other.at_s) <= 0.001
-    between = sound.find(sound.chirp_down(0.4), left).at_s - sound.find(sound.chirp_up(0.4), left).at_s
-    assert abs(between - (second - first) + (0 if keep_time else resumed - paused)) <= 0.03
+    with judged_by_time(at):
+        assert sound.tone_seconds(left, 1200) <= 0.05 and sound.tone_seconds(right, 1200) <= 0.05
+        for chirp in (sound.chirp_up(0.4), sound.chirp_down(0.4)):
+            one, other = sound.find(chirp, left), sound.find(chirp, right)
+            assert one.likeness > 0.97 and other.likeness > 0.97
+            assert abs(one.at_s - other.at_s) <= 0.001
+        between = sound.find(sound.chirp_down(0.4), left).at_s - sound.find(sound.chirp_up(0.4), left).at_s
+        assert abs(between - (second - first) + (0 if keep_time else resumed - paused)) <= 0.03
 
 
 async def test_the_longest_counts_what_is_in_the_file(media: Controller, phones: Phones, tmp_path: Path) -> None:
     at = await begun(media, Record(recording="r", path=str(tmp_path / "r.wav"), bridge="ab", max_ms=500))
     media.send(PauseRecord(recording="r"))
     await asyncio.sleep(0.8)
-    assert media.seen(RecordingEnded) == []
+    with judged_by_time(at, allowed_s=0.2):
+        assert media.seen(RecordingEnded) == []
     media.send(ResumeRecord(recording="r"))
     done = await finish(media, "r", "max")
     assert done.duration_ms == 500 and time.monotonic() - at > 1.2
@@ -92,7 +89,8 @@ async def test_a_recording_that_ends_in_a_pause_ends_with_it(media: Controller, 
     await asyncio.sleep(0.5)
     media.send(StopRecord(recording="r"))
     done = await finish(media, "r", "stopped")
-    assert 280 <= done.duration_ms <= 400
+    with judged_by_time():
+        assert 280 <= done.duration_ms <= 400
 
 
 async def test_only_recordings_can_be_paused(media: Controller) -> None:
@@ -109,21 +107,25 @@ async def test_the_peer_hears_a_beep_first_and_the_file_begins_after_it(media: C
     since = phones.alice.mark()
     media.send(Record(recording="r", path=str(tmp_path / "r.wav"), stream="a", channels=2, beep=True))
     await asyncio.sleep(0.3)
-    assert media.seen(RecordingStarted) == []
+    with judged_by_time(allowed_s=0.1):
+        assert media.seen(RecordingStarted) == []
     await media.expect(RecordingStarted, recording="r")
     at = time.monotonic()
-    assert 0.4 <= sound.tone_seconds(phones.alice.heard(since), 1000) <= 0.55
+    with judged_by_time():
+        assert 0.4 <= sound.tone_seconds(phones.alice.heard(since), 1000) <= 0.55
     await asyncio.sleep(0.05)
     phones.alice.say(sound.chirp_up(0.4))
     phones.bob.say(sound.chirp_down(0.4))
-    await asyncio.sleep(0.7)
+    await asyncio.gather(phones.alice.said(), phones.bob.said())
+    await asyncio.sleep(0.3)
     media.send(StopRecord(recording="r"))
     lasted_ms = 1000 * (time.monotonic() - at)
     done = await finish(media, "r", "stopped")
-    assert abs(done.duration_ms - lasted_ms) <= 20
     left, right = recorded(Path(done.path))
-    assert sound.find(sound.chirp_up(0.4), left).likeness > 0.99
-    assert sound.find(sound.chirp_down(0.4), right).likeness > 0.99
+    with judged_by_time():
+        assert abs(done.duration_ms - lasted_ms) <= 20
+        assert sound.find(sound.chirp_up(0.4), left).likeness > 0.99
+        assert sound.find(sound.chirp_down(0.4), right).likeness > 0.99
     # Nothing of the tone, which is as loud as speech.
     assert sound.loudness(right[:200]) < 20
     assert media.seen(PlayEnded) == []
@@ -133,11 +135,13 @@ async def test_a_play_replaces_the_beep_and_the_recording_begins(media: Controll
     media.send(Record(recording="r", path=str(tmp_path / "r.wav"), stream="a", channels=2, beep=True))
     await asyncio.sleep(0.2)
     media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "p.wav", sound.chirp_up(1.0))]))
-    await media.expect(RecordingStarted, recording="r", timeout_s=0.25)
+    with judged_by_time():
+        await media.expect(RecordingStarted, recording="r", timeout_s=0.25)
     await media.expect(PlayEnded, play="p", reason="finished")
     media.send(StopRecord(recording="r"))
     done = await finish(media, "r", "stopped")
-    assert sound.find(sound.chirp_up(1.0)[2400:], recorded(Path(done.path))[1]).likeness > 0.98
+    with judged_by_time():
+        assert sound.find(sound.chirp_up(1.0)[2400:], recorded(Path(done.path))[1]).likeness > 0.98
     assert len(media.seen(PlayEnded)) == 1
 
 
@@ -148,12 +152,17 @@ async def test_a_recording_stopped_during_its_beep_never_began(media: Controller
     since = phones.alice.mark()
     for name in ("r", "s"):
         media.send(StopRecord(recording=name))
-        assert (await finish(media, name, "stopped")).duration_ms == 0
+        done = await finish(media, name, "stopped")
+        with judged_by_time(allowed_s=0.1):
+            assert done.duration_ms == 0
     await asyncio.sleep(0.3)
-    assert sound.tone_seconds(phones.alice.heard(since), 1000) <= 0.1
+    with judged_by_time():
+        assert sound.tone_seconds(phones.alice.heard(since), 1000) <= 0.1
     media.send(StopPlay(stream="a", play=""))
     await media.expect(Failed, op="stop_play", code="frame")
-    assert media.seen(RecordingStarted) == [] and media.seen(PlayEnded) == []
+    with judged_by_time(allowed_s=0.1):
+        assert media.seen(RecordingStarted) == []
+    assert media.seen(PlayEnded) == []
 
 
 @pytest.mark.parametrize("beep", [True, False])
@@ -172,7 +181,8 @@ async def test_a_beep_that_nobody_would_keep_is_not_heard(media: Controller, pho
     media.send(Record(recording="r", path="/no/such/folder/r.wav", stream="a", beep=True))
     await media.expect(RecordingEnded, recording="r", reason="disk")
     await asyncio.sleep(0.6)
-    assert sound.tone_seconds(phones.alice.heard(since), 1000) <= 0.15
+    with judged_by_time():
+        assert sound.tone_seconds(phones.alice.heard(since), 1000) <= 0.15
     phones.bob.say(sound.chirp_up(0.4))
     await phones.alice.hears(sound.chirp_up(0.4), likeness=0.99)
     assert media.seen(PlayEnded) == [] and media.seen(RecordingStarted) == []
@@ -187,7 +197,8 @@ async def test_silence_of_the_peer_ends_it_where_the_silence_had_lasted_so_long(
     done = await finish(media, "r", "silence")
     left, _ = recorded(Path(done.path))
     spoken = np.flatnonzero(np.abs(left) > 2000)
-    assert abs((len(left) - spoken[-1]) / 8 - 800) <= 25
+    with judged_by_time():
+        assert abs((len(left) - spoken[-1]) / 8 - 800) <= 25
     assert abs(len(left) / 8 - done.duration_ms) <= 1
 
 
@@ -196,7 +207,9 @@ async def test_silence_is_counted_from_the_beginning(media: Controller, phones: 
     at = time.monotonic()
     media.send(Record(recording="r", path=str(tmp_path / "r.wav"), stream="a", silence_ms=700))
     done = await finish(media, "r", "silence")
-    assert done.duration_ms == 700 and 0.7 <= time.monotonic() - at <= 1.2
+    assert done.duration_ms == 700 and time.monotonic() - at >= 0.7
+    with judged_by_time(at):
+        assert time.monotonic() - at <= 1.2
 
 
 async def test_a_key_ends_it_if_it_is_one_of_those(media: Controller, phones: Phones, tmp_path: Path) -> None:
@@ -205,11 +218,14 @@ async def test_a_key_ends_it_if_it_is_one_of_those(media: Controller, phones: Ph
     media.send(Record(recording="t", path=str(tmp_path / "t.wav"), stream="b", finish_keys="*"))
     await media.expect(RecordingStarted, recording="t")
     phones.alice.press("52")
-    await asyncio.sleep(0.6)
+    await phones.alice.said()
+    await asyncio.sleep(0.2)
     assert media.seen(RecordingEnded) == []
     phones.alice.press("*")
     done = await finish(media, "r", "key")
-    assert done.detail == "*" and 500 <= done.duration_ms <= 2000
+    assert done.detail == "*" and done.duration_ms >= 500
+    with judged_by_time():
+        assert done.duration_ms <= 2000
     await asyncio.sleep(0.2)
     assert len(media.seen(RecordingEnded)) == 1
 
@@ -226,7 +242,9 @@ async def test_a_key_ends_what_waits_for_its_beep(media: Controller, phones: Pho
     await asyncio.sleep(0.05)
     phones.alice.press("#", tone_ms=60)
     done = await finish(media, "r", "key")
-    assert (done.detail, done.duration_ms) == ("#", 0)
+    assert done.detail == "#"
+    with judged_by_time(allowed_s=0.1):  # the beep lasts half a second
+        assert done.duration_ms == 0
 
 
 @pytest.mark.parametrize("more", [{"beep": True}, {"silence_ms": 1000}, {"finish_keys": "#"}])
@@ -250,10 +268,12 @@ async def test_a_recording_that_waits_for_its_beep_goes_with_its_stream_to_anoth
         await asyncio.sleep(0.1)
         media.send(Bridge(bridge="ab", first="a", second="b"))
         await media.expect(RecordingStarted, recording="r")
-        assert sound.tone_seconds(bob.heard(), 1000) >= 0.4
+        with judged_by_time():
+            assert sound.tone_seconds(bob.heard(), 1000) >= 0.4
         await asyncio.sleep(0.05)
         bob.say(sound.chirp_down(0.4))
         await alice.hears(sound.chirp_down(0.4), likeness=0.99)
         media.send(StopRecord(recording="r"))
         done = await finish(media, "r", "stopped")
-        assert sound.find(sound.chirp_down(0.4), recorded(Path(done.path))[0]).likeness > 0.99
+        with judged_by_time():
+            assert sound.find(sound.chirp_down(0.4), recorded(Path(done.path))[0]).likeness > 0.99

@@ -26,18 +26,13 @@ from media.engine import (
 )
 from media.settings import ToneCountry
 from tests.support import sound
-from tests.support.phones import Phones, bridged_phones, prompt
+from tests.support.pace import PACE, judged_by_time
+from tests.support.phones import Phones, prompt
 from tests.support.rtp import RtpEndpoint
 from tests.support.sound import Samples
 from tests.support.worker import EVENTS, PCMA, PCMU, Controller
 
 pytestmark = [pytest.mark.worker, pytest.mark.sound]
-
-
-@pytest.fixture
-async def phones(media: Controller) -> AsyncIterator[Phones]:
-    async with bridged_phones(media) as phones:
-        yield phones
 
 
 @contextlib.asynccontextmanager
@@ -85,11 +80,18 @@ async def test_a_file_is_played_whole_and_its_end_is_told(media: Controller, tmp
 
 async def test_packets_leave_at_an_even_pace(media: Controller, tmp_path: Path) -> None:
     async with listener(media) as phone:
-        media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.chirp_up(1.0))]))
+        media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.chirp_up(2.5))]))
         await ended(media, "p", "finished")
-        late = [packet.at - phone.packets[0].at - 0.02 * index for index, packet in enumerate(phone.packets)]
-        assert len(phone.packets) == 50
-        assert np.median(np.abs(late)) < 0.01 and max(late) < 0.2
+        assert len(phone.packets) == 125
+        late = np.array([packet.at - 0.02 * index for index, packet in enumerate(phone.packets)])
+        late -= np.percentile(late, 5)
+        # Of what left while the worker wanted to run and could not, nothing is said.
+        stalls = PACE.within(phone.packets[0].at)
+        free = [not any(one.at - one.seconds - 0.01 < packet.at < one.at + 0.04 for one in stalls) for packet in phone.packets]
+        late = late[free]
+        with judged_by_time(phone.packets[0].at):
+            assert len(late) >= 25
+            assert np.median(late) < 0.003 and np.percentile(late, 90) < 0.01 and np.max(late) < 0.015, np.round(1000 * late)
 
 
 async def test_files_follow_one_another_and_loop_without_a_gap(media: Controller, tmp_path: Path) -> None:
@@ -110,7 +112,8 @@ async def test_zero_loops_go_on_until_stopped(media: Controller, tmp_path: Path)
         await asyncio.sleep(1.0)
         media.send(StopPlay(stream="a", play="p"))
         stopped = await ended(media, "p", "stopped")
-        assert 900 <= stopped.position_ms <= 1200
+        with judged_by_time():
+            assert 900 <= stopped.position_ms <= 1200
         heard = phone.heard()
         assert_same(heard, np.resize(short, len(heard)))
         await asyncio.sleep(0.1)
@@ -169,9 +172,13 @@ async def test_a_play_stopped_while_its_file_is_read_never_begins(media: Control
     async with listener(media) as phone:
         media.send(Play(stream="a", play="p", files=[prompt(tmp_path, "a.wav", sound.tone(600, 60.0))]))
         media.send(StopPlay(stream="a", play="p"))
-        assert (await ended(media, "p", "stopped")).position_ms <= 20
+        position_ms = (await ended(media, "p", "stopped")).position_ms
+        with judged_by_time():
+            assert position_ms <= 20
         await asyncio.sleep(0.2)
-        assert len(phone.packets) <= 1 and len(media.seen(PlayEnded)) == 1
+        with judged_by_time():
+            assert len(phone.packets) <= 1
+        assert len(media.seen(PlayEnded)) == 1
 
 
 async def test_bridged_audio_is_withheld_while_a_play_runs(media: Controller, phones: Phones, tmp_path: Path) -> None:
@@ -181,7 +188,8 @@ async def test_bridged_audio_is_withheld_while_a_play_runs(media: Controller, ph
     media.send(Play(stream="b", play="p", files=[prompt(tmp_path, "a.wav", sound.tone(700, 0.6))]))
     await ended(media, "p", "finished")
     during = phones.bob.heard(since + 5)[: 8 * 500]
-    assert sound.tone_seconds(during, 2000) == 0 and sound.tone_seconds(during, 700) >= 0.4
+    with judged_by_time():
+        assert sound.tone_seconds(during, 2000) == 0 and sound.tone_seconds(during, 700) >= 0.4
     after = phones.bob.mark()
     await phones.bob.hears_tone(2000, seconds=0.5, since=after)
     assert_unbroken(phones.bob)
@@ -301,9 +309,8 @@ async def test_digits_are_sent_as_events__rfc4733(media: Controller, phones: Pho
     phones.alice.say(sound.tone(1000, 5.0))
     await phones.bob.hears_tone(1000, seconds=0.2)
     media.send(SendDigits(stream="b", digits="1#w9D", tone_ms=80, gap_ms=80))
-    await asyncio.sleep(1.6)
     bob = phones.bob
-    assert bob.digits() == "1#9D"
+    await bob.hears_digits("1#9D")
     events = [packet for packet in bob.packets if packet.payload_type == 101]
     for key in (1, 11, 9, 15):
         of_key = [packet for packet in events if packet.payload[0] == key]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from media.engine import Bridge, Close, Closed, Codec, Opened, Play, Stats, StreamStats
+from media.engine import Bridge, Close, Closed, Codec, Opened, Play, StreamStats
 from tests.support import sound
+from tests.support.pace import PACE, judged_by_time
 from tests.support.rtp import RtpEndpoint, build_packet
 from tests.support.worker import Controller, Worker, running
 
@@ -26,11 +27,6 @@ NTP_EPOCH_S = 2_208_988_800
 async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
     async with running(tmp_path, "--threads", "1") as worker:
         yield worker
-
-
-async def statistics(media: Controller, stream: str = "a") -> StreamStats:
-    media.send(Stats(stream=stream))
-    return await media.expect(StreamStats, stream=stream)
 
 
 async def report(phone: RtpEndpoint, timeout_s: float = 8.0) -> bytes:
@@ -75,13 +71,17 @@ async def test_every_second_is_told_once_and_a_clean_call_is_good(media: Control
         numbers = [second.number for stats in told for second in stats.seconds]
         assert numbers == list(range(len(numbers))) and len(numbers) >= 3
         last = told[-1].seconds[-1]
-        assert 40 <= last.received <= 60 and last.lost == 0
-        assert 4.3 < last.mos_in <= 4.5 and 4.3 < last.mos_out <= 4.5
+        assert last.lost == 0
+        with judged_by_time():
+            assert 40 <= last.received <= 60
+            assert 4.3 < last.mos_in <= 4.5 and 4.3 < last.mos_out <= 4.5
         assert media.seen(StreamStats)[-1].stream == "a"  # nobody asked for those of "b"
         media.send(Close(stream="a"))
         quality = (await media.expect(Closed, stream="a")).quality
-        assert quality.seconds >= 3 and quality.mos_in > 4.3 and 4.3 < quality.worst_in <= quality.mos_in + 0.01
-        assert (await statistics(media, "b")).seconds[0].number == 0
+        assert quality.seconds >= 3 and quality.worst_in <= quality.mos_in + 0.01
+        with judged_by_time():
+            assert quality.mos_in > 4.3 and quality.worst_in > 4.3
+        assert (await media.stats("b")).seconds[0].number == 0
 
 
 async def test_what_is_lost_and_what_the_peer_reports_are_heard_apart(media: Controller) -> None:
@@ -93,10 +93,11 @@ async def test_what_is_lost_and_what_the_peer_reports_are_heard_apart(media: Con
             if sequence % 10 != 7:
                 alice.send_raw(build_packet(0, sequence, 160 * sequence, 1, bytes(160)), (at.address, at.port))
             await asyncio.sleep(0.02)
-        stats = await statistics(media)
+        stats = await media.stats("a")
         heard = [second for second in stats.seconds if second.lost]
-        assert heard and min(second.mos_in for second in heard) < 4.1
-        assert stats.quality.worst_in < 4.1 < stats.quality.mos_out
+        with judged_by_time():
+            assert heard and min(second.mos_in for second in heard) < 4.1
+            assert stats.quality.worst_in < 4.1 < stats.quality.mos_out
         assert stats.counters.lost_in == pytest.approx(19.5, abs=1)
         assert (stats.play, stats.position_ms > 3000) == ("p", True)
         # The peer hears worse: first its report says so, then its own measurement.
@@ -105,17 +106,17 @@ async def test_what_is_lost_and_what_the_peer_reports_are_heard_apart(media: Con
         assert alice._control
         alice._control.sendto(receiver_report(block(ssrc, 26, 30, 160)), target)
         await asyncio.sleep(1.1)
-        second = (await statistics(media)).seconds[-1]
+        second = (await media.stats("a")).seconds[-1]
         assert second.remote_loss == pytest.approx(26 / 256, abs=0.01) and second.remote_jitter_ms == 20.0
         assert 1 < second.mos_out < 4.0
         alice._control.sendto(receiver_report(block(ssrc, 0, 30, 160)) + voip_metrics(ssrc, 13, 51, 120), target)
         await asyncio.sleep(1.1)
-        worse = (await statistics(media)).seconds[-1]
+        worse = (await media.stats("a")).seconds[-1]
         assert worse.remote_loss == 0.25 and worse.mos_out < second.mos_out
         # A measurement of some other stream is none of ours.
         alice._control.sendto(receiver_report(block(ssrc, 0, 30, 0)) + voip_metrics(ssrc + 1, 100, 100, 120), target)
         await asyncio.sleep(1.1)
-        assert (await statistics(media)).seconds[-1].remote_loss == 0.0
+        assert (await media.stats("a")).seconds[-1].remote_loss == 0.0
 
 
 async def test_packets_that_came_too_late_for_the_jitter_buffer_are_told(media: Controller) -> None:
@@ -135,10 +136,11 @@ async def test_packets_that_came_too_late_for_the_jitter_buffer_are_told(media: 
             if sequence in (85, 125, 165):
                 alice.send_raw(withheld.pop(), (opened[0].address, opened[0].port))
             await asyncio.sleep(0.02)
-        stats = await statistics(media)
+        stats = await media.stats("a")
         late = [second for second in stats.seconds if second.late]
-        assert 1 <= sum(second.late for second in late) <= 3
-        assert min(second.mos_in for second in late) < max(second.mos_in for second in stats.seconds) - 0.1
+        with judged_by_time():
+            assert 1 <= sum(second.late for second in late) <= 3
+            assert min(second.mos_in for second in late) < max(second.mos_in for second in stats.seconds) - 0.1
         assert len(bob.packets) > 100
 
 
@@ -147,8 +149,10 @@ async def test_a_silent_second_has_no_opinion(media: Controller) -> None:
         await media.open("a")
         media.connect_to("a", alice)
         await asyncio.sleep(1.3)
-        stats = await statistics(media)
-        assert [(second.mos_in, second.mos_out) for second in stats.seconds] == [(-1.0, -1.0)]
+        stats = await media.stats("a")
+        assert {(second.mos_in, second.mos_out) for second in stats.seconds} == {(-1.0, -1.0)}
+        with judged_by_time(allowed_s=0.2):
+            assert len(stats.seconds) == 1
         assert (stats.quality.mos_in, stats.quality.worst_out) == (-1.0, -1.0)
         assert (stats.play, stats.position_ms) == ("", 0)
 
@@ -159,9 +163,10 @@ async def test_no_more_seconds_are_kept_than_are_told_at_once(media: Controller)
         media.connect_to("a", alice)
         talk(at, alice)
         await asyncio.sleep(2.2)
-        first = await statistics(media)
-        again = await statistics(media)
-        assert len(first.seconds) == 2 and again.seconds == []
+        first = await media.stats("a")
+        again = await media.stats("a")
+        with judged_by_time(allowed_s=0.2):
+            assert len(first.seconds) == 2 and again.seconds == []
 
 
 # --- reports ------------------------------------------------------------------------------------------------------
@@ -177,20 +182,26 @@ async def test_a_sender_report_says_what_was_sent_and_what_was_lost__rfc3550_6_4
             if sent % 4:
                 alice.send_raw(build_packet(0, sent, 160 * sent, 0xABCD, bytes(160)), (at.address, at.port))
             sent += 1
+            due = asyncio.get_running_loop().time() + 0.02
             await asyncio.sleep(0.02)
+            PACE.note(asyncio.get_running_loop().time() - due, "a phone")
         heard = len(alice.packets)
         packet = await report(alice)
         kind, words, ssrc, seconds, _, timestamp, packets, octets = struct.unpack_from("!xBHIIIIII", packet)
         assert (kind, words, ssrc) == (200, 12, alice.packets[0].ssrc)
         assert abs(seconds - NTP_EPOCH_S - time.time()) < 5
-        assert abs(packets - heard) <= 2 and octets == 160 * packets
-        assert (timestamp - alice.packets[heard - 1].timestamp + 800) % 2**32 < 1600
+        assert octets == 160 * packets
+        with judged_by_time():
+            assert abs(packets - heard) <= 2
+            assert (timestamp - alice.packets[heard - 1].timestamp + 800) % 2**32 < 1600
         about, lost, highest, jitter, last, delay = struct.unpack_from("!IIIIII", packet, 28)
         assert about == 0xABCD
-        assert lost >> 24 == pytest.approx(64, abs=8)  # a quarter of 256
-        assert lost & 0xFFFFFF == pytest.approx(sent / 4, abs=2)
-        assert highest & 0xFFFF == pytest.approx(sent - 1, abs=2)
-        assert 0 <= jitter < 160 and (last, delay) == (0, 0)
+        with judged_by_time():  # the report is some packets old when it is read
+            assert lost >> 24 == pytest.approx(64, abs=8)  # a quarter of 256
+            assert lost & 0xFFFFFF == pytest.approx(sent / 4, abs=2)
+            assert highest & 0xFFFF == pytest.approx(sent - 1, abs=2)
+            assert 0 <= jitter < 160
+        assert (last, delay) == (0, 0)
         # The description with our name closes the compound packet (RFC 3550 6.1, 6.5.1).
         assert packet[52:54] == b"\x81\xca" and packet[56:60] == packet[4:8] and packet[60] == 1
         assert 8 <= packet[61] <= 64
@@ -215,8 +226,10 @@ async def test_the_round_trip_is_measured__rfc3550_6_4_1(media: Controller) -> N
         assert alice._control
         alice._control.sendto(receiver_report(block(ssrc, 0, 0, 0, last, round(0.05 * 65536))), (at.address, at.rtcp_port))
         await asyncio.sleep(1.2)
-        stats = await statistics(media)
-        assert 190 <= stats.counters.round_trip_ms < 400
+        stats = await media.stats("a")
+        assert stats.counters.round_trip_ms >= 190
+        with judged_by_time():
+            assert stats.counters.round_trip_ms < 400
         assert stats.seconds[-1].round_trip_ms == pytest.approx(stats.counters.round_trip_ms, abs=0.01)
 
 
@@ -227,10 +240,13 @@ async def test_jitter_is_told_as_it_came(media: Controller) -> None:
         for sequence in range(0, 120, 2):  # two at once, then a pause: 20 ms of difference every time
             for number in (sequence, sequence + 1):
                 alice.send_raw(build_packet(0, number, 160 * number, 1, bytes(160)), (at.address, at.port))
+            due = asyncio.get_running_loop().time() + 0.04
             await asyncio.sleep(0.04)
-        stats = await statistics(media)
-        assert 15 < stats.counters.jitter_ms < 30
-        assert 10 < stats.seconds[-1].jitter_ms < 30
+            PACE.note(asyncio.get_running_loop().time() - due, "a phone")
+        stats = await media.stats("a")
+        with judged_by_time():
+            assert 15 < stats.counters.jitter_ms < 30
+            assert 10 < stats.seconds[-1].jitter_ms < 30
 
 
 @pytest.mark.parametrize("mux", [False, True])
@@ -240,13 +256,15 @@ async def test_reports_of_strangers_are_counted_and_never_used(media: Controller
         media.connect_to("a", alice, rtcp_mux=mux)
         talk(at, alice)
         media.send(Play(stream="a", play="p", tone="ringback", loop=0))
-        await asyncio.sleep(0.3)
+        await alice.until(5)
         lie = receiver_report(block(alice.packets[0].ssrc, 255, 999, 0))
         assert mallory._media and mallory._control
         for socket_ in (mallory._media, mallory._control):
             socket_.sendto(lie, (at.address, at.port if mux else at.rtcp_port))
-        await asyncio.sleep(0.2)
-        counters = (await statistics(media)).counters
+        for _ in range(100):
+            if (counters := (await media.stats("a")).counters).strangers == 2:
+                break
+            await asyncio.sleep(0.02)
         assert (counters.remote_lost, counters.strangers) == (-1, 2)
         packets = len(mallory.rtcp)
         await asyncio.sleep(0.2)
@@ -278,9 +296,11 @@ async def test_beyond_the_limit_packets_of_the_peer_are_dropped(tmp_path: Path) 
             await media.synchronize()
             await flood((at.address, at.port), 1000)
             await asyncio.sleep(0.2)
-            counters = (await statistics(media)).counters
-            assert counters.flooded > 500 and counters.packets_in + counters.flooded > 900
-            assert 100 <= counters.packets_in < 500
+            counters = (await media.stats("a")).counters
+            assert counters.packets_in >= 100
+            with judged_by_time():  # of what comes while the worker does not run, its socket has room for some hundred packets
+                assert counters.flooded > 500 and counters.packets_in + counters.flooded > 900
+                assert counters.packets_in < 500
         await media.close()
 
 
@@ -293,8 +313,10 @@ async def test_without_a_limit_all_are_taken(tmp_path: Path) -> None:
             await media.synchronize()
             await flood((at.address, at.port), 3000)
             await asyncio.sleep(0.3)
-            counters = (await statistics(media)).counters
-            assert counters.flooded == 0 and counters.packets_in > 2500
+            counters = (await media.stats("a")).counters
+            assert counters.flooded == 0
+            with judged_by_time():
+                assert counters.packets_in > 2500
         await media.close()
 
 
@@ -309,5 +331,7 @@ async def test_a_flood_of_strangers_takes_nothing_of_what_is_the_peer_s(media: C
         alice.say(sound.chirp_up(1.0))
         await flood((opened[0].address, opened[0].port), 4000, "127.0.0.9")
         await bob.hears(sound.chirp_up(1.0), likeness=0.98)
-        counters = (await statistics(media)).counters
-        assert counters.flooded == 0 and counters.strangers > 2000
+        counters = (await media.stats("a")).counters
+        assert counters.flooded == 0
+        with judged_by_time():
+            assert counters.strangers > 2000

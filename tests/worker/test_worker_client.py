@@ -23,7 +23,6 @@ from tests.support.worker import build
 
 pytestmark = pytest.mark.worker
 
-PORTS = ports.CLIENT
 Received = engine.Event | engine.EngineLost
 T = TypeVar("T", bound=object)
 
@@ -33,7 +32,7 @@ class Client:
 
     def __init__(self, path: Path) -> None:
         self.events: asyncio.Queue[Received] = asyncio.Queue()
-        settings = MediaSettings(socket_path=str(path), worker_binary=str(build()), port_min=PORTS[0], port_max=PORTS[1])
+        settings = MediaSettings(socket_path=str(path), worker_binary=str(build()), port_min=ports.CLIENT[0], port_max=ports.CLIENT[1])
         self.client = WorkerClient(settings, self.events.put_nowait, "interop")
 
     async def expect(self, kind: type[T]) -> T:
@@ -133,7 +132,7 @@ async def test_ports_are_even_and_from_the_range(make: Make, address: str) -> No
     client = make()
     await client.client.start()
     opened = await client.open("s", address)
-    assert PORTS[0] <= opened.port < PORTS[1]
+    assert ports.CLIENT[0] <= opened.port < ports.CLIENT[1]
     assert opened.port % 2 == 0
     assert (opened.address, opened.rtcp_port) == (address, opened.port + 1)
 
