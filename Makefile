@@ -9,7 +9,7 @@ DEMO   ?= 1
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format worker bpf lock clean
+.PHONY: help run test lint coverage format worker bpf lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z%-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -25,6 +25,11 @@ test: ## set up what is missing, run every check and test
 lint: ## style and types only
 	@.ci/setup test
 	@.ci/test lint
+
+coverage: ## what the unit tests do not reach, line by line
+	@.ci/setup test
+	$(VENV)/bin/python -m coverage run -m pytest tests/unit
+	$(VENV)/bin/python -m coverage report --skip-covered --show-missing
 
 format: ## lay out the sources
 	@.ci/setup test

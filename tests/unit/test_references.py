@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from config.load import model_of
 from config.settings import Settings
-from tests.support.sources import PACKAGES, ROOT, defines, prose, sources
+from tests.support.sources import PACKAGES, ROOT, defines, files, prose, sources
 
 BEHAVIOUR = (ROOT / "docs/behaviour.md").read_text()
 RULES = (ROOT / "docs/sip-rules.md").read_text()
@@ -51,12 +52,14 @@ def test_every_rule_of_sip_stands_there_with_a_test_that_exists() -> None:
 PATH = re.compile(rf"(?<![\w./:<@-])((?:\.ci|docs|tests|{'|'.join(PACKAGES)})/[\w./*<>-]*[\w*>/])")
 TAIL = re.compile(r"`([\w-]+(?:/[\w.-]+)+\.(?:py|rs|md|toml|c|h|o|xml|json|txt|cfg))`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
-FILES = [f"/{path.relative_to(ROOT)}" for path in ROOT.rglob("*.*") if not {".git", ".venv", "target"} & set(path.relative_to(ROOT).parts)]
-BASES = (ROOT, ROOT / "media/worker")  # the crate's comments name its own folders
+FILES = {str(path) for path in files()}
+PLACES = FILES | {str(folder) for path in files() for folder in path.parents}
 
 
 def exists(path: str) -> bool:
-    return "<" in path or any(any(base.glob(path.rstrip("/"))) for base in BASES)
+    """From the project's folder or, in the crate's own comments, from the crate's."""
+    both = (path.rstrip("/"), f"media/worker/{path.rstrip('/')}")
+    return "<" in path or any(each in PLACES or ("*" in each and fnmatch.filter(PLACES, each)) for each in both)
 
 
 def test_every_path_that_is_named_exists() -> None:
@@ -65,7 +68,7 @@ def test_every_path_that_is_named_exists() -> None:
     assert [f"{where} names {path}" for where, path in found if not exists(path)] == []
     tails = [(where, tail) for where, text in prose().items() for tail in TAIL.findall(text)]
     assert len(tails) > 20
-    assert [f"{where} names {tail}" for where, tail in tails if not any(file.endswith(f"/{tail}") for file in FILES)] == []
+    assert [f"{where} names {tail}" for where, tail in tails if not any(f"/{file}".endswith(f"/{tail}") for file in FILES)] == []
 
 
 def test_every_link_of_a_page_leads_somewhere() -> None:
@@ -112,7 +115,7 @@ def test_every_name_with_dots_is_one_of_a_module_or_a_setting() -> None:
 
 def test_tables_of_modules_name_modules() -> None:
     """The column `module` or `file` of a page's table."""
-    files = [f"/{module.path}" for module in sources().values()]
+    paths = [f"/{module.path}" for module in sources().values()]
     wrong, count = [], 0
     for page, text in prose().items():
         for header, rows in re.findall(r"^(\|.*\|)\n\|[-| ]+\|\n((?:\|.*\n)+)", text, re.MULTILINE) if page.endswith(".md") else []:
@@ -120,7 +123,7 @@ def test_tables_of_modules_name_modules() -> None:
             for column in {"module", "file"} & set(titles):
                 cells = [row.split("|")[titles.index(column)] for row in rows.splitlines()]
                 names = [name for cell in cells for name in re.findall(r"`([a-z_/]+)`", cell)]
-                wrong += [f"{page}: {name}" for name in names if not any(file.endswith(f"/{name}.py") for file in files)]
+                wrong += [f"{page}: {name}" for name in names if not any(file.endswith(f"/{name}.py") for file in paths)]
                 count += len(names)
     assert count > 20
     assert wrong == []
