@@ -1,18 +1,19 @@
 """Decides what a call does next.
 
 One interpreter belongs to one call. It holds a document and the place in it, and it never waits: each input that ends
-something (`start`, `done`, `dial_done`, `document_failed`) returns the one `Step` that follows, and call control carries it
-out. Inputs that only change what is true (`answered`, `party_answered`, `caller_gone`) return nothing.
+something (`start`, `done`, `document_failed`) returns the one `Step` that follows, and call control carries it out. Inputs that
+only change what is true (`answered`, `party_answered`, `caller_gone`) return nothing.
 
-    start(document) ─▶ Run(verb) ─▶ done() / dial_done(answered) ─▶ Run(verb) ─▶ … ─▶ End(DOCUMENT_DONE)
-                          │                        └────────────▶ Fetch(action) ──┐
-                          └────▶ Fetch(redirect) ─▶ start(document) ◀─────────────┘
-                                        └─────────▶ document_failed() ─▶ End(FAILED)
+    start(document) ─▶ Run(verb) ─▶ done() ─▶ Run(verb) ─▶ … ─▶ End(DOCUMENT_DONE)
+                          │            └────▶ Fetch(action) ─▶ start(document)
+                          └─ the verb ends the script, or sends it to another document ─▶ start(document)
+                                                        └─▶ document_failed() ─▶ End(FAILED)
 
-What the rules are (behaviour 1.8, 2.8, 4.4 and the decisions 3, 6, 11):
-- An unanswered call is answered for Say and Play, never for Pause, Redirect, Reject, Hangup; for a Dial by its
-  answerOnBridge, else by the setting; for a conference always.
-- A Dial with an action ends the document: the action's answer is the next one. Without, the next verb runs; after an
+It knows no verb by name: what it asks is data on the parsed verb (`rcml.verbs.verb`). The rules (behaviour 1.8, 2.8, 4.4 and the
+decisions 3, 6, 11):
+- An unanswered call is answered for a verb that says so: Say and Play do, a Dial by its answerOnBridge, else by the setting; for a
+  conference always; never for Pause, Redirect, Reject, Hangup.
+- A verb with an action ends the document: the action's answer is the next one. Without, the next verb runs; after an
   answered Dial by the setting `after_answer`.
 - Once the caller has gone, no verb runs that needs a call; the action of the Dial that was running is still asked.
 - Work without waiting is bounded: see `_allowed`.
@@ -30,17 +31,13 @@ from rcml.document import Document
 from rcml.errors import UsageError
 from rcml.notices import Notice
 from rcml.settings import RcmlSettings
-from rcml.verbs import Conference, Dial, Hangup, Invalid, Pause, Play, Redirect, Reject, Say, Unsupported, Verb
-
-Runnable = Dial | Say | Play | Pause
+from rcml.verbs import Verb
 
 
 class EndReason(enum.Enum):
     """Why nothing follows."""
 
     DOCUMENT_DONE = "document-done"
-    HANGUP = "hangup"
-    REJECT_ANSWERED = "reject-answered"  # a Reject came too late: the call is up
     CALLER_GONE = "caller-gone"
     FAILED = "failed"  # a document that could not be had or run, or a loop
     ACTION_INVALID = "action-invalid"  # the Dial's action was no URL (decision 11)
@@ -48,28 +45,19 @@ class EndReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Carry out a verb; then `dial_done` for a Dial, `done` for the others. needs_answer: answer the call first."""
+    """Carry out a verb; then `done`, unless it ended the script itself. needs_answer: answer the call first."""
 
-    verb: Runnable
+    verb: Verb
     needs_answer: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Ask the application; then `start` or `document_failed`. purpose: "redirect" or "action". line: of the verb."""
+    """Ask the application for the action of a verb; then `start` or `document_failed`. line: of the verb."""
 
     url: str
     method: str
-    purpose: str
     line: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Refuse the unanswered call. reason: the phrase of the SIP response."""
-
-    status: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +67,7 @@ class End:
     why: EndReason
 
 
-Step = Run | Fetch | Refuse | End
+Step = Run | Fetch | End
 
 
 class Interpreter:
@@ -92,7 +80,7 @@ class Interpreter:
         self._caller_gone = False
         self._document = Document("", ())
         self._next = 0  # index of the verb after the current one
-        self._current: Runnable | None = None
+        self._current: Verb | None = None
         self._party_answered = False  # in this document
         self._told_of_skipped_dial = False
         self._documents = 0
@@ -129,30 +117,25 @@ class Interpreter:
         self._idle_documents += 1
         return self._proceed()
 
-    def done(self) -> Step:
-        """The current Say, Play or Pause is over."""
-        if self._current is None or isinstance(self._current, Dial):
-            raise UsageError("done() without a running Say, Play or Pause")
-        self._current = None
-        self._idle_documents = 0
-        return self._proceed()
+    def done(self, *, answered: bool = False, waited: bool = True) -> Step:
+        """The current verb is over.
 
-    def dial_done(self, answered: bool, waited: bool = False) -> Step:
-        """The current Dial is over. answered: somebody was connected; waited: it took a while, as ringing does."""
-        dial = self._current
-        if not isinstance(dial, Dial):
-            raise UsageError("dial_done() without a running Dial")
+        answered: it connected the caller with somebody. waited: something was heard, or it took a while, as ringing does.
+        """
+        verb = self._current
+        if verb is None:
+            raise UsageError("done() without a running verb")
         self._current = None
         self._party_answered = self._party_answered or answered
         if answered or waited:
             self._idle_documents = 0
-        if dial.action is not None:
-            return Fetch(dial.action, dial.method, "action", dial.line)
+        if verb.action is not None:
+            return Fetch(verb.action, verb.method, verb.line)
         if self._caller_gone:
-            return End(EndReason.CALLER_GONE)
-        if dial.action_invalid:
+            return self._proceed()
+        if verb.action_invalid:
             return End(EndReason.ACTION_INVALID)
-        if self._party_answered and self._settings.after_answer == "hangup":
+        if verb.connects and self._party_answered and self._settings.after_answer == "hangup":
             return End(EndReason.DOCUMENT_DONE)
         return self._proceed()
 
@@ -167,62 +150,39 @@ class Interpreter:
         while self._next < len(self._document.verbs):
             verb = self._document.verbs[self._next]
             self._next += 1
-            if self._caller_gone and not _needs_no_call(verb):
+            if self._caller_gone and verb.needs_call:
                 continue
             if self._is_skipped(verb):
                 continue
             if not self._allowed(verb):
                 return End(EndReason.FAILED)
-            match verb:
-                case Dial() | Say() | Play() | Pause():
-                    self._current = verb
-                    return Run(verb, not self._answered and self._answers(verb))
-                case Redirect():
-                    return Fetch(verb.url, verb.method, "redirect", verb.line)
-                case Reject():
-                    return End(EndReason.REJECT_ANSWERED) if self._answered else Refuse(verb.status, verb.reason_phrase)
-                case Hangup():
-                    return End(EndReason.HANGUP)
-                case Invalid():
-                    return End(EndReason.FAILED)
-                case Unsupported():
-                    pass  # the document has its notice
+            self._current = verb
+            return Run(verb, not self._answered and verb.answers(self._answer_delay))
         return End(EndReason.CALLER_GONE if self._caller_gone else EndReason.DOCUMENT_DONE)
 
-    def _answers(self, verb: Runnable) -> bool:
-        """Whether a verb makes us answer a call that still rings (behaviour 1.8, 4.1, 4.4)."""
-        match verb:
-            case Say() | Play():
-                return True
-            case Pause():
-                return False
-            case Dial(nouns=nouns, answer_on_bridge=on_bridge):
-                if any(isinstance(noun, Conference) for noun in nouns):
-                    return True
-                return not (self._answer_delay if on_bridge is None else on_bridge)
-
     def _is_skipped(self, verb: Verb) -> bool:
-        match verb:
-            case Dial(nouns=()):
-                self._notice("warning", notices.NOT_CARRIED_OUT, verb.line, "<Dial> names nobody: it does nothing, and no action is asked")
-                return True
-            case Dial() if self._dials_are_over():
-                if not self._told_of_skipped_dial:
-                    self._told_of_skipped_dial = True
-                    why = "<Dial> is skipped, and so are all that follow it: a Dial before it in this document was answered"
-                    self._notice("warning", notices.NOT_CARRIED_OUT, verb.line, why)
-                return True
-            case Pause() if self._dials_are_over():
-                return self._leads_to_dial()
-        return False
+        if verb.does_nothing is not None:
+            if verb.does_nothing:
+                self._notice("warning", notices.NOT_CARRIED_OUT, verb.line, verb.does_nothing)
+            return True
+        if not self._dials_are_over():
+            return False
+        if verb.only_waits:
+            return self._leads_to_dial()
+        if verb.connects and not self._told_of_skipped_dial:
+            self._told_of_skipped_dial = True
+            why = "<Dial> is skipped, and so are all that follow it: a Dial before it in this document was answered"
+            self._notice("warning", notices.NOT_CARRIED_OUT, verb.line, why)
+        return verb.connects
 
     def _dials_are_over(self) -> bool:
         return self._party_answered and self._settings.after_answer == "skip-dials"
 
     def _leads_to_dial(self) -> bool:
-        """The Pauses from here on are there for a Dial that is skipped (decision 3)."""
+        """What only waits from here on is there for a Dial that is skipped (decision 3)."""
         rest = self._document.verbs[self._next :]
-        return isinstance(next((verb for verb in rest if not isinstance(verb, Pause | Unsupported)), None), Dial)
+        following = next((verb for verb in rest if not verb.only_waits and verb.does_nothing != ""), None)
+        return following is not None and following.connects
 
     def _allowed(self, verb: Verb) -> bool:
         """Bound what a call may do: in all, and in documents that follow each other without anything between them."""
@@ -240,10 +200,3 @@ class Interpreter:
 
     def _notice(self, level: notices.Level, code: int, line: int, message: str) -> None:
         self._notices.append(Notice(code, level, message, line, self._document.url))
-
-
-def _needs_no_call(verb: Verb) -> bool:
-    """Verbs that run on after the caller has gone (decision 6): Sms, Message and Email will, none of today's does."""
-    match verb:
-        case Dial() | Say() | Play() | Pause() | Redirect() | Reject() | Hangup() | Invalid() | Unsupported():
-            return False

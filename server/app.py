@@ -31,7 +31,7 @@ from server.api.app import Api
 from server.applications.fetch import Fetcher
 from server.calls.effects import Fetch, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.outbox import Action
-from server.calls.records import CallRecord, Recording
+from server.calls.records import CallRecord, RecordingRecord
 from server.calls.registry import Registry
 from server.calls.targets import Targets
 from server.observability.metrics import Metrics
@@ -231,7 +231,7 @@ class Server:
                 self._run(self._prepare(action))
             case Synthesize():
                 self._run(self._synthesize(action))
-            case Notification() | CallRecord() | Recording():
+            case Notification() | CallRecord() | RecordingRecord():
                 self.recorder.keep(action)
             case Log():
                 log.log(LEVELS[action.level], action.event, extra=dict(action.facts))

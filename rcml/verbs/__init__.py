@@ -1,4 +1,7 @@
-"""The verbs: one file each, with the value that a document is made of and how it is read from its element."""
+"""The verbs: one file each, with the value that a document is made of and how it is read from its element.
+
+`PARSERS` is the one table of them; what each does in a call stands in the table of `server.calls.verbs`.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,7 @@ from rcml.verbs.redirect import Redirect
 from rcml.verbs.reject import Reject
 from rcml.verbs.say import Say
 from rcml.verbs.unsupported import Unsupported
-
-Verb = Dial | Say | Play | Pause | Redirect | Reject | Hangup | Invalid | Unsupported
+from rcml.verbs.verb import Verb
 
 # None: the element asks for nothing, and a notice says so.
 PARSERS: dict[str, Callable[[Element, Reader], Verb | None]] = {

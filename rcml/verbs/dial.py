@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from rcml import notices
 from rcml.errors import DocumentError
@@ -20,6 +21,7 @@ from rcml.verbs.nouns import (
     parse_number,
     parse_sip,
 )
+from rcml.verbs.verb import Verb
 
 __all__ = ["Client", "Conference", "Dial", "Noun", "Number", "Sip", "parse"]
 
@@ -41,7 +43,7 @@ _SPACED_NUMBER = re.compile(r"\+?[0-9(][-.()\s0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
+class Dial(Verb):
     """Whom to call, and how.
 
     action: absolute URL, asked once when the Dial is over; None without one. action_invalid: one was given, and it is no
@@ -62,6 +64,17 @@ class Dial:
     answer_on_bridge: bool | None = None
     nouns: tuple[Noun, ...] = ()
     action_invalid: bool = False
+
+    connects: ClassVar[bool] = True
+
+    @property
+    def does_nothing(self) -> str | None:
+        return None if self.nouns else "<Dial> names nobody: it does nothing, and no action is asked"
+
+    def answers(self, answer_delay: bool) -> bool:
+        if any(isinstance(noun, Conference) for noun in self.nouns):
+            return True
+        return not (answer_delay if self.answer_on_bridge is None else self.answer_on_bridge)
 
 
 def parse(element: Element, read: Reader) -> Dial:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rcml.reader import Element, Reader
+from rcml.verbs.verb import Verb
 
 
 @dataclass(frozen=True, slots=True)
-class Hangup:
+class Hangup(Verb):
     line: int
 
 

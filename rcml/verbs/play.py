@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from rcml import notices
 from rcml.reader import Element, Reader
 from rcml.verbs.invalid import Invalid
+from rcml.verbs.verb import Verb
 
 
 @dataclass(frozen=True, slots=True)
-class Play:
+class Play(Verb):
     """url: absolute. loop: 0 is for ever."""
 
     line: int
     url: str
     loop: int = 1
+
+    def answers(self, answer_delay: bool) -> bool:
+        return True
 
 
 def parse(element: Element, read: Reader) -> Play | Invalid | None:

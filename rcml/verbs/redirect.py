@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from rcml import notices
 from rcml.reader import Element, Reader
 from rcml.verbs.invalid import Invalid
+from rcml.verbs.verb import Verb
 
 
 @dataclass(frozen=True, slots=True)
-class Redirect:
+class Redirect(Verb):
     """url: absolute."""
 
     line: int

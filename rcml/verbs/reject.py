@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rcml import notices
 from rcml.reader import Element, Reader
+from rcml.verbs.verb import Verb
 
 REASONS: dict[str, tuple[int, str]] = {
     "rejected": (603, "Decline"),
@@ -20,7 +21,7 @@ REASONS: dict[str, tuple[int, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(Verb):
     """status, reason_phrase: of the SIP response. reason: as in the document, a key of REASONS."""
 
     line: int

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rcml import notices
 from rcml.reader import Element, Reader, shown
+from rcml.verbs.verb import Verb
 
 VOICES = ("man", "woman")
 LANGUAGES = (
@@ -16,7 +17,7 @@ _ALIASES = {"da": "dan", "nb": "no", "nn": "no", "pt-br": "bp", "fr-ca": "cf", "
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Say(Verb):
     """text: never empty, white space collapsed. language: one of LANGUAGES. loop: 0 is for ever."""
 
     line: int
@@ -24,6 +25,9 @@ class Say:
     voice: str = "man"
     language: str = "en"
     loop: int = 1
+
+    def answers(self, answer_delay: bool) -> bool:
+        return True
 
 
 def parse(element: Element, read: Reader) -> Say | None:

@@ -6,17 +6,22 @@ from dataclasses import dataclass
 
 from rcml import notices
 from rcml.reader import Element, Reader
+from rcml.verbs.verb import Verb
 
 NAMES = frozenset({"Gather", "Record", "Sms", "Message", "Email", "Fax", "Refer", "Hold", "Resume", "Video", "UssdMessage", "UssdCollect"})
 
 
 @dataclass(frozen=True, slots=True)
-class Unsupported:
+class Unsupported(Verb):
     """Skipped. why: the sentence of its notice."""
 
     line: int
     name: str
     why: str
+
+    @property
+    def does_nothing(self) -> str:
+        return ""  # `why` is in the document's notices
 
 
 def parse(element: Element, read: Reader) -> Unsupported:

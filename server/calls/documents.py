@@ -6,16 +6,16 @@ A call waits for at most one document. When that fails the number's fallback URL
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rcml.document import Document, parse_document
 from rcml.errors import DocumentError
 from rcml.parameters import VoiceFacts, voice_parameters
 from server.calls.effects import Fetch, Fetched, Parameters
-from server.calls.legs.party import InboundParty
+from server.calls.legs.leg import Leg
+from server.calls.legs.party import Party
 from server.calls.outbox import Outbox
 from server.calls.policy import Application
-from sip.message import Request
 
 NOTIFICATION_OF_ERROR: dict[str, int] = {"url": 11100, "protocol": 11206, "too_large": 11206, "redirects": 11206}
 NOTIFICATION_OTHERWISE = 11205  # nothing came back: timeout, connect, blocked, tls
@@ -32,14 +32,13 @@ class NoDocument:
 
 
 class Documents:
-    """created_at: when the call began, for CallTimestamp."""
+    """leg: the primary one of the call; party: as the application is told."""
 
-    def __init__(self, outbox: Outbox, party: InboundParty, invite: Request, application: Application) -> None:
+    def __init__(self, outbox: Outbox, leg: Leg, party: Party, application: Application) -> None:
         self._outbox = outbox
+        self._leg = leg
         self._party = party
-        self._invite = invite
         self._application = application
-        self._created_at = outbox.now
         self._pending: Fetch | None = None
         self._fallback_tried = False
         self._statuses: set[str] = set()
@@ -49,7 +48,8 @@ class Documents:
         """A document is outstanding."""
         return self._pending is not None
 
-    def facts(self, status: str) -> VoiceFacts:
+    def facts(self) -> VoiceFacts:
+        """As they are now."""
         policy = self._outbox.policy
         return VoiceFacts(
             call_sid=self._outbox.call_sid,
@@ -57,19 +57,15 @@ class Documents:
             account_sid=policy.account_sid,
             from_user=self._party.from_user,
             to_user=self._party.to_user,
-            call_status=status,
-            direction="inbound",
+            call_status=self._leg.status,
+            direction=self._leg.direction.value,
             caller_name=self._party.caller_name,
             forwarded_from=self._party.forwarded_from,
-            timestamp_iso=policy.wall_iso(self._created_at),
-            sip_headers=tuple(self._invite.headers),
+            timestamp_iso=policy.wall_iso(self._leg.created_at),
+            sip_headers=self._party.sip_headers,
         )
 
     # --- documents ------------------------------------------------------------------------------------------------
-
-    def ask_first(self, status: str) -> None:
-        application = self._application
-        self.ask(application.voice_url, application.voice_method, "voice", voice_parameters(self.facts(status)))
 
     def ask(self, url: str, method: str, purpose: str, parameters: Parameters) -> None:
         if purpose != "fallback":
@@ -123,11 +119,11 @@ class Documents:
     # --- status callbacks -----------------------------------------------------------------------------------------
 
     def tell(self, status: str) -> None:
-        """The number's status callback: each status once (behaviour.md 1.10)."""
+        """The number's status callback: each status once (behaviour.md 1.10). status: as it is now, or was a moment ago."""
         application = self._application
         if status in self._statuses:
             return
         self._statuses.add(status)
         if application.status_callback:
             url, method = application.status_callback, application.status_callback_method
-            self._outbox.ask("status", url, method, voice_parameters(self.facts(status)))
+            self._outbox.ask("status", url, method, voice_parameters(replace(self.facts(), call_status=status)))

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from server.calls.records import CallRecord, Recording
+from server.calls.records import CallRecord, RecordingRecord
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Parameters = tuple[tuple[str, str], ...]
@@ -127,4 +127,4 @@ class Log:
     facts: Mapping[str, Json] = field(default_factory=dict)
 
 
-Output = Log | Fetch | Prepare | Synthesize | Note | Notification | Recording | CallRecord
+Output = Log | Fetch | Prepare | Synthesize | Note | Notification | RecordingRecord | CallRecord

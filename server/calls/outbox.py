@@ -1,6 +1,6 @@
-"""What the parts of one call share: the policy, the outbox, the clock of the current input, and fresh names.
+"""What the parts of one call share: the policy, what goes out, the clock of the current input, and fresh names.
 
-A call's machines (caller, dial, branches, bridge) mutate themselves and emit into the outbox; `Call` hands out what has
+A call's machines (legs, bridges, recordings, verbs) mutate themselves and emit into the outbox; `Call` hands out what has
 been emitted when its input is dealt with. Nothing here does I/O.
 """
 
@@ -42,9 +42,6 @@ class Outbox:
     def number(self) -> int:
         """A number for a Fetch or a prompt, unique in this process."""
         return self._number()
-
-    def sid(self, prefix: str) -> str:
-        return new_sid(self.policy, prefix)
 
     def ask(self, purpose: str, url: str, method: str, parameters: Parameters, leg: str = "") -> Fetch:
         """Send a request to the application; its exchange stands in the timeline when `answered`."""
@@ -101,11 +98,6 @@ class Outbox:
             ("X-RestComm-AccountSid", self.policy.account_sid),
             ("X-RestComm-CallSid", sid),
         )
-
-
-def new_sid(policy: Policy, prefix: str) -> str:
-    """`CA`, `RE` ... and 32 hexadecimal digits."""
-    return prefix + policy.random_bytes(16).hex()
 
 
 def sip_reason(code: int, text: str) -> str:

@@ -60,7 +60,7 @@ class CallRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class RecordingRecord:
     """A finished recording (behaviour: only when it is longer than nothing)."""
 
     sid: str

@@ -12,12 +12,20 @@ from typing import Any
 
 from media import engine
 from server.calls.call import Call
+from server.calls.destination import Placed
 from server.calls.effects import Fetch, Fetched, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
-from server.calls.legs.party import InboundParty
+from server.calls.legs.inbound import Inbound
+from server.calls.legs.leg import Direction, Leg
+from server.calls.legs.media import CodecPreference
+from server.calls.legs.outbound import Outbound
+from server.calls.legs.party import Party
 from server.calls.logbudget import LogBudget
-from server.calls.outbox import Action, new_sid
-from server.calls.policy import Policy, Refusal, Router
+from server.calls.names import CALL, leg_of, leg_of_session, new_sid
+from server.calls.outbox import Action, Outbox
+from server.calls.policy import Application, Policy, Refusal, Router
 from server.calls.targets import Targets
+from server.calls.verbs.running import RunningVerb, Stage
+from server.calls.verbs.talk import RunningTalk
 from sip.core import commands, events
 
 MAX_EARLY_CALLS = 500  # Call-IDs whose messages wait for their call to be made
@@ -102,7 +110,84 @@ class Registry:
         if call is not None:
             return self._collect(call, call.operator_end(now))
         owner = self._by_stream.get(sid)
-        return self._collect(owner, owner.operator_cancel_branch(sid, now)) if owner is not None else []
+        return self._collect(owner, owner.operator_cancel_leg(sid, now)) if owner is not None else []
+
+    def originate(self, placed: Placed, party: Party, application: Application, timeout_s: float, now: float) -> list[Action]:
+        """Make a call without a caller: the leg is called, and runs the application's document when it has answered."""
+        sid = new_sid(self.policy, CALL)
+        outbox = Outbox(self.policy, sid, self._number, now)
+        outbound = Outbound(outbox, placed, CodecPreference, direction=Direction.ORIGINATED, sid=sid)
+        call = self._add(Call(outbox, outbound.leg, party, self._targets))
+        self.totals["calls"] += 1
+        return self._collect(call, call.originate(application, timeout_s))
+
+    def redirect(self, sid: str, application: Application, now: float) -> list[Action]:
+        """Run a document on a leg, instead of what it does: a dialled one leaves its call and becomes one of its own."""
+        call = self.calls.get(sid)
+        if call is not None:
+            return self._collect(call, call.redirect(application.voice_url, application.voice_method, now))
+        found = self._give_away(sid, now)
+        if found is None:
+            return []
+        leg, actions = found
+        call = self._own_call(leg, now)
+        return actions + self._collect(call, call.adopt(application))
+
+    def join(self, first: str, second: str, now: float) -> list[Action]:
+        """Let two answered legs talk with each other, whatever they do now, until either ends: an attended transfer.
+
+        first: any leg; second: a dialled one. Unless `first` is the leg of a call, it becomes one.
+        """
+        if first == second or (first not in self.calls and not self._can_be_given(first)):
+            return []
+        found = self._give_away(second, now)
+        if found is None:
+            return []
+        other, actions = found
+        call = self.calls.get(first)
+        if call is None:
+            given = self._give_away(first, now)
+            assert given is not None
+            leg, more = given
+            actions += more
+            call = self._own_call(leg, now)
+        call.take(other)
+        self._rehome(other, call)
+
+        def talk(stage: Stage) -> RunningVerb:
+            return RunningTalk(stage, other)
+
+        done = call.run(talk, now)
+        return actions + self._collect(call, done)
+
+    def _can_be_given(self, sid: str) -> bool:
+        owner = self._by_stream.get(sid)
+        return owner is not None and owner.can_give(sid)
+
+    def _give_away(self, sid: str, now: float) -> tuple[Leg, list[Action]] | None:
+        """Take a dialled, answered leg out of its call."""
+        owner = self._by_stream.get(sid)
+        found = owner.give(sid, now) if owner is not None else None
+        if owner is None or found is None:
+            return None
+        leg, actions = found
+        return leg, self._collect(owner, actions)
+
+    def _own_call(self, leg: Leg, now: float) -> Call:
+        """A call of its own for a leg that was given away."""
+        outbox = Outbox(self.policy, leg.sid, self._number, now)
+        leg.rehome(outbox)
+        call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user), self._targets))
+        self._rehome(leg, call)
+        return call
+
+    def _rehome(self, leg: Leg, call: Call) -> None:
+        self._own(call, self._by_session, leg.session)
+        self._own(call, self._by_stream, leg.media.stream)
+
+    def _add(self, call: Call) -> Call:
+        self.calls[call.sid] = call
+        return call
 
     def shutdown(self, now: float) -> list[Action]:
         """Refuse new calls, end those that live; `counts` tells when they are over."""
@@ -129,7 +214,7 @@ class Registry:
 
     def _invited(self, event: events.InviteReceived, now: float) -> list[Action]:
         source = event.flow.remote.host
-        party = InboundParty.of(event.request, self.policy.use_to)
+        party = Party.of_invite(event.request, self.policy.use_to)
         decision = self._router.admit(source, party.to_user)
         if not isinstance(decision, Refusal):
             if self.closing:
@@ -146,10 +231,9 @@ class Registry:
                 return [*actions, commands.SendReject(event.session, decision.status, decision.reason)]
         else:
             self.totals["calls"] += 1
-        sid = new_sid(self.policy, "CA")
         srtp = None if isinstance(decision, Refusal) else decision.srtp
-        call = Call(self.policy, self._targets, event, self._number, sid, now, srtp)
-        self.calls[sid] = call
+        outbox = Outbox(self.policy, new_sid(self.policy, CALL), self._number, now)
+        call = self._add(Call(outbox, Inbound(outbox, event, party, srtp).leg, party, self._targets))
         self._own(call, self._by_session, event.session)
         for trace in early:
             actions.append(_note(call, trace, now))
@@ -167,7 +251,7 @@ class Registry:
             case engine.RecordingStarted() | engine.RecordingEnded():
                 return self._by_recording.get(event.recording)
             case engine.Failed():
-                return self._by_stream.get(event.subject.split("-", 1)[0]) or self._by_recording.get(event.subject)
+                return self._by_stream.get(leg_of(event.subject)) or self._by_recording.get(event.subject)
             case engine.Welcome() | engine.Listing():
                 return None
             case _:
@@ -208,7 +292,8 @@ class Registry:
         del self.calls[call.sid]
         self._armed.pop(call.sid, None)
         for owners, key in self._owned.pop(call.sid, []):
-            owners.pop(key, None)
+            if owners.get(key) is call:  # a leg may belong to another call by now
+                del owners[key]
 
     # --- timeline -------------------------------------------------------------------------------------------------
 
@@ -226,7 +311,7 @@ class Registry:
 
 
 def _note(call: Call, trace: events.Traced, now: float) -> Note:
-    leg = trace.session.split("/", 1)[0] if trace.session is not None and trace.session != call.caller.session else call.sid
+    leg = leg_of_session(trace.session) if trace.session is not None and trace.session != call.leg.session else call.sid
     data: dict[str, Json] = {
         "direction": trace.direction.value,
         "peer": str(trace.flow.remote),

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from media.engine import Quality
 from server.calls.effects import Fetch, Fetched, Notification
-from server.calls.records import CallRecord, Recording
+from server.calls.records import CallRecord, RecordingRecord
 from sip.core.events import Dropped, Traced
 
 _METHODS = frozenset(
@@ -85,7 +85,7 @@ class Metrics:
     def notified(self, notification: Notification) -> None:
         self._notices.labels(str(notification.code), notification.level).inc()
 
-    def recorded(self, recording: Recording) -> None:
+    def recorded(self, recording: RecordingRecord) -> None:
         self._recordings.inc()
         self._recorded.inc(recording.duration_ms / 1000)
 

@@ -7,7 +7,7 @@ import time
 
 from config.settings import StorageSettings
 from server.calls.effects import Kind, Note, Notification
-from server.calls.records import CallRecord, Recording
+from server.calls.records import CallRecord, RecordingRecord
 from server.observability.clock import WallClock
 from server.observability.metrics import Metrics
 from server.observability.redaction import hide_secrets, hide_url_secrets
@@ -29,12 +29,12 @@ class Recorder:
         if note.kind is Kind.STATE and not note.leg and "from" in note.data:
             self._writer.put(CallStarted(note.call_sid, entry.at, str(note.data["from"]), str(note.data.get("to", ""))))
 
-    def keep(self, item: Notification | CallRecord | Recording) -> None:
+    def keep(self, item: Notification | CallRecord | RecordingRecord) -> None:
         match item:
             case Notification():
                 self._metrics.notified(item)
                 self._writer.put(self._notification(item))
-            case Recording():
+            case RecordingRecord():
                 self._metrics.recorded(item)
                 self._writer.put(
                     RecordingRow(item.sid, item.call_sid, item.account_sid, item.path, item.duration_ms, self.clock.at(item.at))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from rcml.document import Document, parse_document
 from rcml.errors import DocumentError
-from rcml.interpreter import End, Fetch, Interpreter, Refuse, Run
+from rcml.interpreter import End, Fetch, Interpreter, Run
 from rcml.settings import RcmlSettings
 from rcml.source import decode, prepare
-from rcml.verbs import PARSERS, Dial
+from rcml.verbs import PARSERS, Dial, Hangup, Invalid, Redirect, Reject
 
 pytestmark = pytest.mark.fuzz
 
@@ -107,14 +107,19 @@ def run(document: Document, choice: random.Random) -> None:
         if choice.random() < 0.05:
             choice.choice([call.answered, call.party_answered, call.caller_gone])()
         match step:
+            case Run(Redirect(url=url)):
+                assert url.startswith(("http://", "https://"))
+                step = call.start(document) if choice.random() < 0.9 else call.document_failed()
+            case Run(Reject() | Hangup() | Invalid()):
+                return
             case Run(Dial()):
-                step = call.dial_done(choice.random() < 0.5)
+                step = call.done(answered=choice.random() < 0.5, waited=False)
             case Run():
                 step = call.done()
             case Fetch(url):
                 assert url.startswith(("http://", "https://"))
                 step = call.start(document) if choice.random() < 0.9 else call.document_failed()
-            case End() | Refuse():
+            case End():
                 return
     raise AssertionError("the call does not end")
 

@@ -147,8 +147,8 @@ def _operator(world: World) -> list[Action]:
 
 def _operator_branch(world: World) -> list[Action]:
     for call in list(world.registry.calls.values()):
-        if call.dial is not None and call.dial.branches:
-            return world.registry.operator_end(call.dial.branches[0].sid, world.now)
+        if call.legs:
+            return world.registry.operator_end(call.legs[0].sid, world.now)
     return []
 
 

@@ -19,7 +19,7 @@ from rcml.settings import RcmlSettings
 from server.calls.effects import Fetch, Fetched, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.outbox import Action
 from server.calls.policy import Application, MediaAddress, Policy, Refusal
-from server.calls.records import CallRecord, Recording
+from server.calls.records import CallRecord, RecordingRecord
 from server.calls.registry import Registry
 from server.calls.targets import Outbound, Targets
 from sip.core import commands, events, flows
@@ -177,7 +177,7 @@ class World:
         self.notes: list[Note] = []
         self.notifications: list[Notification] = []
         self.records: list[CallRecord] = []
-        self.recordings: list[Recording] = []
+        self.recordings: list[RecordingRecord] = []
         self.logs: list[Log] = []
         self.server_events: list[tuple[float, events.Event]] = []
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -325,7 +325,7 @@ class World:
                     self.notifications.append(action)
                 case CallRecord():
                     self.records.append(action)
-                case Recording():
+                case RecordingRecord():
                     self.recordings.append(action)
                 case Log():
                     self.logs.append(action)

@@ -5,43 +5,54 @@ They are posted and forgotten: no order on the wire, no retry, the answers ignor
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rcml.verbs.nouns import CallNoun
 from server.calls.outbox import Outbox
 
 SEQUENCE = {"initiated": 0, "ringing": 1, "answered": 2, "completed": 3}
 
 
-class LegStatus:
-    """sid: of the leg; from_user, to_user: of the leg."""
+@dataclass(frozen=True, slots=True)
+class LegFacts:
+    """What a callback says of its leg. duration_s: of talk, so far."""
 
-    def __init__(self, outbox: Outbox, noun: CallNoun, sid: str, from_user: str, to_user: str, caller_name: str | None) -> None:
-        self._outbox = outbox
+    sid: str
+    parent_sid: str
+    from_user: str
+    to_user: str
+    duration_s: int
+
+
+class LegCallbacks:
+    """noun: who was dialled, and what it wants to be told. caller_name: the display name that the callee is shown."""
+
+    def __init__(self, noun: CallNoun, caller_name: str | None) -> None:
         self._noun = noun
-        self._parties = (sid, from_user, to_user, caller_name)
+        self._caller_name = caller_name
         self._told: set[str] = set()
 
-    def tell(self, event: str, duration_s: int | None = None) -> None:
-        """Each event at most once, and only those that the noun asks for. duration_s: of the talk, with `completed`."""
+    def tell(self, outbox: Outbox, leg: LegFacts, event: str) -> None:
+        """Each event at most once, and only those that the noun asks for."""
         noun = self._noun
         if event in self._told or noun.status_callback is None or event not in noun.status_callback_events:
             return
         self._told.add(event)
-        policy = self._outbox.policy
-        sid, from_user, to_user, caller_name = self._parties
+        policy = outbox.policy
         values = (
             ("InstanceId", policy.instance_id),
             ("AccountSid", policy.account_sid),
-            ("CallSid", sid),
-            ("ParentCallSid", self._outbox.call_sid),
-            ("From", from_user),
-            ("To", to_user),
+            ("CallSid", leg.sid),
+            ("ParentCallSid", leg.parent_sid),
+            ("From", leg.from_user),
+            ("To", leg.to_user),
             ("Direction", "outbound-dial"),
-            ("CallerName", caller_name or None),
+            ("CallerName", self._caller_name or None),
             ("CallStatus", event),
-            ("CallDuration", None if duration_s is None else str(duration_s)),
-            ("Timestamp", policy.wall_rfc2822(self._outbox.now)),
+            ("CallDuration", str(leg.duration_s) if event == "completed" else None),
+            ("Timestamp", policy.wall_rfc2822(outbox.now)),
             ("CallbackSource", "call-progress-events"),
             ("SequenceNumber", str(SEQUENCE[event])),
         )
         parameters = tuple((name, value) for name, value in values if value is not None)
-        self._outbox.ask("leg-status", noun.status_callback, noun.status_callback_method, parameters, sid)
+        outbox.ask("leg-status", noun.status_callback, noun.status_callback_method, parameters, leg.sid)

@@ -10,6 +10,7 @@ from media.sdp.codecs import is_relayed
 from media.sdp.offer_answer import Agreed, LocalMedia, OfferAnswer
 from media.settings import SrtpPolicy
 from server.calls.effects import Json, Kind
+from server.calls.names import play_name
 from server.calls.outbox import Outbox
 
 
@@ -47,20 +48,20 @@ class LegMedia:
         self._packets: int | None = None  # heard until then; None: not known yet
         self._counting = False  # Stats are on their way
         self.playing: str | None = None
-        self._outbox = outbox
+        self.outbox = outbox
         self._address = outbox.policy.media_address(peer_host)
         self._srtp = srtp
         self.offer_answer = self._new_offer_answer(LocalMedia(self._address.advertised, 9, 10))
         self._plays = 0
 
     def _new_offer_answer(self, local: LocalMedia) -> OfferAnswer:
-        policy = self._outbox.policy
+        policy = self.outbox.policy
         session_id = int.from_bytes(policy.random_bytes(4), "big") >> 1
         return OfferAnswer(policy.media, local, session_id, random_bytes=policy.random_bytes, srtp=self._srtp)
 
     def prefer_family(self, family: int) -> None:
         """Before it is opened: have a stream of IP version 4 or 6, if there can be one. 0: as the signalling."""
-        self._address = self._outbox.policy.media_address(self._address.bind, family)
+        self._address = self.outbox.policy.media_address(self._address.bind, family)
         self.offer_answer.local = LocalMedia(self._address.advertised, 9, 10)
 
     def begin_anew(self) -> None:
@@ -92,12 +93,12 @@ class LegMedia:
 
     def open(self) -> None:
         self.state = MediaState.OPENING
-        self._outbox.emit(
+        self.outbox.emit(
             engine.Open(
                 stream=self.stream,
-                call=self._outbox.call_sid,
+                call=self.outbox.call_sid,
                 address=self._address.bind,
-                expires_ms=round(self._outbox.policy.media.orphan_s * 1000),
+                expires_ms=round(self.outbox.policy.media.orphan_s * 1000),
             )
         )
 
@@ -113,7 +114,7 @@ class LegMedia:
         """Tell the engine what was agreed; also after every change of the session."""
         if self.state is not MediaState.OPEN:
             return
-        media = self._outbox.policy.media
+        media = self.outbox.policy.media
         command = agreed.connect_command(
             self.stream,
             latch=media.latch,
@@ -123,19 +124,19 @@ class LegMedia:
         if command == self._in_force:
             return  # a 183 and its 200 mostly say the same
         self._in_force = command
-        self._outbox.emit(command)
+        self.outbox.emit(command)
         self.connected = True
         self._silent = False
         facts: dict[str, Json] = {"event": "connected", "stream": self.stream, "peer": f"{agreed.remote_address}:{agreed.remote_port}"}
         facts |= {"codec": agreed.codecs[0].name, "ptime_ms": agreed.ptime_ms, "direction": agreed.direction}
         keys = "events" if agreed.has_events else "in the audio" if command.inband_digits else "none"
         facts |= {"keys": keys, "encryption": agreed.srtp.suite if agreed.srtp is not None else "none"}
-        self._outbox.note(Kind.MEDIA, facts, self.stream)
+        self.outbox.note(Kind.MEDIA, facts, self.stream)
 
     def limit(self, seconds: float | None) -> None:
         """Have the engine close the stream by itself then, should no control process be there any more; None takes that back."""
         if self.state is MediaState.OPEN:
-            self._outbox.emit(engine.Deadline(stream=self.stream, in_ms=0 if seconds is None else max(1, round(seconds * 1000))))
+            self.outbox.emit(engine.Deadline(stream=self.stream, in_ms=0 if seconds is None else max(1, round(seconds * 1000))))
 
     # --- silence --------------------------------------------------------------------------------------------------
 
@@ -152,7 +153,7 @@ class LegMedia:
     def count(self) -> None:
         if self._silent and self.state is MediaState.OPEN:
             self._counting = True
-            self._outbox.emit(engine.Stats(stream=self.stream))
+            self.outbox.emit(engine.Stats(stream=self.stream))
 
     def counted(self, packets_in: int) -> None:
         self._counting = False
@@ -174,15 +175,15 @@ class LegMedia:
         if self.state is not MediaState.OPEN or not self.connected:
             return None
         self._plays += 1
-        self.playing = f"{self.stream}-{self._plays}"
-        country = self._outbox.policy.ringback_country
-        self._outbox.emit(engine.Play(stream=self.stream, play=self.playing, files=files, tone=tone, tone_country=country, loop=loop))
-        self._outbox.note(Kind.MEDIA, {"event": "play", "what": tone or ", ".join(files), "loop": loop}, self.stream)
+        self.playing = play_name(self.stream, self._plays)
+        country = self.outbox.policy.ringback_country
+        self.outbox.emit(engine.Play(stream=self.stream, play=self.playing, files=files, tone=tone, tone_country=country, loop=loop))
+        self.outbox.note(Kind.MEDIA, {"event": "play", "what": tone or ", ".join(files), "loop": loop}, self.stream)
         return self.playing
 
     def stop_playing(self) -> None:
         if self.playing is not None and self.state is MediaState.OPEN:
-            self._outbox.emit(engine.StopPlay(stream=self.stream, play=self.playing))
+            self.outbox.emit(engine.StopPlay(stream=self.stream, play=self.playing))
         self.playing = None
 
     def play_ended(self, event: engine.PlayEnded) -> bool:
@@ -196,7 +197,7 @@ class LegMedia:
         self.playing = None
         if self.state in (MediaState.OPENING, MediaState.OPEN):
             self.state = MediaState.CLOSING
-            self._outbox.emit(engine.Close(stream=self.stream))
+            self.outbox.emit(engine.Close(stream=self.stream))
         elif self.state is MediaState.NONE:
             self.state = MediaState.CLOSED
 

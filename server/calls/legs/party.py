@@ -1,4 +1,4 @@
-"""Who calls whom, read from an INVITE's headers (behaviour.md 1.2)."""
+"""Who calls whom: read from an INVITE's headers (behaviour.md 1.2), or as somebody asked for."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from sip.message.uri import parse_uri, unescape_user
 
 
 @dataclass(frozen=True, slots=True)
-class InboundParty:
-    """User parts with escapes undone; the names None where the INVITE does not give them."""
+class Party:
+    """Of a call: user parts with escapes undone; the names None where nobody gave them. sip_headers: of the INVITE that came."""
 
     from_user: str
     to_user: str
-    caller_name: str | None
-    forwarded_from: str | None
+    caller_name: str | None = None
+    forwarded_from: str | None = None
+    sip_headers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, invite: Request, use_to: bool) -> InboundParty:
+    def of_invite(cls, invite: Request, use_to: bool) -> Party:
         """use_to: the dialled string is the To header's user part, else the Request-URI's."""
         from_user, display = _user_and_name(invite.headers.get("From"))
         to_user, _ = _user_and_name(invite.headers.get("To"))
@@ -28,7 +29,7 @@ class InboundParty:
         dialled = (to_user if use_to else request_user) or request_user or to_user
         first = parse_list(invite.headers.get("Diversion") or "")[:1]
         forwarded, _ = _user_and_name(*first) if first else ("", None)
-        return cls(from_user, dialled, display, forwarded or None)
+        return cls(from_user, dialled, display, forwarded or None, tuple(invite.headers))
 
 
 def _user_and_name(value: str | None) -> tuple[str, str | None]:

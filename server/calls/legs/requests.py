@@ -12,28 +12,31 @@ from media.sdp.codecs import is_relayed
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import Agreed, SdpRefused
 from server.calls.effects import Kind
+from server.calls.legs.leg import Leg
 from server.calls.legs.media import LegMedia, MediaState
 from server.calls.outbox import Outbox
-from server.calls.passage import passage
 from sip.core import commands, events
 
 _SIGNAL = re.compile(r"^\s*Signal\s*=\s*([0-9A-Da-d*#]|10|11)\s*$", re.MULTILINE | re.IGNORECASE)
 _DURATION = re.compile(r"^\s*Duration\s*=\s*(\d{1,5})\s*$", re.MULTILINE | re.IGNORECASE)
 
 
-def handle(
-    outbox: Outbox, media: LegMedia, peer: LegMedia | None, event: events.ReinviteReceived | events.ReinviteAcked | events.RequestReceived
-) -> None:
-    """media: of the leg that the request came on; peer: of the leg it is bridged with, if any."""
+InDialog = events.ReinviteReceived | events.ReinviteAcked | events.RequestReceived
+
+
+def handle(leg: Leg, event: InDialog) -> None:
+    """leg: the one that the request came on."""
+    outbox = leg.outbox
+    peer = leg.peer.media if leg.peer is not None else None
     match event:
         case events.ReinviteReceived():
-            _offer(outbox, media, peer, event, event.request.body, event.request.headers.get("Content-Type") or "")
+            _offer(leg, peer, event, event.request.body, event.request.headers.get("Content-Type") or "")
         case events.ReinviteAcked():
-            _late_answer(outbox, media, peer, event)
+            _late_answer(leg, event)
         case events.RequestReceived(request=request):
             match request.method:
                 case "UPDATE" if request.body:
-                    _offer(outbox, media, peer, event, request.body, request.headers.get("Content-Type") or "")
+                    _offer(leg, peer, event, request.body, request.headers.get("Content-Type") or "")
                 case "UPDATE":
                     outbox.emit(commands.AnswerRequest(event.session, event.transaction, 200))
                 case "INFO":
@@ -47,14 +50,19 @@ def handle(
                     outbox.emit(commands.AnswerRequest(event.session, event.transaction, 405))
 
 
+def warning_of(refused: SdpRefused) -> commands.HeaderList:
+    """What is wrong with a session description, for the response that refuses it (RFC 3261 20.43)."""
+    return (("Warning", f'{refused.warning_code} dialplane "{refused.warning_text}"'),) if refused.warning_code else ()
+
+
 def _offer(
-    outbox: Outbox,
-    media: LegMedia,
+    leg: Leg,
     peer: LegMedia | None,
     event: events.ReinviteReceived | events.RequestReceived,
     body: bytes,
     content_type: str,
 ) -> None:
+    outbox, media = leg.outbox, leg.media
     if media.state is not MediaState.OPEN:
         outbox.emit(commands.AnswerRequest(event.session, event.transaction, 500, headers=(("Retry-After", "2"),)))
         return
@@ -72,10 +80,9 @@ def _offer(
         _keep_relaying(media, peer)
         answer, agreed = media.offer_answer.answer(peer.voices if peer is not None else ())
     except SdpRefused as refused:
-        warning = (("Warning", f'{refused.warning_code} dialplane "{refused.warning_text}"'),) if refused.warning_code else ()
-        outbox.emit(commands.AnswerRequest(event.session, event.transaction, refused.status, headers=warning))
+        outbox.emit(commands.AnswerRequest(event.session, event.transaction, refused.status, headers=warning_of(refused)))
         return
-    _connect(outbox, media, peer, before, agreed)
+    _connect(leg, agreed)
     if before is not None and before.remote_hold != agreed.remote_hold:
         outbox.note(Kind.STATE, {"status": "held" if agreed.remote_hold else "resumed"}, media.stream)
     outbox.emit(commands.AnswerRequest(event.session, event.transaction, 200, body=answer))
@@ -89,31 +96,29 @@ def _keep_relaying(media: LegMedia, peer: LegMedia | None) -> None:
         raise SdpRefused(488, f"No {name} any more", 305, f"The other party speaks {name}, which cannot be transcoded here")
 
 
-def _connect(outbox: Outbox, media: LegMedia, peer: LegMedia | None, before: Agreed | None, agreed: Agreed) -> None:
-    """Put it into force, and tell when the way to the other side is another one now. before: what was agreed until now."""
-    media.connect(agreed)
-    other = peer.offer_answer.agreed if peer is not None else None
-    after = passage(agreed, other)
-    if after != passage(before, other):
-        outbox.note(Kind.MEDIA, {"event": "codecs-changed", **after}, media.stream)
+def _connect(leg: Leg, agreed: Agreed) -> None:
+    """Put it into force, and tell when the way to the other side is another one now."""
+    leg.media.connect(agreed)
+    if leg.bridge is not None:
+        leg.bridge.renegotiated(leg)
 
 
-def _late_answer(outbox: Outbox, media: LegMedia, peer: LegMedia | None, event: events.ReinviteAcked) -> None:
+def _late_answer(leg: Leg, event: events.ReinviteAcked) -> None:
     """The answer to the offer that our 200 to an empty re-INVITE carried; without one the session stays as it was.
 
     What the ACK of another re-INVITE carries is neither offer nor answer (RFC 3264 4).
     """
+    media = leg.media
     if not media.offer_open:
         return
     media.offer_open = False
     try:
         answer = extract_sdp(event.body, event.content_type) if event.body else None
         if answer is not None:
-            before = media.offer_answer.agreed
-            _connect(outbox, media, peer, before, media.offer_answer.receive_answer(answer))
+            _connect(leg, media.offer_answer.receive_answer(answer))
             return
     except SdpRefused as refused:
-        outbox.note(Kind.MEDIA, {"event": "answer-refused", "reason": refused.reason}, media.stream)
+        leg.outbox.note(Kind.MEDIA, {"event": "answer-refused", "reason": refused.reason}, media.stream)
     media.offer_answer.withdraw()
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from rcml.document import Document
 from rcml.errors import UsageError
-from rcml.interpreter import End, EndReason, Fetch, Interpreter, Refuse, Run, Step
+from rcml.interpreter import End, EndReason, Fetch, Interpreter, Run, Step
 from rcml.settings import RcmlSettings
-from rcml.verbs import Dial, Pause, Play, Say
+from rcml.verbs import Dial, Hangup, Invalid, Pause, Play, Redirect, Reject, Say
 from tests.unit.rcml.reading import give
 
 CONFERENCE = "<Dial><Conference>blue</Conference></Dial>"
@@ -74,40 +74,36 @@ def test_a_dial_after_a_failed_dial_keeps_waiting_and_a_play_answers__behaviour_
     call = interpreter()
     call.start(document("<Dial>1</Dial>", "<Dial>2</Dial>", "<Pause/>", "<Play>x.wav</Play>"))
     for step, kind, needs_answer in (
-        (call.dial_done(False), Dial, False),
-        (call.dial_done(False), Pause, False),
+        (call.done(answered=False, waited=False), Dial, False),
+        (call.done(answered=False, waited=False), Pause, False),
         (call.done(), Play, True),
     ):
         assert isinstance(step, Run)
         assert (type(step.verb), step.needs_answer) == (kind, needs_answer)
 
 
-@pytest.mark.parametrize(
-    ("reason", "refuse"), [("busy", Refuse(486, "Busy Here")), ("rejected", Refuse(603, "Decline")), ("?", Refuse(603, "Decline"))]
-)
-def test_reject_refuses_an_unanswered_call__behaviour_1_8(reason: str, refuse: Refuse) -> None:
-    assert interpreter().start(document(f"<Reject reason='{reason}'/>", "<Say>unreachable</Say>")) == refuse
+@pytest.mark.parametrize(("reason", "status", "phrase"), [("busy", 486, "Busy Here"), ("rejected", 603, "Decline"), ("?", 603, "Decline")])
+def test_reject_is_run_without_an_answer__behaviour_1_8(reason: str, status: int, phrase: str) -> None:
+    step = interpreter().start(document(f"<Reject reason='{reason}'/>", "<Say>unreachable</Say>"))
+    assert isinstance(step, Run) and isinstance(step.verb, Reject)
+    assert (step.verb.status, step.verb.reason_phrase, step.needs_answer) == (status, phrase, False)
 
 
-def test_reject_after_a_pause_or_a_failed_dial_still_refuses__behaviour_1_8_4_3() -> None:
+def test_reject_after_a_pause_or_a_failed_dial_is_still_run_without_an_answer__behaviour_1_8_4_3() -> None:
     call = interpreter()
     call.start(document("<Pause/>", "<Dial>1</Dial>", "<Reject reason='busy'/>"))
     call.done()
-    assert call.dial_done(False) == Refuse(486, "Busy Here")
+    assert call.done(answered=False, waited=False) == Run(Reject(4, 486, "Busy Here", "busy"), needs_answer=False)
 
 
-def test_reject_of_an_answered_call_ends_it__behaviour_9() -> None:
-    expect_end(interpreter(answered=True).start(document("<Reject/>")), EndReason.REJECT_ANSWERED)
-
-
-def test_hangup_ends_without_an_answer__decision_12() -> None:
-    expect_end(interpreter().start(document("<Hangup/>", "<Say>unreachable</Say>")), EndReason.HANGUP)
+def test_hangup_is_run_without_an_answer__decision_12() -> None:
+    assert interpreter().start(document("<Hangup/>", "<Say>unreachable</Say>")) == Run(Hangup(2), needs_answer=False)
 
 
 def test_redirect_asks_for_the_next_document_without_an_answer__behaviour_1_8() -> None:
     call = interpreter()
     step = call.start(document("<Redirect method='GET'>two</Redirect>", "<Say>unreachable</Say>"))
-    assert step == Fetch("http://app.example.com/calls/two", "GET", "redirect", 2)
+    assert step == Run(Redirect(2, "http://app.example.com/calls/two", "GET"), needs_answer=False)
     expect_run(call.start(document("<Say>x</Say>")), Say, 2)
 
 
@@ -120,7 +116,7 @@ def test_the_end_of_a_document_ends_the_call__reference_page() -> None:
 
 @pytest.mark.parametrize("verb", ["<Play>not a url</Play>", "<Redirect>not a url</Redirect>"])
 def test_a_verb_without_a_usable_url_ends_the_call__behaviour_9(verb: str) -> None:
-    expect_end(interpreter().start(document(verb, "<Say>unreachable</Say>")), EndReason.FAILED)
+    expect_run(interpreter().start(document(verb, "<Say>unreachable</Say>")), Invalid, 2)
 
 
 def test_verbs_of_later_releases_are_passed_over() -> None:
@@ -141,9 +137,9 @@ def test_a_document_that_cannot_be_had_ends_the_call__behaviour_1_9() -> None:
 def test_an_action_is_asked_once_and_its_answer_runs_instead_of_the_rest__behaviour_2_8(answered: bool, mode: str) -> None:
     call = interpreter(after_answer=mode)
     call.start(document("<Dial action='done' method='get'>1</Dial>", "<Say>unreachable</Say>"))
-    assert call.dial_done(answered) == Fetch("http://app.example.com/calls/done", "GET", "action", 2)
+    assert call.done(answered=answered, waited=False) == Fetch("http://app.example.com/calls/done", "GET", 2)
     expect_run(call.start(document("\n<Dial action='again'>2</Dial>")), Dial, 3)
-    assert call.dial_done(False) == Fetch("http://app.example.com/calls/again", "POST", "action", 3)
+    assert call.done(answered=False, waited=False) == Fetch("http://app.example.com/calls/again", "POST", 3)
     expect_end(call.document_failed(), EndReason.FAILED)
 
 
@@ -151,15 +147,15 @@ def test_an_action_is_asked_once_and_its_answer_runs_instead_of_the_rest__behavi
 def test_an_action_that_is_no_url_ends_the_call_after_the_dial__decision_11(answered: bool) -> None:
     call = interpreter()
     expect_run(call.start(document("<Dial action='not a url'>1</Dial>", "<Say>unreachable</Say>")), Dial, 2)
-    expect_end(call.dial_done(answered), EndReason.ACTION_INVALID)
+    expect_end(call.done(answered=answered, waited=False), EndReason.ACTION_INVALID)
 
 
 def test_an_unanswered_dial_goes_on_with_the_next_verb__reference_page() -> None:
     call = interpreter()
     call.start(document("<Dial>1</Dial>", "<Pause/>", "<Dial>2</Dial>", "<Say>nobody</Say>"))
-    expect_run(call.dial_done(False), Pause, 3)
+    expect_run(call.done(answered=False, waited=False), Pause, 3)
     expect_run(call.done(), Dial, 4)
-    expect_run(call.dial_done(False), Say, 5)
+    expect_run(call.done(answered=False, waited=False), Say, 5)
     expect_end(call.done(), EndReason.DOCUMENT_DONE)
     assert call.take_notices() == []
 
@@ -172,7 +168,7 @@ def test_skip_dials_runs_what_is_left_but_no_further_dial__behaviour_2_8_decisio
     call = interpreter(after_answer="skip-dials")
     call.start(document(*SEQUENCE))
     tell(call)
-    expect_run(call.dial_done(True), Pause, 7)
+    expect_run(call.done(answered=True, waited=False), Pause, 7)
     expect_run(call.done(), Say, 9)
     expect_end(call.done(), EndReason.DOCUMENT_DONE)
     (notice,) = call.take_notices()
@@ -183,21 +179,21 @@ def test_skip_dials_runs_what_is_left_but_no_further_dial__behaviour_2_8_decisio
 def test_the_sequence_of_dials_stops_once_a_party_answered__reference_page() -> None:
     call = interpreter()
     call.start(document("<Dial>1</Dial>", "<Pause/>", "<Dial>2</Dial>", "<Pause/>", "<Dial>3</Dial>"))
-    expect_run(call.dial_done(False), Pause, 3)
+    expect_run(call.done(answered=False, waited=False), Pause, 3)
     expect_run(call.done(), Dial, 4)
-    expect_end(call.dial_done(True), EndReason.DOCUMENT_DONE)
+    expect_end(call.done(answered=True, waited=False), EndReason.DOCUMENT_DONE)
 
 
 def test_a_pause_that_leads_to_no_dial_runs_after_an_answered_dial__decision_3() -> None:
     call = interpreter()
     call.start(document("<Dial>1</Dial>", "<Pause/>"))
-    expect_run(call.dial_done(True), Pause, 3)
+    expect_run(call.done(answered=True, waited=False), Pause, 3)
 
 
 def test_next_verb_runs_all_that_is_left__behaviour_2_8() -> None:
     call = interpreter(after_answer="next-verb")
     call.start(document(*SEQUENCE))
-    expect_run(call.dial_done(True), Pause, 3)
+    expect_run(call.done(answered=True, waited=False), Pause, 3)
     expect_run(call.done(), Dial, 4)
     assert call.take_notices() == []
 
@@ -205,16 +201,16 @@ def test_next_verb_runs_all_that_is_left__behaviour_2_8() -> None:
 def test_hangup_after_answer_runs_nothing_more__behaviour_2_8() -> None:
     call = interpreter(after_answer="hangup")
     call.start(document("<Dial>1</Dial>", "<Say>never</Say>"))
-    expect_end(call.dial_done(True), EndReason.DOCUMENT_DONE)
+    expect_end(call.done(answered=True, waited=False), EndReason.DOCUMENT_DONE)
     call = interpreter(after_answer="hangup")
     call.start(document("<Dial>1</Dial>", "<Say>sorry</Say>"))
-    expect_run(call.dial_done(False), Say, 3)
+    expect_run(call.done(answered=False, waited=False), Say, 3)
 
 
 def test_dials_of_the_next_document_run_again__behaviour_2_8() -> None:
     call = interpreter()
     call.start(document("<Dial>1</Dial>", "<Redirect>two</Redirect>"))
-    assert isinstance(call.dial_done(True), Fetch)
+    expect_run(call.done(answered=True, waited=False), Redirect, 3)
     expect_run(call.start(document("<Dial>2</Dial>")), Dial, 2)
 
 
@@ -254,7 +250,7 @@ def test_the_action_is_still_asked_after_the_caller_has_gone__behaviour_2_8(answ
     call = interpreter()
     call.start(document("<Dial action='done'>1</Dial>"))
     call.caller_gone()
-    assert call.dial_done(answered) == Fetch("http://app.example.com/calls/done", "POST", "action", 2)
+    assert call.done(answered=answered, waited=False) == Fetch("http://app.example.com/calls/done", "POST", 2)
     expect_end(call.start(document("<Say>x</Say>")), EndReason.CALLER_GONE)
 
 
@@ -263,7 +259,7 @@ def test_without_an_action_a_gone_caller_ends_it__behaviour_2_8(action: str) -> 
     call = interpreter()
     call.start(document(f"<Dial {action}>1</Dial>", "<Say>x</Say>"))
     call.caller_gone()
-    expect_end(call.dial_done(True), EndReason.CALLER_GONE)
+    expect_end(call.done(answered=True, waited=False), EndReason.CALLER_GONE)
 
 
 # --- from outside, and mistakes of our own ------------------------------------------------------------------------
@@ -273,21 +269,22 @@ def test_a_document_from_outside_abandons_the_dial_without_its_action__behaviour
     call = interpreter()
     call.start(document("<Dial action='done'>1</Dial>"))
     expect_run(call.start(document("<Say>x</Say>")), Say, 2)
+    expect_end(call.done(), EndReason.DOCUMENT_DONE)
+    call.start(document("<Dial action='done'>1</Dial>"))
+    call.start(document())
     with pytest.raises(UsageError):
-        call.dial_done(False)
+        call.done(answered=False, waited=False)
 
 
 def test_an_input_that_cannot_be_is_a_usage_error() -> None:
     call = interpreter()
-    for mistake in (call.done, lambda: call.dial_done(True)):
+    for answered in (False, True):
         with pytest.raises(UsageError):
-            mistake()
+            call.done(answered=answered)
     call.start(document("<Dial>1</Dial>"))
+    call.done()
     with pytest.raises(UsageError):
         call.done()
-    call.start(document("<Say>1</Say>"))
-    with pytest.raises(UsageError):
-        call.dial_done(False)
 
 
 # --- bounds -------------------------------------------------------------------------------------------------------
@@ -298,10 +295,10 @@ def until_the_end(call: Interpreter, answer: Document, dials_answered: bool = Fa
     documents, step = 1, call.start(answer)
     for _ in range(10_000):
         match step:
-            case Fetch():
+            case Fetch() | Run(Redirect()):
                 documents, step = documents + 1, call.start(answer)
             case Run(Dial()):
-                step = call.dial_done(dials_answered, dials_wait)
+                step = call.done(answered=dials_answered, waited=dials_wait)
             case Run():
                 step = call.done()
             case _:

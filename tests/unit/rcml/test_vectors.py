@@ -13,6 +13,7 @@ What must come out, all of it and in this order; notices first, in the order of 
     > fetch METHOD URL PURPOSE line N
     > refuse STATUS PHRASE
     > end REASON
+Verbs that only say where the script goes on are told by what they lead to; that they do is held by tests/unit/server/calls.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ import pytest
 
 from rcml.document import parse_document
 from rcml.errors import DocumentError
-from rcml.interpreter import End, Fetch, Interpreter, Refuse, Run, Step
+from rcml.interpreter import End, Fetch, Interpreter, Run, Step
 from rcml.notices import Notice
 from rcml.settings import RcmlSettings
+from rcml.verbs import Hangup, Invalid, Redirect, Reject
 from tests.unit.rcml.reading import URL
 
 VECTORS = sorted((Path(__file__).parents[2] / "vectors" / "rcml").glob("*.txt"))
@@ -40,6 +42,7 @@ class Course:
         self.url = URL
         self.options: dict[str, Any] = {}
         self.interpreter: Interpreter | None = None
+        self.answered = False
 
     def give(self, event: str) -> list[str]:
         word, _, rest = event.partition(" ")
@@ -54,6 +57,7 @@ class Course:
                 return self._start(other)
             case "answered", "":
                 call.answered()
+                self.answered = True
                 return []
             case "party-answered", "":
                 call.party_answered()
@@ -64,7 +68,7 @@ class Course:
             case "done", "":
                 return self._tell(call.done())
             case "dial-done", ("answered" | "unanswered"):
-                return self._tell(call.dial_done(rest == "answered"))
+                return self._tell(call.done(answered=rest == "answered", waited=False))
             case "failed", "":
                 return self._tell(call.document_failed())
             case _:
@@ -73,6 +77,7 @@ class Course:
     def _call(self) -> Interpreter:
         if self.interpreter is None:
             flags = {name: self.options.pop(name) == "true" for name in ("answered", "answer_delay") if name in self.options}
+            self.answered = flags.get("answered", False)
             self.interpreter = Interpreter(settings=RcmlSettings(**self.options), **flags)
         return self.interpreter
 
@@ -87,13 +92,20 @@ class Course:
     def _tell(self, step: Step) -> list[str]:
         notices = [told(notice) for notice in self._call().take_notices()]
         match step:
+            case Run(Redirect(line=line, url=url, method=method)):
+                self.url = url
+                said = f"fetch {method} {url} redirect line {line}"
+            case Run(Reject(status=status, reason_phrase=reason)):
+                said = "end reject-answered" if self.answered else f"refuse {status} {reason}"
+            case Run(Hangup()):
+                said = "end hangup"
+            case Run(Invalid()):
+                said = "end failed"
             case Run(verb, needs_answer):
                 said = f"run {type(verb).__name__} line {verb.line}" + (" answering" if needs_answer else "")
-            case Fetch(url, method, purpose, line):
+            case Fetch(url, method, line):
                 self.url = url
-                said = f"fetch {method} {url} {purpose} line {line}"
-            case Refuse(status, reason):
-                said = f"refuse {status} {reason}"
+                said = f"fetch {method} {url} action line {line}"
             case End(why):
                 said = f"end {why.value}"
         return [*notices, said]

@@ -15,7 +15,7 @@ from rcml.settings import RcmlSettings
 from server.calls.effects import Fetch, Fetched, Kind, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.outbox import Action
 from server.calls.policy import Application, MediaAddress, Policy, Refusal
-from server.calls.records import CallRecord, Recording
+from server.calls.records import CallRecord, RecordingRecord
 from server.calls.registry import Registry
 from server.calls.targets import Outbound, Targets
 from sip.core import commands, events, flows
@@ -61,7 +61,7 @@ class Bench:
         self.notes: list[Note] = []
         self.notifications: list[Notification] = []
         self.records: list[CallRecord] = []
-        self.recordings: list[Recording] = []
+        self.recordings: list[RecordingRecord] = []
         self.logs: list[Log] = []
         admitted = application or Application("2222", VOICE)
 
@@ -207,7 +207,7 @@ class Bench:
                     self.notifications.append(action)
                 case CallRecord():
                     self.records.append(action)
-                case Recording():
+                case RecordingRecord():
                     self.recordings.append(action)
                 case Log():
                     self.logs.append(action)

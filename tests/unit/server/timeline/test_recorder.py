@@ -11,7 +11,7 @@ import pytest
 from config.load import load
 from media.engine import Quality
 from server.calls.effects import Fetch, Fetched, Kind, Note, Notification
-from server.calls.records import By, CallEnded, CallRecord, Cause, Recording
+from server.calls.records import By, CallEnded, CallRecord, Cause, RecordingRecord
 from server.observability.clock import WallClock
 from server.observability.metrics import Metrics
 from server.storage.database import Database
@@ -89,7 +89,7 @@ async def test_record_of_a_dialled_leg_does_not_end_the_call(recorder: Recorder)
 async def test_notification_and_recording_are_kept(database: Database, recorder: Recorder) -> None:
     recorder.keep(Notification(CALL, 1.0, 11205, "error", "http://u:secret@h/ failed", "http://u:secret@h/", 4))
     recorder.keep(Notification(CALL, 1.5, 11205, "error", "again"))
-    recorder.keep(Recording("RE1", CALL, "AC1", "/r/RE1.wav", 3000, 2.0))
+    recorder.keep(RecordingRecord("RE1", CALL, "AC1", "/r/RE1.wav", 3000, 2.0))
     await database.writer.flush()
     first, second = await database.reader.notifications(CALL)
     assert (first.code, first.line, first.url, second.message) == (11205, 4, "http://u:***@h/", "again")
@@ -114,7 +114,7 @@ async def test_metrics_of_calls(recorder: Recorder, metrics: Metrics) -> None:
     recorder.keep(record(LEG, CALL, Cause.BUSY))
     assert value(metrics, "dialplane_legs_ended_total", direction="outbound-dial", cause="busy", by="callee") == 1
     assert value(metrics, "dialplane_leg_talk_seconds_sum", direction="inbound") == 5.5
-    recorder.keep(Recording("RE1", CALL, "AC1", "/x", 2500, 1.0))
+    recorder.keep(RecordingRecord("RE1", CALL, "AC1", "/x", 2500, 1.0))
     assert value(metrics, "dialplane_recording_seconds_total") == 2.5
 
 

@@ -1,0 +1,162 @@
+"""What the media engine reports of a call: handed to the leg, recording or verb that it is about.
+
+What concerns the call as a whole comes back as news: its leg can be heard, cannot be, or nobody says anything any more.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import assert_never
+
+from media import engine
+from server.calls.effects import Kind
+from server.calls.legs.leg import Leg
+from server.calls.mediafacts import facts_of
+from server.calls.names import leg_of
+from server.calls.verbs.running import RunningVerb, Stage
+
+
+class News(enum.Enum):
+    OPENED = "opened"  # the stream of the primary leg
+    SILENT = "silent"  # both sides of its bridge
+
+
+@dataclass(frozen=True, slots=True)
+class NoMedia:
+    """The engine cannot serve the primary leg. reason: as it says."""
+
+    reason: str
+
+
+class EngineEvents:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def receive(self, event: engine.Event, verb: RunningVerb | None) -> News | NoMedia | None:
+        """verb: the one that runs."""
+        stage = self._stage
+        noted = facts_of(event)
+        if noted is not None:
+            stage.outbox.note(Kind.MEDIA, *noted)
+        match event:
+            case engine.Opened():
+                return self._opened(event)
+            case engine.Closed(stream=stream):
+                self._closed(stream)
+            case engine.PlayEnded():
+                self._play_ended(event, verb)
+            case engine.RecordingStarted(recording=sid):
+                if sid in stage.recordings:
+                    stage.recordings[sid].started()
+            case engine.RecordingEnded(recording=sid):
+                if sid in stage.recordings:
+                    stage.recordings[sid].ended(event)
+                    self._recording_over(sid, verb)
+            case engine.MediaTimeout(stream=stream):
+                self._fell_silent(stream)
+            case engine.StreamStats():
+                return self._counted(event)
+            case engine.Failed():
+                return self._command_failed(event, verb)
+            case engine.Digit(stream=stream):
+                if stream == stage.leg.sid and verb is not None:
+                    verb.digit(event)
+            case engine.Latched() | engine.Stranger() | engine.Welcome() | engine.Listing() | engine.Joined() | engine.Left():
+                pass
+            case _:
+                assert_never(event)
+        return None
+
+    def lost(self, reason: str) -> None:
+        """The worker is gone, and with it every stream of this call."""
+        stage = self._stage
+        stage.outbox.note(Kind.MEDIA, {"event": "worker-lost", "reason": reason})
+        for leg in (stage.leg, *(leg for leg, _ in stage.legs.values())):
+            leg.media.lost()
+            if leg.bridge is not None:
+                leg.bridge.lost()
+        for recording in stage.recordings.values():
+            recording.engine_lost()
+
+    # --- streams --------------------------------------------------------------------------------------------------
+
+    def _leg(self, sid: str) -> Leg | None:
+        stage = self._stage
+        if sid == stage.leg.sid:
+            return stage.leg
+        found = stage.legs.get(sid)
+        return found[0] if found is not None else None
+
+    def _opened(self, event: engine.Opened) -> News | None:
+        found = self._stage.legs.get(event.stream)
+        if found is not None:
+            leg, verb = found
+            verb.leg_opened(leg, event)
+            return None
+        return News.OPENED if event.stream == self._stage.leg.sid and self._stage.leg.media.opened(event) else None
+
+    def _closed(self, stream: str) -> None:
+        leg = self._leg(stream)
+        if leg is not None:
+            leg.media.closed()
+
+    def _command_failed(self, event: engine.Failed, verb: RunningVerb | None) -> NoMedia | None:
+        sid = leg_of(event.subject)
+        match event.op:
+            case "open" | "connect":
+                if event.op == "open":
+                    self._closed(sid)
+                if sid == self._stage.leg.sid:
+                    return NoMedia(event.reason)
+                if sid in self._stage.legs:
+                    leg, owner = self._stage.legs[sid]
+                    owner.leg_failed(leg, event.reason)
+            case "close":
+                self._closed(sid)
+            case "play":
+                ended = engine.PlayEnded(stream=sid, play=event.subject, reason="failed", detail=event.reason)
+                self._play_ended(ended, verb)
+            case "record" if event.subject in self._stage.recordings:
+                self._stage.recordings[event.subject].refused(event.reason)
+                self._recording_over(event.subject, verb)
+            case _:
+                pass
+        return None
+
+    # --- plays and recordings ---------------------------------------------------------------------------------------
+
+    def _play_ended(self, event: engine.PlayEnded, verb: RunningVerb | None) -> None:
+        leg = self._leg(event.stream)
+        if leg is not None and leg.media.play_ended(event) and leg is self._stage.leg and verb is not None:
+            verb.play_ended(event)
+
+    def _recording_over(self, sid: str, verb: RunningVerb | None) -> None:
+        if verb is not None:
+            verb.recording_over(self._stage.recordings[sid])
+
+    # --- silence --------------------------------------------------------------------------------------------------
+
+    def _fell_silent(self, stream: str) -> None:
+        """One side is silent. The call is ended when both are; the counters tell whether the other still is."""
+        leg = self._leg(stream)
+        if leg is None or not self._stage.outbox.policy.media_timeout_ends_call:
+            return
+        leg.media.fell_silent()
+        for other in self._talking():
+            if other is not leg:
+                other.media.count()
+
+    def _counted(self, event: engine.StreamStats) -> News | None:
+        leg = self._leg(event.stream)
+        if leg is None:
+            return None
+        leg.media.counted(event.counters.packets_in)
+        both = self._talking()
+        return News.SILENT if both and all(side.media.dead for side in both) else None
+
+    def _talking(self) -> tuple[Leg, ...]:
+        """The two sides of the primary leg's bridge, or ()."""
+        leg = self._stage.leg
+        peer = leg.peer
+        return (leg, peer) if peer is not None and leg.bridge is not None and leg.bridge.talking else ()

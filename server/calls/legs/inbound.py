@@ -1,0 +1,118 @@
+"""How an inbound leg opens: what the caller has been told of an INVITE that came to us, up to our 200 or our final.
+
+The answer in the 183 equals the one in the 200 (trap 38): once an answer is out it stands.
+"""
+
+from __future__ import annotations
+
+from media.engine import Codec
+from media.sdp.description import extract_sdp
+from media.sdp.offer_answer import SdpRefused, offered_family
+from media.settings import SrtpPolicy
+from server.calls.legs.leg import MAX_FORWARDS, Direction, Leg, LegState
+from server.calls.legs.media import LegMedia, MediaState
+from server.calls.legs.party import Party
+from server.calls.outbox import Outbox
+from sip.core import commands, events
+
+
+class Inbound:
+    """`Inbound(...).leg` is the leg; its sid is that of its call."""
+
+    def __init__(self, outbox: Outbox, invite: events.InviteReceived, party: Party, srtp: SrtpPolicy | None = None) -> None:
+        """srtp: the rule for this leg, None for that of the server."""
+        self.invite = invite.request
+        self.late_offer = False
+        self.cancel_pending = False  # a CANCEL came; we owe the 487
+        self._sdp_sent: bytes | None = None
+        media = LegMedia(outbox, outbox.call_sid, invite.flow.local.host, srtp)
+        self.leg = Leg(outbox, outbox.call_sid, Direction.INBOUND, invite.session, media, from_user=party.from_user, to_user=party.to_user)
+        self.leg.sip_call_id = self.invite.headers.get("Call-ID")
+        self.leg.opening = self
+
+    @property
+    def hops_left(self) -> int:
+        """One less than came in, so that a loop through us ends (RFC 3261 8.1.1.6)."""
+        text = self.invite.headers.get("Max-Forwards") or ""
+        known = text.isascii() and text.isdigit() and len(text) <= 3
+        return max(0, min(int(text), MAX_FORWARDS) - 1) if known else MAX_FORWARDS - 1
+
+    def receive_offer(self) -> None:
+        """Look at the INVITE's body; raises SdpRefused (400 broken, 488 nothing in common)."""
+        body = extract_sdp(self.invite.body, self.invite.headers.get("Content-Type") or "")
+        if body is None and self.invite.body:
+            raise SdpRefused(400, "No session description in the body", 399, "The body carries no application/sdp part")
+        self.late_offer = body is None
+        if body is not None:
+            self.leg.media.prefer_family(offered_family(body))
+            self.leg.media.offer_answer.receive_offer(body)
+
+    def offered_codecs(self) -> tuple[Codec, ...]:
+        return () if self.late_offer else self.leg.media.offer_answer.offered_codecs()
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    def ring(self) -> None:
+        """180, or again the 183 with the session description that the caller hears already. The SIP core repeats it in time."""
+        if self.leg.state is not LegState.RINGING:
+            return
+        if self._sdp_sent is not None:
+            self.leg.outbox.emit(commands.SendProvisional(self.leg.session, 183, body=self._sdp_sent))
+        else:
+            self.leg.outbox.emit(commands.SendProvisional(self.leg.session, 180))
+
+    def early_media(self, prefer: tuple[Codec, ...]) -> bool:
+        """183 with our answer. False with a late offer, and when the caller has given up."""
+        leg = self.leg
+        if leg.state is not LegState.RINGING or self.late_offer or leg.media.state is not MediaState.OPEN or self.cancel_pending:
+            return False
+        if self._sdp_sent is None:
+            self._negotiate(prefer)
+            self.ring()
+        return True
+
+    def prepare_answer(self, prefer: tuple[Codec, ...]) -> None:
+        if self.leg.state is LegState.RINGING and not self.late_offer:
+            self._negotiate(prefer)
+
+    def answer(self, prefer: tuple[Codec, ...]) -> None:
+        """200. With a late offer the media follows the ACK (`acked`)."""
+        leg = self.leg
+        if leg.state is not LegState.RINGING:
+            return
+        body = leg.media.offer_answer.offer(prefer) if self.late_offer else self._negotiate(prefer)
+        leg.outbox.emit(commands.SendAnswer(leg.session, body))
+        leg.taken(acknowledged=False)
+
+    def give_up(self, status: int, phrase: str, headers: commands.HeaderList, reason: str | None) -> None:
+        more = (("Reason", reason),) if reason is not None else ()
+        self.leg.outbox.emit(commands.SendReject(self.leg.session, status, phrase, (*headers, *more)))
+
+    def _negotiate(self, prefer: tuple[Codec, ...]) -> bytes:
+        if self._sdp_sent is None:
+            self._sdp_sent, agreed = self.leg.media.offer_answer.answer(prefer)
+            self.leg.media.connect(agreed)
+        return self._sdp_sent
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def canceled(self) -> None:
+        """CANCEL came; the 487 goes out when the other side has been told (behaviour.md 4.2)."""
+        self.cancel_pending = True
+
+    def acked(self, event: events.AnswerAcked) -> str | None:
+        """Returns what is wrong with the answer to a late offer, None when all is well."""
+        if self.leg.state is not LegState.ANSWERING:
+            return None
+        self.leg.state = LegState.ANSWERED
+        if not self.late_offer:
+            return None
+        try:
+            body = extract_sdp(event.body, event.content_type)
+            if body is None:
+                return "The ACK carries no answer to our offer"
+            agreed = self.leg.media.offer_answer.receive_answer(body)
+        except SdpRefused as refused:
+            return refused.reason
+        self.leg.media.connect(agreed)
+        return None

@@ -1,0 +1,32 @@
+"""What each verb does in a call: one file each, and the one table that call control looks them up in.
+
+`rcml.verbs` has the same verbs as they are read from a document. A verb without a line here ends the script with a notification,
+and a test keeps both tables alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rcml.verbs import Dial, Hangup, Invalid, Pause, Play, Redirect, Reject, Say, Verb
+from server.calls.verbs.dial import RunningDial
+from server.calls.verbs.hangup import RunningHangup
+from server.calls.verbs.invalid import RunningInvalid
+from server.calls.verbs.pause import RunningPause
+from server.calls.verbs.play import RunningPlay
+from server.calls.verbs.redirect import RunningRedirect
+from server.calls.verbs.reject import RunningReject
+from server.calls.verbs.running import RunningVerb, Stage
+from server.calls.verbs.say import RunningSay
+
+RUNNING: dict[type[Verb], Callable[[Stage, Any], RunningVerb]] = {
+    Dial: RunningDial,
+    Say: RunningSay,
+    Play: RunningPlay,
+    Pause: RunningPause,
+    Redirect: RunningRedirect,
+    Reject: RunningReject,
+    Hangup: RunningHangup,
+    Invalid: RunningInvalid,
+}

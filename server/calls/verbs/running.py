@@ -1,0 +1,183 @@
+"""A verb while it runs: the one protocol by which a call drives any of them, and the results that it understands.
+
+```
+  start() ──▶ events: legs, engine, prompts, digits, time ──▶ result
+     └──────▶ stop() at any moment ─────────────────────────▶ result
+```
+A call runs one verb at a time and knows none by name. It hands every event to the verb, looks at `result` after each input, and arms
+its `deadline`. `stop` is the one way to end a verb from outside: the caller left, the operator or another document wants the leg. A
+stopped verb may take a moment (a recording that is written, the answer to a BYE), but it always comes to its result.
+
+A new verb is a file here, with a class that overrides what it needs, and a line in the table of `server.calls.verbs`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from media import engine
+from rcml.verbs import Verb
+from server.calls.effects import Prepared
+from server.calls.legs.leg import Leg
+from server.calls.outbox import Outbox
+from server.calls.outcome import DialResult
+from server.calls.recording import Recording
+from server.calls.records import By
+from server.calls.targets import CallerIdentity, Targets
+from sip.core import events
+
+V = TypeVar("V", bound=Verb)
+
+# --- results ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The script goes on behind the verb.
+
+    answered: it connected the caller with somebody. waited: something was heard or it took its time: no loop of documents.
+    dial: what a Dial's action is told, and what an unanswered caller gets when nothing follows. reason: value of a Reason header for
+    the caller, when nothing follows (decision 4).
+    """
+
+    answered: bool = False
+    waited: bool = True
+    dial: DialResult | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The script goes on in another document."""
+
+    url: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The unanswered call is refused. phrase: of the response, "" for the RFC's."""
+
+    status: int
+    phrase: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """The script is over. why: for the record; reason: of a Reason header for the caller, None for that of the last verb."""
+
+    why: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The script cannot go on: what it asked for cannot be had. why: for the record; reason: of a Reason header for the caller."""
+
+    why: str
+    reason: str | None = None
+
+
+Result = Finished | Elsewhere | Refused | HungUp | Broken
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a verb is stopped. by, text: for the records of legs that go down with it; reason: of the Reason header that they get.
+
+    abandoned: nobody wants the result, for something else runs on the leg from now on: no action is asked.
+    """
+
+    by: By
+    text: str = ""
+    reason: str | None = None
+    abandoned: bool = False
+
+
+# --- what a verb works with ---------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Stage:
+    """A call as its verbs see it. leg: the primary one, on which the script runs. legs, recordings: what lives beside it, by sid."""
+
+    outbox: Outbox
+    leg: Leg
+    targets: Targets
+    identity: CallerIdentity
+    legs: dict[str, tuple[Leg, RunningVerb]] = field(default_factory=dict)
+    recordings: dict[str, Recording] = field(default_factory=dict)
+
+    def adopt(self, leg: Leg, verb: RunningVerb) -> None:
+        """From now on the events of this leg go to the verb, until the leg is gone."""
+        self.legs[leg.sid] = (leg, verb)
+
+    def record(self, line: int) -> Recording:
+        recording = Recording(self.outbox, line)
+        self.recordings[recording.sid] = recording
+        return recording
+
+
+class RunningVerb:
+    """The protocol, with what most verbs do about most events: nothing."""
+
+    result: Result | None = None
+    deadline: float | None = None  # when `timeout` is due
+
+    def start(self) -> None:
+        """Once. The leg has been answered, if the verb wants that, and can be heard."""
+        raise NotImplementedError
+
+    def stop(self, stop: Stop) -> None:
+        """Come to an end soon. Called at most once with each `abandoned`; a verb that has its result is not stopped."""
+        self.result = Finished()
+
+    def release(self) -> None:
+        """The result has been acted on: take back what the caller should hear of first."""
+
+    def timeout(self) -> None:
+        """`deadline` has come."""
+
+    def leg_event(self, leg: Leg, event: events.Event) -> None:
+        """Of a leg that the verb has adopted; also after its result, until the leg is gone."""
+
+    def leg_opened(self, leg: Leg, event: engine.Opened) -> None:
+        """The stream of such a leg is there."""
+
+    def leg_failed(self, leg: Leg, reason: str) -> None:
+        """The engine cannot serve such a leg."""
+
+    def leg_canceled(self, leg: Leg) -> None:
+        """The operator ends such a leg, and it alone."""
+
+    def leg_taken(self, leg: Leg) -> None:
+        """Such a leg, an answered one, belongs to another call from now on."""
+
+    def caller_connected(self) -> None:
+        """The media of the primary leg is connected now: the answer to its late offer has come."""
+
+    def prepared(self, event: Prepared) -> None:
+        """A prompt that somebody asked for is there, or not."""
+
+    def play_ended(self, event: engine.PlayEnded) -> None:
+        """What was playing to the primary leg has ended."""
+
+    def digit(self, event: engine.Digit) -> None:
+        """A key of the primary leg's peer."""
+
+    def recording_over(self, recording: Recording) -> None:
+        """One of the call's has ended."""
+
+    def media_lost(self, text: str) -> None:
+        """Nothing can be heard any more, on any leg; the call is ended next (behaviour.md 3.1, media failure)."""
+
+
+class VerbOf(RunningVerb, Generic[V]):
+    """A running verb and what it was made from."""
+
+    def __init__(self, stage: Stage, verb: V) -> None:
+        self.stage = stage
+        self.outbox = stage.outbox
+        self.leg = stage.leg
+        self.verb = verb
