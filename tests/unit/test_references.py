@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,25 @@ def test_every_link_of_a_page_leads_somewhere() -> None:
     links = [(Path(page), link) for page, text in prose().items() if page.endswith(".md") for link in LINK.findall(text)]
     assert len(links) > 20
     assert [f"{page} links {link}" for page, link in links if not (ROOT / page.parent / link).exists()] == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    pages = {page for page in prose() if page.endswith(".md")}
+    seen, ahead = set(), {"README.md"}
+    while ahead:
+        page = ahead.pop()
+        seen.add(page)
+        links = {os.path.normpath(Path(page).parent / link) for link in LINK.findall(prose()[page])}
+        ahead |= {link for link in links & pages if link not in seen}
+    assert sorted(pages - seen) == []
+
+
+def test_the_index_of_decisions_has_each_with_its_number() -> None:
+    index = prose()["docs/decisions/README.md"]
+    rows = {(int(number), page) for number, page in re.findall(r"^\| \[(\d+)\]\(([\w-]+\.md)\) \|", index, re.MULTILINE)}
+    pages = {path.name for path in files() if path.match("docs/decisions/0*.md")}
+    assert rows == {(int(page[:4]), page) for page in pages}
+    assert [page for page in pages if not prose()[f"docs/decisions/{page}"].startswith(f"# {int(page[:4])}. ")] == []
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
