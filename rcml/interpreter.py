@@ -2,7 +2,7 @@
 
 One interpreter belongs to one call. It holds a document and the place in it, and it never waits: each input that ends
 something (`start`, `done`, `document_failed`) returns the one `Step` that follows, and call control carries it out. Inputs that
-only change what is true (`answered`, `party_answered`, `caller_gone`) return nothing.
+only change what is true (`answered`, `caller_gone`) return nothing.
 
     start(document) ─▶ Run(verb) ─▶ done() ─▶ Run(verb) ─▶ … ─▶ End(DOCUMENT_DONE)
                           │            └────▶ Fetch(action) ─▶ start(document)
@@ -93,10 +93,6 @@ class Interpreter:
     def answered(self) -> None:
         """The call was answered."""
         self._answered = True
-
-    def party_answered(self) -> None:
-        """The current Dial reached somebody."""
-        self._party_answered = True
 
     def caller_gone(self) -> None:
         """The caller hung up or gave up: nothing more can be heard or said."""

@@ -13,6 +13,7 @@ from server.observability.clock import WallClock
 from sip.core.commands import Credentials
 from sip.core.flows import Listener
 
+SETTLE_S = 1.0  # docs/decisions/0012-settling.md
 WILDCARDS = ("0.0.0.0", "::", "")
 
 
@@ -41,6 +42,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         ringback_country=settings.dial.ringback,
         no_branch_code_500=settings.dial.no_branch_code == "500",
         operator_completed_is_completed=settings.dial.rest_completed_status == "completed",
+        settle_s=SETTLE_S,
         recording_wait_s=settings.dial.recording_wait_s,
         media_open_s=settings.dial.media_open_s,
         final_status_wait_s=settings.dial.final_status_wait_s,

@@ -90,10 +90,11 @@ class Bridge:
         leg.bridge = None
         self._part()
 
-    def move(self, leg: Leg, to: Bridge) -> None:
-        """Out of this bridge and into another, whose leg may have waited there."""
+    def move(self, leg: Leg, to: Bridge | None) -> None:
+        """Out of this bridge and into another, where somebody may wait already; None: into none."""
         self.take(leg)
-        to.put(leg)
+        if to is not None:
+            to.put(leg)
 
     def clear(self) -> None:
         for leg in self._legs:

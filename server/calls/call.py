@@ -25,6 +25,7 @@ from media import engine
 from media.sdp.offer_answer import SdpRefused
 from rcml.notices import NOT_CARRIED_OUT
 from rcml.verbs import Verb
+from server.calls.bridge import Bridge
 from server.calls.effects import Fetched, Json, Kind, Log, Prepared
 from server.calls.engine_events import EngineEvents, News, NoMedia
 from server.calls.legs import requests
@@ -66,6 +67,7 @@ class Call:
         self._engine = EngineEvents(self._stage)
         self._script: Script | None = None
         self._verb: RunningVerb | None = None
+        self._of_script = True  # that verb: the script goes on behind it
         self._held: Verb | None = None  # waits for the ACK of a late offer
         self._deadline: float | None = None
         self._ring_timeout_s = 0.0  # of a leg that we call
@@ -243,7 +245,7 @@ class Call:
         self._outbox.now = now
         if self.ended is None:
             self._interrupt("Something else runs on the call")
-            self._start(make(self._stage))
+            self._start(make(self._stage), of_script=False)
         return self._finish_input()
 
     def can_give(self, sid: str) -> bool:
@@ -251,17 +253,21 @@ class Call:
         found = self._stage.legs.get(sid)
         return found is not None and found[0].answered
 
-    def give(self, sid: str, now: float) -> tuple[Leg, list[Action]] | None:
-        """Let another call have such a leg; None without it."""
+    def give(self, sid: str, now: float, into: Bridge | None = None) -> tuple[Leg, list[Action]] | None:
+        """Let another call have such a leg, in a bridge of that call if there is one; None without it."""
         self._outbox.now = now
         if not self.can_give(sid):
             return None
         leg, verb = self._stage.legs.pop(sid)
-        verb.leg_taken(leg)
+        verb.leg_taken(leg, into)
         return leg, self._finish_input()
 
+    def new_bridge(self) -> Bridge:
+        """For a leg that is to come from another call."""
+        return Bridge(self._outbox)
+
     def take(self, leg: Leg) -> None:
-        """Before a verb that brings the leg in: it belongs to this call."""
+        """Before a verb that works with the leg: it belongs to this call."""
         leg.rehome(self._outbox)
 
     # --- SIP ------------------------------------------------------------------------------------------------------
@@ -363,14 +369,14 @@ class Call:
         else:
             self._start(make(self._stage, verb))
 
-    def _start(self, verb: RunningVerb) -> None:
-        self._verb = verb
+    def _start(self, verb: RunningVerb, *, of_script: bool = True) -> None:
+        self._verb, self._of_script = verb, of_script
         self._enter(Phase.RUNNING)
         verb.start()
 
     def _verb_over(self, result: Result) -> None:
         self._verb = None
-        if self._script is not None:
+        if self._script is not None and self._of_script:
             self._go(self._script.after(result))
         else:
             reason = result.reason if isinstance(result, HungUp) else None

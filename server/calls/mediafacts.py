@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from media import engine
 from server.calls.effects import Json
+from server.calls.names import is_leg, leg_of
 
 
 def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:
@@ -23,8 +24,8 @@ def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:
         case engine.MediaTimeout(stream=stream, silent_ms=silent_ms):
             return {"event": "media-timeout", "silent_ms": silent_ms}, stream
         case engine.Failed():
-            leg = event.subject.split("-", 1)[0]  # a play or a bridge is named after its leg
-            return {"event": "failed", "op": event.op, "code": event.code, "reason": event.reason}, leg if leg.startswith("CA") else ""
+            leg = leg_of(event.subject)
+            return {"event": "failed", "op": event.op, "code": event.code, "reason": event.reason}, leg if is_leg(leg) else ""
         case engine.PlayEnded(stream=stream, play=play, reason="failed", detail=detail):
             return {"event": "play-failed", "play": play, "detail": detail}, stream
         case engine.Latched(stream=stream) | engine.Stranger(stream=stream):

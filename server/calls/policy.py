@@ -63,6 +63,8 @@ class Policy:
 
     wall_iso, wall_rfc2822: map a monotonic time to UTC, as ISO 8601 with milliseconds and as RFC 2822.
     random_bytes: the only source of chance; sids and session numbers are made from it.
+    settle_s: how long the result of an answered Dial waits for the answer to our BYE.
+    No field has a default here: the settings have them, and `server.wiring` hands all over.
     """
 
     account_sid: str
@@ -74,23 +76,23 @@ class Policy:
     wall_iso: Callable[[float], str]
     wall_rfc2822: Callable[[float], str]
     random_bytes: Callable[[int], bytes]
-    media_v4: MediaAddress = MediaAddress("127.0.0.1", "127.0.0.1")
-    media_v6: MediaAddress = MediaAddress("::1", "::1")
-    recordings_dir: str = ""
-    recording_channels: int = 1
-    answer_delay: bool = True
-    early_media: bool = True
-    ringback_country: str = "us"
-    no_branch_code_500: bool = False
-    operator_completed_is_completed: bool = False
-    settle_s: float = 1.0
-    recording_wait_s: float = 3.0
-    media_open_s: float = 5.0
-    final_status_wait_s: float = 5.0
-    media_timeout_ends_call: bool = True
-    max_calls: int = 2000
-    use_to: bool = True
-    session_headers: bool = True
+    media_v4: MediaAddress
+    media_v6: MediaAddress
+    recordings_dir: str
+    recording_channels: int
+    answer_delay: bool
+    early_media: bool
+    ringback_country: str
+    no_branch_code_500: bool
+    operator_completed_is_completed: bool
+    settle_s: float
+    recording_wait_s: float
+    media_open_s: float
+    final_status_wait_s: float
+    media_timeout_ends_call: bool
+    max_calls: int
+    use_to: bool
+    session_headers: bool
 
     def media_address(self, host: str, family: int = 0) -> MediaAddress:
         """The pair for the family of an IP literal; names count as IPv4.

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import Any
 
 from media import engine
+from server.calls.bridge import Bridge
 from server.calls.call import Call
 from server.calls.destination import Placed
 from server.calls.effects import Fetch, Fetched, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
@@ -24,7 +25,6 @@ from server.calls.names import CALL, leg_of, leg_of_session, new_sid
 from server.calls.outbox import Action, Outbox
 from server.calls.policy import Application, Policy, Refusal, Router
 from server.calls.targets import Targets
-from server.calls.verbs.running import RunningVerb, Stage
 from server.calls.verbs.talk import RunningTalk
 from sip.core import commands, events
 
@@ -35,8 +35,8 @@ MAX_EARLY_TRACES = 8  # messages of each
 class Registry:
     def __init__(self, policy: Policy, targets: Targets, router: Router) -> None:
         self.policy = policy
-        self._targets = targets
-        self._router = router
+        self.targets = targets
+        self.router = router
         self.calls: dict[str, Call] = {}
         self._by_session: dict[str, Call] = {}
         self._by_stream: dict[str, Call] = {}
@@ -117,7 +117,7 @@ class Registry:
         sid = new_sid(self.policy, CALL)
         outbox = Outbox(self.policy, sid, self._number, now)
         outbound = Outbound(outbox, placed, CodecPreference, direction=Direction.ORIGINATED, sid=sid)
-        call = self._add(Call(outbox, outbound.leg, party, self._targets))
+        call = self._add(Call(outbox, outbound.leg, party, self.targets))
         self.totals["calls"] += 1
         return self._collect(call, call.originate(application, timeout_s))
 
@@ -136,38 +136,38 @@ class Registry:
     def join(self, first: str, second: str, now: float) -> list[Action]:
         """Let two answered legs talk with each other, whatever they do now, until either ends: an attended transfer.
 
-        first: any leg; second: a dialled one. Unless `first` is the leg of a call, it becomes one.
+        first: any leg; second: a dialled one of another call. Unless `first` is the leg of a call, it becomes one.
         """
-        if first == second or (first not in self.calls and not self._can_be_given(first)):
+        if self._by_stream.get(first) is self._by_stream.get(second) or not self._can_take(first):
             return []
-        found = self._give_away(second, now)
-        if found is None:
+        owner = self._by_stream.get(second)
+        actions: list[Action] = []
+        if owner is None or not owner.can_give(second):
             return []
-        other, actions = found
         call = self.calls.get(first)
         if call is None:
             given = self._give_away(first, now)
             assert given is not None
-            leg, more = given
-            actions += more
+            leg, actions = given
             call = self._own_call(leg, now)
+        bridge = call.new_bridge()
+        moved = self._give_away(second, now, bridge)
+        assert moved is not None
+        other, more = moved
         call.take(other)
         self._rehome(other, call)
+        done = call.run(lambda stage: RunningTalk(stage, other, bridge), now)
+        return actions + more + self._collect(call, done)
 
-        def talk(stage: Stage) -> RunningVerb:
-            return RunningTalk(stage, other)
-
-        done = call.run(talk, now)
-        return actions + self._collect(call, done)
-
-    def _can_be_given(self, sid: str) -> bool:
+    def _can_take(self, sid: str) -> bool:
+        """A live leg of a call that has been answered, or one that can become such."""
         owner = self._by_stream.get(sid)
-        return owner is not None and owner.can_give(sid)
+        return owner is not None and (owner.leg.answered if owner.sid == sid else owner.can_give(sid))
 
-    def _give_away(self, sid: str, now: float) -> tuple[Leg, list[Action]] | None:
+    def _give_away(self, sid: str, now: float, into: Bridge | None = None) -> tuple[Leg, list[Action]] | None:
         """Take a dialled, answered leg out of its call."""
         owner = self._by_stream.get(sid)
-        found = owner.give(sid, now) if owner is not None else None
+        found = owner.give(sid, now, into) if owner is not None else None
         if owner is None or found is None:
             return None
         leg, actions = found
@@ -177,7 +177,7 @@ class Registry:
         """A call of its own for a leg that was given away."""
         outbox = Outbox(self.policy, leg.sid, self._number, now)
         leg.rehome(outbox)
-        call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user), self._targets))
+        call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user), self.targets))
         self._rehome(leg, call)
         return call
 
@@ -215,7 +215,7 @@ class Registry:
     def _invited(self, event: events.InviteReceived, now: float) -> list[Action]:
         source = event.flow.remote.host
         party = Party.of_invite(event.request, self.policy.use_to)
-        decision = self._router.admit(source, party.to_user)
+        decision = self.router.admit(source, party.to_user)
         if not isinstance(decision, Refusal):
             if self.closing:
                 decision = Refusal(503, "Service Unavailable", "The server is shutting down")
@@ -233,7 +233,7 @@ class Registry:
             self.totals["calls"] += 1
         srtp = None if isinstance(decision, Refusal) else decision.srtp
         outbox = Outbox(self.policy, new_sid(self.policy, CALL), self._number, now)
-        call = self._add(Call(outbox, Inbound(outbox, event, party, srtp).leg, party, self._targets))
+        call = self._add(Call(outbox, Inbound(outbox, event, party, srtp).leg, party, self.targets))
         self._own(call, self._by_session, event.session)
         for trace in early:
             actions.append(_note(call, trace, now))

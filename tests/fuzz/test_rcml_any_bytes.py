@@ -105,7 +105,7 @@ def run(document: Document, choice: random.Random) -> None:
     step = call.start(document)
     for _ in range(2_000):
         if choice.random() < 0.05:
-            choice.choice([call.answered, call.party_answered, call.caller_gone])()
+            choice.choice([call.answered, call.caller_gone])()
         match step:
             case Run(Redirect(url=url)):
                 assert url.startswith(("http://", "https://"))

@@ -13,13 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from media import engine
-from media.settings import MediaSettings
-from rcml.settings import RcmlSettings
-from server.calls.effects import Fetch, Fetched, Log, Note, Notification, Prepare, Prepared, Synthesize
-from server.calls.outbox import Action
-from server.calls.policy import Application, MediaAddress, Policy, Refusal
-from server.calls.records import CallRecord, RecordingRecord
+from server.calls.policy import Application, Refusal
 from server.calls.registry import Registry
 from server.calls.targets import Outbound, Targets
 from sip.core import commands, events, flows
@@ -27,6 +21,7 @@ from sip.core.endpoint import Endpoint
 from sip.message import Response
 from sip.settings import SipSettings
 from tests.support.descriptions import sdp
+from tests.support.shell import Shell, policy
 from tests.support.virtual import FakeEngine, FakeWeb
 from tests.support.wire import Wire
 
@@ -120,7 +115,7 @@ class Phone:
             case events.AnswerAcked(session=session):
                 self.log.append((now, "acked", 0))
                 if self.script.hang_up_after is not None:
-                    self.world.at(now + self.script.hang_up_after, lambda: self._bye(session))
+                    self.world.at(now + self.script.hang_up_after, lambda: self.bye(session))
             case (
                 events.ReinviteReceived(session=session, transaction=transaction)
                 | events.RequestReceived(session=session, transaction=transaction)
@@ -151,13 +146,15 @@ class Phone:
         if session in self.sessions and not self.saw("cancel"):
             self.do(command)
 
-    def _bye(self, session: commands.SessionId) -> None:
+    def bye(self, session: commands.SessionId) -> None:
         if session in self.sessions:
             self.do(commands.SendBye(session))
 
 
 @dataclass
-class World:
+class World(Shell):
+    """policy_changes: fields of the policy."""
+
     seed: int
     loss: float = 0.0
     duplicate: float = 0.0
@@ -167,18 +164,11 @@ class World:
     application: Application | Refusal = field(default_factory=lambda: Application("2222", VOICE_URL))
 
     def __post_init__(self) -> None:
-        self.now = 1000.0
         self.rng = random.Random(self.seed)
         rng = self.rng
         self.wire = Wire(self.seed, loss=self.loss, duplicate=self.duplicate, delay=self.delay, reorder=self.reorder)
-        self.engine = FakeEngine(rng)
-        self.web = FakeWeb(rng)
+        super().__init__(1000.0, FakeEngine(rng), FakeWeb(rng))
         self.phones: dict[str, Phone] = {}
-        self.notes: list[Note] = []
-        self.notifications: list[Notification] = []
-        self.records: list[CallRecord] = []
-        self.recordings: list[RecordingRecord] = []
-        self.logs: list[Log] = []
         self.server_events: list[tuple[float, events.Event]] = []
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._tick = 0
@@ -186,20 +176,6 @@ class World:
         self._draining = False
         self.left_over: list[str] = []
         self._on_answer: Callable[[Phone], None] = lambda phone: None
-        settings: dict[str, object] = {
-            "account_sid": "AC" + "0" * 32,
-            "instance_id": "ID" + "0" * 32,
-            "public_url": "http://server:8080",
-            "domain": SERVER.host,
-            "media": MediaSettings(),
-            "rcml": RcmlSettings(),
-            "wall_iso": lambda at: f"2026-01-01T00:00:00.{int(at) % 1000:03d}Z",
-            "wall_rfc2822": lambda at: "Thu, 01 Jan 2026 00:00:00 +0000",
-            "random_bytes": lambda size: rng.randbytes(size),
-            "media_v4": MediaAddress(SERVER.host, SERVER.host),
-            "recordings_dir": "/recordings",
-        }
-        policy = Policy(**{**settings, **self.policy_changes})  # type: ignore[arg-type]  # test knobs by name
         world = self
 
         class OneNumber:
@@ -208,7 +184,9 @@ class World:
 
         listener = flows.Listener("udp", SERVER, SERVER)
         self.server = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size))
-        self.registry = Registry(policy, Targets(Outbound("carrier", ("sip:10.0.0.9",)), SERVER.host), OneNumber())
+        self.registry = Registry(
+            policy(rng, SERVER.host, **self.policy_changes), Targets(Outbound("carrier", ("sip:10.0.0.9",)), SERVER.host), OneNumber()
+        )
         self.caller = self.phone(CALLER.host)
 
     # --- building -------------------------------------------------------------------------------------------------
@@ -259,12 +237,7 @@ class World:
             self._arrive(flow, data)
         for media_event in self.engine.due(now):
             self.act(self.registry.media_event(media_event, now))
-        for answer in self.web.due(now):
-            match answer:
-                case Fetched():
-                    self.act(self.registry.fetched(answer, now))
-                case Prepared():
-                    self.act(self.registry.prepared(answer, now))
+        self.hear()
         if (self.server.next_deadline() or now + 1) <= now:
             self.apply(None, self.server.timeout(now))
         if (self.registry.next_deadline() or now + 1) <= now:
@@ -311,34 +284,8 @@ class World:
             self.act(self.registry.sip_event(event, self.now))
         self._draining = False
 
-    def act(self, actions: list[Action]) -> None:
-        """What the shell does with call control's actions."""
-        for action in actions:
-            match action:
-                case Fetch():
-                    self.web.fetch(action, self.now)
-                case Prepare() | Synthesize():
-                    self.web.prepare(action, self.now)
-                case Note():
-                    self.notes.append(action)
-                case Notification():
-                    self.notifications.append(action)
-                case CallRecord():
-                    self.records.append(action)
-                case RecordingRecord():
-                    self.recordings.append(action)
-                case Log():
-                    self.logs.append(action)
-                case engine.Open() | engine.Connect() | engine.Bridge() | engine.Unbridge() | engine.Play() | engine.StopPlay():
-                    self.engine.send(action, self.now)
-                case engine.Record() | engine.StopRecord() | engine.Deadline() | engine.Close() | engine.SendDigits() | engine.Stats():
-                    self.engine.send(action, self.now)
-                case engine.Join() | engine.Leave() | engine.Mute() | engine.PauseRecord() | engine.ResumeRecord():
-                    self.engine.send(action, self.now)
-                case engine.Hello() | engine.List() | engine.Shutdown():
-                    raise AssertionError("not call control's business")
-                case command:
-                    self.apply(None, self.server.command(command, self.now))
+    def command(self, command: commands.Command) -> None:
+        self.apply(None, self.server.command(command, self.now))
 
     # --- what must be true at the end -----------------------------------------------------------------------------
 

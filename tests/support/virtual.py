@@ -245,12 +245,13 @@ class FakeWeb:
     def fetch(self, request: Fetch, now: float) -> None:
         self.requests.append((now, request))
         page = self.pages.get(request.url, "")
-        if callable(page):
-            answer = page(request)
-        else:
-            kind = "application/xml" if page else ""
-            answer = Fetched(request.request, 200, url=request.url, content_type=kind, body=page.encode())
+        answer = page(request) if callable(page) else self.answer(request, page)
         heapq.heappush(self._queue, (now + self.rng.random() * self.delay_s, request.request, answer))
+
+    @staticmethod
+    def answer(request: Fetch, page: str) -> Fetched:
+        kind = "application/xml" if page else ""
+        return Fetched(request.request, 200, url=request.url, content_type=kind, body=page.encode())
 
     def prepare(self, request: Prepare | Synthesize, now: float) -> None:
         url = request.url if isinstance(request, Prepare) else ""

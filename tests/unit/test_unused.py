@@ -27,7 +27,6 @@ READ_BY_OTHERS = (
 
 # Known, each with the reason why it stays. The list may only shrink, and a new verb takes its part out.
 NOT_USED_YET = {
-    ("rcml/interpreter.py", "party_answered"): "what is true before a Dial is over; call control tells it with the end so far",
     ("rcml/verbs/nouns.py", "screening_timeout_s"): "screening is read and checked, and not carried out",
     ("rcml/verbs/nouns.py", "muted"): "conferences are read and checked, and not carried out",
     ("rcml/verbs/nouns.py", "beep"): "conferences",
@@ -39,8 +38,6 @@ NOT_USED_YET = {
     ("rcml/verbs/nouns.py", "max_participants"): "conferences",
     ("server/app.py", "end_call"): "the REST API ends calls with it",
     ("server/app.py", "http_address"): "for whoever embeds the server with port 0",
-    ("server/calls/bridge.py", "move"): "transfers and conferences move legs",
-    ("server/calls/names.py", "is_leg"): "the REST API finds legs by their sids",
     ("sip/message/fields.py", "rport"): "part of a Via; a registration learns its public port by it (RFC 3581 4)",
 }
 

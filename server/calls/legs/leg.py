@@ -88,9 +88,6 @@ class LegBridge(Protocol):
     def renegotiated(self, leg: Leg) -> None:
         """What was agreed with the peer of this leg is another thing now."""
 
-    def take(self, leg: Leg) -> None:
-        """Out of the bridge."""
-
     def lost(self) -> None:
         """The engine is gone, and the bridge with it."""
 

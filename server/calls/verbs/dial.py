@@ -155,11 +155,13 @@ class RunningDial(VerbOf[Dial]):
         branch.cancel(Cause.CANCELED, By.OPERATOR, text="Canceled by the operator")
         self._branch_over(branch)
 
-    def leg_taken(self, leg: Leg) -> None:
+    def leg_taken(self, leg: Leg, into: Bridge | None) -> None:
         """The one that answered goes on elsewhere: here it is as if it had hung up now."""
         branch = self._branch_of(leg)
         self.branches.remove(branch)
-        self._bridge.take(leg)
+        if self._recording is not None:
+            self._recording.stop()  # before its bridge is gone
+        self._bridge.move(leg, into)
         if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
             leg.media.limit(None)
             self._settle(Cause.COMPLETED, None)

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 
 from media import engine
 from rcml.verbs import Verb
+from server.calls.bridge import Bridge
 from server.calls.effects import Prepared
 from server.calls.legs.leg import Leg
 from server.calls.outbox import Outbox
@@ -151,8 +152,8 @@ class RunningVerb:
     def leg_canceled(self, leg: Leg) -> None:
         """The operator ends such a leg, and it alone."""
 
-    def leg_taken(self, leg: Leg) -> None:
-        """Such a leg, an answered one, belongs to another call from now on."""
+    def leg_taken(self, leg: Leg, into: Bridge | None) -> None:
+        """Such a leg, an answered one, belongs to another call from now on, and is in that bridge, if any."""
 
     def caller_connected(self) -> None:
         """The media of the primary leg is connected now: the answer to its late offer has come."""

@@ -15,20 +15,17 @@ from sip.core import events
 
 
 class RunningTalk(RunningVerb):
-    def __init__(self, stage: Stage, other: Leg) -> None:
-        """other: an answered leg that belongs to this call now."""
+    def __init__(self, stage: Stage, other: Leg, bridge: Bridge) -> None:
+        """other: an answered leg that belongs to this call now, and waits in the bridge."""
         self._stage = stage
         self._leg, self._other = stage.leg, other
-        self._bridge = Bridge(stage.outbox)
+        self._bridge = bridge
 
     def start(self) -> None:
         self._stage.outbox.note(Kind.STATE, {"status": "joined", "with": self._other.sid})
         self._stage.adopt(self._other, self)
         self._leg.media.stop_playing()
-        for leg in (self._leg, self._other):
-            if leg.bridge is not None:
-                leg.bridge.take(leg)
-            self._bridge.put(leg)
+        self._bridge.put(self._leg)
 
     def stop(self, stop: Stop) -> None:
         self._bridge.clear()
@@ -49,8 +46,8 @@ class RunningTalk(RunningVerb):
         leg.bye(CallEnded(Cause.COMPLETED, By.OPERATOR, 200))
         self._over(None)
 
-    def leg_taken(self, leg: Leg) -> None:
-        self._bridge.take(leg)
+    def leg_taken(self, leg: Leg, into: Bridge | None) -> None:
+        self._bridge.move(leg, into)
         self._over(None)
 
     def media_lost(self, text: str) -> None:

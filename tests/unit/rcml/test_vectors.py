@@ -4,7 +4,7 @@ A file is a document, `---`, and lines. `#` starts a comment. What goes in:
     < set NAME=VALUE ...             of the interpreter or its settings, before the start
     < start                          the document above
     < start XML                      another one, fetched from the URL that the last step named
-    < answered | party-answered | caller-gone
+    < answered | caller-gone
     < done | dial-done answered | dial-done unanswered | failed
 What must come out, all of it and in this order; notices first, in the order of their making:
     > notice LEVEL CODE line N
@@ -13,7 +13,8 @@ What must come out, all of it and in this order; notices first, in the order of 
     > fetch METHOD URL PURPOSE line N
     > refuse STATUS PHRASE
     > end REASON
-Verbs that only say where the script goes on are told by what they lead to; that they do is held by tests/unit/server/calls.
+Verbs that only say where the script goes on are told by what they lead to; that they do so in a call is held by
+tests/unit/server/calls/verbs/test_flow.py.
 """
 
 from __future__ import annotations
@@ -58,9 +59,6 @@ class Course:
             case "answered", "":
                 call.answered()
                 self.answered = True
-                return []
-            case "party-answered", "":
-                call.party_answered()
                 return []
             case "caller-gone", "":
                 call.caller_gone()

@@ -10,17 +10,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from media import engine
-from media.settings import MediaSettings
 from rcml.settings import RcmlSettings
-from server.calls.effects import Fetch, Fetched, Kind, Log, Note, Notification, Prepare, Prepared, Synthesize
-from server.calls.outbox import Action
-from server.calls.policy import Application, MediaAddress, Policy, Refusal
-from server.calls.records import CallRecord, RecordingRecord
+from server.calls.effects import Kind
+from server.calls.policy import Application, Refusal
 from server.calls.registry import Registry
 from server.calls.targets import Outbound, Targets
 from sip.core import commands, events, flows
 from sip.message import Headers, Request, Response
 from tests.support.descriptions import sdp
+from tests.support.shell import Shell, policy
 from tests.support.virtual import FakeEngine, FakeWeb, Page
 
 VOICE = "http://app/voice"
@@ -30,8 +28,8 @@ CARRIER = Outbound("carrier", ("sip:gw.example.com:5070",))
 C = TypeVar("C")
 
 
-class Bench:
-    """One number whose document is `document`; the engine answers at once, the web after 10 ms.
+class Bench(Shell):
+    """One number whose document is `document`; the engine answers at once, the web after 10 ms. changes: fields of the policy.
 
     before: what to change in the world before the INVITE comes.
     """
@@ -49,41 +47,27 @@ class Bench:
         broken_prompts: tuple[str, ...] = (),
         caller: str = '"Bob" <sip:bob@192.0.2.7>;tag=1',
         before: Callable[[Bench], None] | None = None,
-        **policy: object,
+        **changes: object,
     ) -> None:
-        self.now = 100.0
         rng = random.Random(1)
-        self.engine = FakeEngine(rng, delay_s=0.0)
-        self.web = FakeWeb(rng, delay_s=0.01)
+        super().__init__(100.0, FakeEngine(rng, delay_s=0.0), FakeWeb(rng, delay_s=0.01))
         self.web.pages = {VOICE: document, ACTION: action}
         self.web.broken_prompts = set(broken_prompts)
         self.sent: list[commands.Command] = []
-        self.notes: list[Note] = []
-        self.notifications: list[Notification] = []
-        self.records: list[CallRecord] = []
-        self.recordings: list[RecordingRecord] = []
-        self.logs: list[Log] = []
         admitted = application or Application("2222", VOICE)
 
         class One:
             def admit(self, source: str, dialled: str) -> Application | Refusal:
                 return admitted
 
-        settings: dict[str, object] = {
-            "account_sid": "AC1",
-            "instance_id": "ID1",
-            "public_url": "http://server",
-            "domain": "server.example.com",
-            "media": MediaSettings(),
-            "rcml": rcml or RcmlSettings(),
+        own = {"account_sid": "AC1", "instance_id": "ID1", "public_url": "http://server", "recordings_dir": "/rec"}
+        settings = {
+            **own,
             "wall_iso": lambda at: "2026-01-01T00:00:00.000Z",
-            "wall_rfc2822": lambda at: "Thu, 01 Jan 2026 00:00:00 +0000",
-            "random_bytes": lambda size: rng.randbytes(size),
-            "media_v4": MediaAddress("192.0.2.1", "192.0.2.1"),
-            "recordings_dir": "/rec",
-            **policy,
+            "domain": "server.example.com",
+            "rcml": rcml or RcmlSettings(),
         }
-        self.registry = Registry(Policy(**settings), Targets(outbound, "server.example.com"), One())  # type: ignore[arg-type]
+        self.registry = Registry(policy(rng, "192.0.2.1", **settings, **changes), Targets(outbound, "server.example.com"), One())
         body = sdp("192.0.2.7") if offer is None else offer
         headers = [
             ("Via", "SIP/2.0/UDP 192.0.2.7;branch=z9hG4bK1"),
@@ -101,15 +85,18 @@ class Bench:
         self.give(events.InviteReceived(IN, invite, flow))
         self.run(0.1)
 
+    def command(self, command: commands.Command) -> None:
+        self.sent.append(command)
+
     # --- in -------------------------------------------------------------------------------------------------------
 
     def give(self, event: events.Event) -> None:
         self.act(self.registry.sip_event(event, self.now))
-        self._media()
+        self.media()
 
     def give_engine(self, event: engine.Event | engine.EngineLost) -> None:
         self.act(self.registry.media_event(event, self.now))
-        self._media()
+        self.media()
 
     def progress(self, leg: int, status: int = 180, body: bytes = b"") -> None:
         self.give(events.InviteProgressed(self.leg(leg), self.response(leg, status, body), "tag"))
@@ -141,13 +128,8 @@ class Bench:
             if at is None or at > end:
                 break
             self.now = max(self.now, at)
-            self._media()
-            for answer in self.web.due(self.now):
-                if isinstance(answer, Fetched):
-                    self.act(self.registry.fetched(answer, self.now))
-                else:
-                    assert isinstance(answer, Prepared)
-                    self.act(self.registry.prepared(answer, self.now))
+            self.media()
+            self.hear()
             self.act(self.registry.timeout(self.now))
         self.now = end
 
@@ -186,46 +168,6 @@ class Bench:
     def response(self, leg: int, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = (), reason: str = "") -> Response:
         base = [("Call-ID", f"leg-{leg}"), *([("Content-Type", "application/sdp")] if body else []), *headers]
         return Response(status, reason, Headers(base), body)
-
-    # --- carrying out ---------------------------------------------------------------------------------------------
-
-    def _media(self) -> None:
-        while events := self.engine.due(self.now):
-            for event in events:
-                self.act(self.registry.media_event(event, self.now))
-
-    def act(self, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case Fetch():
-                    self.web.fetch(action, self.now)
-                case Prepare() | Synthesize():
-                    self.web.prepare(action, self.now)
-                case Note():
-                    self.notes.append(action)
-                case Notification():
-                    self.notifications.append(action)
-                case CallRecord():
-                    self.records.append(action)
-                case RecordingRecord():
-                    self.recordings.append(action)
-                case Log():
-                    self.logs.append(action)
-                case (
-                    commands.SendInvite()
-                    | commands.SendCancel()
-                    | commands.SendBye()
-                    | commands.SendAnswer()
-                    | commands.SendProvisional()
-                    | commands.SendReject()
-                    | commands.SendReinvite()
-                    | commands.SendRequest()
-                    | commands.AnswerRequest()
-                    | commands.SetSessionHeaders()
-                ):
-                    self.sent.append(action)
-                case _:
-                    self.engine.send(action, self.now)
 
 
 def dial(nouns: str, attributes: str = f'action="{ACTION}"', after: str = "") -> str:
