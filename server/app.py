@@ -40,6 +40,7 @@ from server.storage.database import Database
 from server.timeline.recorder import Recorder
 from server.wiring import build_policy, outbound_of
 from sip.core import commands, events, flows
+from sip.core.capabilities import Capabilities
 from sip.core.endpoint import Endpoint
 from sip.transport.driver import SipDriver
 
@@ -95,7 +96,7 @@ class Server:
         await self.worker.start()
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
-        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes)
+        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, Capabilities(inside=("INFO", "NOTIFY", "UPDATE")))
         self.driver = SipDriver(self.endpoint, self._on_sip, settings=settings.sip.transport)
         places = [parse_listen(text) for text in settings.sip.listen]
         self.sip_addresses = await self.driver.start(

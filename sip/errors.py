@@ -1,18 +1,14 @@
 """The errors of the SIP package, split by whose fault they are.
 
     SipError
-     ├── ParseError   the peer's fault: octets that are no SIP. Data for the core, which answers 400 or drops.
-     └── UsageError   the caller's fault: a value that must never be put on the wire.
+     ├── ParseError        the peer's fault: text that breaks the grammar of a field
+     │    └── MessageError (sip.message.parse) octets that are no message. Data for the core, which answers 400 or drops
+     └── UsageError        the caller's fault: a value that must never be put on the wire.
 
 The world's faults (sockets, DNS) are no exceptions here: the shell reports them as inputs of the core.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sip.message.model import Request
 
 
 class SipError(Exception):
@@ -31,28 +27,14 @@ class ParseError(SipError):
         status: the response code that tells the peer so: 400, 413, 416, 505 or 513.
         field: long name of the header field at fault, or `start-line`, `uri`, `head`, `body`.
         offset: where, counted from the start of what was parsed (octets of a message, characters of a field).
-        partial: start line and header fields of a request as far as they could be read, so that a response can be
-            built when Via, From, To, Call-ID and CSeq are among them. None for a response and for what is no SIP.
-        fatal: the boundary of the next message is lost; a stream connection must be closed (RFC 3261 18.3).
     """
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        status: int = 400,
-        field: str = "",
-        offset: int = 0,
-        partial: Request | None = None,
-        fatal: bool = False,
-    ) -> None:
+    def __init__(self, reason: str, *, status: int = 400, field: str = "", offset: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
         self.field = field
         self.offset = offset
-        self.partial = partial
-        self.fatal = fatal
 
     def __str__(self) -> str:
         return f"{self.field}: {self.reason} (at {self.offset})" if self.field else self.reason

@@ -22,13 +22,6 @@ class SipSettings(BaseModel):
     )
 
     user_agent: str = Field(default="dialplane", min_length=1, description="Text of the User-Agent and Server header fields.")
-    user_methods: tuple[str, ...] = Field(
-        default=("INFO", "NOTIFY", "UPDATE"),
-        description="Methods inside a dialog that are handed to the application; they appear in Allow, all others are refused with 405.",
-    )
-    supported: tuple[str, ...] = Field(
-        default=(), description="Option tags of the Supported header field; a Require of any other is refused with 420."
-    )
 
     udp_mtu_bytes: int = Field(
         default=1300,

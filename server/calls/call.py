@@ -149,7 +149,7 @@ class Call:
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
-    def sip_event(self, event: events.Event, now: float) -> list[Action]:
+    def sip_event(self, event: events.SessionEvent, now: float) -> list[Action]:
         self._outbox.now = now
         if event.session == self.leg.session:
             self._primary_event(event)
@@ -272,7 +272,7 @@ class Call:
 
     # --- SIP ------------------------------------------------------------------------------------------------------
 
-    def _primary_event(self, event: events.Event) -> None:
+    def _primary_event(self, event: events.SessionEvent) -> None:
         leg, opening = self.leg, self.leg.opening
         match event:
             case events.SessionEnded():

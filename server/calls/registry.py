@@ -7,7 +7,6 @@ It holds no policy beyond admission (behaviour.md 1.1-1.5).
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
 from typing import Any
 
 from media import engine
@@ -28,9 +27,6 @@ from server.calls.targets import Targets
 from server.calls.verbs.talk import RunningTalk
 from sip.core import commands, events
 
-MAX_EARLY_CALLS = 500  # Call-IDs whose messages wait for their call to be made
-MAX_EARLY_TRACES = 8  # messages of each
-
 
 class Registry:
     def __init__(self, policy: Policy, targets: Targets, router: Router) -> None:
@@ -43,7 +39,6 @@ class Registry:
         self._by_recording: dict[str, Call] = {}
         self._by_number: dict[int, Call] = {}
         self._owned: dict[str, list[tuple[dict[Any, Call], object]]] = {}  # call sid -> what to forget with it
-        self._early: OrderedDict[str, list[events.Traced]] = OrderedDict()
         self._deadlines: list[tuple[float, int, str]] = []
         self._armed: dict[str, float] = {}
         self._counter = 0
@@ -67,6 +62,8 @@ class Registry:
                 return [*self._budget.spend("debug" if event.status == 0 else "warning", "sip_dropped", facts, now)]
             case events.InviteReceived():
                 return self._invited(event, now)
+            case events.OutOfDialogReceived() | events.OutOfDialogAnswered():
+                return []  # nothing here takes or sends such requests yet
             case _:
                 call = self._by_session.get(event.session)
                 return self._collect(call, call.sip_event(event, now)) if call is not None else []
@@ -221,7 +218,6 @@ class Registry:
                 decision = Refusal(503, "Service Unavailable", "The server is shutting down")
             elif len(self.calls) >= self.policy.max_calls and self.counts()["calls"] >= self.policy.max_calls:
                 decision = Refusal(503, "Service Unavailable", f"[server] max_calls = {self.policy.max_calls} is reached")
-        early = self._early.pop(event.request.headers.get("Call-ID") or "", [])
         actions: list[Action] = []
         if isinstance(decision, Refusal):
             self.totals["refused"] += 1
@@ -235,7 +231,7 @@ class Registry:
         outbox = Outbox(self.policy, new_sid(self.policy, CALL), self._number, now)
         call = self._add(Call(outbox, Inbound(outbox, event, party, srtp).leg, party, self.targets))
         self._own(call, self._by_session, event.session)
-        for trace in early:
+        for trace in event.traces:
             actions.append(_note(call, trace, now))
         actions += self._collect(call, call.refuse(decision) if isinstance(decision, Refusal) else call.admit(decision))
         return actions
@@ -299,15 +295,7 @@ class Registry:
 
     def _traced(self, trace: events.Traced, now: float) -> list[Action]:
         call = self._by_session.get(trace.session) if trace.session is not None else None
-        if call is not None:
-            return [_note(call, trace, now)]
-        if trace.direction is events.Direction.IN or trace.call_id in self._early:
-            waiting = self._early.setdefault(trace.call_id, [])
-            if len(waiting) < MAX_EARLY_TRACES:
-                waiting.append(trace)
-            while len(self._early) > MAX_EARLY_CALLS:
-                self._early.popitem(last=False)
-        return []
+        return [_note(call, trace, now)] if call is not None else []  # what opens a call comes with its InviteReceived
 
 
 def _note(call: Call, trace: events.Traced, now: float) -> Note:

@@ -127,9 +127,9 @@ class Phone:
                 self._end("")
             case events.ReinviteReceived(session, transaction, request):
                 self._connect(request.body)
-                self._do(commands.AnswerRequest(session, transaction, 200, body=self._sdp()))
+                self._do(commands.AnswerRequest(transaction, 200, body=self._sdp()))
             case events.RequestReceived(session, transaction, _):
-                self._do(commands.AnswerRequest(session, transaction, 200))
+                self._do(commands.AnswerRequest(transaction, 200))
             case _:
                 pass  # acknowledgements and traces: nothing to do for so simple a phone
 

@@ -5,6 +5,7 @@ unions, so consumers end their `match` with `assert_never`.
 
 A *session* is one INVITE usage: from the first INVITE to the end of its dialog(s). The user names the sessions that it
 opens (`SendInvite.session`); the endpoint names those that arrive (`InviteReceived.session`). A name is never used again.
+A request that came in is answered by its transaction, wherever it belongs (`AnswerRequest`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NewType
 
 SessionId = NewType("SessionId", str)
 TransactionId = NewType("TransactionId", str)
+ExchangeId = NewType("ExchangeId", str)
 HeaderList = tuple[tuple[str, str], ...]
 
 
@@ -134,9 +136,12 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRequest:
-    """The response to a ReinviteReceived or RequestReceived. A 2xx to a re-INVITE is retransmitted until its ACK."""
+    """The response to a ReinviteReceived, RequestReceived or OutOfDialogReceived; whose it is, the endpoint finds out.
 
-    session: SessionId
+    A 2xx to a re-INVITE is retransmitted until its ACK. An answer to what has been answered, or given up, is ignored.
+    headers: as everywhere without those of the core; a 2xx to REGISTER may list bindings in Contact (10.3).
+    """
+
     transaction: TransactionId
     status: int
     reason: str = ""
@@ -145,15 +150,37 @@ class AnswerRequest:
     headers: HeaderList = ()
 
 
-Command = (
-    SendInvite
-    | SetSessionHeaders
-    | SendCancel
-    | SendProvisional
-    | SendAnswer
-    | SendReject
-    | SendBye
-    | SendReinvite
-    | SendRequest
-    | AnswerRequest
-)
+@dataclass(frozen=True, slots=True)
+class SendOutOfDialog:
+    """REGISTER, OPTIONS, MESSAGE ... outside of any dialog (8.1.1); OutOfDialogAnswered reports, once.
+
+    exchange: the user's name for it, never used again.
+    request_uri, from_uri, to_uri, next_hop: as in SendInvite.
+    contact_user: the user part of our Contact; None for none at all (a MESSAGE has none, RFC 3428 4).
+    call_id, cseq: for a row of requests that belong together, as the REGISTERs of one binding do (10.2.4): the Call-ID of the
+        row, and a number above `OutOfDialogAnswered.cseq` of the one before. None: a Call-ID of its own.
+    """
+
+    exchange: ExchangeId
+    method: str
+    request_uri: str
+    from_uri: str
+    body: bytes = b""
+    content_type: str = ""
+    from_display: str | None = None
+    to_uri: str | None = None
+    next_hop: str | None = None
+    headers: HeaderList = ()
+    contact_user: str | None = None
+    call_id: str | None = None
+    cseq: int = 1
+    credentials: Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionCommand:
+    """Base of the commands that an extension brings along (`sip.core.usage.Extension.commands`)."""
+
+
+SessionCommand = SetSessionHeaders | SendCancel | SendProvisional | SendAnswer | SendReject | SendBye | SendReinvite | SendRequest
+Command = SendInvite | SessionCommand | AnswerRequest | SendOutOfDialog | ExtensionCommand

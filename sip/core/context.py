@@ -1,37 +1,26 @@
-"""What the parts of one endpoint share: the tables, the agenda, the outputs that are being collected.
+"""What the parts of one endpoint share: settings, capabilities, sockets, randomness, the agenda, and the outputs that are being collected.
 
-Who owns what: a *transaction* stands in `clients` or `servers` until its machine is terminated; a *delivery* (a request on its
-way) in `deliveries` while a broken connection would matter to it and in `queries` while it waits for DNS; a *session* in
-`sessions` until its last event, and its dialogs in `dialogs` as long. Each puts itself in and takes itself out.
+It is the floor that the layers stand on, and knows none of them. Each layer keeps its own table: `transactions.Transactions`,
+`delivery.Deliveries`, `usage.Core` (dialogs, sessions); what lives puts itself in and takes itself out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
+from sip.core.capabilities import Capabilities
 from sip.core.commands import HeaderList, SessionId
 from sip.core.events import Direction, Dropped, Output, Traced
-from sip.core.flows import Address, Flow, Listener, Transmit
-from sip.core.incoming import DialogKey, MergeKey, ServerKey
+from sip.core.flows import Flow, Listener, Transmit
 from sip.core.machine import Packet
 from sip.core.timers import Agenda, Times
 from sip.core.tokens import Tokens
+from sip.message import StreamParser
 from sip.settings import SipSettings
-
-if TYPE_CHECKING:
-    from sip.core.delivery import Delivery
-    from sip.core.dialog import Dialog
-    from sip.core.session import Session
-    from sip.core.transactions import ClientTransaction, ServerTransaction
-    from sip.message import StreamParser
-
-CORE_METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
-ACCEPTED_BODIES = "application/sdp, multipart/mixed, multipart/alternative, multipart/related"
 
 
 class Connection:
-    """An open stream. After CloseConnection it stays here, deaf, until the shell reports that it is gone."""
+    """An open connection. After CloseConnection it stays here, deaf, until the shell reports that it is gone."""
 
     __slots__ = ("closing", "flow", "parser")
 
@@ -42,27 +31,23 @@ class Connection:
 
 
 class Context:
-    def __init__(self, settings: SipSettings, listeners: Sequence[Listener], random_bytes: Callable[[int], bytes]) -> None:
+    """abilities: Allow and Supported as they go into INVITE and its 2xx (13.2.1, 13.3.1.4)."""
+
+    def __init__(
+        self, settings: SipSettings, capabilities: Capabilities, listeners: Sequence[Listener], random_bytes: Callable[[int], bytes]
+    ) -> None:
         self.settings = settings
+        self.capabilities = capabilities
         self.listeners = tuple(listeners)
         self.times = Times(settings.t1_s, settings.t2_s, settings.t4_s, settings.timer_d_s)
         self.tokens = Tokens(random_bytes)
         self.agenda = Agenda()
         self.out: list[Output] = []
-        self.clients: dict[tuple[str, str], ClientTransaction] = {}  # (branch, method)
-        self.servers: dict[ServerKey, ServerTransaction] = {}
-        self.merged: dict[MergeKey, ServerTransaction] = {}
-        self.sessions: dict[SessionId, Session] = {}
-        self.dialogs: dict[DialogKey, tuple[Session, Dialog]] = {}
-        self.queries: dict[int, Delivery] = {}
-        self.deliveries: dict[tuple[str, Address], dict[int, Delivery]] = {}  # by remote end, then by serial
         self.connections: dict[int, Connection] = {}
         self._serial = 0
-        self.allow = ", ".join([*CORE_METHODS, *settings.user_methods])
-        self.supported = ", ".join(settings.supported)
-        # As they go into INVITE and its 2xx (13.2.1, 13.3.1.4).
-        self.capabilities: HeaderList = (("Allow", self.allow), ("Supported", self.supported))[: 2 if self.supported else 1]
-        self.known_methods = frozenset((*CORE_METHODS, *settings.user_methods))
+        self.allow = ", ".join(capabilities.methods)
+        self.supported = ", ".join(capabilities.option_tags)
+        self.abilities: HeaderList = (("Allow", self.allow), ("Supported", self.supported))[: 2 if self.supported else 1]
 
     def serial(self) -> int:
         self._serial += 1

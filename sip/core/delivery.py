@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sip.core.commands import HeaderList, SessionId
-from sip.core.context import Context
 from sip.core.digest import Realm
+from sip.core.events import FailureCause
 from sip.core.flows import Address, Flow, Listener, Resolve, Target
 from sip.core.machine import Cause, Packet, pack
 from sip.core.routing import choose_listener, contact_uri, flow_from, listener_of, literal_target, wants
-from sip.core.transactions import ClientTransaction
+from sip.core.transactions import ClientTransaction, Transactions
+from sip.core.transports import FOR_LONG_REQUESTS
 from sip.message import Request, Response, Uri
 
 
@@ -32,6 +33,13 @@ class Failure(enum.Enum):
     TIMEOUT = "timeout"
     TRANSPORT = "transport"
     UNRESOLVED = "unresolved"
+
+
+CAUSES = {
+    Failure.TIMEOUT: FailureCause.NO_RESPONSE,
+    Failure.TRANSPORT: FailureCause.TRANSPORT,
+    Failure.UNRESOLVED: FailureCause.UNRESOLVED,
+}
 
 
 class DeliveryUser(Protocol):
@@ -53,6 +61,22 @@ class Nobody:
 NOBODY = Nobody()
 
 
+class Deliveries:
+    """What lives: deliveries that wait for DNS, and those that a broken connection would matter to, by remote end and serial."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self.context = transactions.context
+        self.transactions = transactions
+        self.queries: dict[int, Delivery] = {}
+        self.by_remote: dict[tuple[str, Address], dict[int, Delivery]] = {}
+
+    def towards(self, flow: Flow) -> list[Delivery]:
+        return list(self.by_remote.get((flow.transport, flow.remote), {}).values())
+
+    def __len__(self) -> int:
+        return sum(len(peers) for peers in self.by_remote.values())
+
+
 class Delivery:
     """See the top of the file.
 
@@ -66,7 +90,7 @@ class Delivery:
 
     def __init__(
         self,
-        context: Context,
+        layer: Deliveries,
         user: DeliveryUser,
         request: Request,
         next_hop: Uri | None,
@@ -78,7 +102,8 @@ class Delivery:
         fallback: Flow | None = None,
         ack_headers: HeaderList = (),
     ) -> None:
-        self._context = context
+        self._layer = layer
+        self._context = context = layer.context
         self._user = user
         self.request = request
         self._next_hop = next_hop
@@ -114,7 +139,7 @@ class Delivery:
         else:
             host, port, transport, secure = wants(self._next_hop)
             self._query = self._context.serial()
-            self._context.queries[self._query] = self
+            self._layer.queries[self._query] = self
             self._context.emit(Resolve(self._query, host, port, transport, secure))
 
     def retry(self, request: Request, now: float) -> None:
@@ -126,7 +151,7 @@ class Delivery:
         """No further targets. True when nothing has been sent, so that nothing will be."""
         self._stopped = True
         if self._query is not None:
-            del self._context.queries[self._query]
+            del self._layer.queries[self._query]
             self._query = None
         return self.transaction is None
 
@@ -149,10 +174,10 @@ class Delivery:
         if self._registered and self._flow is not None:
             self._registered = False
             key = (self._flow.transport, self._flow.remote)
-            peers = self._context.deliveries[key]
+            peers = self._layer.by_remote[key]
             del peers[self._serial]
             if not peers:
-                del self._context.deliveries[key]
+                del self._layer.by_remote[key]
 
     # --- what happens to it ---------------------------------------------------------------------------------------
 
@@ -250,8 +275,8 @@ class Delivery:
             return
         branch = self._context.tokens.branch()
         request, packet = self._dress(listener, branch)
-        if flow.transport == "udp" and not self._datagram_only and len(packet.data) > self._context.settings.udp_mtu_bytes:
-            by_tcp = choose_listener(self._context.listeners, "tcp", flow.remote.host)
+        if not flow.reliable and not self._datagram_only and len(packet.data) > self._context.settings.udp_mtu_bytes:
+            by_tcp = choose_listener(self._context.listeners, FOR_LONG_REQUESTS, flow.remote.host)
             if by_tcp is not None:
                 listener, flow = by_tcp, flow_from(by_tcp, flow.remote)
                 request, packet = self._dress(listener, branch)
@@ -261,7 +286,7 @@ class Delivery:
             self._context.transmit(packet, flow, self.session)
             return
         self.transaction = ClientTransaction(
-            self._context, request, packet, branch, listener.advertised, flow, self, self.session, self._ack_headers
+            self._layer.transactions, request, packet, branch, listener.advertised, flow, self, self.session, self._ack_headers
         )
         self.transaction.start(now)
 
@@ -282,7 +307,7 @@ class Delivery:
     def _register(self, flow: Flow) -> None:
         self.finish()
         self._flow, self._registered = flow, True
-        self._context.deliveries.setdefault((flow.transport, flow.remote), {})[self._serial] = self
+        self._layer.by_remote.setdefault((flow.transport, flow.remote), {})[self._serial] = self
 
     def _nowhere(self, failure: Failure, now: float) -> None:
         self.finish()

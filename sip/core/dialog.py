@@ -39,10 +39,14 @@ class Dialog:
     def key(self) -> DialogKey:
         return (self.call_id, self.local_tag, self.remote_tag)
 
+    def next_cseq(self) -> int:
+        self.local_cseq += 1
+        return self.local_cseq
+
     def request(self, method: str, body: bytes = b"", content_type: str = "", cseq: int | None = None) -> Request:
         """The next request in this dialog, without Via and Contact. An ACK names the CSeq of its INVITE."""
         if cseq is None:
-            self.local_cseq = cseq = self.local_cseq + 1
+            cseq = self.next_cseq()
         uri, routes = self._route()
         items = [("Route", route) for route in routes]
         items += [

@@ -1,8 +1,8 @@
 """The SIP core as its shell sees it: octets, commands and `now` in; outputs and deadlines out. See docs/sip-core.md.
 
-    receive ─▶ parse ─▶ Reception (requests) ─▶ Session ─▶ events
+    receive ─▶ parse ─▶ UasCore (requests) ─▶ Session, or another usage, or OutOfDialog ─▶ events
                     └─▶ ClientTransaction (responses) ─▶ Delivery ─▶ Session
-    command ─▶ Session ─▶ Delivery | ServerTransaction ─▶ Transmit
+    command ─▶ Session | OutOfDialog ─▶ Delivery | ServerTransaction ─▶ Transmit
     timeout ─▶ Agenda ─▶ whatever was due
 
 One call at a time, and each returns everything that it caused, in order. Octets of a peer never raise; a UsageError out of `command`
@@ -11,36 +11,46 @@ is a bug of the caller and leaves no trace of the command.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import assert_never
 
+from sip.core.capabilities import Capabilities
+from sip.core.checks import check_command
 from sip.core.commands import (
     AnswerRequest,
     Command,
+    ExtensionCommand,
     SendAnswer,
     SendBye,
     SendCancel,
     SendInvite,
+    SendOutOfDialog,
     SendProvisional,
     SendReinvite,
     SendReject,
     SendRequest,
+    SessionCommand,
     SessionId,
     SetSessionHeaders,
 )
 from sip.core.context import Connection, Context
-from sip.core.delivery import Delivery
 from sip.core.events import Direction, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Target, Transmit
-from sip.core.incoming import DEFAULT_PORTS, read_incoming
+from sip.core.incoming import read_incoming
 from sip.core.incoming_session import IncomingSession
 from sip.core.machine import State, summarize
+from sip.core.out_of_dialog import OutOfDialog
 from sip.core.outgoing_session import OutgoingSession
-from sip.core.reception import Reception
-from sip.core.responses import check_headers, check_text, send_broken
+from sip.core.prelude import Prelude
+from sip.core.responses import send_broken
+from sip.core.session import Session
+from sip.core.transports import default_port
+from sip.core.uas import Received, UasCore
+from sip.core.usage import Core, Extension
 from sip.message import (
     KeepAlive,
     Message,
+    MessageError,
     ParseError,
     Request,
     Response,
@@ -48,7 +58,6 @@ from sip.message import (
     UsageError,
     Via,
     build_message,
-    is_token,
     parse_cseq,
     parse_message,
     parse_name_addr,
@@ -58,9 +67,30 @@ from sip.settings import SipSettings
 
 
 class Endpoint:
-    def __init__(self, settings: SipSettings, listeners: Sequence[Listener], random_bytes: Callable[[int], bytes]) -> None:
-        self._context = Context(settings, listeners, random_bytes)
-        self._reception = Reception(self._context)
+    """capabilities: what its user serves and understands; those of the extensions are added."""
+
+    def __init__(
+        self,
+        settings: SipSettings,
+        listeners: Sequence[Listener],
+        random_bytes: Callable[[int], bytes],
+        capabilities: Capabilities | None = None,
+        extensions: Iterable[Extension] = (),
+    ) -> None:
+        extensions = tuple(extensions)
+        served = capabilities = capabilities or Capabilities()
+        for extension in extensions:
+            capabilities |= extension.capabilities
+        self._context = Context(settings, capabilities, listeners, random_bytes)
+        self._core = Core(self._context, extensions)
+        self._transactions = self._core.transactions
+        self._deliveries = self._core.deliveries
+        self._out_of_dialog = OutOfDialog(self._core)
+        for method in served.outside:
+            self._core.serve(method, self._out_of_dialog)
+        self._by_command = {command: extension for extension in extensions for command in extension.commands}
+        self._uas = UasCore(self._core)
+        self._prelude = Prelude()
 
     def set_listeners(self, listeners: Sequence[Listener]) -> None:
         """Once ports are known, or when they change; live transactions keep what they have written."""
@@ -69,11 +99,14 @@ class Endpoint:
     # --- from the wire --------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Output]:
-        """A datagram, or what was read from a stream."""
-        if flow.reliable:
-            self._receive_stream(data, flow, now)
+        """A datagram or WebSocket message, or what was read from a stream."""
+        connection = self._connection(flow) if flow.reliable else None
+        if connection is not None and connection.closing:
+            return self._drain()
+        if flow.framed or connection is None:
+            self._receive_framed(data, flow, now)
         else:
-            self._receive_datagram(data, flow, now)
+            self._receive_stream(data, connection, flow, now)
         return self._drain()
 
     def connection_opened(self, flow: Flow, now: float) -> list[Output]:
@@ -83,7 +116,7 @@ class Endpoint:
     def connection_lost(self, flow: Flow, now: float) -> list[Output]:
         """Also after CloseConnection: each connection that was opened is lost once."""
         self._context.connections.pop(flow.connection, None)
-        for delivery in self._peers(flow):
+        for delivery in self._deliveries.towards(flow):
             delivery.connection_lost(flow, now)
         return self._drain()
 
@@ -93,13 +126,13 @@ class Endpoint:
         Only requests care: a response that cannot be sent is asked for again, or given up by a timer.
         """
         self._context.drop(flow, "transmit_failed", error)
-        for delivery in self._peers(flow):
+        for delivery in self._deliveries.towards(flow):
             delivery.transport_failed(flow, now)
         return self._drain()
 
     def resolved(self, query: int, targets: Sequence[Target], now: float) -> list[Output]:
         """The answer to a Resolve; empty when the name leads nowhere. An answer that nobody waits for any more is ignored."""
-        delivery = self._context.queries.pop(query, None)
+        delivery = self._deliveries.queries.pop(query, None)
         if delivery is not None:
             delivery.resolved(targets, now)
         return self._drain()
@@ -112,38 +145,28 @@ class Endpoint:
         Raises:
             UsageError: a value that cannot be put on the wire, or a command for the wrong kind of session.
         """
-        _check(command)
-        if isinstance(command, SendInvite):
-            if command.session in self._context.sessions:
-                raise UsageError(f"session name in use: {command.session}")
-            OutgoingSession(self._context, command).open(now)
-            return self._drain()
-        session = self._context.sessions.get(command.session)
-        if session is None:
-            return []
-        match command, session:
-            case SetSessionHeaders(), _:
-                session.headers = command.headers
-            case SendBye(), _:
-                session.send_bye(command, now)
-            case SendReinvite(), _:
-                session.send_reinvite(command, now)
-            case SendRequest(), _:
-                session.send_request(command, now)
-            case AnswerRequest(), _:
-                session.answer_request(command, now)
-            case SendCancel(), OutgoingSession():
-                session.send_cancel(command, now)
-            case SendProvisional(), IncomingSession():
-                session.send_provisional(command, now)
-            case SendAnswer(), IncomingSession():
-                session.send_answer(command, now)
-            case SendReject(), IncomingSession():
-                session.send_reject(command, now)
-            case ((SendCancel() | SendProvisional() | SendAnswer() | SendReject()), _):
-                raise UsageError(f"{type(command).__name__} for the wrong kind of session")
+        check_command(command)
+        match command:
+            case SendInvite():
+                if command.session in self._core.sessions:
+                    raise UsageError(f"session name in use: {command.session}")
+                OutgoingSession(self._core, command).open(now)
+            case AnswerRequest():
+                asked = self._transactions.asked.get(command.transaction)
+                if asked is not None:
+                    transaction, responder = asked
+                    responder.answer(transaction, command, now)
+            case SendOutOfDialog():
+                self._out_of_dialog.send(command, now)
+            case ExtensionCommand():
+                extension = self._by_command.get(type(command))
+                if extension is None:
+                    raise UsageError(f"no extension for {type(command).__name__}")
+                extension.command(command, now)
             case _:
-                assert_never(command)
+                session = self._core.sessions.get(command.session)
+                if isinstance(session, Session):
+                    _command_session(session, command, now)
         return self._drain()
 
     # --- time -----------------------------------------------------------------------------------------------------
@@ -157,20 +180,19 @@ class Endpoint:
 
     def counts(self) -> dict[str, int]:
         """What lives; all 0 when nothing does. Transactions outlive their call by up to 64*T1."""
-        context = self._context
         return {
-            "transactions": len(context.clients) + len(context.servers),
-            "dialogs": len(context.dialogs),
-            "sessions": len(context.sessions),
-            "timers": context.agenda.live(),
-            "connections": len(context.connections),
-            "resolves": len(context.queries),
-            "deliveries": sum(len(peers) for peers in context.deliveries.values()),
+            "transactions": len(self._transactions),
+            "dialogs": len(self._core.dialogs),
+            "sessions": len(self._core.sessions),
+            "timers": self._context.agenda.live(),
+            "connections": len(self._context.connections),
+            "resolves": len(self._deliveries.queries),
+            "deliveries": len(self._deliveries),
         }
 
-    # --- streams and datagrams ------------------------------------------------------------------------------------
+    # --- framed and streams ---------------------------------------------------------------------------------------
 
-    def _receive_datagram(self, data: bytes, flow: Flow, now: float) -> None:
+    def _receive_framed(self, data: bytes, flow: Flow, now: float) -> None:
         if not data.strip(b"\r\n\x00"):
             self._context.drop(flow, "keepalive")  # RFC 5626 has no pong on UDP, and old phones send anything
         elif len(data) > self._context.settings.max_message_bytes:
@@ -178,27 +200,26 @@ class Endpoint:
         else:
             try:
                 message = parse_message(data)
-            except ParseError as error:
+            except MessageError as error:
                 self._broken(error, flow, data)
             else:
                 self._message(message, data, flow, now)
 
-    def _receive_stream(self, data: bytes, flow: Flow, now: float) -> None:
-        connection = self._connection(flow)
-        if connection.closing:
-            return
+    def _receive_stream(self, data: bytes, connection: Connection, flow: Flow, now: float) -> None:
         for item in connection.parser.feed(data):
             match item:
                 case KeepAlive():
                     self._context.emit(Transmit(flow, b"\r\n"))  # RFC 5626 4.4.1
-                case ParseError():
+                case MessageError():
                     self._broken(item, flow)
                     if item.fatal:
                         connection.closing = True
                         self._context.emit(CloseConnection(flow))
                         return
-                case _:
+                case Request() | Response():
                     self._message(item, None, flow, now)
+                case _:
+                    assert_never(item)
 
     def _connection(self, flow: Flow) -> Connection:
         connection = self._context.connections.get(flow.connection)
@@ -207,13 +228,15 @@ class Endpoint:
             connection = self._context.connections[flow.connection] = Connection(flow, StreamParser(limit, limit))
         return connection
 
-    def _broken(self, error: ParseError, flow: Flow, data: bytes | None = None) -> None:
+    def _broken(self, error: MessageError, flow: Flow, data: bytes | None = None) -> None:
         """Answer what shows enough of itself to be answered, drop the rest (RFC 3261 16.3, 18.3)."""
         request, status = error.partial, 0
         mark = len(self._context.out)
         if request is not None and send_broken(self._context, request, flow, error):
             status = error.status
-            self._context.out.insert(mark, self._traced_in(None, request, data, flow))
+            trace = self._traced_in(None, request, data, flow)
+            self._context.out.insert(mark, trace)
+            self._prelude.keep(request.method, trace.call_id, self._traces(mark))
         self._context.drop(flow, "parse_error", str(error), status)
 
     # --- messages -------------------------------------------------------------------------------------------------
@@ -222,30 +245,37 @@ class Endpoint:
         out = self._context.out
         mark = len(out)
         if isinstance(message, Request):
-            session, repeated = self._request(message, flow, now)
+            received = self._uas.receive(read_incoming(message, flow), now)
         else:
-            session, repeated = self._response(message, flow, now)
+            received = self._response(message, flow, now)
         # What was received comes before what it caused, but whose it is is known only now.
-        out.insert(mark, self._traced_in(session, message, data, flow, repeated))
+        trace = self._traced_in(received.session, message, data, flow, received.repeated)
+        out.insert(mark, trace)
+        if received.opened is not None:
+            received.opened.announce((*self._prelude.take(trace.call_id), *self._traces(mark)))
+        elif received.session is None and isinstance(message, Request):
+            self._prelude.keep(message.method, trace.call_id, self._traces(mark))
 
-    def _request(self, request: Request, flow: Flow, now: float) -> tuple[SessionId | None, bool]:
-        received = self._reception.receive(read_incoming(request, flow), now)
-        return received.session, received.repeated
+    def _traces(self, mark: int) -> Iterator[Traced]:
+        """Those that have been put out since."""
+        for output in self._context.out[mark:]:
+            if isinstance(output, Traced):
+                yield output
 
-    def _response(self, response: Response, flow: Flow, now: float) -> tuple[SessionId | None, bool]:
+    def _response(self, response: Response, flow: Flow, now: float) -> Received:
         """Find the client transaction by branch and method (17.1.3); check that the response is for us (8.1.3.3, 18.1.2)."""
         context = self._context
         via = parse_via(response.headers.first_value("Via") or "")
         method = parse_cseq(response.headers.get("CSeq") or "").method
-        transaction = context.clients.get((via.branch or "", method))
+        transaction = self._transactions.clients.get((via.branch or "", method))
         if transaction is None or not _is_ours(via, transaction.sent_by) or len(response.headers.values("Via")) != 1:
             context.drop(flow, "stray_response", summarize(response))
-            return None, False
+            return Received()
         state = transaction.machine.state
         repeated = state is State.COMPLETED or (state is State.ACCEPTED and _tag(response) in transaction.acks)
         session = transaction.session
         transaction.receive(response, flow, now)
-        return session, repeated
+        return Received(session, repeated)
 
     def _traced_in(self, session: SessionId | None, message: Message, data: bytes | None, flow: Flow, repeated: bool = False) -> Traced:
         """data: None for a message out of a stream, whose octets are gone; they are written anew."""
@@ -256,9 +286,6 @@ class Endpoint:
                 data = b""
         return Traced(session, message.headers.get("Call-ID") or "", Direction.IN, flow, data, summarize(message), repeated)
 
-    def _peers(self, flow: Flow) -> list[Delivery]:
-        return list(self._context.deliveries.get((flow.transport, flow.remote), {}).values())
-
     def _drain(self) -> list[Output]:
         out = self._context.out
         self._context.out = []
@@ -266,7 +293,7 @@ class Endpoint:
 
 
 def _is_ours(via: Via, sent_by: Address) -> bool:
-    port = via.port or DEFAULT_PORTS.get(via.transport.lower(), 5060)
+    port = via.port or default_port(via.transport.lower())
     return port == sent_by.port and via.host.lower() == sent_by.host.lower()
 
 
@@ -277,38 +304,25 @@ def _tag(response: Response) -> str:
         return ""
 
 
-def _check(command: Command) -> None:
-    """Refuse what could not be put on the wire before anything is changed."""
-    match command:
-        case SendInvite():
-            check_headers(command.headers)
-            check_headers(command.session_headers)
-            for text in (command.from_display, command.from_uri, command.request_uri, command.to_uri, command.next_hop):
-                check_text(text)
-        case SetSessionHeaders():
-            check_headers(command.headers)
-        case SendCancel():
-            check_text(command.reason)
-        case SendBye():
-            check_text(command.reason)
-            check_headers(command.headers)
-        case SendProvisional() | SendReject() | AnswerRequest():
-            check_text(command.reason)
-            check_headers(command.headers)
-            low, high = (
-                (100, 199) if isinstance(command, SendProvisional) else (300, 699) if isinstance(command, SendReject) else (100, 699)
-            )
-            if not low <= command.status <= high:
-                raise UsageError(f"status {command.status} in {type(command).__name__}")
-        case SendAnswer():
-            check_headers(command.headers)
-        case SendRequest():
-            check_headers(command.headers)
-            if not is_token(command.method) or command.method in ("INVITE", "ACK", "CANCEL", "BYE"):
-                raise UsageError(f"method {command.method!r} has its own command")
-        case SendReinvite():
-            pass
+def _command_session(session: Session, command: SessionCommand, now: float) -> None:
+    match command, session:
+        case SetSessionHeaders(), _:
+            session.headers = command.headers
+        case SendBye(), _:
+            session.send_bye(command, now)
+        case SendReinvite(), _:
+            session.send_reinvite(command, now)
+        case SendRequest(), _:
+            session.send_request(command, now)
+        case SendCancel(), OutgoingSession():
+            session.send_cancel(command, now)
+        case SendProvisional(), IncomingSession():
+            session.send_provisional(command, now)
+        case SendAnswer(), IncomingSession():
+            session.send_answer(command, now)
+        case SendReject(), IncomingSession():
+            session.send_reject(command, now)
+        case ((SendCancel() | SendProvisional() | SendAnswer() | SendReject()), _):
+            raise UsageError(f"{type(command).__name__} for the wrong kind of session")
         case _:
             assert_never(command)
-    content_type = getattr(command, "content_type", None)
-    check_text(content_type)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from sip.core.commands import SessionId, TransactionId
+from sip.core.commands import ExchangeId, SessionId, TransactionId
 from sip.core.flows import CloseConnection, Flow, Resolve, Transmit
 from sip.message import Request, Response
 
@@ -43,11 +43,16 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class InviteReceived:
-    """A new call. 100 is on its way already. The user answers with SendProvisional/SendAnswer/SendReject."""
+    """A new call. 100 is on its way already. The user answers with SendProvisional/SendAnswer/SendReject.
+
+    traces: what has been on the wire for it so far, the oldest first: this INVITE, our 100, and before them INVITEs of the same Call-ID
+        that were refused without a session. Each has come out as a Traced of its own as well.
+    """
 
     session: SessionId
     request: Request
     flow: Flow
+    traces: tuple[Traced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,37 @@ class RequestAnswered:
     response: Response | None
 
 
-Event = (
+@dataclass(frozen=True, slots=True)
+class OutOfDialogReceived:
+    """A request outside of any dialog, of a method in `Capabilities.outside`; owes AnswerRequest. It stands in no session's timeline."""
+
+    transaction: TransactionId
+    request: Request
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfDialogAnswered:
+    """The end of a SendOutOfDialog: its final response, or why there is none (one of both is None).
+
+    cseq: the number that it was last sent under; credentials take another one than was asked for.
+    """
+
+    exchange: ExchangeId
+    method: str
+    response: Response | None
+    failure: FailureCause | None
+    cseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionEvent:
+    """Base of the events that an extension brings along. session: the session, or the usage of its own, that it happened in."""
+
+    session: SessionId
+
+
+SessionEvent = (
     InviteReceived
     | CancelReceived
     | AnswerAcked
@@ -175,5 +210,7 @@ Event = (
     | RequestReceived
     | ReinviteAnswered
     | RequestAnswered
+    | ExtensionEvent
 )
+Event = SessionEvent | OutOfDialogReceived | OutOfDialogAnswered
 Output = Transmit | CloseConnection | Resolve | Traced | Dropped | Event

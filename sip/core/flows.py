@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sip.core.transports import TRANSPORTS
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -20,9 +22,9 @@ class Address:
 class Flow:
     """Where octets came from or go to.
 
-    transport: `udp`, `tcp` (later `tls`, `ws`, `wss`).
-    local: the listening socket for UDP; for streams the connection's own end (port 0 until it is known).
-    connection: 0 for UDP, and for a stream that the shell shall open; else the shell's number of the open connection.
+    transport: a name of `sip.core.transports`.
+    local: the listening socket for UDP; for connections their own end (port 0 until it is known).
+    connection: 0 for UDP, and for a connection that the shell shall open; else the shell's number of the open one.
     """
 
     transport: str
@@ -32,7 +34,13 @@ class Flow:
 
     @property
     def reliable(self) -> bool:
-        return self.transport != "udp"
+        """Nothing is lost on the way, and there is a connection."""
+        return TRANSPORTS[self.transport].reliable
+
+    @property
+    def framed(self) -> bool:
+        """What is read at once is one message."""
+        return TRANSPORTS[self.transport].framed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Transmit:
-    """Send these octets. A stream flow with connection 0: reuse an open connection to `flow.remote` or open one."""
+    """Send these octets. A flow of a reliable transport with connection 0: reuse an open connection to `flow.remote` or open one."""
 
     flow: Flow
     data: bytes

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sip.core.flows import Address, Flow
 from sip.core.tokens import BRANCH_COOKIE
+from sip.core.transports import default_port
 from sip.message import Request, Via, parse_cseq, parse_name_addr, parse_via
 
 ServerKey = tuple[str, ...]
@@ -18,8 +19,6 @@ MergeKey = tuple[str, str, int, str]
 
 # via-params: response-port = "rport" [ EQUAL 1*DIGIT ] (RFC 3581 3), here without a value
 _EMPTY_RPORT_RE = re.compile(r"(?i);[ \t]*+rport[ \t]*+(?:=[ \t]*+)?+(?=;|$)")
-
-DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061, "ws": 80, "wss": 443}
 
 
 @dataclass(slots=True)
@@ -46,7 +45,7 @@ class Incoming:
         via = self.via
         branch = via.branch
         if branch is not None and branch.startswith(BRANCH_COOKIE):
-            port = via.port or DEFAULT_PORTS.get(via.transport.lower(), 5060)
+            port = via.port or default_port(via.transport.lower())
             # The Call-ID is not part of the RFC's match, but always the same where that holds. It keeps apart two phones behind
             # NATs that share a private address and count their branches from one.
             return (branch, via.host.lower(), str(port), method, self.call_id)
@@ -71,12 +70,12 @@ class Incoming:
         if "rport" in via.params or force_rport:
             return flow
         host = flow.remote.host  # what `received` says, be it written or equal to the sent-by
-        return Flow(flow.transport, flow.local, Address(host, via.port or DEFAULT_PORTS[flow.transport]))
+        return Flow(flow.transport, flow.local, Address(host, via.port or default_port(flow.transport)))
 
     def reopened_flow(self) -> Flow:
         """Where a response goes whose connection is gone: a new one to `received` and the sent-by's port (18.2.2)."""
         flow = self.flow
-        port = self.via.port or DEFAULT_PORTS.get(flow.transport, 5060)
+        port = self.via.port or default_port(flow.transport)
         return Flow(flow.transport, Address(flow.local.host, 0), Address(flow.remote.host, port))
 
 

@@ -10,63 +10,66 @@ Source: RFC 3261 9.2, 13.3.1, 15.1.2.
 from __future__ import annotations
 
 from sip.core.commands import SendAnswer, SendBye, SendProvisional, SendReject, SessionId
-from sip.core.context import Context
 from sip.core.dialog import Dialog
-from sip.core.events import AnswerAcked, CancelReceived, EndCause, InviteReceived, SessionEnded
-from sip.core.session import Phase, Session
+from sip.core.events import AnswerAcked, CancelReceived, EndCause, InviteReceived, SessionEnded, Traced
+from sip.core.provisional import ProvisionalRefresh
+from sip.core.session import Session, State
 from sip.core.transactions import ServerTransaction
 from sip.core.unacked import Unacked
+from sip.core.usage import Core
 from sip.message import Request
 
 
 class IncomingSession(Session):
-    """Timed by itself: the provisional response that is repeated each minute."""
+    """The UAS's side of an INVITE."""
 
-    def __init__(self, context: Context, session: SessionId, transaction: ServerTransaction, dialog: Dialog) -> None:
-        super().__init__(context, session, (), None)
+    def __init__(self, core: Core, session: SessionId, transaction: ServerTransaction, dialog: Dialog) -> None:
+        super().__init__(core, session, (), None)
         self.dialog = dialog
         self.register(dialog)
         self._invite = transaction
         self._cancelled = False
-        self._provisional: SendProvisional | None = None
-        self._refresh_at: float | None = None
-        self.armed_at: float | None = None
+        self._refresh = ProvisionalRefresh(core.context, self.send_provisional)
+        self.parts.append(self._refresh)
 
     def open(self, now: float) -> None:
         self.respond(self._invite, 100, now)
-        self.context.emit(InviteReceived(self.id, self._invite.request, self._invite.incoming.flow))
+        for part in self.added:
+            part.request_received(self._invite, now)
+
+    def announce(self, traces: tuple[Traced, ...]) -> None:
+        self.context.emit(InviteReceived(self.id, self._invite.request, self._invite.incoming.flow, traces))
 
     # --- commands -------------------------------------------------------------------------------------------------
 
     def send_provisional(self, command: SendProvisional, now: float) -> None:
-        if self.phase is not Phase.OPENING or self._cancelled:
+        if self.state is not State.OPENING or self._cancelled:
             return
         body = (command.body, command.content_type) if command.body else (b"", "")
         self.respond(self._invite, command.status, now, command.reason, command.headers, *body)
         if command.status > 100:
-            self._provisional = command
-            self._refresh_at = now + self.context.settings.provisional_refresh_s
-            self.context.agenda.arm(self)
+            self._refresh.sent(command, now)
 
     def send_answer(self, command: SendAnswer, now: float) -> None:
-        if self.phase is not Phase.OPENING:
+        if self.state is not State.OPENING:
             return
         if self._cancelled:
             self._refuse(487, "", (), now)  # the user had not heard of it yet
             return
         body = (command.body, command.content_type) if command.body else (b"", "")
         packet = self.respond(self._invite, 200, now, headers=command.headers, body=body[0], content_type=body[1])
-        self.phase = Phase.CONFIRMED
+        self.state = State.CONFIRMED
+        self._refresh.close(now)
         self.await_ack(self._invite, packet, now)
 
     def send_reject(self, command: SendReject, now: float) -> None:
-        if self.phase is Phase.CONFIRMED:
+        if self.state is State.CONFIRMED:
             super().send_bye(SendBye(self.id), now)  # too late for that
-        elif self.phase is Phase.OPENING:
+        elif self.state is State.OPENING:
             self._refuse(command.status, command.reason, command.headers, now)
 
     def send_bye(self, command: SendBye, now: float) -> None:
-        if self.phase is Phase.OPENING:
+        if self.state is State.OPENING:
             self._refuse(487 if self._cancelled else 480, "", command.headers, now)  # nothing to say BYE to
         else:
             super().send_bye(command, now)
@@ -76,20 +79,12 @@ class IncomingSession(Session):
     def cancel_received(self, invite: ServerTransaction, cancel: Request, now: float) -> None:
         if invite is not self._invite:
             super().cancel_received(invite, cancel, now)
-        elif self.phase is Phase.OPENING:
-            self._give_up(cancel)
+        elif self.state is State.OPENING:
+            self._give_up(cancel, now)
 
     def refusal_acked(self, transaction: ServerTransaction, now: float) -> None:
-        if self.phase is Phase.REFUSED:
+        if self.state is State.REFUSED:
             self.end(SessionEnded(self.id, EndCause.REJECTED), now)
-
-    def deadline(self) -> float | None:
-        return self._refresh_at if self.phase is Phase.OPENING and not self._cancelled else None
-
-    def expire(self, now: float) -> None:
-        """A proxy forgets an INVITE that says nothing for three minutes (13.3.1.1)."""
-        if self._provisional is not None and self.deadline() is not None:
-            self.send_provisional(self._provisional, now)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -100,19 +95,21 @@ class IncomingSession(Session):
             super()._acked(unacked, body, content_type, now)
 
     def _bye_received(self, dialog: Dialog, request: Request, now: float) -> None:
-        if self.phase is Phase.OPENING:
-            self._give_up(request)
+        if self.state is State.OPENING:
+            self._give_up(request, now)
         else:
             super()._bye_received(dialog, request, now)
 
-    def _give_up(self, request: Request) -> None:
+    def _give_up(self, request: Request, now: float) -> None:
         if not self._cancelled:
             self._cancelled = True
+            self._refresh.close(now)
             self.context.emit(CancelReceived(self.id, request))
 
     def _refuse(self, status: int, reason: str, headers: tuple[tuple[str, str], ...], now: float) -> None:
-        self.phase = Phase.REFUSED
-        self._finish_pending(now)
+        self.state = State.REFUSED
+        self._refresh.close(now)
+        self._pending.finish(now)
         self.unregister()  # the early dialog is over (12.3)
         self._invite.user = self
         self.respond(self._invite, status, now, reason, headers)

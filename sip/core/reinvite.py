@@ -12,22 +12,47 @@ Source: RFC 3261 14.1.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from sip.core.dialog import lenient_contact
+from sip.core.commands import HeaderList, SessionId
+from sip.core.context import Context
+from sip.core.delivery import Delivery, DeliveryUser, Failure
+from sip.core.dialog import Dialog, lenient_contact
+from sip.core.digest import DigestClient
 from sip.core.events import ReinviteAnswered
-from sip.core.transactions import ClientTransaction, send_cancel
-from sip.message import Response
-
-if TYPE_CHECKING:
-    from sip.core.delivery import Delivery, Failure
-    from sip.core.session import Session
+from sip.core.exchange import answer_challenge
+from sip.core.parts import SessionPart
+from sip.core.transactions import ClientTransaction
+from sip.message import Request, Response
 
 
-class Reinviter:
-    """Timed by itself: the retry after glare, and the patience with a peer that never answers finally."""
+class Inviter(Protocol):
+    """The session, as far as its re-INVITEs need it."""
 
-    def __init__(self, session: Session) -> None:
+    context: Context
+    id: SessionId
+    headers: HeaderList
+    digest: DigestClient | None
+    dialog: Dialog | None
+
+    def invite_open(self) -> bool:
+        """An INVITE of the peer is unfinished."""
+
+    def build(self, dialog: Dialog, method: str, headers: HeaderList = (), body: bytes = b"", content_type: str = "") -> Request: ...
+
+    def prepare(self, user: DeliveryUser, dialog: Dialog, request: Request) -> Delivery: ...
+
+    def send_ack(self, transaction: ClientTransaction, dialog: Dialog, tag: str, now: float) -> None: ...
+
+    def heard(self, method: str, response: Response, now: float) -> None: ...
+
+    def check_dialog(self, response: Response | None, now: float) -> None: ...
+
+
+class Reinviter(SessionPart):
+    """Its deadline: the retry after glare, or the patience with a peer that never answers finally."""
+
+    def __init__(self, session: Inviter) -> None:
         self._session = session
         self._queue: deque[tuple[bytes, str]] = deque()
         self._delivery: Delivery | None = None
@@ -36,7 +61,6 @@ class Reinviter:
         self._retries = 0
         self._cancelled = False
         self._closed = False
-        self.armed_at: float | None = None
 
     @property
     def busy(self) -> bool:
@@ -86,7 +110,7 @@ class Reinviter:
             self._accepted(delivery, transaction, response, now)
         elif delivery is not self._delivery or session.dialog is None:
             return
-        elif not self._closed and session.answer_challenge(delivery, session.dialog, response, now):
+        elif not self._closed and answer_challenge(session.digest, delivery, session.dialog, response, now):
             self._patience_at = None
         elif response.status == 491 and self._retries < session.context.settings.max_reinvite_retries and not self._closed:
             self._retries += 1
@@ -119,7 +143,7 @@ class Reinviter:
             self._cancelled = True
             self._patience_at = now + self._session.context.times.timeout
             delivery.stop()
-            send_cancel(self._session.context, transaction, self._session.headers, now)
+            transaction.cancel(self._session.headers, now)
         else:
             delivery.abandon(now)
             self._report(None)
@@ -138,6 +162,7 @@ class Reinviter:
             return
         if delivery is self._delivery and not self._closed:
             session.dialog.refresh(lenient_contact(response.headers), transaction.response_flow)
+            session.heard("INVITE", response, now)
         session.send_ack(transaction, session.dialog, "", now)
         if delivery is self._delivery:
             self._report(response)

@@ -8,52 +8,16 @@ from __future__ import annotations
 
 import re
 
+from sip.core.capabilities import ACCEPTED_BODIES
 from sip.core.commands import HeaderList
-from sip.core.context import ACCEPTED_BODIES, Context
+from sip.core.context import Context
 from sip.core.flows import Flow
 from sip.core.incoming import Incoming, read_incoming
 from sip.core.machine import Packet, pack
 from sip.core.transactions import ServerTransaction
-from sip.message import Headers, ParseError, Request, Response, UsageError, is_token, reason_phrase
+from sip.message import Headers, ParseError, Request, Response, UsageError, reason_phrase
 
 _CONTROL_RE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_SAYABLE_RE = re.compile(r"[^\r\n\x00\ud800-\udfff]*+")
-# Written by the core itself: a user's value would break the message or the dialog.
-_RESERVED = frozenset(
-    (
-        "via",
-        "from",
-        "to",
-        "call-id",
-        "cseq",
-        "contact",
-        "route",
-        "record-route",
-        "content-length",
-        "content-type",
-        "v",
-        "f",
-        "t",
-        "i",
-        "m",
-        "l",
-        "c",
-    )
-)
-
-
-def check_headers(headers: HeaderList) -> None:
-    """Raises UsageError where a user's header fields cannot be put on the wire or belong to the core."""
-    for name, value in headers:
-        if not is_token(name) or name.lower() in _RESERVED:
-            raise UsageError(f"not a header field for the user to set: {name!r}")
-        check_text(value)
-
-
-def check_text(text: str | None) -> None:
-    """Raises UsageError for text that `build_message` would refuse later, when half of the work is done."""
-    if text is not None and (not _SAYABLE_RE.fullmatch(text)):
-        raise UsageError("text that cannot stand in a header field: CR, LF, NUL or half a character")
 
 
 def merge(items: list[tuple[str, str]], extra: HeaderList) -> Headers:

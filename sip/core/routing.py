@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from sip.core.flows import Address, Flow, Listener, Target
-from sip.core.incoming import DEFAULT_PORTS
+from sip.core.transports import DEFAULT, DEFAULT_SECURE, TRANSPORTS, default_port
 from sip.message import ParseError, Uri, parse_uri
 
 _PRIVATE = tuple(
@@ -47,10 +47,8 @@ def wants(uri: Uri) -> tuple[str, int | None, str | None, bool]:
     """(host, port, transport or None, secure) of a SIP URI. `sips` with transport=tcp means TLS (RFC 3263 4.3)."""
     secure = uri.scheme == "sips"
     transport = (uri.params.get("transport") or "").lower() or None
-    if secure and transport in ("tcp", "udp"):
-        transport = "tls"
-    elif secure and transport == "ws":
-        transport = "wss"
+    if secure and transport in TRANSPORTS:
+        transport = TRANSPORTS[transport].secured
     return uri.params.get("maddr") or uri.host, uri.port, transport, secure
 
 
@@ -59,8 +57,8 @@ def literal_target(uri: Uri) -> Target | None:
     host, port, transport, secure = wants(uri)
     if scope(host) is None:
         return None
-    transport = transport or ("tls" if secure else "udp")
-    return Target(transport, Address(host, port or DEFAULT_PORTS.get(transport, 5060)))
+    transport = transport or (DEFAULT_SECURE if secure else DEFAULT)
+    return Target(transport, Address(host, port or default_port(transport)))
 
 
 def choose_listener(listeners: Sequence[Listener], transport: str, remote: str, preferred: Address | None = None) -> Listener | None:
@@ -93,8 +91,8 @@ def listener_of(listeners: Sequence[Listener], flow: Flow) -> Listener | None:
 
 
 def flow_from(listener: Listener, remote: Address) -> Flow:
-    """UDP leaves by the listening socket; a stream by a connection that the shell finds or opens."""
-    local = listener.bind if listener.transport == "udp" else Address(listener.bind.host, 0)
+    """UDP leaves by the listening socket, all else by a connection that the shell finds or opens."""
+    local = Address(listener.bind.host, 0) if TRANSPORTS[listener.transport].reliable else listener.bind
     return Flow(listener.transport, local, remote)
 
 
@@ -102,8 +100,14 @@ def contact_uri(listener: Listener, user: str | None, secure: bool = False) -> s
     """Our Contact: the advertised address, with the transport where it is not UDP."""
     scheme = "sips" if secure else "sip"
     who = f"{user}@" if user else ""
-    suffix = "" if listener.transport == "udp" else f";transport={listener.transport}"
+    suffix = "" if listener.transport == DEFAULT else f";transport={listener.transport}"
     return f"{scheme}:{who}{listener.advertised}{suffix}"
+
+
+def our_contact(listeners: Sequence[Listener], flow: Flow, user: str | None, secure: bool) -> str | None:
+    """The Contact of a response to what came by this flow; None when no socket of ours fits."""
+    listener = listener_of(listeners, flow)
+    return None if listener is None else f"<{contact_uri(listener, user, secure)}>"
 
 
 def unreachable_contact(contact: Uri, observed: Flow) -> bool:

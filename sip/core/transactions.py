@@ -1,26 +1,42 @@
-"""Transactions at work: a machine, the address it talks to, and who is told.
+"""The transaction layer: a machine at work, the address it talks to, and who is told.
 
-The machines decide; this file looks up, sends, times and tells. Everything that a machine wants sent goes out by
-`Context.transmit`, everything that it passes up goes to the one user that started it.
+The machines decide; this file keeps, sends, times and tells. Everything that a machine wants sent goes out by
+`Context.transmit`, everything that it passes up goes to the one user that started it. A request that somebody above has to
+answer is known by its transaction: whoever owns it is found by that alone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, assert_never
 
 from sip.core.client_invite import ClientInvite, build_cancel
 from sip.core.client_request import ClientRequest
-from sip.core.commands import HeaderList, SessionId, TransactionId
+from sip.core.commands import AnswerRequest, HeaderList, SessionId, TransactionId
 from sip.core.context import Context
 from sip.core.flows import Address, Flow
-from sip.core.incoming import Incoming, ServerKey
+from sip.core.incoming import Incoming, MergeKey, ServerKey
 from sip.core.machine import Action, Cause, GaveUp, Packet, PassUp, Send, State, pack
 from sip.core.server_invite import ServerInvite
 from sip.core.server_request import ServerRequest
 from sip.message import Request, Response
 
-if TYPE_CHECKING:
-    from sip.core.delivery import Delivery
+
+class Transactions:
+    """What lives.
+
+    clients: by (branch, method). merged: by what tells a request that came by two ways (8.2.2.2).
+    asked: those that wait for the user's AnswerRequest.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.clients: dict[tuple[str, str], ClientTransaction] = {}
+        self.servers: dict[ServerKey, ServerTransaction] = {}
+        self.merged: dict[MergeKey, ServerTransaction] = {}
+        self.asked: dict[TransactionId, tuple[ServerTransaction, Responder]] = {}
+
+    def __len__(self) -> int:
+        return len(self.clients) + len(self.servers)
 
 
 class ClientUser(Protocol):
@@ -32,17 +48,40 @@ class ClientUser(Protocol):
         """Nothing will come any more, not even a repetition."""
 
 
+class Acknowledgement(Protocol):
+    """The ACK for one 2xx: sent again as often as that comes again."""
+
+    def send_ack_again(self, now: float) -> None: ...
+
+    def stop(self) -> bool: ...
+
+    def finish(self) -> None: ...
+
+
 class ClientTransaction:
     """One request at one target, under one branch.
 
     acks: the ACKs for its 2xx by To tag, each to be sent again when its 2xx comes again, whatever has become of the session.
     """
 
-    __slots__ = ("_context", "_key", "_user", "acks", "armed_at", "flow", "machine", "request", "response_flow", "sent_by", "session")
+    __slots__ = (
+        "_context",
+        "_key",
+        "_layer",
+        "_user",
+        "acks",
+        "armed_at",
+        "flow",
+        "machine",
+        "request",
+        "response_flow",
+        "sent_by",
+        "session",
+    )
 
     def __init__(
         self,
-        context: Context,
+        layer: Transactions,
         request: Request,
         packet: Packet,
         branch: str,
@@ -52,10 +91,11 @@ class ClientTransaction:
         session: SessionId | None,
         ack_headers: HeaderList = (),
     ) -> None:
-        self._context = context
+        self._layer = layer
+        self._context = context = layer.context
         self._user = user
         self._key = (branch, request.method)
-        self.acks: dict[str, Delivery] = {}
+        self.acks: dict[str, Acknowledgement] = {}
         self.armed_at: float | None = None
         self.request = request
         self.flow = flow
@@ -81,7 +121,7 @@ class ClientTransaction:
         return self.machine.state is State.PROCEEDING
 
     def start(self, now: float) -> None:
-        self._context.clients[self._key] = self
+        self._layer.clients[self._key] = self
         self._carry_out(self.machine.start(now), now)
 
     def receive(self, response: Response, flow: Flow, now: float) -> None:
@@ -96,6 +136,11 @@ class ClientTransaction:
     def transport_failed(self, now: float) -> None:
         self._carry_out(self.machine.transport_failed(), now)
 
+    def cancel(self, headers: HeaderList, now: float) -> None:
+        """Of an INVITE that has had a provisional response: the CANCEL has the same branch and goes to the same place (9.1)."""
+        request = build_cancel(self.request, headers)
+        ClientTransaction(self._layer, request, pack(request), self.branch, self.sent_by, self.flow, _NOBODY, self.session).start(now)
+
     def abandon(self, now: float) -> None:
         self.machine.abandon()
         self._carry_out([], now)
@@ -108,19 +153,20 @@ class ClientTransaction:
 
     def _carry_out(self, actions: list[Action], now: float) -> None:
         # A terminated transaction leaves the table first: what its user does next must not meet it there.
-        gone = self.machine.state is State.TERMINATED and self._context.clients.pop(self._key, None) is not None
+        gone = self.machine.state is State.TERMINATED and self._layer.clients.pop(self._key, None) is not None
         if not gone:
             self._context.agenda.arm(self)
         for action in actions:
             match action:
                 case Send(packet, repeated):
                     self._context.transmit(packet, self.flow, self.session, repeated)
-                case PassUp(Response() as response):
-                    self._user.transaction_answered(self, response, now)
+                case PassUp(message):
+                    if isinstance(message, Response):
+                        self._user.transaction_answered(self, message, now)
                 case GaveUp(cause):
                     self._user.transaction_failed(self, cause, now)
-                case PassUp():
-                    pass  # server transactions pass these up
+                case _:
+                    assert_never(action)
         if gone:
             self._user.transaction_gone(self)
 
@@ -130,6 +176,12 @@ class ServerUser(Protocol):
 
     def refusal_acked(self, transaction: ServerTransaction, now: float) -> None:
         """The ACK came, or will not come any more."""
+
+
+class Responder(Protocol):
+    """Who answers a request when the user has decided: a session, another usage of a dialog, or who serves what comes outside of them."""
+
+    def answer(self, transaction: ServerTransaction, command: AnswerRequest, now: float) -> None: ...
 
 
 class ServerTransaction:
@@ -143,6 +195,7 @@ class ServerTransaction:
         "_context",
         "_echoed",
         "_key",
+        "_layer",
         "_merge_key",
         "_reply_flow",
         "armed_at",
@@ -154,8 +207,9 @@ class ServerTransaction:
         "user",
     )
 
-    def __init__(self, context: Context, incoming: Incoming, to_tag: str, session: SessionId | None, now: float) -> None:
-        self._context = context
+    def __init__(self, layer: Transactions, incoming: Incoming, to_tag: str, session: SessionId | None, now: float) -> None:
+        self._layer = layer
+        self._context = context = layer.context
         self._key: ServerKey = incoming.server_key()
         self._merge_key = incoming.merge_key if incoming.to_tag is None else None
         self._echoed = incoming.echoed()
@@ -170,9 +224,9 @@ class ServerTransaction:
         self.machine: ServerInvite | ServerRequest = (
             ServerInvite(reliable, context.times) if self.request.method == "INVITE" else ServerRequest(reliable, context.times, now)
         )
-        context.servers[self._key] = self
+        layer.servers[self._key] = self
         if self._merge_key is not None:
-            context.merged[self._merge_key] = self
+            layer.merged[self._merge_key] = self
         context.agenda.arm(self)
 
     @property
@@ -187,6 +241,10 @@ class ServerTransaction:
     @property
     def echoed(self) -> list[tuple[str, str]]:
         return self._echoed
+
+    def ask(self, responder: Responder) -> None:
+        """The user is asked for the answer; `responder` will get it."""
+        self._layer.asked[self.id] = (self, responder)
 
     def respond(self, status: int, packet: Packet, now: float) -> None:
         self._carry_out(self.machine.respond(status, packet, now), now)
@@ -204,6 +262,8 @@ class ServerTransaction:
 
     def _carry_out(self, actions: list[Action], now: float) -> None:
         context = self._context
+        if not self.open:
+            self._layer.asked.pop(self.id, None)
         if self.machine.state is State.TERMINATED:
             self._forget()
         else:
@@ -212,9 +272,12 @@ class ServerTransaction:
             match action:
                 case Send(packet, repeated):
                     context.transmit(packet, self._flow(), self.session, repeated)
-                case PassUp(_) | GaveUp(_) if self.user is not None and self._refused:
-                    user, self.user = self.user, None
-                    user.refusal_acked(self, now)
+                case PassUp(_) | GaveUp(_):
+                    if self.user is not None and self._refused:
+                        user, self.user = self.user, None
+                        user.refusal_acked(self, now)
+                case _:
+                    assert_never(action)
 
     @property
     def _refused(self) -> bool:
@@ -228,11 +291,11 @@ class ServerTransaction:
         return flow
 
     def _forget(self) -> None:
-        context = self._context
-        if context.servers.get(self._key) is self:
-            del context.servers[self._key]
-        if self._merge_key is not None and context.merged.get(self._merge_key) is self:
-            del context.merged[self._merge_key]
+        layer = self._layer
+        if layer.servers.get(self._key) is self:
+            del layer.servers[self._key]
+        if self._merge_key is not None and layer.merged.get(self._merge_key) is self:
+            del layer.merged[self._merge_key]
 
 
 class _NoUser:
@@ -248,8 +311,4 @@ class _NoUser:
         pass
 
 
-def send_cancel(context: Context, invite: ClientTransaction, headers: HeaderList, now: float) -> None:
-    """Cancel an INVITE that has had a provisional response: same branch, same place (9.1)."""
-    request = build_cancel(invite.request, headers)
-    branch = invite.branch
-    ClientTransaction(context, request, pack(request), branch, invite.sent_by, invite.flow, _NoUser(), invite.session).start(now)
+_NOBODY = _NoUser()

@@ -50,7 +50,7 @@ class Unacked:
         self.had_offer = bool(transaction.request.body)
         session.context.agenda.arm(self)
 
-    def stop(self) -> None:
+    def close(self, now: float) -> None:
         self._stopped = True
 
     def deadline(self) -> float | None:

@@ -20,7 +20,7 @@ from sip.message.fields import (
 from sip.message.grammar import is_token, quote, quote_unless_token, unquote
 from sip.message.headers import COMPACT_NAMES, Headers
 from sip.message.model import Message, Request, Response
-from sip.message.parse import parse_message
+from sip.message.parse import MessageError, parse_message
 from sip.message.stream import KeepAlive, StreamParser
 from sip.message.uri import Uri, escape_user, parse_uri, unescape_user, uri_equal
 
@@ -31,6 +31,7 @@ __all__ = [
     "Headers",
     "KeepAlive",
     "Message",
+    "MessageError",
     "NameAddr",
     "ParseError",
     "Request",

@@ -8,7 +8,7 @@
 topmost Via, From, To, Call-ID and CSeq that parse, the CSeq's method, single fields that are single, Max-Forwards and
 Content-Length. All else stays text until somebody asks for it: a UAS ignores what is malformed but not needed (8.2).
 
-A defect does not stop the reading: the fields after it may be those that a 400 needs (`ParseError.partial`). The first defect
+A defect does not stop the reading: the fields after it may be those that a 400 needs (`MessageError.partial`). The first defect
 is the one that is told.
 """
 
@@ -42,6 +42,23 @@ _LEADING_CRLF_RE = re.compile(rb"[\r\n]*+")
 _SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type")
 
 
+class MessageError(ParseError):
+    """What was read is no valid message.
+
+    Attributes:
+        partial: start line and header fields of a request as far as they could be read, so that a response can be
+            built when Via, From, To, Call-ID and CSeq are among them. None for a response and for what is no SIP.
+        fatal: the boundary of the next message is lost; a stream connection must be closed (RFC 3261 18.3).
+    """
+
+    def __init__(
+        self, reason: str, *, status: int = 400, field: str = "", offset: int = 0, partial: Request | None = None, fatal: bool = False
+    ) -> None:
+        super().__init__(reason, status=status, field=field, offset=offset)
+        self.partial = partial
+        self.fatal = fatal
+
+
 @dataclass(slots=True)
 class Head:
     """Start line and fields, read.
@@ -52,7 +69,7 @@ class Head:
     """
 
     message: Message | None
-    error: ParseError | None
+    error: MessageError | None
     content_length: int | None
 
 
@@ -63,12 +80,12 @@ def parse_message(data: bytes, *, stream: bool = False) -> Message:
         data: a datagram (CRLFs before the message are ignored), or one message cut out of a stream.
         stream: the transport is a stream, where exactly one valid Content-Length must stand (RFC 3261 18.3).
     Raises:
-        ParseError: data is no valid message; `partial` is None when no answer is due (a response, or no SIP at all).
+        MessageError: data is no valid message; `partial` is None when no answer is due (a response, or no SIP at all).
     """
     match = _LEADING_CRLF_RE.match(data)
     start = match.end() if match is not None else 0
     if start == len(data):
-        raise ParseError("no message", field="start-line", offset=start)
+        raise MessageError("no message", field="start-line", offset=start)
     end, body_at = _find_empty_line(data, start, stream)
     head = read_head(data[start:end], start, stream=stream)
     error = head.error
@@ -132,7 +149,7 @@ def read_head(data: bytes, offset: int = 0, *, stream: bool = False) -> Head:
     line, field, reason = defects[0]
     at = offset + _offset_of_line(data, line or _line_of_field(lines, field))
     partial = message if isinstance(message, Request) else None
-    return Head(message, ParseError(reason, status=status, field=field, offset=at, partial=partial, fatal=fatal), length)
+    return Head(message, MessageError(reason, status=status, field=field, offset=at, partial=partial, fatal=fatal), length)
 
 
 def _line_of_field(lines: list[str], field: str) -> int:
@@ -280,6 +297,6 @@ def _content_length(headers: Headers, stream: bool) -> tuple[int | None, str | N
         return None, "invalid Content-Length"
 
 
-def _defect(head: Head, reason: str, field: str, offset: int, *, fatal: bool) -> ParseError:
+def _defect(head: Head, reason: str, field: str, offset: int, *, fatal: bool) -> MessageError:
     partial = head.message if isinstance(head.message, Request) else None
-    return ParseError(reason, field=field, offset=offset, partial=partial, fatal=fatal)
+    return MessageError(reason, field=field, offset=offset, partial=partial, fatal=fatal)

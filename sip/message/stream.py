@@ -4,17 +4,16 @@ How the octets were cut into reads never changes what comes out. Per connection 
 more than its limits; what it has given out it has forgotten.
 
     IDLE ──octet──▶ HEAD ──empty line──▶ BODY ──Content-Length octets──▶ IDLE
-      │ CRLFCRLF: KeepAlive                any defect of the boundary ──▶ DEAD (a fatal ParseError was given, all else is ignored)
+      │ CRLFCRLF: KeepAlive                any defect of the boundary ──▶ DEAD (a fatal MessageError was given, all else is ignored)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sip.errors import ParseError
 from sip.message.grammar import TOKEN_OCTETS
 from sip.message.model import Message, Request
-from sip.message.parse import Head, read_head
+from sip.message.parse import Head, MessageError, read_head
 
 MAX_HEAD_BYTES = 65535
 MAX_BODY_BYTES = 65535
@@ -26,7 +25,7 @@ class KeepAlive:
     """CRLFCRLF between messages: to be answered with CRLF (RFC 5626 4.4.1)."""
 
 
-Parsed = Message | ParseError | KeepAlive
+Parsed = Message | MessageError | KeepAlive
 
 
 class StreamParser:
@@ -54,7 +53,7 @@ class StreamParser:
     def feed(self, data: bytes) -> list[Parsed]:
         """Take what was read from the connection; give what is complete, in order.
 
-        Never raises: a ParseError is an element of the list. After a fatal one nothing more comes.
+        Never raises: a MessageError is an element of the list. After a fatal one nothing more comes.
         """
         if self._dead:
             return []
@@ -90,7 +89,7 @@ class StreamParser:
         self._crlfs = 0
         if buffer[0] not in TOKEN_OCTETS:
             # A TLS hello, say: told now, not when the limit or the peer's patience is reached.
-            self._die(ParseError("no SIP message", field="start-line", fatal=True), parsed)
+            self._die(MessageError("no SIP message", field="start-line", fatal=True), parsed)
             return False
         return True
 
@@ -136,13 +135,13 @@ class StreamParser:
         head = read_head(data[: self._max_head_bytes], stream=True)
         self._die(_error(head, "message too long", 513, "head"), parsed)
 
-    def _die(self, error: ParseError, parsed: list[Parsed]) -> None:
+    def _die(self, error: MessageError, parsed: list[Parsed]) -> None:
         self._dead = True
         self._head = None
         self._buffer.clear()
         parsed.append(error)
 
 
-def _error(head: Head, reason: str, status: int, field: str) -> ParseError:
+def _error(head: Head, reason: str, status: int, field: str) -> MessageError:
     partial = head.message if isinstance(head.message, Request) else None
-    return ParseError(reason, status=status, field=field, partial=partial, fatal=True)
+    return MessageError(reason, status=status, field=field, partial=partial, fatal=True)

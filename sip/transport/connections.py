@@ -54,7 +54,7 @@ class Connections:
         self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._all: dict[int, TcpConnection] = {}  # opening ones too
-        self._by_remote: dict[Address, TcpConnection] = {}  # one that may be used for sending to that peer
+        self._by_remote: dict[tuple[str, Address], TcpConnection] = {}  # (transport, peer): one that may be used for sending there
         self._per_host: Counter[str] = Counter()
         self._last_number = 0
         self._buffer = memoryview(bytearray(READ_BYTES))
@@ -67,9 +67,9 @@ class Connections:
 
     # --- what the driver wants ----------------------------------------------------------------------------------------
 
-    def accept(self, local: Address) -> TcpConnection:
+    def accept(self, transport: str, local: Address) -> TcpConnection:
         """A protocol object for a connection to the listener at `local`, whose peer is not known yet."""
-        return self._new(Flow("tcp", local, Address("", 0)), accepted=True)
+        return self._new(Flow(transport, local, Address("", 0)), accepted=True)
 
     def send(self, flow: Flow, data: bytes) -> str | None:
         """Send, by a new connection if there is none; what went wrong, as far as it is known now."""
@@ -78,14 +78,14 @@ class Connections:
             if connection is None:
                 return "connection is gone"
         else:
-            connection = self._by_remote.get(flow.remote)
+            connection = self._by_remote.get(_peer(flow))
             if connection is None:
                 if ip_version(flow.remote.host) is None or not 0 < flow.remote.port < 65536:
                     return "not an address"
                 if len(self._all) >= self._settings.max_connections:
                     return "too many connections"
                 connection = self._new(flow, accepted=False)
-                self._all[connection.number] = self._by_remote[flow.remote] = connection
+                self._all[connection.number] = self._by_remote[_peer(flow)] = connection
                 self._spawn(partial(self._open, connection, flow))
         self._counters["tcp_out"] += 1
         if connection.send(data):
@@ -141,7 +141,7 @@ class Connections:
                 self._refuse(connection)
                 return
             self._all[connection.number] = connection
-            self._by_remote.setdefault(connection.flow.remote, connection)
+            self._by_remote.setdefault(_peer(connection.flow), connection)
         self._per_host[host] += 1
         self._counters["tcp_accepted" if connection.accepted else "tcp_opened"] += 1
         connection.announced = True
@@ -194,11 +194,15 @@ class Connections:
 
     def _leave(self, connection: TcpConnection) -> None:
         """New messages to that peer shall use another connection."""
-        if self._by_remote.get(connection.flow.remote) is connection:
-            del self._by_remote[connection.flow.remote]
+        if self._by_remote.get(_peer(connection.flow)) is connection:
+            del self._by_remote[_peer(connection.flow)]
 
     def _forget(self, connection: TcpConnection) -> None:
         self._leave(connection)
         self._all.pop(connection.number, None)
         if self._stopping and not self._all:
             self._empty.set()
+
+
+def _peer(flow: Flow) -> tuple[str, Address]:
+    return flow.transport, flow.remote

@@ -27,6 +27,7 @@ from typing import Protocol
 from sip.core.commands import Command
 from sip.core.events import Dropped, Event, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target, Transmit
+from sip.core.transports import SPOKEN
 from sip.transport.address import ip_version, reachable_form
 from sip.transport.connections import STOP_GRACE_S, Connections
 from sip.transport.resolver import Resolver
@@ -222,14 +223,12 @@ class SipDriver:
 
     def _send(self, flow: Flow, data: bytes) -> str | None:
         """What went wrong, as far as it is known now."""
-        match flow.transport:
-            case "udp":
-                udp = self._udp.get(flow.local)
-                return "no such socket" if udp is None else udp.send(data, flow.remote)
-            case "tcp":
-                return self._connections.send(flow, data)
-            case _:
-                return "no such transport"
+        if flow.transport not in SPOKEN:
+            return "no such transport"
+        if flow.reliable:
+            return self._connections.send(flow, data)
+        udp = self._udp.get(flow.local)
+        return "no such socket" if udp is None else udp.send(data, flow.remote)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -343,7 +342,7 @@ class SipDriver:
                 case "udp":
                     address = self._bind_udp(host, shared)
                 case "tcp":
-                    address = await self._bind_tcp(host, shared)
+                    address = await self._bind_tcp(transport, host, shared)
                 case _:
                     raise OSError(f"no such transport: {transport}")
             if port == 0:
@@ -364,7 +363,7 @@ class SipDriver:
         self._udp[udp.address] = udp
         return udp.address
 
-    async def _bind_tcp(self, host: str, port: int) -> Address:
+    async def _bind_tcp(self, transport: str, host: str, port: int) -> Address:
         listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             listening.setblocking(False)
@@ -374,7 +373,7 @@ class SipDriver:
             listening.bind((host, port))
             # The core finds its listener again by this address, so a wildcard stays one for accepted connections too.
             local = Address(host, listening.getsockname()[1])
-            server = await self._loop.create_server(lambda: self._connections.accept(local), sock=listening, backlog=BACKLOG)
+            server = await self._loop.create_server(lambda: self._connections.accept(transport, local), sock=listening, backlog=BACKLOG)
         except BaseException:
             listening.close()
             raise

@@ -16,14 +16,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sip.core.flows import Address, Resolve, Target
+from sip.core.transports import SPOKEN, TRANSPORTS, default_port
 from sip.transport.address import ip_version
 
 MAX_TARGETS = 16  # a name may list hundreds; nobody waits for the seventeenth time-out
-DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061, "ws": 80, "wss": 443}
-# Our order where the domain states none: RFC 3261 18 makes UDP the one that everybody has.
-PREFERENCE = ("udp", "tcp", "tls")
-_SRV_LABELS = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
-_NAPTR_SERVICES = {"SIP+D2U": "udp", "SIP+D2T": "tcp", "SIPS+D2T": "tls"}
+_NAPTR_SERVICES = {transport.naptr: name for name, transport in TRANSPORTS.items() if transport.naptr}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +69,10 @@ class Resolver:
     transports: what this machine speaks; the others are passed over.
     """
 
-    def __init__(self, lookup: Lookup, random_below: Callable[[int], int], transports: Collection[str] = ("udp", "tcp")) -> None:
+    def __init__(self, lookup: Lookup, random_below: Callable[[int], int], transports: Collection[str] = SPOKEN) -> None:
         self._lookup = lookup
         self._random_below = random_below
-        self._transports = tuple(transport for transport in PREFERENCE if transport in transports)
+        self._transports = tuple(transport for transport in TRANSPORTS if transport in transports)
 
     async def resolve(self, query: Resolve, versions: Collection[int] = (4, 6)) -> list[Target]:
         """The targets in the order to be tried; empty when the name leads nowhere.
@@ -84,14 +81,14 @@ class Resolver:
             versions: of IP that this machine has a socket for; addresses of others are left out.
         """
         host = query.host.rstrip(".").lower()
-        transports = tuple(t for t in self._transports if not query.secure or t == "tls")
+        transports = tuple(t for t in self._transports if not query.secure or TRANSPORTS[t].secure)
         if query.transport is not None:
             transports = (query.transport.lower(),) if query.transport.lower() in self._transports else ()
         if not transports:
             return []
         if ip_version(host) is not None or query.port is not None or _is_localhost(host):
             transport = transports[0]  # 4.1: without a transport parameter UDP, or TLS for sips
-            return await self._addresses(host, query.port or DEFAULT_PORTS[transport], transport, versions)
+            return await self._addresses(host, query.port or default_port(transport), transport, versions)
         targets: list[Target] = []
         services = await self._services(host, transports, asked=query.transport is not None)
         for transport, name in services:
@@ -105,7 +102,7 @@ class Resolver:
                 break
         if not targets:  # 4.2: no SRV records
             transport = services[0][0] if services else transports[0]
-            targets = await self._addresses(host, DEFAULT_PORTS[transport], transport, versions)
+            targets = await self._addresses(host, default_port(transport), transport, versions)
         return _unique(targets)[:MAX_TARGETS]
 
     async def close(self) -> None:
@@ -115,7 +112,7 @@ class Resolver:
         """(transport, SRV name), the preferred one first."""
         if not asked and (chosen := order_naptr(await self._lookup.naptr(host), transports)):
             return chosen
-        return [(transport, f"{_SRV_LABELS[transport]}.{host}") for transport in transports if transport in _SRV_LABELS]
+        return [(transport, f"{TRANSPORTS[transport].srv}.{host}") for transport in transports if TRANSPORTS[transport].srv]
 
     async def _service(self, name: str, transport: str, versions: Collection[int]) -> list[Target] | _Answer:
         records = await self._lookup.srv(name)

@@ -120,7 +120,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a phone that was unplugged never says so
         local = self.flow.local if self.accepted else Address(own[0].partition("%")[0], own[1])
-        self.flow = Flow("tcp", local, Address(peer[0].partition("%")[0], peer[1]), self.number)
+        self.flow = Flow(self.flow.transport, local, Address(peer[0].partition("%")[0], peer[1]), self.number)
         self.state = State.OPEN
         self.last_active = self._loop.time()
         if self._unsent:

@@ -135,10 +135,10 @@ class Game:
                     core.do(command)
         for connection in list(core.endpoint._context.connections.values()):
             core.lose(connection.flow)
-        for query in list(core.endpoint._context.queries):
+        for query in list(core.endpoint._deliveries.queries):
             core._take(core.endpoint.resolved(query, (), core.now))
         core.pass_time(400)
-        for query in list(core.endpoint._context.queries):  # of BYEs that timers have sent meanwhile
+        for query in list(core.endpoint._deliveries.queries):  # of BYEs that timers have sent meanwhile
             core._take(core.endpoint.resolved(query, (), core.now))
         core.pass_time(400)
 
@@ -201,7 +201,7 @@ class Game:
     # --- what the user does ---------------------------------------------------------------------------------------
 
     def _live(self) -> list[SessionId]:
-        return list(self.core.endpoint._context.sessions)
+        return list(self.core.endpoint._core.sessions)
 
     def _command(self, which: int, variant: int) -> None:
         core = self.core
@@ -226,9 +226,7 @@ class Game:
             7: SendReinvite(session, OFFER),
             8: SendRequest(session, "INFO"),
         }
-        command = commands.get(which) or (
-            AnswerRequest(session, asked[-1].transaction, (200, 488)[which % 2], body=OFFER) if asked else None
-        )
+        command = commands.get(which) or (AnswerRequest(asked[-1].transaction, (200, 488)[which % 2], body=OFFER) if asked else None)
         if command is None:
             return
         try:

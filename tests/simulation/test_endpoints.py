@@ -33,6 +33,8 @@ from sip.core.events import (
     InviteAnswered,
     InviteFailed,
     InviteReceived,
+    OutOfDialogAnswered,
+    OutOfDialogReceived,
     Output,
     ReinviteAnswered,
     ReinviteReceived,
@@ -143,7 +145,7 @@ class World:
         self._todo.append((self.now + self.random.uniform(least, most), next(self._serial), at, command))
 
     def _event(self, at: Address, event: Output) -> None:
-        assert not isinstance(event, (Transmit, CloseConnection, Resolve, Traced, Dropped))
+        assert not isinstance(event, (Transmit, CloseConnection, Resolve, Traced, Dropped, OutOfDialogReceived, OutOfDialogAnswered))
         key = (at, event.session)
         assert key not in self.ended, f"{event} after {self.ended.get(key)}"
         rng = self.random
@@ -165,9 +167,9 @@ class World:
                 self.ended[key] = event
             case ReinviteReceived(session=session, transaction=transaction):
                 status = 200 if rng.random() < 0.8 else 488
-                self.later(0, 0.4, at, AnswerRequest(session, transaction, status, body=b"answer" if status == 200 else b""))
+                self.later(0, 0.4, at, AnswerRequest(transaction, status, body=b"answer" if status == 200 else b""))
             case RequestReceived(session=session, transaction=transaction):
-                self.later(0, 0.4, at, AnswerRequest(session, transaction, 200))
+                self.later(0, 0.4, at, AnswerRequest(transaction, 200))
             case ReinviteAnswered() | RequestAnswered():
                 pass
             case _:

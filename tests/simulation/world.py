@@ -120,7 +120,7 @@ class Phone:
                 events.ReinviteReceived(session=session, transaction=transaction)
                 | events.RequestReceived(session=session, transaction=transaction)
             ):
-                self.do(commands.AnswerRequest(session, transaction, 200, body=sdp(self.address.host)))
+                self.do(commands.AnswerRequest(transaction, 200, body=sdp(self.address.host)))
             case _:
                 pass
 

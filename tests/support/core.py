@@ -14,10 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sip.core.capabilities import Capabilities
 from sip.core.commands import Command, SendInvite, SessionId
 from sip.core.endpoint import Endpoint
 from sip.core.events import Dropped, InviteReceived, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target, Transmit
+from sip.core.usage import Extension
 from sip.message import Headers, Request, Response, build_message, parse_message
 from sip.settings import SipSettings
 
@@ -43,8 +45,15 @@ class Sent:
 class Core:
     """`session` is the latest incoming session; `out` everything since the start."""
 
-    def __init__(self, settings: SipSettings | None = None, listeners: Iterable[Listener] = LISTENERS, seed: int = 7) -> None:
-        self.endpoint = Endpoint(settings or SipSettings(), tuple(listeners), random.Random(seed).randbytes)
+    def __init__(
+        self,
+        settings: SipSettings | None = None,
+        listeners: Iterable[Listener] = LISTENERS,
+        seed: int = 7,
+        capabilities: Capabilities | None = None,
+        extensions: Iterable[Extension] = (),
+    ) -> None:
+        self.endpoint = Endpoint(settings or SipSettings(), tuple(listeners), random.Random(seed).randbytes, capabilities, extensions)
         self.now = 1000.0
         self.out: list[tuple[float, Output]] = []
         self.session = SessionId("")

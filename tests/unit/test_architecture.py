@@ -112,13 +112,6 @@ def test_only_the_five_packages_and_their_requirements_are_imported() -> None:
 
 # --- order ------------------------------------------------------------------------------------------------------------
 
-# Circles that are known, by folder: what stands in it side by side and imports each other. This list may only shrink.
-KNOWN_CIRCLES: Mapping[str, frozenset[str]] = {
-    "sip": frozenset({"errors", "message"}),
-    "sip/core": frozenset({"context", "delivery", "reinvite", "responses", "session", "transactions", "unacked"}),
-}
-
-
 def side_by_side() -> dict[str, dict[str, set[str]]]:
     """For each folder its files and folders, and which of these imports which, a folder standing for all that is in it.
 
@@ -150,15 +143,9 @@ def in_circles(graph: Mapping[str, set[str]]) -> set[str]:
 
 
 def test_what_stands_side_by_side_has_an_order() -> None:
-    """No circle of files, and none of folders, beyond the known ones."""
-    new = {folder: sorted(in_circles(graph) - KNOWN_CIRCLES.get(folder, frozenset())) for folder, graph in side_by_side().items()}
-    assert {folder: names for folder, names in new.items() if names} == {}, "these import each other"
-
-
-def test_the_known_circles_are_circles_still() -> None:
-    levels = side_by_side()
-    opened = {folder: sorted(names - in_circles(levels.get(folder, {}))) for folder, names in KNOWN_CIRCLES.items()}
-    assert {folder: names for folder, names in opened.items() if names} == {}, "well done: strike these from KNOWN_CIRCLES"
+    """No circle of files, and none of folders."""
+    found = {folder: sorted(in_circles(graph)) for folder, graph in side_by_side().items()}
+    assert {folder: names for folder, names in found.items() if names} == {}, "these import each other"
 
 
 @pytest.mark.parametrize(

@@ -38,16 +38,16 @@ def handle(leg: Leg, event: InDialog) -> None:
                 case "UPDATE" if request.body:
                     _offer(leg, peer, event, request.body, request.headers.get("Content-Type") or "")
                 case "UPDATE":
-                    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 200))
+                    outbox.emit(commands.AnswerRequest(event.transaction, 200))
                 case "INFO":
                     _info(outbox, peer, event)
                 case "REFER":
                     # transfer comes with a later release: the answer for a number without a refer application (6)
-                    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 404, headers=(("Event", "refer"),)))
+                    outbox.emit(commands.AnswerRequest(event.transaction, 404, headers=(("Event", "refer"),)))
                 case "NOTIFY":
-                    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 481))
+                    outbox.emit(commands.AnswerRequest(event.transaction, 481))
                 case _:
-                    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 405))
+                    outbox.emit(commands.AnswerRequest(event.transaction, 405))
 
 
 def warning_of(refused: SdpRefused) -> commands.HeaderList:
@@ -64,28 +64,28 @@ def _offer(
 ) -> None:
     outbox, media = leg.outbox, leg.media
     if media.state is not MediaState.OPEN:
-        outbox.emit(commands.AnswerRequest(event.session, event.transaction, 500, headers=(("Retry-After", "2"),)))
+        outbox.emit(commands.AnswerRequest(event.transaction, 500, headers=(("Retry-After", "2"),)))
         return
     try:
         offer = extract_sdp(body, content_type) if body else None
         if offer is None and body:
-            outbox.emit(commands.AnswerRequest(event.session, event.transaction, 415, headers=(("Accept", "application/sdp"),)))
+            outbox.emit(commands.AnswerRequest(event.transaction, 415, headers=(("Accept", "application/sdp"),)))
             return
         if offer is None:
             media.offer_open = True
-            outbox.emit(commands.AnswerRequest(event.session, event.transaction, 200, body=media.offer_again(peer)))
+            outbox.emit(commands.AnswerRequest(event.transaction, 200, body=media.offer_again(peer)))
             return
         before = media.offer_answer.agreed
         media.offer_answer.receive_offer(offer, relays=peer is not None and peer.relays)
         _keep_relaying(media, peer)
         answer, agreed = media.offer_answer.answer(peer.voices if peer is not None else ())
     except SdpRefused as refused:
-        outbox.emit(commands.AnswerRequest(event.session, event.transaction, refused.status, headers=warning_of(refused)))
+        outbox.emit(commands.AnswerRequest(event.transaction, refused.status, headers=warning_of(refused)))
         return
     _connect(leg, agreed)
     if before is not None and before.remote_hold != agreed.remote_hold:
         outbox.note(Kind.STATE, {"status": "held" if agreed.remote_hold else "resumed"}, media.stream)
-    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 200, body=answer))
+    outbox.emit(commands.AnswerRequest(event.transaction, 200, body=answer))
 
 
 def _keep_relaying(media: LegMedia, peer: LegMedia | None) -> None:
@@ -137,17 +137,15 @@ def _info(outbox: Outbox, peer: LegMedia | None, event: events.RequestReceived) 
     elif kind == "application/dtmf":
         digit = text.strip().upper()
     elif request.body:
-        outbox.emit(
-            commands.AnswerRequest(event.session, event.transaction, 415, headers=(("Accept", "application/dtmf-relay, application/dtmf"),))
-        )
+        outbox.emit(commands.AnswerRequest(event.transaction, 415, headers=(("Accept", "application/dtmf-relay, application/dtmf"),)))
         return
     digit = {"10": "*", "11": "#"}.get(digit or "", digit)
     if digit and (len(digit) != 1 or digit not in "0123456789*#ABCD"):
         digit = None
     if request.body and digit is None:
-        outbox.emit(commands.AnswerRequest(event.session, event.transaction, 400))
+        outbox.emit(commands.AnswerRequest(event.transaction, 400))
         return
-    outbox.emit(commands.AnswerRequest(event.session, event.transaction, 200))
+    outbox.emit(commands.AnswerRequest(event.transaction, 200))
     if digit is not None:
         outbox.note(Kind.MEDIA, {"event": "info-digit"}, event.session)
         if peer is not None and peer.state is MediaState.OPEN and peer.connected:

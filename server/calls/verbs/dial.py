@@ -115,7 +115,7 @@ class RunningDial(VerbOf[Dial]):
     def _branch_of(self, leg: Leg) -> Outbound:
         return next(branch for branch in self.branches if branch.leg is leg)
 
-    def leg_event(self, leg: Leg, event: events.Event) -> None:
+    def leg_event(self, leg: Leg, event: events.SessionEvent) -> None:
         branch = self._branch_of(leg)
         match event:
             case events.InviteProgressed():

@@ -140,7 +140,7 @@ class RunningVerb:
     def timeout(self) -> None:
         """`deadline` has come."""
 
-    def leg_event(self, leg: Leg, event: events.Event) -> None:
+    def leg_event(self, leg: Leg, event: events.SessionEvent) -> None:
         """Of a leg that the verb has adopted; also after its result, until the leg is gone."""
 
     def leg_opened(self, leg: Leg, event: engine.Opened) -> None:

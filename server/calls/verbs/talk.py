@@ -32,7 +32,7 @@ class RunningTalk(RunningVerb):
         self._other.bye(CallEnded(Cause.COMPLETED, stop.by, 200, stop.text), reason=stop.reason)
         self.result = Finished()
 
-    def leg_event(self, leg: Leg, event: events.Event) -> None:
+    def leg_event(self, leg: Leg, event: events.SessionEvent) -> None:
         if isinstance(event, events.SessionEnded):
             reason = reason_of(event.request.headers) if event.request is not None else None
             leg.finish(leg.session_ended(event))

@@ -94,6 +94,9 @@ class Bench(Shell):
         self.act(self.registry.sip_event(event, self.now))
         self.media()
 
+    def give_trace(self, trace: events.Traced) -> None:
+        self.act(self.registry.sip_event(trace, self.now))
+
     def give_engine(self, event: engine.Event | engine.EngineLost) -> None:
         self.act(self.registry.media_event(event, self.now))
         self.media()

@@ -9,14 +9,19 @@ from sip.message import Headers, Request
 from tests.support.descriptions import sdp
 from tests.unit.server.calls.bench import IN, VOICE, Bench, dial
 
+FLOW = flows.Flow("udp", flows.Address("192.0.2.1", 5060), flows.Address("192.0.2.7", 5060))
 ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 
 
-def invite(bench: Bench, name: str) -> None:
+def invite(bench: Bench, name: str, traces: tuple[events.Traced, ...] = ()) -> None:
     headers = [("From", "<sip:bob@192.0.2.7>;tag=1"), ("To", "<sip:2222@192.0.2.1>"), ("Call-ID", name), ("CSeq", "1 INVITE")]
     request = Request("INVITE", "sip:2222@192.0.2.1", Headers([*headers, ("Content-Type", "application/sdp")]), sdp("192.0.2.7"))
-    flow = flows.Flow("udp", flows.Address("192.0.2.1", 5060), flows.Address("192.0.2.7", 5060))
-    bench.give(events.InviteReceived(commands.SessionId(name), request, flow))
+    bench.give(events.InviteReceived(commands.SessionId(name), request, FLOW, traces))
+
+
+def trace(session: str | None, direction: events.Direction, summary: str) -> events.Traced:
+    name = None if session is None else commands.SessionId(session)
+    return events.Traced(name, "second", direction, FLOW, summary.encode(), summary)
 
 
 def test_max_calls_counts_calls_that_live__behaviour_2_11() -> None:
@@ -73,3 +78,21 @@ def test_forwarded_from_is_the_first_of_several_diversions__behaviour_1_2() -> N
     ):
         bench = Bench(dial(ONE), invite_headers=headers)
         assert bench.web.of("voice")[0]["ForwardedFrom"] == "111"
+
+
+def test_the_timeline_begins_with_what_was_on_the_wire_before_the_call() -> None:
+    bench = Bench(dial(ONE))
+    refused = trace(None, events.Direction.IN, "INVITE sip:2222@192.0.2.1"), trace(None, events.Direction.OUT, "420 Bad Extension (INVITE)")
+    opening = (
+        trace("second", events.Direction.IN, "INVITE sip:2222@192.0.2.1"),
+        trace("second", events.Direction.OUT, "100 Trying (INVITE)"),
+    )
+    for one in (*refused, *opening):
+        bench.give_trace(one)
+    assert not [note for note in bench.notes if note.kind is Kind.SIP], "nobody's yet"
+    invite(bench, "second", (*refused, *opening))
+    bench.give_trace(trace("second", events.Direction.OUT, "180 Ringing (INVITE)"))
+    sip = [note for note in bench.notes if note.kind is Kind.SIP]
+    assert [str(note.data["summary"]).split()[0] for note in sip] == ["INVITE", "420", "INVITE", "100", "180"]
+    assert len({(note.call_sid, note.leg) for note in sip}) == 1
+    assert all(note.leg == note.call_sid for note in sip)

@@ -481,7 +481,7 @@ def test_a_request_in_an_early_dialog_is_answered_there() -> None:
     core.give(from_peer(sent, "INFO"))
     event = core.event()
     assert isinstance(event, RequestReceived)
-    core.do(AnswerRequest(CALL, event.transaction, 200))
+    core.do(AnswerRequest(event.transaction, 200))
     assert core.sent_response().status == 200
 
 

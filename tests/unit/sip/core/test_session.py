@@ -203,10 +203,10 @@ def test_requests_inside_a_dialog_are_handed_up_and_answered(method: str) -> Non
     event = core.event()
     assert isinstance(event, RequestReceived)
     assert event.request.body == b"Signal=5\r\n"
-    core.do(AnswerRequest(peer.session, event.transaction, 200, headers=(("X-A", "1"),)))
+    core.do(AnswerRequest(event.transaction, 200, headers=(("X-A", "1"),)))
     response = core.sent_response()
     assert (response.status, response.headers.get("X-A"), response.headers.get("Content-Type")) == (200, "1", None)
-    core.do(AnswerRequest(peer.session, event.transaction, 200))
+    core.do(AnswerRequest(event.transaction, 200))
     assert core.statuses() == []  # once only
 
 
@@ -300,7 +300,7 @@ def test_a_reinvite_is_handed_up_answered_and_acked__rfc3261_14_2() -> None:
     core = Core()
     peer = Called(core)
     event = peer.reinvite(2, contact="<sip:alice@192.0.2.99:5062>")
-    core.do(AnswerRequest(peer.session, event.transaction, 200, body=ANSWER))
+    core.do(AnswerRequest(event.transaction, 200, body=ANSWER))
     answer = core.sent_response()
     assert (answer.status, answer.body, bool(answer.headers.get("Contact"))) == (200, ANSWER, True)
     core.pass_time(2)
@@ -317,7 +317,7 @@ def test_a_refused_reinvite_leaves_the_session_and_its_target__rfc3261_14_2() ->
     core = Core()
     peer = Called(core)
     event = peer.reinvite(2, contact="<sip:alice@192.0.2.99>")
-    core.do(AnswerRequest(peer.session, event.transaction, 488))
+    core.do(AnswerRequest(event.transaction, 488))
     refused = core.sent_response()
     assert refused.status == 488
     core.give(request("ACK", branch="z9hG4bKINVITE2", cseq=2, to_tag=peer.tag))
@@ -332,7 +332,7 @@ def test_a_reinvite_without_ack_ends_the_session__rfc3261_14_2() -> None:
     core = Core()
     peer = Called(core)
     event = peer.reinvite(2)
-    core.do(AnswerRequest(peer.session, event.transaction, 200, body=ANSWER))
+    core.do(AnswerRequest(event.transaction, 200, body=ANSWER))
     core.pass_time(32.1)
     assert ended(core).cause is EndCause.ACK_TIMEOUT
     assert "BYE" in core.statuses()
@@ -343,7 +343,7 @@ def test_an_empty_reinvite_brings_the_answer_in_its_ack() -> None:
     core = Core()
     peer = Called(core)
     event = peer.reinvite(2, body=b"")
-    core.do(AnswerRequest(peer.session, event.transaction, 200, body=OFFER))
+    core.do(AnswerRequest(event.transaction, 200, body=OFFER))
     peer.ack(2, ANSWER)
     assert core.event() == ReinviteAcked(peer.session, ANSWER, "application/sdp")
 
@@ -382,7 +382,7 @@ def test_a_reinvite_that_overtakes_its_ack_is_served__rfc5407_3_1_5() -> None:
     event = core.event()
     assert isinstance(event, ReinviteReceived)
     core.give(ack(first))
-    core.do(AnswerRequest(core.session, event.transaction, 200, body=ANSWER))
+    core.do(AnswerRequest(event.transaction, 200, body=ANSWER))
     core.give(request("ACK", branch="z9hG4bKa2", cseq=2, to_tag=to_tag(first)))
     assert len(core.events()) == 2  # AnswerAcked, ReinviteAcked
     core.sent()
@@ -406,7 +406,7 @@ def test_cancel_of_a_reinvite_leaves_the_session__rfc3261_9_2() -> None:
     core.give(request("CANCEL", branch="z9hG4bKINVITE2", cseq=2, to_tag=peer.tag))
     assert core.statuses() == [200, 487]
     assert core.events() == []
-    core.do(AnswerRequest(peer.session, event.transaction, 200, body=ANSWER))  # the user had not heard of it
+    core.do(AnswerRequest(event.transaction, 200, body=ANSWER))  # the user had not heard of it
     assert core.statuses() == []
     assert core.endpoint.counts()["sessions"] == 1
 
@@ -475,7 +475,7 @@ def test_our_reinvite_waits_for_the_peers__rfc3261_14_1() -> None:
     event = peer.reinvite(2)
     core.do(SendReinvite(peer.session, OFFER))
     assert core.statuses() == []
-    core.do(AnswerRequest(peer.session, event.transaction, 200, body=ANSWER))
+    core.do(AnswerRequest(event.transaction, 200, body=ANSWER))
     assert core.statuses() == [200]
     peer.ack(2)
     core.sent_request("INVITE")
@@ -556,7 +556,7 @@ def test_while_waiting_after_glare_the_peers_reinvite_is_served__rfc3261_14_1() 
     event = peer.reinvite(2)
     core.pass_time(2.1)
     assert core.statuses() == []  # ours waits until theirs is through
-    core.do(AnswerRequest(peer.session, event.transaction, 200, body=ANSWER))
+    core.do(AnswerRequest(event.transaction, 200, body=ANSWER))
     core.sent()
     peer.ack(2)
     core.sent_request("INVITE")

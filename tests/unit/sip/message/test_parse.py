@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sip.message import Headers, ParseError, Request, Response, parse_message, parse_name_addr, parse_via
+from sip.message import Headers, MessageError, Request, Response, parse_message, parse_name_addr, parse_via
 from tests.unit.sip.message.samples import RESPONSE, SDP, invite, with_field
 
 
@@ -14,8 +14,8 @@ def give(data: bytes) -> Request:
     return message
 
 
-def expect_error(data: bytes, *, field: str, status: int = 400) -> ParseError:
-    with pytest.raises(ParseError) as caught:
+def expect_error(data: bytes, *, field: str, status: int = 400) -> MessageError:
+    with pytest.raises(MessageError) as caught:
         parse_message(data)
     assert (caught.value.field, caught.value.status) == (field, status)
     return caught.value
@@ -75,7 +75,7 @@ def test_two_content_lengths_are_400__rfc3261_20_14() -> None:
 
 
 def test_stream_message_needs_content_length__rfc3261_18_3() -> None:
-    with pytest.raises(ParseError) as caught:
+    with pytest.raises(MessageError) as caught:
         parse_message(invite(content_length=None), stream=True)
     assert (caught.value.fatal, caught.value.field) == (True, "Content-Length")
     assert parse_message(invite(), stream=True) == give(invite())
@@ -134,7 +134,7 @@ def test_lines_that_end_in_lf_alone_are_read_in_a_datagram() -> None:
 
 def test_lines_that_end_in_lf_alone_are_refused_in_a_stream() -> None:
     data = invite().replace(b"Max-Forwards: 70\r\n", b"Max-Forwards: 70\n")
-    with pytest.raises(ParseError) as caught:
+    with pytest.raises(MessageError) as caught:
         parse_message(data, stream=True)
     assert caught.value.fatal
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from sip.message import KeepAlive, Message, ParseError, Request, Response, StreamParser, parse_message
+from sip.message import KeepAlive, Message, MessageError, Request, Response, StreamParser, parse_message
 from tests.unit.sip.message.samples import RESPONSE, SDP, TORTURE, invite
 
 
-def feed(data: bytes, size: int | None = None, parser: StreamParser | None = None) -> list[Message | ParseError | KeepAlive]:
+def feed(data: bytes, size: int | None = None, parser: StreamParser | None = None) -> list[Message | MessageError | KeepAlive]:
     parser = parser or StreamParser()
     size = size or len(data) or 1
     return [parsed for at in range(0, len(data), size) for parsed in parser.feed(data[at : at + size])]
 
 
-def expect_fatal(data: bytes, *, field: str, status: int = 400, parser: StreamParser | None = None) -> ParseError:
+def expect_fatal(data: bytes, *, field: str, status: int = 400, parser: StreamParser | None = None) -> MessageError:
     *before, error = feed(data, parser=parser)
     assert before == []
-    assert isinstance(error, ParseError)
+    assert isinstance(error, MessageError)
     assert (error.field, error.status, error.fatal) == (field, status, True)
     return error
 
@@ -80,7 +80,7 @@ def test_line_that_is_no_header_field_is_400_and_close() -> None:
 def test_defect_inside_a_frame_leaves_the_connection_usable() -> None:
     broken = invite().replace(b"CSeq: 314159 INVITE", b"CSeq: 314159 BYE")
     error, message = feed(broken + invite())
-    assert isinstance(error, ParseError)
+    assert isinstance(error, MessageError)
     assert (error.field, error.fatal) == ("CSeq", False)
     assert message == parse_message(invite())
 
@@ -122,7 +122,7 @@ def test_limit_of_the_head_does_not_depend_on_the_cuts(size: int) -> None:
     long = invite("X-Long: " + "a" * 70_000)
     parser = StreamParser()
     [error] = feed(long, size, parser)
-    assert isinstance(error, ParseError)
+    assert isinstance(error, MessageError)
     assert error.status == 513
 
 

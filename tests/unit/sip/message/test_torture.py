@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sip.message import (
+    MessageError,
     ParseError,
     Request,
     Response,
@@ -62,7 +63,7 @@ def test_accepted_message_survives_building__rfc4475(name: str) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_malformed_message_is_refused__rfc4475(name: str) -> None:
     entry, data = MANIFEST[name], read(name)
-    with pytest.raises(ParseError) as caught:
+    with pytest.raises(MessageError) as caught:
         parse_message(data)
     assert caught.value.status == entry["status"]
     assert caught.value.field == entry.get("field", "start-line")
@@ -192,7 +193,7 @@ def test_unknown_authorization_scheme_parses__rfc4475_3_3_7() -> None:
 
 def test_contradicting_lengths_close_a_stream__rfc4475_3_3_9() -> None:
     [error] = StreamParser().feed(read("mcl01"))
-    assert isinstance(error, ParseError)
+    assert isinstance(error, MessageError)
     assert (error.status, error.fatal) == (400, True)
 
 

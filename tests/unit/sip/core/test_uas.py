@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sip.core.capabilities import Capabilities
 from sip.core.commands import SendAnswer, SendReject
 from sip.core.events import AnswerAcked, Dropped, InviteReceived, Traced
 from sip.message import Request
@@ -24,8 +25,8 @@ from tests.support.core import (
 )
 
 
-def refusal(message: Request, settings: SipSettings | None = None) -> tuple[int, Core]:
-    core = Core(settings)
+def refusal(message: Request, capabilities: Capabilities | None = None) -> tuple[int, Core]:
+    core = Core(capabilities=capabilities)
     core.give(message)
     sent = core.sent()
     assert len(sent) == 1
@@ -124,7 +125,7 @@ def test_methods_that_nobody_knows_get_501__rfc3261_21_5_2() -> None:
 
 
 def test_allow_tells_the_truth__rfc3261_20_5() -> None:
-    status, core = refusal(request("UPDATE"), SipSettings(user_methods=("INFO",)))
+    status, core = refusal(request("UPDATE"), Capabilities(inside=("INFO",)))
     assert status == 405
     core.give(request("OPTIONS", branch="z9hG4bKo"))
     assert core.sent()[-1].message.headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
@@ -159,7 +160,7 @@ def test_unknown_require_gets_420_with_unsupported__rfc3261_8_2_2_3__trap23() ->
 
 
 def test_require_of_what_we_support_passes__rfc3261_8_2_2_3() -> None:
-    core = Core(SipSettings(supported=("timer",)))
+    core = Core(capabilities=Capabilities(option_tags=("timer",)))
     core.give(invite(headers=[("Require", "timer")]))
     assert isinstance(core.event(), InviteReceived)
 
@@ -250,7 +251,7 @@ def test_options_is_answered_with_no_hops_left__rfc3261_11() -> None:
 
 
 def test_options_tells_what_we_can_do__rfc3261_11_2() -> None:
-    core = Core(SipSettings(supported=("timer",)))
+    core = Core(capabilities=Capabilities(option_tags=("timer",)))
     core.give(request("OPTIONS"))
     response = core.sent_response()
     assert response.status == 200

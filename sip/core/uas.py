@@ -1,15 +1,16 @@
-"""What a UAS does with a request before anybody is asked: match it, check it, refuse it, or hand it to its session.
+"""The UAS core: what is done with a request before anybody is asked. Match it, check it, refuse it, or hand it to whom it concerns.
 
 The order is that of RFC 3261 8.2: transaction (17.2.3), method, Request-URI, merged requests, Require, body; then 12.2.2 for what is inside
-a dialog. `receive` says which session the request belongs to, for the timeline, and whether it was a repetition.
+a dialog. `receive` says which session the request belongs to, for the timeline, and whether it was a repetition. Who is concerned: the
+users of its dialog (`sip.core.usage`); outside of dialogs a new session, or the one who serves the method.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sip.core.commands import HeaderList, SessionId
-from sip.core.context import ACCEPTED_BODIES, CORE_METHODS, Context
+from sip.core.capabilities import ACCEPTED_BODIES, CORE_METHODS
+from sip.core.commands import SessionId
 from sip.core.dialog import answered_dialog, contact_of, record_route
 from sip.core.incoming import Incoming
 from sip.core.incoming_session import IncomingSession
@@ -18,6 +19,7 @@ from sip.core.responses import capability_headers, send_response, send_stateless
 from sip.core.server_invite import ServerInvite
 from sip.core.tokens import BRANCH_COOKIE
 from sip.core.transactions import ServerTransaction
+from sip.core.usage import Core, OutsideUser, Refusal
 from sip.message import Headers, ParseError, Request, parse_name_addr, parse_params, parse_uri
 
 # Methods that IANA has registered: known, but not for us (405). All others nobody knows (501, RFC 3261 21.5.2).
@@ -27,25 +29,25 @@ _REGISTERED_METHODS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    status: int
-    reason: str = ""
-    headers: HeaderList = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Received:
+    """opened: the session that the request has opened, still to be announced to the user."""
+
     session: SessionId | None = None
     repeated: bool = False
+    opened: IncomingSession | None = None
 
 
-class Reception:
-    def __init__(self, context: Context) -> None:
-        self._context = context
+class UasCore:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._context = core.context
+        self._transactions = core.transactions
+        self._inside_methods = frozenset((*CORE_METHODS, *core.context.capabilities.inside))
+        self._methods = frozenset(core.context.capabilities.methods)
 
     def receive(self, incoming: Incoming, now: float) -> Received:
-        context, request = self._context, incoming.request
-        transaction = context.servers.get(incoming.server_key())
+        request = incoming.request
+        transaction = self._transactions.servers.get(incoming.server_key())
         if request.method == "ACK":
             return self._ack(incoming, transaction, now)
         if transaction is not None:
@@ -55,9 +57,8 @@ class Reception:
             return self._cancel(incoming, now)
         if incoming.to_tag is not None:
             return self._inside(incoming, now)
-        self._outside(incoming, now)
-        found = context.servers.get(incoming.server_key())
-        return Received(found.session if found is not None else None)
+        opened = self._outside(incoming, now)
+        return Received() if opened is None else Received(opened.id, opened=opened)
 
     # --- ACK and CANCEL -------------------------------------------------------------------------------------------
 
@@ -69,9 +70,9 @@ class Reception:
             session = transaction.session
             transaction.receive(incoming.request, now)
             return Received(session, repeated)
-        found = context.dialogs.get((incoming.call_id, incoming.to_tag or "", incoming.from_tag))
-        if found is not None:
-            return Received(found[0].id, repeated=not found[0].ack_received(incoming, now))
+        found = self._core.dialogs.get((incoming.call_id, incoming.to_tag or "", incoming.from_tag))
+        if found is not None and found.session is not None:
+            return Received(found.session.id, repeated=not found.session.ack_received(incoming, now))
         if transaction is not None:
             return Received(transaction.session, repeated=True)
         if incoming.to_tag != stateless_tag(context, incoming):
@@ -81,12 +82,12 @@ class Reception:
     def _cancel(self, incoming: Incoming, now: float) -> Received:
         """9.2: the CANCEL has an answer of its own, with the INVITE's To tag; after a final response it changes nothing."""
         context = self._context
-        invite = context.servers.get(incoming.server_key("INVITE"))
+        invite = self._transactions.servers.get(incoming.server_key("INVITE"))
         if invite is None:
             self._refuse(incoming, Refusal(481))
             return Received()
-        transaction = ServerTransaction(context, incoming, invite.to_tag, invite.session, now)
-        session = context.sessions.get(invite.session) if invite.session is not None else None
+        transaction = ServerTransaction(self._transactions, incoming, invite.to_tag, invite.session, now)
+        session = self._core.sessions.get(invite.session) if invite.session is not None else None
         headers = session.headers if session is not None else ()
         send_response(context, transaction, 200, now, headers=headers)
         if session is not None and invite.open:
@@ -97,70 +98,102 @@ class Reception:
 
     def _inside(self, incoming: Incoming, now: float) -> Received:
         context, request = self._context, incoming.request
-        found = context.dialogs.get((incoming.call_id, incoming.to_tag or "", incoming.from_tag))
-        if found is None:
-            self._refuse(incoming, self._unknown_method(request.method) or Refusal(481))
+        found = self._core.dialogs.get((incoming.call_id, incoming.to_tag or "", incoming.from_tag))
+        user = None if found is None else found.user_of(request)
+        if found is None or user is None:
+            self._refuse(incoming, self._unknown_method(request.method, self._methods) or Refusal(481))
             return Received()
-        session, dialog = found
-        if len(context.servers) >= context.settings.max_transactions * (2 if request.method == "BYE" else 1):
+        dialog = found.dialog
+        if len(self._transactions.servers) >= context.settings.max_transactions * (2 if request.method == "BYE" else 1):
             self._refuse(incoming, self._busy())
-            return Received(session.id)
-        checked = self._unknown_method(request.method) or self._require(request) or self._check_target(request) or self._check_body(request)
+            return Received(user.id)
+        checked = (
+            self._unknown_method(request.method, self._inside_methods)
+            or self._require(request)
+            or self._check_target(request)
+            or self._check_body(request)
+        )
         if isinstance(checked, Request):
             incoming.request = checked
-        transaction = ServerTransaction(context, incoming, incoming.to_tag or "", session.id, now)
+        transaction = ServerTransaction(self._transactions, incoming, incoming.to_tag or "", user.id, now)
         if isinstance(checked, Refusal):
             dialog.remote_cseq = max(incoming.cseq, dialog.remote_cseq or 0)  # it has been seen, if not served
-            headers = (*session.headers, *checked.headers)
+            headers = (*user.headers, *checked.headers)
             send_response(context, transaction, checked.status, now, reason=checked.reason, headers=headers)
+        elif dialog.remote_cseq is not None and incoming.cseq < dialog.remote_cseq:
+            send_response(context, transaction, 500, now, reason="CSeq Out Of Order", headers=user.headers)  # 12.2.2; gaps are legal
         else:
-            session.request_received(transaction, dialog, now)
-        return Received(session.id)
+            dialog.remote_cseq = incoming.cseq
+            user.request_received(transaction, dialog, now)
+        return Received(user.id)
 
     # --- outside --------------------------------------------------------------------------------------------------
 
-    def _outside(self, incoming: Incoming, now: float) -> None:
+    def _outside(self, incoming: Incoming, now: float) -> IncomingSession | None:
         context, request = self._context, incoming.request
-        refusal = self._unknown_method(request.method) or self._request_uri(request) or self._merged(incoming) or self._require(request)
+        refusal = (
+            self._unknown_method(request.method, self._methods)
+            or self._request_uri(request)
+            or self._merged(incoming)
+            or self._require(request)
+        )
+        server = self._core.outside.get(request.method)
         if refusal is not None:
             self._refuse(incoming, refusal)
+        elif server is not None:
+            self._serve(server, incoming, now)
         elif request.method == "OPTIONS":
             send_stateless(context, incoming, 200, headers=capability_headers(context))  # 11.2
         elif request.method == "INVITE":
-            self._invite(incoming, now)
+            return self._invite(incoming, now)
         else:
             self._refuse(incoming, Refusal(481))  # BYE, INFO, NOTIFY, UPDATE live inside dialogs only
+        return None
 
-    def _invite(self, incoming: Incoming, now: float) -> None:
-        context = self._context
-        if len(context.sessions) >= context.settings.max_sessions or len(context.servers) >= context.settings.max_transactions:
+    def _serve(self, server: OutsideUser, incoming: Incoming, now: float) -> None:
+        if len(self._transactions.servers) >= self._context.settings.max_transactions:
             self._refuse(incoming, self._busy())
             return
-        checked = self._hops(incoming.request) or self._acceptable(incoming.request) or self._check_body(incoming.request)
+        server.request_received(ServerTransaction(self._transactions, incoming, self._context.tokens.token(), None, now), now)
+
+    def _invite(self, incoming: Incoming, now: float) -> IncomingSession | None:
+        context = self._context
+        full = len(self._core.sessions) >= context.settings.max_sessions
+        if full or len(self._transactions.servers) >= context.settings.max_transactions:
+            self._refuse(incoming, self._busy())
+            return None
+        checked = (
+            self._hops(incoming.request)
+            or self._acceptable(incoming.request)
+            or self._extensions(incoming.request)
+            or self._check_body(incoming.request)
+        )
         if isinstance(checked, Refusal):
             self._refuse(incoming, checked)
-            return
+            return None
         if checked is not None:
             incoming.request = checked
         try:
             target, routes = contact_of(incoming.request.headers), record_route(incoming.request.headers)
         except ParseError as error:
             self._refuse(incoming, Refusal(400, f"Bad {error.field}"))
-            return
+            return None
         if target is None and (incoming.via.branch or "").startswith(BRANCH_COOKIE):
             self._refuse(incoming, Refusal(400, "Missing Contact"))  # 8.1.1.8
-            return
+            return None
         if target is None:  # RFC 2543 asked for none: it is called back where it says it is from (RFC 4475 3.4.1)
             target = parse_name_addr(incoming.request.headers.get("From") or "", "From").uri
         session_id = SessionId(f"in-{context.tokens.token(8)}")
-        transaction = ServerTransaction(context, incoming, context.tokens.token(), session_id, now)
+        transaction = ServerTransaction(self._transactions, incoming, context.tokens.token(), session_id, now)
         dialog = answered_dialog(incoming, transaction.to_tag, target, routes)
-        IncomingSession(context, session_id, transaction, dialog).open(now)
+        session = IncomingSession(self._core, session_id, transaction, dialog)
+        session.open(now)
+        return session
 
     # --- checks ---------------------------------------------------------------------------------------------------
 
-    def _unknown_method(self, method: str) -> Refusal | None:
-        if method in self._context.known_methods:
+    def _unknown_method(self, method: str, known: frozenset[str]) -> Refusal | None:
+        if method in known:
             return None
         return Refusal(405 if method in _REGISTERED_METHODS else 501, headers=(("Allow", self._context.allow),))  # 8.2.1
 
@@ -173,13 +206,13 @@ class Reception:
 
     def _merged(self, incoming: Incoming) -> Refusal | None:
         """The same request by two ways: one of them is served (8.2.2.2)."""
-        return Refusal(482) if incoming.merge_key in self._context.merged else None
+        return Refusal(482) if incoming.merge_key in self._transactions.merged else None
 
     def _require(self, request: Request) -> Refusal | None:
         """8.2.2.3; Proxy-Require is not for a UAS."""
         if "Require" not in request.headers:
             return None
-        unknown = [tag for tag in request.headers.values("Require") if tag.lower() not in self._context.settings.supported]
+        unknown = [tag for tag in request.headers.values("Require") if tag.lower() not in self._context.capabilities.option_tags]
         return Refusal(420, headers=(("Unsupported", ", ".join(unknown)),)) if unknown else None
 
     def _hops(self, request: Request) -> Refusal | None:
@@ -190,6 +223,13 @@ class Reception:
         """An INVITE that takes no session description can have no session (20.1, RFC 4475 3.3.15)."""
         types = [value.partition(";")[0].strip().lower() for value in request.headers.values("Accept")]
         return Refusal(406) if types and not any(one in ("application/sdp", "application/*", "*/*") for one in types) else None
+
+    def _extensions(self, request: Request) -> Refusal | None:
+        for extension in self._core.extensions:
+            refusal = extension.refuse_invite(request)
+            if refusal is not None:
+                return refusal
+        return None
 
     def _check_target(self, request: Request) -> Refusal | None:
         if request.method not in ("INVITE", "UPDATE"):

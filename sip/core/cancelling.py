@@ -1,0 +1,55 @@
+"""The CANCEL of an INVITE of ours.
+
+    wanted ──first 1xx──▶ sent ──487, 2xx──▶ closed
+       └─ nothing has gone out: closed   └── 64*T1: the INVITE counts as cancelled, answered or not
+
+Source: RFC 3261 9.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sip.core.commands import HeaderList
+from sip.core.context import Context
+from sip.core.parts import SessionPart
+from sip.core.transactions import ClientTransaction
+
+
+class Cancelling(SessionPart):
+    """wanted: the user has given the INVITE up. reason: value of the Reason header field, for CANCEL or for a BYE in its place.
+
+    unanswered: called when the patience is at its end.
+    """
+
+    def __init__(self, context: Context, unanswered: Callable[[float], None]) -> None:
+        self._context = context
+        self._unanswered = unanswered
+        self._sent = False
+        self._give_up_at: float | None = None
+        self.wanted = False
+        self.reason: str | None = None
+
+    def want(self, reason: str | None) -> None:
+        self.wanted, self.reason = True, reason
+
+    def send(self, invite: ClientTransaction, headers: HeaderList, now: float) -> None:
+        """Once; the INVITE has had a 1xx."""
+        if self._sent:
+            return
+        self._sent = True
+        self._give_up_at = now + self._context.times.timeout
+        self._context.agenda.arm(self)
+        reason = () if self.reason is None else (("Reason", self.reason),)
+        invite.cancel((*headers, *reason), now)
+
+    def deadline(self) -> float | None:
+        return self._give_up_at
+
+    def expire(self, now: float) -> None:
+        if self._give_up_at is not None and self._give_up_at <= now:
+            self._give_up_at = None
+            self._unanswered(now)
+
+    def close(self, now: float) -> None:
+        self._give_up_at = None

@@ -1,0 +1,117 @@
+"""What every usage of a dialog does: build its requests, send them, answer those of the peer.
+
+`Session` is the usage that INVITE makes; those of extensions are built on the same class (docs/sip-core.md).
+Source: RFC 3261 12.1.1, 12.2.1, 13.2.2.4; RFC 5057.
+"""
+
+from __future__ import annotations
+
+from sip.core.commands import HeaderList, SessionId
+from sip.core.delivery import Delivery, DeliveryUser
+from sip.core.dialog import Dialog
+from sip.core.digest import DigestClient
+from sip.core.exchange import Exchange, ExchangeUser
+from sip.core.flows import Flow
+from sip.core.machine import Packet
+from sip.core.responses import merge, send_response
+from sip.core.routing import our_contact, parse_next_hop, unreachable_contact
+from sip.core.transactions import ServerTransaction
+from sip.core.usage import Core
+from sip.message import Request
+
+TARGET_REFRESHES = frozenset(("INVITE", "UPDATE", "NOTIFY", "SUBSCRIBE", "REFER"))  # requests that carry a Contact
+
+
+class DialogUsage:
+    """id: in the timeline. headers: the user's, in every message of this usage.
+
+    digest: its memory of challenges; None without credentials.
+    """
+
+    def __init__(self, core: Core, name: SessionId, headers: HeaderList = (), digest: DigestClient | None = None) -> None:
+        self.core = core
+        self.context = core.context
+        self.id = name
+        self.headers = headers
+        self.digest = digest
+
+    def exchange(self, user: ExchangeUser, dialog: Dialog, request: Request, now: float) -> Exchange:
+        """Send a request that is no INVITE; `user` hears of its outcome."""
+        exchange = Exchange(user, request.method, dialog, self.digest)
+        self.prepare(exchange, dialog, request).start(now)
+        return exchange
+
+    def build(self, dialog: Dialog, method: str, headers: HeaderList = (), body: bytes = b"", content_type: str = "") -> Request:
+        """The next request in the dialog, with what the user and the usage add."""
+        request = dialog.request(method, body, content_type)
+        items = [*request.headers, ("User-Agent", self.context.settings.user_agent)]
+        if method in ("INVITE", "UPDATE"):
+            items += self.context.abilities
+        if self.digest is not None:
+            items += self.digest.headers(method, request.uri, body)
+        request.headers = merge(items, (*self.headers, *headers))
+        return request
+
+    def prepare(self, user: DeliveryUser, dialog: Dialog, request: Request) -> Delivery:
+        """A delivery that has not started yet: it may fail at once, and some want to know it by then."""
+        only, fallback = self._way(dialog)
+        contact = (dialog.contact_user, dialog.secure) if request.method in TARGET_REFRESHES else None
+        return Delivery(
+            self.core.deliveries,
+            user,
+            request,
+            dialog.next_hop(),
+            self.id,
+            contact=contact,
+            preferred=dialog.observed.local,
+            only=only,
+            fallback=fallback,
+            ack_headers=self.headers,
+        )
+
+    def respond(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        now: float,
+        reason: str = "",
+        headers: HeaderList = (),
+        body: bytes = b"",
+        content_type: str = "",
+        core_headers: HeaderList = (),
+        dialog: Dialog | None = None,
+    ) -> Packet:
+        """A response of this usage. Those that make or keep a dialog carry Contact, Record-Route and what we can do."""
+        method = transaction.request.method
+        core = list(core_headers)
+        if 100 < status < 300 and method in TARGET_REFRESHES:
+            user, secure = (None, False) if dialog is None else (dialog.contact_user, dialog.secure)
+            contact = our_contact(self.context.listeners, transaction.incoming.flow, user, secure)
+            if contact is not None:
+                core.append(("Contact", contact))
+        if method == "INVITE" and 100 < status < 300:
+            core += [("Record-Route", value) for value in transaction.request.headers.get_all("Record-Route")]
+            core += self.context.abilities
+        return send_response(
+            self.context,
+            transaction,
+            status,
+            now,
+            reason=reason,
+            headers=(*self.headers, *headers) if status > 100 else (),
+            body=body,
+            content_type=content_type,
+            core_headers=tuple(core),
+        )
+
+    def _way(self, dialog: Dialog) -> tuple[Flow | None, Flow | None]:
+        """(the flow to use instead of the next hop, the flow to use when that fails), see sip.core.routing."""
+        if not self.context.settings.nat_fix_private_contact or dialog.route_set:
+            return None, None
+        observed = dialog.observed
+        if observed.connection and not self.context.is_open(observed):
+            return None, None
+        target = parse_next_hop(dialog.remote_target)
+        if target is not None and unreachable_contact(target, observed):
+            return observed, None
+        return None, observed

@@ -1,0 +1,72 @@
+"""A request of ours outside of any dialog, as it is before its way is known: without Via and Contact.
+
+Source: RFC 3261 8.1.1, 19.1.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sip.core.commands import HeaderList, SendInvite, SendOutOfDialog
+from sip.core.context import Context
+from sip.core.responses import merge
+from sip.core.routing import parse_next_hop
+from sip.message import NameAddr, ParseError, Request, Uri, UsageError, parse_uri
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """next_hop: None when the URI leads nowhere. contact: (user, secure) of our Contact, if there is to be one."""
+
+    request: Request
+    next_hop: Uri | None
+    contact: tuple[str | None, bool]
+
+
+def new_request(context: Context, method: str, command: SendInvite | SendOutOfDialog, core_headers: HeaderList) -> NewRequest:
+    """core_headers: of the core, behind those that every request has. Raises UsageError for URIs that are none."""
+    target = _user_uri(command.request_uri)
+    caller = _user_uri(command.from_uri)
+    callee = _user_uri(command.to_uri or command.request_uri)
+    items: list[tuple[str, str]] = []
+    next_hop = parse_next_hop(str(_bare(target)))
+    if command.next_hop is not None:
+        proxy = _user_uri(command.next_hop)
+        next_hop = parse_next_hop(str(proxy))
+        if proxy.lr:
+            items.append(("Route", f"<{proxy}>"))
+    tag = context.tokens.token()
+    call_id, cseq, session_headers = _series(context, command)
+    items += [
+        ("Max-Forwards", "70"),
+        ("From", str(NameAddr(command.from_display, str(_bare(caller)), {"tag": tag}))),
+        ("To", str(NameAddr(None, str(_bare(callee))))),
+        ("Call-ID", call_id),
+        ("CSeq", f"{cseq} {method}"),
+        ("User-Agent", context.settings.user_agent),
+        *core_headers,
+    ]
+    if command.body and command.content_type:
+        items.append(("Content-Type", command.content_type))
+    uri = str(_bare(target))
+    request = Request(method, uri, merge(items, (*session_headers, *command.headers)), command.body)
+    return NewRequest(request, next_hop, (caller.user, uri.lower().startswith("sips:")))
+
+
+def _series(context: Context, command: SendInvite | SendOutOfDialog) -> tuple[str, int, HeaderList]:
+    """(Call-ID, CSeq number, the header fields of the session)."""
+    if isinstance(command, SendInvite):
+        return context.tokens.token(16), 1, command.session_headers
+    return command.call_id or context.tokens.token(16), command.cseq, ()
+
+
+def _bare(uri: Uri) -> Uri:
+    """Without the `?header=value` part, which no message line may hold (19.1.1)."""
+    return Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, uri.params)
+
+
+def _user_uri(text: str) -> Uri:
+    try:
+        return parse_uri(text)
+    except ParseError as error:
+        raise UsageError(f"not a URI to call: {text!r} ({error.reason})") from None
