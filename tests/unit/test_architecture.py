@@ -112,6 +112,7 @@ def test_only_the_five_packages_and_their_requirements_are_imported() -> None:
 
 # --- order ------------------------------------------------------------------------------------------------------------
 
+
 def side_by_side() -> dict[str, dict[str, set[str]]]:
     """For each folder its files and folders, and which of these imports which, a folder standing for all that is in it.
 
