@@ -16,6 +16,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -24,6 +25,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from config.errors import ConfigError, Problem
+from config.hiding import HIDDEN, hide_urls, is_secret_name
 from config.settings import Settings
 
 PREFIX = "DIALPLANE_"
@@ -42,11 +44,15 @@ class Source:
         self._lines = _lines_of_keys(text)
         self.variables: dict[KeyPath, str] = {}
 
+    def is_in_file(self, path: KeyPath) -> bool:
+        """Whether the file says it, and no variable instead."""
+        return path in self._lines and path not in self.variables
+
     def of(self, path: KeyPath) -> str:
         for end in range(len(path), 0, -1):
             if path[:end] in self.variables:
                 return self.variables[path[:end]]
-        if any(known[: len(path)] == path for known in self.variables):
+        if path and any(known[: len(path)] == path for known in self.variables):
             return "environment"
         if self._file is None:
             return "settings"
@@ -56,8 +62,22 @@ class Source:
         return str(self._file)
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and where each came from."""
+
+    settings: Settings
+    source: Source
+    file: Path | None
+
+
 def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """The effective settings.
+    """The effective settings. See `load_with_source`."""
+    return load_with_source(path, environ).settings
+
+
+def load_with_source(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """The effective settings, each valid for itself; whether they fit together and the machine, `server.preflight` says.
 
     Args:
         path: the file; None looks at $DIALPLANE_CONFIG, ./dialplane.toml and /etc/dialplane/dialplane.toml, and does without.
@@ -69,7 +89,7 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     file = find_file(path, environ)
     raw, text = _read(file) if file is not None else ({}, "")
     source = Source(file, text)
-    problems = _apply_environment(raw, environ, source)
+    problems = _apply_environment(raw, environ, source) + _relative_state(raw, file, environ, source)
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
@@ -78,7 +98,7 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
         problems += [_problem(dict(detail), source) for detail in found if not (detail["type"] == "too_short" and detail["loc"] in inner)]
     if problems:
         raise ConfigError(problems)
-    return _resolve_paths(settings, file, environ)
+    return Loaded(_resolve_paths(settings, file, environ), source, file)
 
 
 def find_file(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> Path | None:
@@ -284,7 +304,10 @@ def _problem(error: dict[str, Any], source: Source) -> Problem:
         name = str(path[-1])
         field = field_at(path)
         return Problem(where, key, f"{name} is missing", f"{name}: {field.description}" if field is not None else "")
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = hide_urls(str(error["msg"]).removeprefix("Value error, "))
+    if not path and (found := _NAMED.fullmatch(message)) is not None:
+        path = tuple(int(part) if part.isdigit() else part for part in re.findall(r"\w+", found[1]))
+        return Problem(source.of(path), found[1], found[2])
     model = _model_at(path)
     if model is not None and path:
         name = str(path[0])
@@ -297,7 +320,8 @@ def _problem(error: dict[str, Any], source: Source) -> Problem:
     if field is None:
         return Problem(where, key, message)
     if error["type"] != "value_error":
-        said = "***" if plain_type(field.annotation) is SecretStr else repr(error["input"])
+        is_secret = plain_type(field.annotation) is SecretStr or is_secret_name(str(path[-1]))
+        said = HIDDEN if is_secret else hide_urls(repr(error["input"]))
         message = f"{said} will not do: {message[0].lower()}{message[1:]}"
     default = f" Default: {field.default}." if isinstance(field.default, str | int | float) and field.default != "" else ""
     return Problem(where, key, message, f"{path[-1] if not isinstance(path[-1], int) else path[-2]}: {field.description}{default}")
@@ -319,6 +343,7 @@ def _hint(path: KeyPath) -> str:
     return f"Known here: {', '.join(siblings)}." if siblings else ""
 
 
+_NAMED = re.compile(r"([a-z]\w*(?:\[\d+\])?(?:\.\w+)+): (.*)", re.DOTALL)
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\-\s]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_\-]+(?:\s*\.\s*[A-Za-z0-9_\-]+)*)\s*=")
 
@@ -344,6 +369,20 @@ def _lines_of_keys(text: str) -> dict[KeyPath, int]:
 
 
 # --- paths --------------------------------------------------------------------------------------------------------
+
+
+def _relative_state(raw: Mapping[str, Any], file: Path | None, environ: Mapping[str, str], source: Source) -> list[Problem]:
+    """Two programs that are started in two directories would have two states: tools would look at one, the server at the other."""
+    server = raw.get("server")
+    named = server.get("state_dir") if isinstance(server, dict) else None
+    where = source.of(("server", "state_dir"))
+    if not named:
+        named, where = environ.get(STATE_VARIABLE), STATE_VARIABLE
+    if not isinstance(named, str) or not named.strip() or Path(named.strip()).expanduser().is_absolute():
+        return []
+    base = file.parent if file is not None and where.startswith(str(file)) else Path()
+    whole = (base / named.strip()).absolute()
+    return [Problem(where, "server.state_dir", f'"{named}" is a relative path', f'Write the whole path, such as "{whole}".')]
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:

@@ -11,15 +11,14 @@ import textwrap
 from collections.abc import Iterator
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from config.hiding import HIDDEN, hide_arguments, hide_headers, hide_url, hide_urls
 from config.load import KeyPath, is_list_of_tables, model_of, plain_type, variable_of
 from config.settings import Settings
 
-HIDDEN = "***"
 _WIDTH = 118
 
 
@@ -41,18 +40,6 @@ def toml_value(value: Any) -> str:
             return "[" + ", ".join(toml_value(entry) for entry in value) + "]"
         case _:
             return json.dumps(str(value), ensure_ascii=False)  # JSON's escapes are TOML's
-
-
-def hide_userinfo(url: str) -> str:
-    """A URL with the password of its user part hidden."""
-    try:
-        parts = urlsplit(url)
-        if parts.password is None:
-            return url
-        _, _, place = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{parts.username}:{HIDDEN}@{place}"))
-    except ValueError:
-        return url
 
 
 def reference_toml() -> str:
@@ -127,9 +114,18 @@ def _lines(values: BaseModel, model: type[BaseModel]) -> Iterator[str]:
         value = getattr(values, key)
         if value is None:
             continue
-        if isinstance(value, str) and "://" in value:
-            value = hide_userinfo(value)
-        yield f"{key} = {toml_value(value)}"
+        yield f"{key} = {toml_value(_hidden(value))}"
+
+
+def _hidden(value: Any) -> Any:
+    match value:
+        case str():
+            return hide_url(value) if value.startswith("/") and "?" in value else hide_urls(value)
+        case dict():
+            return hide_headers(value)
+        case tuple() if value and all(isinstance(entry, str) for entry in value):
+            return hide_arguments(value)
+    return value
 
 
 def _sections(model: type[BaseModel], at: KeyPath = ()) -> Iterator[tuple[KeyPath, str, type[BaseModel]]]:

@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from config.types import (
     AccountSid,
     ApplicationUrl,
+    BaseUrl,
+    HeaderText,
+    Host,
     HostPortText,
     InstanceSid,
     Listen,
@@ -21,8 +24,9 @@ from config.types import (
     Method,
     Network,
     OptionalApplicationUrl,
-    OptionalHttpUrl,
+    Printable,
     ProxyUri,
+    SecretToken,
     SipHeaders,
     parse_host_port,
 )
@@ -80,19 +84,34 @@ class ServerSettings(Section):
         default="",
         description="AC and 32 hexadecimal digits, the AccountSid of requests; empty means made once and kept in the state directory.",
     )
-    public_url: OptionalHttpUrl = Field(
+    public_url: BaseUrl = Field(
         default="",
         description="Base URL under which applications reach this server, written into RecordingUrl; empty means http:// and http_listen.",
     )
     http_listen: HostPortText = Field(
         default="127.0.0.1:8080", description="host:port of the server's own HTTP: health, metrics, recordings, timelines."
     )
-    api_token: SecretStr = Field(
+    api_token: SecretToken = Field(
         default=SecretStr(""),
-        description="Bearer token for timelines over HTTP; empty means that only requests from this machine itself may read them.",
+        description="Token that timelines, counts and metrics over HTTP want; empty means made once and kept in the state directory "
+        "(`dialplane token` shows it).",
+    )
+    metrics_open: bool = Field(default=False, description="Show /metrics without the token, to whoever reaches http_listen.")
+    recording_access: Literal["name", "signed", "login"] = Field(
+        default="name",
+        description="Who gets a recording over HTTP: name, whoever knows its URL, which is 128 bits of chance; signed, whoever has the "
+        "RecordingUrl, which then is signed and expires; login, who sends api_token (as Bearer token, or as password of any user).",
+    )
+    recording_url_s: float = Field(default=86400.0, gt=0, description="Seconds after which a signed RecordingUrl expires.")
+    recording_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Key that signed RecordingUrls are signed with; empty means made once and kept in the state directory.",
     )
     max_calls: int = Field(default=1000, ge=1, description="Incoming calls that may be up at the same time; more are answered 503.")
-    use_to: bool = Field(default=True, description="Take the dialled number from the To header; false takes it from the Request-URI.")
+    use_to: bool = Field(
+        default=True,
+        description="Look for the number of the To header first, then for that of the Request-URI; false looks at the Request-URI alone.",
+    )
     country_code: str = Field(
         default="",
         pattern=r"^(|[1-9]\d{0,2})$",
@@ -101,8 +120,13 @@ class ServerSettings(Section):
     session_headers: bool = Field(
         default=True, description="Write the headers X-RestComm-CallSid, -AccountSid and -ApiVersion into the SIP messages of a call."
     )
+    drain_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds that calls may go on when the server is told to stop, while new ones get 503; 0 ends them at once.",
+    )
     shutdown_grace_s: float = Field(
-        default=10.0, ge=0, description="Seconds that calls get to end politely when the server is told to stop."
+        default=10.0, ge=0, description="Seconds that calls get to end politely when the server is told to stop, after drain_s."
     )
     log_level: LogLevel = Field(default="info", description="What is logged at least: debug, info, warning or error.")
     log_format: Literal["auto", "human", "json"] = Field(
@@ -133,7 +157,7 @@ class SipSection(SipSettings):
         min_length=1,
         description="Sockets that SIP is received on, each transport:address:port.",
     )
-    advertise: str = Field(
+    advertise: Host = Field(
         default="", description="Host name or address written into Via and Contact, as behind NAT; empty means the address of the socket."
     )
     transport: TransportSettings = Field(default=TransportSettings(), description="The sockets.")
@@ -155,7 +179,7 @@ class HttpSettings(Section):
         description="Seconds that an idle connection is kept; keep it below the application's own limit.",
     )
     download_timeout_s: float = Field(default=30.0, gt=0, description="Seconds that the download of one audio file may take.")
-    user_agent: str = Field(default="dialplane", min_length=1, description="The User-Agent header of requests to applications.")
+    user_agent: HeaderText = Field(default="dialplane", min_length=1, description="The User-Agent header of requests to applications.")
     ca_file: str = Field(default="", description="PEM file of certificate authorities trusted beside the system's; empty means none.")
     allow: tuple[Network, ...] = Field(
         default=(),
@@ -220,7 +244,7 @@ class StorageSettings(Section):
 class TrunkSettings(Section):
     """A carrier or gateway: who may call in, and where Numbers go out."""
 
-    name: str = Field(min_length=1, description="Name of the trunk, for logs and for outbound.trunk.")
+    name: Printable = Field(min_length=1, description="Name of the trunk, for logs and for outbound.trunk.")
     allow: tuple[Network, ...] = Field(default=(), description='Address ranges whose calls are let in, such as "203.0.113.10/32".')
     proxy: ProxyUri = Field(
         default="", description='SIP URI that outgoing Numbers are sent to, such as "sip:gw.example.com:5060;transport=udp".'
@@ -228,10 +252,12 @@ class TrunkSettings(Section):
     fallback_proxy: ProxyUri = Field(
         default="", description="SIP URI that is tried when the proxy does not answer or says 503; empty means none."
     )
-    username: str = Field(default="", description="User for the proxy's digest challenge; empty means that challenges are not answered.")
+    username: Printable = Field(
+        default="", description="User for the proxy's digest challenge; empty means that challenges are not answered."
+    )
     password: SecretStr = Field(default=SecretStr(""), description="Password for the proxy's digest challenge.")
     headers: SipHeaders = Field(default={}, description="Headers added to every INVITE that goes out on this trunk.")
-    from_host: str = Field(default="", description="Host of the From header of outgoing calls; empty means the host of the proxy.")
+    from_host: Host = Field(default="", description="Host of the From header of outgoing calls; empty means the host of the proxy.")
     srtp: SrtpPolicy | None = Field(default=None, description="media.srtp for the calls of this trunk; left out means as there.")
 
     @model_validator(mode="after")
@@ -252,7 +278,9 @@ class OutboundSettings(Section):
 class NumberSettings(Section):
     """A number that callers dial, and the web application that answers it."""
 
-    number: str = Field(min_length=1, description='What is dialled: a number as written, a regular expression, or "*" for everything else.')
+    number: Printable = Field(
+        min_length=1, description='What is dialled: a number as written, a regular expression, or "*" for everything else.'
+    )
     regex: bool = Field(default=False, description="The number is a regular expression, searched for (not anchored) in what was dialled.")
     voice_url: ApplicationUrl = Field(description="URL of the document for a call; one that begins with / is on this server's public_url.")
     voice_method: Method = Field(default="POST", description="GET or POST, for voice_url.")
@@ -281,25 +309,26 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Settings:
+        """What is wrong begins with the setting and a colon: the model as a whole has no place of its own."""
         names = [trunk.name for trunk in self.trunks]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f'two trunks are named "{name}"; each [[trunks]] needs its own name')
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise ValueError(f'trunks[{index}].name: two trunks are named "{name}"; each [[trunks]] needs its own name')
         wanted = self.outbound.trunk
         if wanted and wanted not in names:
             known = ", ".join(f'"{name}"' for name in names) or "none"
-            raise ValueError(f'outbound.trunk is "{wanted}", but no [[trunks]] has that name (known: {known})')
+            raise ValueError(f'outbound.trunk: it is "{wanted}", but no [[trunks]] has that name (known: {known})')
         if wanted and not next(trunk for trunk in self.trunks if trunk.name == wanted).proxy:
-            raise ValueError(f'outbound.trunk is "{wanted}", but that trunk has no proxy; write its SIP URI into proxy')
+            raise ValueError(f'outbound.trunk: it is "{wanted}", but that trunk has no proxy; write its SIP URI into proxy')
         seen: set[tuple[str, bool]] = set()
-        for number in self.numbers:
+        for index, number in enumerate(self.numbers):
             key = (number.number, number.regex)
             if key in seen:
-                raise ValueError(f'[[numbers]] "{number.number}" stands twice; only one application can answer it')
+                raise ValueError(f'numbers[{index}].number: "{number.number}" stands twice; only one application can answer it')
             seen.add(key)
         if self.rcml.max_document_bytes > self.http.max_body_bytes:
             raise ValueError(
-                f"rcml.max_document_bytes is {self.rcml.max_document_bytes}, but http.max_body_bytes lets only "
+                f"rcml.max_document_bytes: it is {self.rcml.max_document_bytes}, but http.max_body_bytes lets only "
                 f"{self.http.max_body_bytes} octets through; raise http.max_body_bytes as well"
             )
         return self

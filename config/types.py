@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 TRANSPORTS = ("udp", "tcp")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]\s]+)):(?P<port>\d{1,5})")
 # RFC 3261 25.1: token
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,38 @@ class HostPort:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_host_name(text: str) -> bool:
+    """RFC 3261 25.1, hostname, with the underscores that are met in private networks; no IP literal."""
+    labels = text.removesuffix(".").split(".")
+    return len(text) <= 253 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+
+
+def _host(text: str) -> str:
+    """Empty, a host name, or an IP literal that names one machine."""
+    bare = text.removeprefix("[").removesuffix("]") if text.startswith("[") else text
+    if not bare:
+        return bare
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        if not is_host_name(bare):
+            with_port = re.fullmatch(r"(.+):\d+", text)
+            hint = f'; write "{with_port[1]}", without a port' if with_port and is_host_name(with_port[1]) else ""
+            raise ValueError(f'"{text}" is neither a host name nor an IP address{hint}') from None
+        return bare
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError(f'"{text}" is an address that nobody can be reached at; write the one that peers send to')
+    return bare
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 def parse_host_port(text: str) -> HostPort:
@@ -63,9 +97,11 @@ def parse_listen(text: str) -> ListenAddress:
         raise ValueError(f'"{text}" does not begin with a transport; write for example "udp:0.0.0.0:5060" or "tcp:[::]:5060"')
     place = parse_host_port(rest)
     try:
-        ipaddress.ip_address(place.host)
+        address = ipaddress.ip_address(place.host)
     except ValueError:
         raise ValueError(f'"{place.host}" is not an IP address: listen on an address, and put a name into sip.advertise') from None
+    if address.is_multicast or place.host == "255.255.255.255":
+        raise ValueError(f'"{place.host}" is an address of many machines; listen on one of this machine, or on "0.0.0.0"')
     return ListenAddress(transport.lower(), place.host, place.port)
 
 
@@ -104,8 +140,16 @@ def check_http_url(text: str) -> str:
     return text
 
 
-def _optional_http_url(text: str) -> str:
-    return check_http_url(text) if text else text
+def _base_url(text: str) -> str:
+    """A URL that paths are added to."""
+    if not text:
+        return text
+    parts = urlsplit(check_http_url(text))
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(f'"{text}" is more than a base; write "{parts.scheme}://{parts.netloc.rpartition("@")[2]}{parts.path}"')
+    if parts.hostname in ("0.0.0.0", "::"):
+        raise ValueError(f'"{text}" is an address that nobody can be reached at; write the host that applications use')
+    return text
 
 
 def _application_url(text: str) -> str:
@@ -123,13 +167,28 @@ def _proxy_uri(text: str) -> str:
     scheme, colon, rest = text.partition(":")
     if not colon or scheme.lower() not in ("sip", "sips"):
         raise ValueError(f'"{text}" is not a SIP URI; write for example "sip:{text.split(";")[0]};transport=udp"')
-    host = rest.partition(";")[0]
-    if "@" in host:
+    place, _, parameters = rest.partition("?")[0].partition(";")
+    if "?" in rest:
+        raise ValueError(f'"{text}" carries headers; put them into headers of the trunk')
+    if "@" in place:
         raise ValueError(f'"{text}" has a user part; a proxy is a place: write "{scheme}:{rest.partition("@")[2]}" and use username')
-    if not host or _CONTROL.search(rest):
+    if not place or _CONTROL.search(rest):
         raise ValueError(f'"{text}" names no host; write for example "sip:proxy.example.com:5060;transport=udp"')
-    if ":" in host:
-        parse_host_port(host) if not host.endswith("]") else parse_host_port(f"{host}:0")
+    with_port = re.fullmatch(r"(\[.*\]|[^\[\]:]*)(?::([^:]*))?", place)
+    if with_port is None:
+        raise ValueError(f'"{text}" is not host:port; an IPv6 address stands in brackets, as in "sip:[2001:db8::1]:5060"')
+    if with_port[1].startswith("[") and not _is_ipv6(with_port[1][1:-1]):
+        raise ValueError(f'"{text}" holds no IPv6 address in its brackets; write one such as "sip:[2001:db8::1]:5060"')
+    parse_host_port(f"{with_port[1]}:{with_port[2] if with_port[2] is not None else 5060}")
+    if with_port[2] is not None and int(with_port[2]) == 0:
+        raise ValueError(f'"{text}" has port 0; leave the port out for the usual one')
+    _host(with_port[1])
+    transport = next((p.partition("=")[2].lower() for p in parameters.split(";") if p.partition("=")[0].lower() == "transport"), "")
+    known = " or ".join(f"transport={name}" for name in TRANSPORTS)
+    if transport and transport not in TRANSPORTS:
+        raise ValueError(f'"{text}" wants transport "{transport}", which is not spoken here; write {known}, or leave it out')
+    if scheme.lower() == "sips" and "tls" not in TRANSPORTS:
+        raise ValueError(f'"{text}" wants TLS, which is not spoken here; write "sip:{rest}"')
     return text
 
 
@@ -138,20 +197,47 @@ _OWN_HEADERS = frozenset(
     {
         *("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route", "record-route"),
         *("content-length", "l", "content-type", "c", "content-encoding", "e", "supported", "k", "require"),
-        *("authorization", "proxy-authorization"),
+        *("authorization", "proxy-authorization", "allow", "server", "warning", "reason"),
+        *("x-restcomm-apiversion", "x-restcomm-accountsid", "x-restcomm-callsid"),
     }
 )
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
+    seen: dict[str, str] = {}
     for name, value in headers.items():
+        if name.lower() in seen:
+            raise ValueError(f"{seen[name.lower()]} and {name} are the same header; write it once")
+        seen[name.lower()] = name
         if not _TOKEN.fullmatch(name):
             raise ValueError(f'"{name}" is not a header name; letters, digits and "-" only')
         if name.lower() in _OWN_HEADERS:
-            raise ValueError(f"{name} is written by the server itself; choose another header, such as X-{name}")
+            other = name if name.lower().startswith("x-") else f"X-{name}"
+            hint = f", such as {other}" if other != name else ""
+            raise ValueError(f"{name} is written by the server itself; choose another header{hint}")
         if "\r" in value or "\n" in value:
-            raise ValueError(f"the value of {name} holds a line break")
+            raise ValueError(f"the value of {name} holds a line break; a header is one line")
+        if not value.isprintable():
+            raise ValueError(f"the value of {name} holds a control character; leave it out")
     return headers
+
+
+def _header_text(text: str) -> str:
+    if not _PRINTABLE.fullmatch(text):
+        raise ValueError("it holds a line break, a control character or a letter beyond ASCII; a header takes plain printable ASCII")
+    return text
+
+
+def _no_controls(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it holds a line break or a control character; leave it out")
+    return text
+
+
+def _secret_token(secret: SecretStr) -> SecretStr:
+    if re.search(r"[^\x21-\x7e]", secret.get_secret_value()):
+        raise ValueError("it holds a blank or a letter beyond ASCII, which no header carries; `openssl rand -hex 32` makes a good one")
+    return secret
 
 
 def _sid(prefix: str) -> AfterValidator:
@@ -173,10 +259,14 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+Host = Annotated[str, AfterValidator(_host)]
+HeaderText = Annotated[str, AfterValidator(_header_text)]
+Printable = Annotated[str, AfterValidator(_no_controls)]
+SecretToken = Annotated[SecretStr, AfterValidator(_secret_token)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Listen = Annotated[str, AfterValidator(_listen)]
 HostPortText = Annotated[str, AfterValidator(_host_port)]
 Network = Annotated[str, BeforeValidator(_network)]
-OptionalHttpUrl = Annotated[str, AfterValidator(_optional_http_url)]
 ApplicationUrl = Annotated[str, AfterValidator(_application_url)]
 OptionalApplicationUrl = Annotated[str, AfterValidator(_optional_application_url)]
 ProxyUri = Annotated[str, AfterValidator(_proxy_uri)]

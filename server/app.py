@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import signal
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -27,15 +26,18 @@ from media.prompts.cache import PromptFile
 from media.prompts.files import PromptStore
 from media.prompts.speech import Speech
 from media.worker_client import WorkerClient
+from server import recordings
 from server.api.app import Api
 from server.applications.fetch import Fetcher
 from server.calls.effects import Fetch, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.outbox import Action
+from server.calls.policy import Policy
 from server.calls.records import CallRecord, RecordingRecord
 from server.calls.registry import Registry
 from server.calls.targets import Targets
 from server.observability.metrics import Metrics
 from server.routing import Routing
+from server.signals import Signals, Wish
 from server.storage.database import Database
 from server.timeline.recorder import Recorder
 from server.wiring import build_policy, outbound_of
@@ -80,6 +82,7 @@ class Server:
     async def _start(self, unwind: contextlib.AsyncExitStack) -> None:
         settings = self.settings
         await asyncio.to_thread(Path(settings.media.recordings_dir).mkdir, 0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(recordings.remove_empty, settings.media.recordings_dir)
         self.metrics = Metrics()
         self.database = Database(settings)
         await self.database.start()
@@ -103,9 +106,7 @@ class Server:
             [(place.transport, place.host, place.port) for place in places], settings.sip.advertise
         )
         unwind.push_async_callback(self.driver.stop)
-        policy = build_policy(settings, self.sip_addresses, self.recorder.clock)
-        routing = Routing(settings)
-        self.registry = Registry(policy, Targets(outbound_of(routing.outbound_trunk()), policy.domain), routing)
+        self.registry = Registry(*self._rules())
 
         self._busy = False
         self._work()
@@ -120,6 +121,34 @@ class Server:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._unwind.aclose()
+
+    def _rules(self) -> tuple[Policy, Targets, Routing]:
+        """What calls go by, from the settings as they are now."""
+        policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock)
+        routing = Routing(self.settings)
+        return policy, Targets(outbound_of(routing.outbound_trunk()), policy.domain), routing
+
+    def reload(self, settings: Settings) -> None:
+        """Take over settings in which only those differ that can change while calls go on (`server.reload`)."""
+        self.settings = settings
+        self.fetcher.guard_by(settings.http)
+        self.registry.reconfigure(*self._rules())
+
+    async def drain(self, at_once: Awaitable[None]) -> None:
+        """Refuse new calls, and wait until the others are over: `server.drain_s` at most, or until `at_once` comes."""
+        self.registry.closing = True
+        over = self._loop.create_task(self._calls_over())
+        cut = asyncio.ensure_future(at_once)
+        log.info("draining", extra={"calls": self.registry.counts()["calls"], "drain_s": self.settings.server.drain_s})
+        await asyncio.wait((over, cut), timeout=self.settings.server.drain_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in (over, cut):
+            task.cancel()
+        await asyncio.gather(over, cut, return_exceptions=True)
+
+    async def _calls_over(self) -> None:
+        while self.registry.counts()["calls"]:
+            self._quiet.clear()
+            await self._quiet.wait()
 
     async def _end_calls(self) -> None:
         """Refuse new calls, end those that live, and wait until they are over or the grace is used up."""
@@ -176,6 +205,8 @@ class Server:
     def _on_media(self, event: engine.Event | engine.EngineLost) -> None:
         if isinstance(event, engine.Closed):
             self.metrics.heard(event.quality)
+        elif isinstance(event, engine.RecordingEnded) and event.size_bytes == 0:
+            self._run(asyncio.to_thread(recordings.remove_if_empty, event.path))
         self._give(lambda now: self.registry.media_event(event, now))
 
     def _on_timer(self) -> None:
@@ -236,6 +267,9 @@ class Server:
                 self.recorder.keep(action)
             case Log():
                 log.log(LEVELS[action.level], action.event, extra=dict(action.facts))
+            case engine.Record():
+                recordings.ensure_directory(action.path)  # a look at a directory; the worker is told in order
+                self.worker.send(action)
             case (
                 engine.Hello()
                 | engine.Open()
@@ -247,7 +281,6 @@ class Server:
                 | engine.Mute()
                 | engine.Play()
                 | engine.StopPlay()
-                | engine.Record()
                 | engine.PauseRecord()
                 | engine.ResumeRecord()
                 | engine.StopRecord()
@@ -292,24 +325,22 @@ class Server:
         self._give(lambda now: self.registry.prepared(answer, now))
 
 
-async def serve(settings: Settings, ready: Callable[[Server], None] | None = None) -> None:
-    """Run until SIGINT or SIGTERM."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+async def serve(settings: Settings, reread: Callable[[Settings], Settings]) -> None:
+    """Run until SIGINT or SIGTERM. reread: from the settings in force, those that are to be after SIGHUP."""
+    signals = Signals()
     async with Server(settings) as server:
-        if ready is not None:
-            ready(server)
-        await stop.wait()
+        while await signals.next() is Wish.RELOAD:
+            server.reload(reread(server.settings))
         log.info("stopping")
+        if server.settings.server.drain_s:
+            await server.drain(signals.stop())
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, reread: Callable[[Settings], Settings]) -> None:
     """`dialplane run`: on uvloop where it is installed."""
     try:
         import uvloop
     except ImportError:
-        asyncio.run(serve(settings))
+        asyncio.run(serve(settings, reread))
     else:
-        uvloop.run(serve(settings))
+        uvloop.run(serve(settings, reread))

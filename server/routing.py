@@ -7,10 +7,12 @@ Numbers are matched in the order of behaviour.md 1.4, the first hit winning:
    country code turned into `+`. Skipped when it holds `*` or `#`. A country code is never guessed: ten digits get one only
    when `server.country_code` is set (behaviour.md 1.4 wants 2349876543 not to match +12349876543);
 3. with the leading `+` added or removed;
-4. the regular expressions, longest pattern first, searched for and not anchored, when the text is made of digits, `*`, `#` and `+`.
-   Patterns come from systems that speak Java's dialect; what Python reads otherwise is translated, and a pattern that cannot
-   be read is left out and reported, never fatal;
+4. the regular expressions, longest pattern first, searched for and not anchored, when the text is made of digits, `*`, `#` and `+`
+   (`server.patterns`). One that cannot be read is left out and reported, never fatal;
 5. the catch-all `*`.
+
+Two texts may be dialled: the To header's and the Request-URI's, which a proxy may have changed on the way. With `server.use_to` a number
+that is To's (1 to 4) answers, else one that is the Request-URI's, else the catch-all; without it only the Request-URI counts.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from urllib.parse import unquote, urljoin
 
 from config.settings import NumberSettings, Settings, TrunkSettings, networks
 from server.calls.policy import Application, Refusal
+from server.patterns import Pattern, PatternError
 
 NOTIFICATION_NO_APPLICATION = 11005
 LONGEST_DIALLED = 128  # characters that patterns are tried on; a longer text is no telephone number
@@ -82,12 +85,12 @@ class Routing:
         )
         numbers = [_absolute(number, settings.server.base_url) for number in settings.numbers]
         self._literal = {number.number: number for number in numbers if not number.regex}
-        self._patterns: list[tuple[re.Pattern[str], NumberSettings]] = []
+        self._patterns: list[tuple[Pattern, NumberSettings]] = []
         bad = []
         for number in sorted((number for number in numbers if number.regex), key=lambda number: -len(number.number)):
             try:
-                self._patterns.append((re.compile(from_java(number.number)), number))
-            except (re.error, OverflowError, RecursionError) as error:
+                self._patterns.append((Pattern(number.number), number))
+            except PatternError as error:
                 bad.append(BadPattern(number.number, str(error)))
         self.bad_patterns = tuple(bad)
 
@@ -110,6 +113,10 @@ class Routing:
 
     def find_number(self, dialled: str) -> NumberSettings | None:
         """The number that answers; its URLs are absolute. None: see `unmatched`."""
+        return self._own_number(dialled) or self._literal.get("*")
+
+    def _own_number(self, dialled: str) -> NumberSettings | None:
+        """The same without the catch-all."""
         forms = self.forms(dialled)
         for form in forms:
             if form in self._literal:
@@ -118,7 +125,7 @@ class Routing:
             for pattern, number in self._patterns:
                 if pattern.search(forms[0]):
                     return number
-        return self._literal.get("*")
+        return None
 
     def unmatched(self, dialled: str) -> Unmatched:
         """Why `find_number` said None."""
@@ -170,14 +177,19 @@ class Routing:
 
     # --- both
 
-    def admit(self, source: str, dialled: str) -> Application | Refusal:
+    def admit(self, source: str, dialled: str, otherwise: str = "") -> Application | Refusal:
         """The application that answers a call, or the refusal with the setting that would have let it in."""
         trunk = self.trunk_for(source)
         if trunk is None:
             return Refusal(403, "Forbidden", str(self.stranger(source)), stranger=True)
-        number = self.find_number(dialled)
+        number = self._own_number(dialled)
+        used = ""
+        if number is None and otherwise and (number := self._own_number(otherwise)) is not None:
+            used = otherwise
+        number = number or self.find_number(dialled)
         if number is None:
-            return Refusal(404, "Not Found", str(self.unmatched(dialled)), notification=NOTIFICATION_NO_APPLICATION)
+            explain = str(self.unmatched(dialled)) + (f'; nor is the Request-URI\'s "{unescape(otherwise)}" a number' if otherwise else "")
+            return Refusal(404, "Not Found", explain, notification=NOTIFICATION_NO_APPLICATION)
         return Application(
             number=number.number,
             voice_url=number.voice_url,
@@ -188,55 +200,13 @@ class Routing:
             status_callback_method=number.status_callback_method,
             answer_delay=number.answer_delay,
             srtp=trunk.srtp,
+            dialled=used,
         )
 
 
 def unescape(user: str) -> str:
     """A user part with its escapes undone (`%23` is `#`); what is no valid escape stays as it is."""
     return unquote(user, errors="replace") if "%" in user else user
-
-
-def from_java(pattern: str) -> str:
-    r"""A Java regular expression in Python's words.
-
-    Java reads a quantifier after `^` as repeating an assertion (`^*77` means `77`, not anchored), calls groups `(?<name>...)` and
-    quotes with `\Q...\E`; Python does none of that. `\z` is Python's `\Z`, `\h` a blank or tab.
-    """
-    out: list[str] = []
-    at = 0
-    in_class = False
-    while at < len(pattern):
-        two = pattern[at : at + 2]
-        if two == r"\Q":
-            end = pattern.find(r"\E", at + 2)
-            quoted = pattern[at + 2 : end if end >= 0 else len(pattern)]
-            out.append(re.escape(quoted))
-            at = end + 2 if end >= 0 else len(pattern)
-        elif two[:1] == "\\":
-            out.append({r"\z": r"\Z", r"\h": r"[ \t]" if not in_class else r" \t"}.get(two, two))
-            at += 2
-        elif in_class:
-            in_class = two[0] != "]"
-            out.append(two[0])
-            at += 1
-        elif two[0] == "[":
-            in_class = True
-            opening = re.match(r"\[\^?\]?", pattern[at:])
-            assert opening is not None
-            out.append(opening[0])
-            at += len(opening[0])
-        elif two[0] == "^" and (quantifier := re.match(r"(?:[*+?]|\{\d*,?\d*\})+", pattern[at + 1 :])):
-            # `^*` and `^?` may match nothing: the anchor has no effect. `^+` must match once: it stays.
-            zero = quantifier[0][0] in "*?" or quantifier[0].startswith("{0")
-            out.append("" if zero else "^")
-            at += 1 + len(quantifier[0])
-        elif pattern.startswith("(?<", at) and pattern[at + 3 : at + 4] not in ("=", "!"):
-            out.append("(?P<")
-            at += 3
-        else:
-            out.append(two[0])
-            at += 1
-    return "".join(out)
 
 
 def _patterns_apply(text: str) -> bool:

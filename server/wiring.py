@@ -7,11 +7,13 @@ import secrets
 from collections.abc import Sequence
 
 from config.settings import Settings, TrunkSettings
+from server.api.access import signed_query
 from server.calls.policy import MediaAddress, Policy
 from server.calls.targets import Outbound
 from server.observability.clock import WallClock
 from sip.core.commands import Credentials
 from sip.core.flows import Listener
+from sip.transport.address import ip_version, reachable_form
 
 SETTLE_S = 1.0  # docs/decisions/0012-settling.md
 WILDCARDS = ("0.0.0.0", "::", "")
@@ -22,6 +24,12 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
 
     def wall_rfc2822(at: float) -> str:
         return email.utils.format_datetime(clock.at(at))
+
+    def recording_query(recording_sid: str, now: float) -> str:
+        if settings.server.recording_access != "signed":
+            return ""
+        expires = round(clock.at(now).timestamp() + settings.server.recording_url_s)
+        return signed_query(settings.server.recording_key.get_secret_value(), recording_sid, expires)
 
     return Policy(
         account_sid=settings.server.account_sid,
@@ -50,6 +58,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         max_calls=settings.server.max_calls,
         use_to=settings.server.use_to,
         session_headers=settings.server.session_headers,
+        recording_query=recording_query,
     )
 
 
@@ -60,8 +69,9 @@ def _media_address(bind: str, advertised: str, listeners: Sequence[Listener], fa
         bind = own.bind.host if own is not None else fallback
     if not advertised:
         shown = own.advertised.host if own is not None else fallback
-        literal = all(char in "0123456789.:abcdefABCDEF" for char in shown)
-        advertised = shown if bind in WILDCARDS and literal and (":" in shown) is v6 else bind
+        if ip_version(shown) != (6 if v6 else 4):  # a name, or of the other family: SDP wants an address
+            shown = reachable_form("::" if v6 else "0.0.0.0")
+        advertised = shown if bind in WILDCARDS else bind
     return MediaAddress(bind, advertised)
 
 

@@ -1,24 +1,25 @@
 """The server's own HTTP: health, metrics, recordings, timelines.
 
-`/healthz` and `/metrics` tell numbers only. Recordings are fetched without credentials, as applications expect (behaviour.md 5.5): their
-names are 128 bits of chance. Timelines say who called whom, so they are for operators: with `server.api_token` set they want it
-as a Bearer token; without one they are shown to requests from this machine itself, and to nobody else.
+Timelines say who called whom, counts and metrics how much; they are for operators, who send `server.api_token`. Where a request comes from
+proves nothing, as it may have come through a proxy. Without the token `/healthz` says in a word whether calls can be served, which is
+what load balancers ask. Recordings are fetched without credentials, as applications expect (behaviour.md 5.5): their names are 128 bits
+of chance; `server.recording_access` can ask for more.
 """
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 import json
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from aiohttp import web
 
 from config.settings import Settings
 from config.types import HostPort, parse_host_port
+from server.api.access import Credentials, credentials, is_signed
 from server.observability.metrics import Metrics
 from server.storage.database import Database
 from server.storage.rows import Entry, short_sid
@@ -31,16 +32,19 @@ log = logging.getLogger(__name__)
 API_VERSION = "2012-04-24"
 INDEX = f"""dialplane
 
-/healthz                     is it up, and what lives at the moment
+/healthz                     is it up; with the token: what lives at the moment
 /metrics                     for Prometheus
 /calls                       the latest calls, as JSON (?limit=)
 /calls/CALLSID/timeline      everything about one call, as JSON
 /calls/CALLSID/timeline.txt  the same as a ladder diagram (?width=)
 /restcomm/{API_VERSION}/Accounts/ACCOUNTSID/Recordings/RECORDINGSID.wav
+
+All but the first and the last want the token: Authorization: Bearer $(dialplane token)
 """
 _RECORDING = re.compile(r"RE[0-9a-f]{32}")
 _CALL = re.compile(r"CA[0-9a-f]{32}")
-_LOCAL_NAMES = ("localhost", "ip6-localhost")
+# Basic second: a browser asks its user then. The token is the password of any user name.
+_CHALLENGES = (("WWW-Authenticate", "Bearer"), ("WWW-Authenticate", 'Basic realm="dialplane"'))
 
 
 class Deps(Protocol):
@@ -113,11 +117,12 @@ async def _edge(request: web.Request, handler: Callable[[web.Request], Awaitable
         response = await handler(request)
     except web.HTTPException as error:
         response = _json({"error": error.reason}, error.status)
-        response.headers.extend({name: value for name, value in error.headers.items() if name not in ("Content-Type", "Content-Length")})
+        response.headers.extend([pair for pair in error.headers.items() if pair[0] not in ("Content-Type", "Content-Length")])
     except Exception:
         log.exception("api_failed", extra={"method": request.method, "path": request.path})
         response = _json({"error": "internal error"}, 500)
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "dialplane"  # and not the versions of what it is made of
     return response
 
 
@@ -130,20 +135,29 @@ class _Resources:
         return web.Response(text=INDEX)
 
     async def health(self, request: web.Request) -> web.Response:
-        """200 while the server takes calls, else 503 with what ails it. counts: what lives at the moment; all 0 when it is idle."""
-        writer = self._deps.database.writer
-        storage = {"waiting": writer.waiting, "dropped": writer.dropped}
+        """200 while the server takes calls, else 503 with what ails it.
+
+        With the token also counts (what lives at the moment; all 0 when it is idle) and storage. A wrong token is told, as it
+        would look like missing counts otherwise.
+        """
         ailment = self._deps.ailment()
-        document = {"status": ailment or "ok", "counts": dict(self._deps.counts()), "storage": storage}
+        document: dict[str, object] = {"status": ailment or "ok"}
+        if self._credentials(request) is not Credentials.NONE:
+            self._operator(request)
+            writer = self._deps.database.writer
+            document |= {"counts": dict(self._deps.counts()), "storage": {"waiting": writer.waiting, "dropped": writer.dropped}}
         return _json(document, 503 if ailment else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:
+        if not self._deps.settings.server.metrics_open:
+            self._operator(request)
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=self._deps.metrics.text(), headers=headers)
 
     async def recording(self, request: web.Request) -> web.StreamResponse:
         """The file of a finished recording; 404 until it is finished. Ranges and conditional requests are understood."""
         sid = request.match_info["sid"]
+        self._may_hear(request, sid)
         row = await self._deps.database.reader.recording(sid) if _RECORDING.fullmatch(sid) else None
         if row is None or row.account_sid != request.match_info["account"]:
             raise web.HTTPNotFound(reason="There is no such recording")
@@ -180,26 +194,31 @@ class _Resources:
                 return entries[0].call_sid, entries
         raise web.HTTPNotFound(reason="There is no such call")
 
+    def _may_hear(self, request: web.Request, sid: str) -> None:
+        """As `server.recording_access` says; the token always does. Asked before anybody looks whether there is such a recording."""
+        server = self._deps.settings.server
+        match server.recording_access:
+            case "name":
+                return
+            case "signed":
+                if is_signed(server.recording_key.get_secret_value(), sid, request.query, time.time()):
+                    return
+                if self._credentials(request) is not Credentials.RIGHT:
+                    raise web.HTTPForbidden(reason="The URL of this recording is not signed, or its time is up")
+            case "login":
+                self._operator(request)
+            case access:
+                assert_never(access)
+
+    def _credentials(self, request: web.Request) -> Credentials:
+        return credentials(request.headers.get("Authorization", ""), self._deps.settings.server.api_token.get_secret_value())
+
     def _operator(self, request: web.Request) -> None:
-        token = self._deps.settings.server.api_token.get_secret_value()
-        if token:
-            given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-            if not hmac.compare_digest(given.encode("utf-8", "replace"), token.encode()):
-                raise web.HTTPUnauthorized(reason="server.api_token is wanted as a Bearer token", headers={"WWW-Authenticate": "Bearer"})
-        elif not _is_local(request):
-            raise web.HTTPForbidden(reason="Timelines are shown to this machine only, unless server.api_token is set")
-
-
-def _is_local(request: web.Request) -> bool:
-    """From this machine itself: not through a proxy on it, and not by a web page that gave its own name our address."""
-    if any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")):
-        return False
-    try:
-        named = request.url.host or ""
-        literal = named in _LOCAL_NAMES or ipaddress.ip_address(named).is_loopback
-        return literal and ipaddress.ip_address(request.remote or "").is_loopback
-    except ValueError:
-        return False
+        """401 unless the token came along."""
+        if self._credentials(request) is not Credentials.RIGHT:
+            refusal = web.HTTPUnauthorized(reason="The token that `dialplane token` shows is wanted, as Bearer token or as password")
+            refusal.headers.extend(_CHALLENGES)
+            raise refusal
 
 
 def _json(document: object, status: int = 200) -> web.Response:

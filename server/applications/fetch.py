@@ -119,6 +119,10 @@ class Fetcher:
             trust_env=False,
         )
 
+    def guard_by(self, settings: HttpSettings) -> None:
+        """Judge connections by another `allow` and `deny` from now on."""
+        self._guard = Guard(settings)
+
     async def close(self) -> None:
         await self._session.close()
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 from media import engine
@@ -78,6 +79,8 @@ class Call:
         """By an INVITE: 180 at once, then the stream, then the document (behaviour.md 1.1)."""
         inbound = self.leg.opening
         assert isinstance(inbound, Inbound)
+        if application.dialled:
+            self.party = replace(self.party, to_user=application.dialled, dialled_by="Request-URI")
         self._belong_to(application)
         self._outbox.emit(commands.SetSessionHeaders(self.leg.session, self._outbox.session_headers(self.sid)))
         try:
@@ -116,7 +119,8 @@ class Call:
 
     def _belong_to(self, application: Application) -> None:
         self._script = Script(self._outbox, self.leg, self.party, application)
-        self._log("call_started", {"from": self.party.from_user, "to": self.party.to_user, "number": application.number})
+        facts: dict[str, Json] = {"from": self.party.from_user, "to": self.party.to_user, "number": application.number}
+        self._log("call_started", facts | {"dialled_by": self.party.dialled_by})
 
     def _script_begins(self) -> None:
         if self._script is not None:

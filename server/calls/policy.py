@@ -37,6 +37,7 @@ class Application:
     status_callback_method: str = "POST"
     answer_delay: bool | None = None
     srtp: SrtpPolicy | None = None  # of the trunk by which the call came; None: the server's setting
+    dialled: str = ""  # the text that found the number, when it was not the first choice but `otherwise`
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class Refusal:
 class Router(Protocol):
     """Who may call in, and what answers. Pure."""
 
-    def admit(self, source: str, dialled: str) -> Application | Refusal:
-        """source: IP literal; dialled: user part as received, escapes undone."""
+    def admit(self, source: str, dialled: str, otherwise: str = "") -> Application | Refusal:
+        """source: IP literal; dialled: user part as received, escapes undone; otherwise: what counts when it finds no number of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Policy:
     """See the configuration reference for what each knob means to an operator.
 
     wall_iso, wall_rfc2822: map a monotonic time to UTC, as ISO 8601 with milliseconds and as RFC 2822.
+    recording_query: what is added to a recording's URL (its sid and now given), such as a signature; empty for nothing.
     random_bytes: the only source of chance; sids and session numbers are made from it.
     settle_s: how long the result of an answered Dial waits for the answer to our BYE.
     No field has a default here: the settings have them, and `server.wiring` hands all over.
@@ -93,6 +95,7 @@ class Policy:
     max_calls: int
     use_to: bool
     session_headers: bool
+    recording_query: Callable[[str, float], str]
 
     def media_address(self, host: str, family: int = 0) -> MediaAddress:
         """The pair for the family of an IP literal; names count as IPv4.

@@ -45,7 +45,8 @@ class Recording:
         if not (self._kept if self.over else self._began_at is not None):
             return None
         policy = self._outbox.policy
-        return f"{policy.public_url}/restcomm/2012-04-24/Accounts/{policy.account_sid}/Recordings/{self.sid}.wav"
+        query = policy.recording_query(self.sid, self._outbox.now)
+        return f"{policy.public_url}/restcomm/2012-04-24/Accounts/{policy.account_sid}/Recordings/{self.sid}.wav{query}"
 
     @property
     def _path(self) -> str:

@@ -186,6 +186,10 @@ class Registry:
         self.calls[call.sid] = call
         return call
 
+    def reconfigure(self, policy: Policy, targets: Targets, router: Router) -> None:
+        """For calls from now on; those that live keep what they began with."""
+        self.policy, self.targets, self.router = policy, targets, router
+
     def shutdown(self, now: float) -> list[Action]:
         """Refuse new calls, end those that live; `counts` tells when they are over."""
         self.closing = True
@@ -212,7 +216,7 @@ class Registry:
     def _invited(self, event: events.InviteReceived, now: float) -> list[Action]:
         source = event.flow.remote.host
         party = Party.of_invite(event.request, self.policy.use_to)
-        decision = self.router.admit(source, party.to_user)
+        decision = self.router.admit(source, party.to_user, party.otherwise)
         if not isinstance(decision, Refusal):
             if self.closing:
                 decision = Refusal(503, "Service Unavailable", "The server is shutting down")

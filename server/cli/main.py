@@ -1,6 +1,6 @@
 """`dialplane`: run the server, look at calls, look at the configuration.
 
-Exit codes: 0 done; 1 it did not work out (no such call, an address in use, no database); 2 the command or the configuration is wrong.
+Exit codes: 0 done; 1 it did not work out (no such call, a server runs there, no database); 2 the command or the configuration is wrong.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from config.errors import ConfigError
+from config.errors import ConfigError, StateInUse
 from media.errors import MediaError
 from server.cli.calls import list_calls
 from server.cli.check import check
@@ -18,6 +18,7 @@ from server.cli.config import show_config
 from server.cli.run import run_server
 from server.cli.terminal import DONE, FAILED, WRONG, complain
 from server.cli.timeline import show_timeline
+from server.cli.token import show_token
 from server.storage.database import StorageError
 
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `dialplane calls | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its exit
         return DONE
-    except (StorageError, MediaError, OSError) as error:
+    except (StateInUse, StorageError, MediaError, OSError) as error:
         complain(f"dialplane: {error}")
         return FAILED
     except KeyboardInterrupt:
@@ -65,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     calls = add("calls", list_calls, "The latest calls.")
     calls.add_argument("-n", type=int, default=20, metavar="COUNT", help="how many (default 20)")
     calls.add_argument("--json", action="store_true", help="for programs")
+
+    add("token", show_token, "The token that the server's own HTTP wants: Authorization: Bearer $(dialplane token)")
 
     config = add("config", show_config, "The settings in force, secrets hidden.")
     which = config.add_mutually_exclusive_group()

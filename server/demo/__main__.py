@@ -15,11 +15,13 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from config.errors import ConfigError
+from config.errors import ConfigError, StateInUse
 from config.identity import with_identity
 from config.load import load
 from config.settings import Settings
+from config.state import holding_state
 from media.errors import MediaError
+from server import limits
 from server.app import Server
 from server.calls.effects import Kind
 from server.demo import sound
@@ -78,7 +80,7 @@ def main() -> int:
         sys.stderr.write(f"The configuration does not fit:\n{error}\n")
     except MediaError as error:
         sys.stderr.write(f"The media worker does not run: {error}\nBuild it with `make worker`.\n")
-    except (OSError, StorageError) as error:
+    except (OSError, StateInUse, StorageError) as error:
         sys.stderr.write(f"Could not start: {error}\n")
     return 1
 
@@ -98,7 +100,7 @@ async def demo(options: argparse.Namespace) -> int:
         application = Application(HOST, callee.uri)
         await application.start()
         unwind.push_async_callback(application.stop)
-        settings = configure(options, application.url)
+        settings = configure(options, application.url, unwind)
         set_up_logging(settings.server)
         server = await unwind.enter_async_context(Server(settings))
         say(f"server      sip:{HOST}:{sip_port(server)} (UDP and TCP), {settings.server.base_url}")
@@ -115,10 +117,12 @@ async def demo(options: argparse.Namespace) -> int:
     return 0
 
 
-def configure(options: argparse.Namespace, url: str) -> Settings:
-    """Write the demo's configuration and read it as the server reads any."""
+def configure(options: argparse.Namespace, url: str, unwind: AsyncExitStack) -> Settings:
+    """Take the state directory, write the demo's configuration there and read it as the server reads any."""
     state = options.state_dir.absolute()
-    state.mkdir(parents=True, exist_ok=True)
+    os.umask(0o077)
+    limits.raise_soft_limit()
+    unwind.enter_context(holding_state(state))
     facts = {"state": state, "host": HOST, "url": url, "number": NUMBER}
     text = CONFIGURATION.format(**facts, sip_port=free_port(options.sip_port), http_port=free_port(options.http_port))
     if options.rcml_url:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 
 from config.settings import StorageSettings
 from server.calls.effects import Kind, Note, Notification
@@ -18,9 +17,9 @@ from server.timeline.timelines import Timelines
 
 class Recorder:
     def __init__(self, settings: StorageSettings, writer: Writer, metrics: Metrics, clock: WallClock | None = None) -> None:
-        """clock: None takes the machine's, with the event loop's monotonic seconds."""
+        """clock: None follows the machine's, with the event loop's monotonic seconds."""
         self._writer, self._metrics = writer, metrics
-        self.clock = clock or WallClock.here(time.monotonic())
+        self.clock = clock or WallClock.here()
         self._timelines = Timelines(self.clock, writer.put, settings.timeline_max_entries_per_call, settings.timeline_max_text)
 
     def note(self, note: Note) -> None:

@@ -24,6 +24,9 @@ LATE_ENTRIES = 200  # written of each of these: its last request, its BYE and th
 
 @dataclass(slots=True)
 class _Live:
+    """clock: the one of all its entries, so that they stay in order when the machine's clock is set in mid-call."""
+
+    clock: WallClock
     head: list[Entry] = field(default_factory=list)
     tail: deque[Entry] = field(default_factory=deque)
     left_out: int = 0
@@ -38,17 +41,20 @@ class Timelines:
         self._tail = max(1, limit // 4)
         self._head = limit - self._tail
         self._live: dict[str, _Live] = {}
-        self._ended: OrderedDict[str, int] = OrderedDict()  # call sid -> late entries still welcome
+        self._ended: OrderedDict[str, tuple[int, WallClock]] = OrderedDict()  # call sid -> late entries still welcome
 
     def add(self, note: Note) -> Entry:
-        entry = Entry(note.call_sid, self._clock.at(note.at), note.kind, clean(note.kind, note.data, self._max_text), note.leg)
         if note.call_sid in self._ended:
-            welcome = self._ended[note.call_sid]
+            welcome, clock = self._ended[note.call_sid]
+            entry = self._entry(note, clock)
             if welcome > 0:
-                self._ended[note.call_sid] = welcome - 1
+                self._ended[note.call_sid] = (welcome - 1, clock)
                 self._keep(entry)
             return entry
-        live = self._live.setdefault(note.call_sid, _Live())
+        live = self._live.get(note.call_sid)
+        if live is None:
+            live = self._live[note.call_sid] = _Live(self._clock.pinned())
+        entry = self._entry(note, live.clock)
         if len(live.head) < self._head:
             live.head.append(entry)
             self._keep(entry)
@@ -59,6 +65,9 @@ class Timelines:
         live.tail.append(entry)
         return entry
 
+    def _entry(self, note: Note, clock: WallClock) -> Entry:
+        return Entry(note.call_sid, clock.at(note.at), note.kind, clean(note.kind, note.data, self._max_text), note.leg)
+
     def end(self, call_sid: str) -> None:
         """The call is over: its last entries go to storage, and its memory is given back."""
         live = self._live.pop(call_sid, None)
@@ -66,7 +75,7 @@ class Timelines:
             return
         for entry in (*_gap(live), *live.tail):
             self._keep(entry)
-        self._ended[call_sid] = LATE_ENTRIES
+        self._ended[call_sid] = (LATE_ENTRIES, live.clock)
         while len(self._ended) > REMEMBERED_CALLS:
             self._ended.popitem(last=False)
 

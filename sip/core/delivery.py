@@ -126,6 +126,11 @@ class Delivery:
         self._registered = False  # under the remote end of that flow
         self._sent: tuple[Packet, Flow] | None = None  # of an ACK
 
+    @property
+    def host(self) -> str:
+        """The name or address of the next hop; empty when the URI at hand leads nowhere."""
+        return "" if self._next_hop is None else wants(self._next_hop)[0]
+
     # --- the user's side ------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:

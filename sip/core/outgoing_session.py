@@ -88,7 +88,8 @@ class OutgoingSession(Session):
 
     def undelivered(self, delivery: Delivery, failure: Failure, now: float) -> None:
         if self.state is State.OPENING:
-            self._fail(FailureCause.CANCELED if self._cancelling.wanted else CAUSES[failure], None, now, failure.value)
+            detail = delivery.host if failure is Failure.UNRESOLVED else failure.value
+            self._fail(FailureCause.CANCELED if self._cancelling.wanted else CAUSES[failure], None, now, detail)
 
     def next_cseq(self) -> int:
         """Of the first INVITE with credentials; requests in the dialog count on from its number."""

@@ -308,12 +308,16 @@ class SipDriver:
             self._resolver = Resolver(AiodnsLookup(), secrets.randbelow)
         versions = {ip_version(listener.bind.host) or 4 for listener in self._listeners}
         targets: list[Target] = []
+        asked: list[str] = []
         try:
             async with asyncio.timeout(self._settings.resolve_timeout_s):
-                targets = await self._resolver.resolve(query, versions)
+                targets = await self._resolver.resolve(query, versions, asked)
+            if not targets:
+                self.counters["resolve_failures"] += 1
+                log.warning("sip_resolve_failed", extra={"host": query.host, "asked": ", ".join(asked)})
         except TimeoutError:
             self.counters["resolve_timeouts"] += 1
-            log.warning("sip_resolve_timed_out", extra={"host": query.host})
+            log.warning("sip_resolve_timed_out", extra={"host": query.host, "asked": ", ".join(asked)})
         finally:  # whatever happened: the core waits for an answer
             self._input(partial(self._endpoint.resolved, query.query, targets, self._loop.time()))
 

@@ -58,6 +58,28 @@ class Lookup(Protocol):
     async def close(self) -> None: ...
 
 
+class _Noting:
+    """A source of records that notes what it was asked for, such as `SRV _sip._udp.example.com`."""
+
+    def __init__(self, lookup: Lookup, asked: list[str]) -> None:
+        self._lookup, self._asked = lookup, asked
+
+    async def naptr(self, name: str) -> list[Naptr]:
+        self._asked.append(f"NAPTR {name}")
+        return await self._lookup.naptr(name)
+
+    async def srv(self, name: str) -> list[Srv]:
+        self._asked.append(f"SRV {name}")
+        return await self._lookup.srv(name)
+
+    async def addresses(self, name: str) -> list[str]:
+        self._asked.append(f"A/AAAA {name}")
+        return await self._lookup.addresses(name)
+
+    async def close(self) -> None:
+        await self._lookup.close()
+
+
 class _Answer(enum.Enum):
     NO_SERVICE = "no service"  # an SRV record that says so
 
@@ -74,12 +96,15 @@ class Resolver:
         self._random_below = random_below
         self._transports = tuple(transport for transport in TRANSPORTS if transport in transports)
 
-    async def resolve(self, query: Resolve, versions: Collection[int] = (4, 6)) -> list[Target]:
+    async def resolve(self, query: Resolve, versions: Collection[int] = (4, 6), asked: list[str] | None = None) -> list[Target]:
         """The targets in the order to be tried; empty when the name leads nowhere.
 
         Args:
             versions: of IP that this machine has a socket for; addresses of others are left out.
+            asked: gets what DNS was asked for, as it is asked; for who has to find out why a name leads nowhere.
         """
+        if asked is not None:
+            return await Resolver(_Noting(self._lookup, asked), self._random_below, self._transports).resolve(query, versions)
         host = query.host.rstrip(".").lower()
         transports = tuple(t for t in self._transports if not query.secure or TRANSPORTS[t].secure)
         if query.transport is not None:

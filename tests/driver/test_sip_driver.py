@@ -656,6 +656,13 @@ class SlowLookup:
         self.closed = True
 
 
+class NoLookup(SlowLookup):
+    """Knows nobody."""
+
+    async def addresses(self, name: str) -> list[str]:
+        return []
+
+
 async def test_resolve_is_answered_with_targets_of_our_families() -> None:
     lookup = SlowLookup()
     core = Core(lambda *what: [Resolve(5, "sip.example.com", None, None)] if what[0] == "command" else [])
@@ -673,6 +680,18 @@ async def test_resolve_that_fails_is_answered_too(name: str, caplog: pytest.LogC
         async with driven(core, settings=settings, resolver=Resolver(SlowLookup(), secrets.randbelow)) as (driver, _):
             driver.command(COMMAND)
             assert await core.until("resolved") == [("resolved", 6, [])]
+
+
+async def test_a_name_that_leads_nowhere_is_logged_with_all_that_was_asked(caplog: pytest.LogCaptureFixture) -> None:
+    core = Core(lambda *what: [Resolve(8, "nowhere.example.com", None, "udp")] if what[0] == "command" else [])
+    with caplog.at_level(logging.WARNING, "sip.transport.driver"):
+        async with driven(core, resolver=Resolver(NoLookup(), secrets.randbelow)) as (driver, _):
+            driver.command(COMMAND)
+            assert await core.until("resolved") == [("resolved", 8, [])]
+    (record,) = caplog.records
+    assert record.message == "sip_resolve_failed"
+    asked = "SRV _sip._udp.nowhere.example.com, A/AAAA nowhere.example.com"
+    assert (record.__dict__["host"], record.__dict__["asked"]) == ("nowhere.example.com", asked)
 
 
 async def test_stop_does_not_wait_for_dns() -> None:

@@ -179,7 +179,7 @@ class World(Shell):
         world = self
 
         class OneNumber:
-            def admit(self, source: str, dialled: str) -> Application | Refusal:
+            def admit(self, source: str, dialled: str, otherwise: str = "") -> Application | Refusal:
                 return world.application
 
         listener = flows.Listener("udp", SERVER, SERVER)

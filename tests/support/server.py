@@ -71,10 +71,8 @@ class ServerProcess:
     def start(self) -> None:
         """Raises ServerFailed unless it is ready within 30 s."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        file = self.directory / "dialplane.toml"
-        file.write_text(self.configuration() + self.extra)
-        command = [sys.executable, "-m", "server", "run", "--config", str(file)]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("DIALPLANE_")}
+        (self.directory / "dialplane.toml").write_text(self.configuration() + self.extra)
+        command, environment = self._command()
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         for _ in range(300):
@@ -85,6 +83,16 @@ class ServerProcess:
             time.sleep(0.1)
         self.kill()
         raise ServerFailed(f"the server was not ready in 30 s: {self.health()}\n{self.log()}")
+
+    def run_once(self, timeout_s: float = 20.0) -> tuple[int, str]:
+        """Start it with the file that is there, and expect that it ends by itself: its exit status and what it said."""
+        command, environment = self._command()
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def _command(self) -> tuple[list[str], dict[str, str]]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("DIALPLANE_")}
+        return [sys.executable, "-m", "server", "run", "--config", str(self.directory / "dialplane.toml")], environment
 
     def stop(self) -> None:
         """End it politely. Raises ServerFailed unless it is gone within 20 s, with status 0, and its children with it."""
@@ -195,9 +203,11 @@ headers = {{ "X-Trunk" = "phones" }}
     # --- what it says -----------------------------------------------------------------------------------------------
 
     def get(self, path: str, timeout_s: float = 2.0) -> tuple[int, bytes]:
-        """One request to the server's own HTTP; status 0 when there is no answer."""
+        """One request to the server's own HTTP, with its token when there is one already; status 0 when there is no answer."""
+        token = self.state / "api_token"
+        headers = {"Authorization": f"Bearer {token.read_text().strip()}"} if token.exists() else {}
         try:
-            with urllib.request.urlopen(self.http_url + path, timeout=timeout_s) as response:
+            with urllib.request.urlopen(urllib.request.Request(self.http_url + path, headers=headers), timeout=timeout_s) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()

@@ -51,6 +51,7 @@ def policy(rng: random.Random, address: str, **changes: Any) -> Policy:
         "max_calls": server.max_calls,
         "use_to": server.use_to,
         "session_headers": server.session_headers,
+        "recording_query": lambda sid, now: "",
     }
     return Policy(**{**fields, **changes})
 

@@ -12,13 +12,19 @@ from sip.message.uri import parse_uri, unescape_user
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Of a call: user parts with escapes undone; the names None where nobody gave them. sip_headers: of the INVITE that came."""
+    """Of a call: user parts with escapes undone; the names None where nobody gave them. sip_headers: of the INVITE that came.
+
+    to_user: what was dialled, and dialled_by: the field that said so. otherwise: of the Request-URI, when that may be meant instead
+    (`server.use_to`), else empty.
+    """
 
     from_user: str
     to_user: str
     caller_name: str | None = None
     forwarded_from: str | None = None
     sip_headers: tuple[tuple[str, str], ...] = ()
+    otherwise: str = ""
+    dialled_by: str = "To"
 
     @classmethod
     def of_invite(cls, invite: Request, use_to: bool) -> Party:
@@ -26,10 +32,13 @@ class Party:
         from_user, display = _user_and_name(invite.headers.get("From"))
         to_user, _ = _user_and_name(invite.headers.get("To"))
         request_user = _user(invite.uri)
-        dialled = (to_user if use_to else request_user) or request_user or to_user
+        by_to = bool(to_user) and (use_to or not request_user)
+        dialled = to_user if by_to else request_user
         first = parse_list(invite.headers.get("Diversion") or "")[:1]
         forwarded, _ = _user_and_name(*first) if first else ("", None)
-        return cls(from_user, dialled, display, forwarded or None, tuple(invite.headers))
+        otherwise = request_user if use_to and request_user != dialled else ""
+        by = "To" if by_to else "Request-URI"
+        return cls(from_user, dialled, display, forwarded or None, tuple(invite.headers), otherwise, by)
 
 
 def _user_and_name(value: str | None) -> tuple[str, str | None]:

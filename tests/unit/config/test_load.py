@@ -175,7 +175,17 @@ def test_paths_are_derived_from_the_state_directory(tmp_path: Path) -> None:
 
 
 def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
-    assert give(tmp_path, '[server]\nstate_dir = "var"').server.state_dir == str(tmp_path / "var")
+    settings = give(tmp_path, '[media]\nrecordings_dir = "var"\n[http]\nca_file = "../ca.pem"')
+    assert settings.media.recordings_dir == str(tmp_path / "var")
+    assert settings.http.ca_file == str(tmp_path / "../ca.pem")
+
+
+def test_state_directory_is_a_whole_path__tools_and_server_start_in_different_directories(tmp_path: Path) -> None:
+    problem = only(tmp_path, '[server]\nstate_dir = "var"')
+    assert (problem.source, problem.key) == (f"{tmp_path / 'dialplane.toml'}:2", "server.state_dir")
+    assert str(tmp_path / "var") in problem.remedy
+    assert only(tmp_path, "", {"DIALPLANE_STATE": "var"}).source == "DIALPLANE_STATE"
+    assert only(tmp_path, "", {"DIALPLANE_SERVER__STATE_DIR": "./var"}).source == "DIALPLANE_SERVER__STATE_DIR"
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 
 from config.settings import Settings
 from server.calls.policy import Application, Refusal
-from server.routing import Routing, from_java
+from server.routing import Routing
 
 URL = "https://app.example.com/"
 
@@ -107,24 +106,27 @@ def test_bad_pattern_never_breaks_routing__behaviour_1_4() -> None:
 
 
 @pytest.mark.parametrize(
-    ("java", "python"),
+    ("to", "request_uri", "number", "used"),
     [
-        (r"^*77", "77"),
-        (r"^?7", "7"),
-        (r"^+7", "^7"),
-        (r"(^*7|8)", "(7|8)"),
-        (r"[^*]7", "[^*]7"),  # a class, no anchor
-        (r"\^*7", r"\^*7"),
-        (r"\Q*7#\E\d", r"\*7\#\d"),
-        (r"(?<a>7)", "(?P<a>7)"),
-        (r"(?<=7)8", "(?<=7)8"),
-        (r"7\z", r"7\Z"),
-        ("[]7]", "[]7]"),
+        ("1234", "5678", "1234", ""),  # both are numbers: To's wins
+        ("771", "5678", "77.", ""),  # a pattern is as good as a literal
+        ("99", "5678", "5678", "5678"),  # To finds nothing but the catch-all, the Request-URI does
+        ("99", "772", "77.", "772"),
+        ("99", "98", "*", ""),  # neither: the catch-all, told To's text
+        ("99", "", "*", ""),
     ],
 )
-def test_java_pattern_in_pythons_words(java: str, python: str) -> None:
-    assert from_java(java) == python
-    re.compile(from_java(java))
+def test_a_number_of_to_wins_else_one_of_the_request_uri_else_the_catch_all(to: str, request_uri: str, number: str, used: str) -> None:
+    application = routing("1234", "5678", "*", regexes=("77.",), **TRUNKS).admit("198.51.100.7", to, request_uri)
+    assert isinstance(application, Application)
+    assert (application.number, application.dialled) == (number, used)
+
+
+def test_a_refusal_names_both_texts_that_were_looked_up() -> None:
+    refusal = routing("1234", **TRUNKS).admit("198.51.100.7", "99", "98")
+    assert isinstance(refusal, Refusal)
+    assert "99" in refusal.explain
+    assert 'the Request-URI\'s "98"' in refusal.explain
 
 
 def test_unmatched_says_what_was_tried_and_what_would_help() -> None:

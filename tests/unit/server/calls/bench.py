@@ -57,7 +57,7 @@ class Bench(Shell):
         admitted = application or Application("2222", VOICE)
 
         class One:
-            def admit(self, source: str, dialled: str) -> Application | Refusal:
+            def admit(self, source: str, dialled: str, otherwise: str = "") -> Application | Refusal:
                 return admitted
 
         own = {"account_sid": "AC1", "instance_id": "ID1", "public_url": "http://server", "recordings_dir": "/rec"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DIALPLANE_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("DIALPLANE_CONFIG", raising=False)
+    # `check` looks at this machine too, on which other programs may run and no worker need be built.
+    monkeypatch.setenv("DIALPLANE_MEDIA__WORKER_BINARY", sys.executable)
+    monkeypatch.setenv("DIALPLANE_SIP__LISTEN", "udp:127.0.0.1:0, tcp:127.0.0.1:0")
+    monkeypatch.setenv("DIALPLANE_SERVER__HTTP_LISTEN", "127.0.0.1:0")
+    monkeypatch.setenv("DIALPLANE_SERVER__PUBLIC_URL", "https://pbx.example.com")
+    monkeypatch.setattr("server.limits.hard_limit", lambda: 65536)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main(arguments)

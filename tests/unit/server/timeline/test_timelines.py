@@ -100,3 +100,16 @@ def test_long_texts_are_cut() -> None:
     shown = clean(Kind.SIP, {"raw": "x" * 1000, "n": 1, "none": None}, 256)
     assert str(shown["raw"]).startswith("x" * 256 + "\n... 744 more")
     assert (shown["n"], shown["none"]) == (1, None)
+
+
+def test_entries_of_one_call_stay_in_order_when_the_clock_is_set_back() -> None:
+    wall = [1_800_000_000.0]
+    kept = Kept()
+    lines = Timelines(WallClock(100.0, wall[0], lambda: (100.0, wall[0])), kept.append)
+    lines.add(note(1))
+    wall[0] -= 3600.0
+    lines.add(note(2))
+    lines.end("CA1")
+    lines.add(note(3))  # a late one
+    lines.add(note(4, "CA2"))  # a call that begins after it
+    assert [(entry.at - kept[0].at).total_seconds() for entry in kept] == [0.0, 1.0, 2.0, -3597.0]

@@ -95,7 +95,8 @@ def test_an_unknown_name_is_unresolved() -> None:
     core = Core()
     core.do(call(request_uri="sip:bob@nowhere.invalid"))
     core.resolve()
-    assert failed(core).cause is FailureCause.UNRESOLVED
+    failure = failed(core)
+    assert (failure.cause, failure.detail) == (FailureCause.UNRESOLVED, "nowhere.invalid")  # the name, for who looks for it
     core.settle()
 
 

@@ -206,3 +206,10 @@ def test_srv_weights_are_kept_in_the_long_run__rfc2782() -> None:
     assert 0.57 < first["a"] / 5000 < 0.63
     assert 0.17 < first["b"] / 5000 < 0.23
     assert all(len(order_srv(records, dice.randrange)) == 3 for _ in range(100))
+
+
+async def test_what_was_asked_is_noted_for_who_wants_to_know_why_a_name_leads_nowhere() -> None:
+    asked: list[str] = []
+    zone = Zone(srv={"_sip._udp.example.com": [Srv(1, 1, 5070, "gone.example.com")]})
+    assert await Resolver(zone, always(0), ("udp",)).resolve(Resolve(1, "example.com", None, None, False), (4, 6), asked) == []
+    assert asked == ["NAPTR example.com", "SRV _sip._udp.example.com", "A/AAAA gone.example.com", "A/AAAA example.com"]
