@@ -12,7 +12,7 @@ LOOPS  ?= 2
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-busy lint format worker bpf lock clean
+.PHONY: help run test test-busy lint coverage format worker bpf lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z%-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,6 +32,11 @@ test-busy: ## the same beside busy loops, again and again (RUNS, LOOPS, ONLY): d
 lint: ## style and types only
 	@.ci/setup test
 	@.ci/test lint
+
+coverage: ## what the unit tests do not reach, line by line
+	@.ci/setup test
+	$(VENV)/bin/python -m coverage run -m pytest tests/unit
+	$(VENV)/bin/python -m coverage report --skip-covered --show-missing
 
 format: ## lay out the sources
 	@.ci/setup test

@@ -40,7 +40,7 @@ class EndReason(enum.Enum):
     DOCUMENT_DONE = "document-done"
     CALLER_GONE = "caller-gone"
     FAILED = "failed"  # a document that could not be had or run, or a loop
-    ACTION_INVALID = "action-invalid"  # the Dial's action was no URL (decision 11)
+    ACTION_INVALID = "action-invalid"  # the Dial's action was no URL (behaviour 0.11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class Interpreter:
         return self._party_answered and self._settings.after_answer == "skip-dials"
 
     def _leads_to_dial(self) -> bool:
-        """What only waits from here on is there for a Dial that is skipped (decision 3)."""
+        """What only waits from here on is there for a Dial that is skipped (behaviour 0.3)."""
         rest = self._document.verbs[self._next :]
         following = next((verb for verb in rest if not verb.only_waits and verb.does_nothing != ""), None)
         return following is not None and following.connects

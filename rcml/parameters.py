@@ -81,7 +81,7 @@ def voice_parameters(facts: VoiceFacts) -> Parameters:
 
 
 def dial_parameters(facts: DialFacts) -> Parameters:
-    """What a Dial's action request carries on top (behaviour 3.2; decision 9)."""
+    """What a Dial's action request carries on top (behaviour 0.9, 3.2)."""
     refused = facts.sip_response_code is not None and facts.sip_response_code >= 400
     return _present(
         ("DialCallStatus", facts.status),

@@ -2,7 +2,7 @@
 
 Numbers are matched in the order of behaviour.md 1.4, the first hit winning:
 
-1. the dialled text as it is (its escapes undone: decision 14);
+1. the dialled text as it is (its escapes undone: behaviour 0.14);
 2. its E.164 form: visual separators dropped, and `011` (the international prefix of the home region, the USA) or a bare
    country code turned into `+`. Skipped when it holds `*` or `#`. A country code is never guessed: ten digits get one only
    when `server.country_code` is set (behaviour.md 1.4 wants 2349876543 not to match +12349876543);

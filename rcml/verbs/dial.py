@@ -47,7 +47,7 @@ class Dial(Verb):
     """Whom to call, and how.
 
     action: absolute URL, asked once when the Dial is over; None without one. action_invalid: one was given, and it is no
-    URL, so that the call ends with the Dial (decision 11). dial_music: absolute URL of a WAV; dial_music_disabled: no
+    URL, so that the call ends with the Dial (behaviour 0.11). dial_music: absolute URL of a WAV; dial_music_disabled: no
     sound at all. answer_on_bridge: None leaves it to the server's setting. nouns: all called at once, in the order of the
     document; a Conference stands alone; none at all makes the Dial a no-op.
     """

@@ -8,9 +8,9 @@ from typing import ClassVar
 class Verb:
     """The base of all parsed verbs: frozen dataclasses with a `line`, each in a file of its own.
 
-    needs_call: it is skipped once the caller has gone (behaviour, decision 6).
+    needs_call: it is skipped once the caller has gone (behaviour 0.6).
     connects: it calls somebody. After an answered one the setting `after_answer` may skip those that follow (2.8).
-    only_waits: it is there for what follows it, and is skipped with it (decision 3).
+    only_waits: it is there for what follows it, and is skipped with it (behaviour 0.3).
     """
 
     __slots__ = ()
@@ -32,7 +32,7 @@ class Verb:
 
     @property
     def action_invalid(self) -> bool:
-        """An action was given and is no URL: the call ends with the verb (decision 11)."""
+        """An action was given and is no URL: the call ends with the verb (behaviour 0.11)."""
         return False
 
     @property

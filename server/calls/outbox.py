@@ -107,5 +107,5 @@ def sip_reason(code: int, text: str) -> str:
 
 
 def reason_of(headers: Headers) -> str | None:
-    """What a message says of its reason, to be passed to the other side (decision 4); several fields become one."""
+    """What a message says of its reason, to be passed to the other side (behaviour 0.4); several fields become one."""
     return ", ".join(headers.get_all("Reason")) or None

@@ -140,7 +140,7 @@ async def until(fits: Callable[[], bool], what: str, timeout_s: float = 6.0) -> 
 
 # Packets that pass lose nothing; what is decoded and encoded once more loses what G.711 and G.722 cost.
 @pytest.mark.parametrize(("first", "second", "least"), [(PCMU, PCMU, 0.99), (PCMU, PCMA, 0.98), (G722, PCMU, 0.95)])
-async def test_what_one_says_the_other_hears__issue_3(media: Controller, first: Codec, second: Codec, least: float) -> None:
+async def test_what_one_says_the_other_hears__media_md(media: Controller, first: Codec, second: Codec, least: float) -> None:
     async with pair(media, first, second) as (alice, bob):
         for talker, words in ((alice, sound.chirp_up()), (bob, sound.chirp_down())):
             talker.say(np.concatenate((sound.silence(0.1), words, TAIL)))

@@ -110,7 +110,7 @@ async def test_it_is_cancelled_at_the_dials_timeout__behaviour_4_2(scene: Scene,
     assert "SIP/2.0 487" in baresip.output
 
 
-async def test_its_183_reaches_an_unanswered_caller__behaviour_decision_1(scene: Scene, tmp_path: Path) -> None:
+async def test_its_183_reaches_an_unanswered_caller__behaviour_0_1(scene: Scene, tmp_path: Path) -> None:
     """It listens before it answers, and talks after."""
     async with Baresip(tmp_path / "baresip", HUM, answers="early") as baresip:
         scene.app.answer("/voice", rcml(f"<Dial action='/done'>{baresip.uri}</Dial>"))

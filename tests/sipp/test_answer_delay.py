@@ -233,7 +233,7 @@ async def test_fork_all_refuse_and_the_last_one_is_reported__behaviour_3_3(scene
     assert asked["DialSipCallId"] == first.first("INVITE").header("Call-ID")
 
 
-async def test_fork_a_6xx_ends_its_own_branch_only__behaviour_decision_13__trap_16(scene: Scene) -> None:
+async def test_fork_a_6xx_ends_its_own_branch_only__behaviour_0_13__trap_16(scene: Scene) -> None:
     refuses = await scene.called("callee_rejects", ring_ms=100, status_line="SIP/2.0 600 Busy Everywhere", refusal="none")
     answers = await scene.called("callee_waits", ring_ms=900)
     scene.app.answer("/voice", rcml(dial(refuses, answers)))
@@ -255,7 +255,7 @@ async def test_fork_times_out__behaviour_3_3(scene: Scene) -> None:
     assert (await scene.app.asked("/done"))["DialCallStatus"] == "no-answer"
 
 
-async def test_answer_on_bridge_false_answers_first__behaviour_decision_2(scene: Scene) -> None:
+async def test_answer_on_bridge_false_answers_first__behaviour_0_2(scene: Scene) -> None:
     callee = await scene.called("callee_rejects", ring_ms=800, status_line="SIP/2.0 486 Busy Here", refusal="none")
     scene.app.answer("/voice", rcml(dial(callee, attributes="answerOnBridge='false'")))
     caller = await scene.calling("caller_waits")
@@ -266,7 +266,7 @@ async def test_answer_on_bridge_false_answers_first__behaviour_decision_2(scene:
     assert caller.requests() == ["BYE"]
 
 
-async def test_answer_on_bridge_true_waits_where_the_number_answers__behaviour_decision_2(scene: Scene) -> None:
+async def test_answer_on_bridge_true_waits_where_the_number_answers__behaviour_0_2(scene: Scene) -> None:
     callee = await scene.called("callee_rejects", ring_ms=300, status_line="SIP/2.0 486 Busy Here", refusal="none")
     scene.app.answer("/voice", rcml(dial(callee, attributes="answerOnBridge='true'")))
     caller = await scene.calling("caller_rejected", ANSWERING)

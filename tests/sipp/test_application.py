@@ -195,7 +195,7 @@ async def test_a_call_tells_its_status_three_times__behaviour_1_10(scene: Scene)
     assert len({r["CallSid"] for r in told}) == 1
 
 
-async def test_an_unanswered_call_tells_its_status_twice__behaviour_decision_8(scene: Scene) -> None:
+async def test_an_unanswered_call_tells_its_status_twice__behaviour_0_8(scene: Scene) -> None:
     callee = await scene.called("callee_rejects", ring_ms=300, status_line=BUSY, refusal="none")
     scene.app.answer("/voice", rcml(f"<Dial>{callee.uri}</Dial>"))
     scene.app.answer("/status", Answer())

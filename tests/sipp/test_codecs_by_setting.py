@@ -52,7 +52,7 @@ async def test_g729_passes_octet_for_octet_and_the_prompt_after_it_is_heard__sdp
     await ear(caller).hears_tone(700, seconds=0.9, timeout_s=0)
 
 
-async def test_l16_is_transcoded__issue_3(scene: Scene, tmp_path: Path) -> None:
+async def test_l16_is_transcoded__sdp_md(scene: Scene, tmp_path: Path) -> None:
     words = np.concatenate((sound.silence(1.5), sound.chirp_down(), sound.silence(9)))
     callee = await scene.called("callee_waits", payloads="0")
     scene.app.answer("/voice", rcml(f"<Dial action='/done'>{callee.uri}</Dial>"))

@@ -33,7 +33,7 @@ async def test_sequential_dials_go_on_until_one_answers__behaviour_4_4(scene: Sc
 
 
 async def test_after_an_answered_dial_no_other_one_follows__behaviour_2_8(scene: Scene) -> None:
-    """`after_answer = skip-dials`; a Pause that only leads up to skipped Dials is skipped too (decision 3)."""
+    """`after_answer = skip-dials`; a Pause that only leads up to skipped Dials is skipped too (behaviour 0.3)."""
     answers = await scene.called("callee_hangs_up", talk_ms=500)
     never = await scene.called("callee_silent")
     scene.app.answer("/voice", rcml(f"<Dial>{answers.uri}</Dial><Pause length='5'/><Dial>{never.uri}</Dial>"))

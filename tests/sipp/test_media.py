@@ -1,4 +1,4 @@
-"""What the two parties hear (behaviour 7, 10.2; decisions 1 and 2), with real RTP through the media worker."""
+"""What the two parties hear (behaviour 0.1, 0.2, 7, 10.2), with real RTP through the media worker."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ async def test_an_answered_caller_hears_ringback__behaviour_10_2(scene: Scene) -
         assert sound.tone_seconds(rang, 480, share=0.3) == pytest.approx(2.0, abs=0.2)
 
 
-async def test_a_single_callees_early_media_reaches_the_caller__behaviour_decision_1(scene: Scene) -> None:
+async def test_a_single_callees_early_media_reaches_the_caller__behaviour_0_1(scene: Scene) -> None:
     callee = await scene.called("callee_plays_early_media", ring_ms=2500)
     ear(callee).say(sound.tone(950, 2.0))
     scene.app.answer("/voice", rcml(f"<Dial>{callee.uri}</Dial>"))
@@ -222,7 +222,7 @@ async def test_a_single_callees_early_media_reaches_the_caller__behaviour_decisi
     assert caller.statuses() == [180, 183, 200]
 
 
-async def test_early_media_of_a_refusing_callee_is_heard_before_the_refusal__behaviour_decision_1(scene: Scene) -> None:
+async def test_early_media_of_a_refusing_callee_is_heard_before_the_refusal__behaviour_0_1(scene: Scene) -> None:
     callee = await scene.called("callee_rejects_after_early_media", ring_ms=1800, status_line="SIP/2.0 404 Not Found")
     ear(callee).say(sound.tone(950, 1.5))
     scene.app.answer("/voice", rcml(f"<Dial>{callee.uri}</Dial>"))
@@ -233,7 +233,7 @@ async def test_early_media_of_a_refusing_callee_is_heard_before_the_refusal__beh
         assert sound.tone_seconds(ear(caller).heard(), 950) > 1.0
 
 
-async def test_no_early_media_is_passed_on_in_a_fork__behaviour_decision_1(scene: Scene) -> None:
+async def test_no_early_media_is_passed_on_in_a_fork__behaviour_0_1(scene: Scene) -> None:
     early = await scene.called("callee_plays_early_media", ring_ms=1500)
     ear(early).say(sound.tone(950, 1.0))
     other = await scene.called("callee_rejects", ring_ms=100, status_line=BUSY, refusal="none")

@@ -1,4 +1,4 @@
-"""SIP itself: transports, offers, and what is refused and how (behaviour 1.1, 1.3; decision 5)."""
+"""SIP itself: transports, offers, and what is refused and how (behaviour 0.5, 1.1, 1.3)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_legs_of_any_transport_and_family_are_joined__issue_sip(
     assert caller.statuses() == [180, 200]
 
 
-async def test_an_invite_without_sdp_is_a_late_offer__behaviour_decision_5(scene: Scene) -> None:
+async def test_an_invite_without_sdp_is_a_late_offer__behaviour_0_5(scene: Scene) -> None:
     """Our offer in the 200, the answer in the ACK, also under answer delay."""
     callee = await scene.called("callee_waits")
     scene.app.answer("/voice", rcml(f"<Dial>{callee.uri}</Dial>"))
@@ -59,7 +59,7 @@ async def test_sdp_in_a_multipart_body_is_found__behaviour_1_1(scene: Scene) -> 
 
 
 @pytest.mark.parametrize("scenario", ["caller_rejected_without_sdp_text", "caller_rejected_broken_sdp"])
-async def test_a_body_that_is_announced_as_sdp_and_is_none_is_400__behaviour_decision_5(scene: Scene, scenario: str) -> None:
+async def test_a_body_that_is_announced_as_sdp_and_is_none_is_400__behaviour_0_5(scene: Scene, scenario: str) -> None:
     scene.app.answer("/voice", REJECT)
     caller = await scene.calling(scenario)
     await scene.through(caller)
@@ -67,7 +67,7 @@ async def test_a_body_that_is_announced_as_sdp_and_is_none_is_400__behaviour_dec
     assert scene.app.requests == []
 
 
-async def test_no_common_codec_is_488_with_a_warning__behaviour_decision_5(scene: Scene) -> None:
+async def test_no_common_codec_is_488_with_a_warning__behaviour_0_5(scene: Scene) -> None:
     scene.app.answer("/voice", REJECT)
     caller = await scene.calling("caller_rejected", payloads="3")
     await scene.through(caller)

@@ -38,7 +38,7 @@ async def test_hangup_first_declines__behaviour_1_8(scene: Scene) -> None:
     assert caller.statuses() == [180, 603]
 
 
-async def test_hangup_after_a_failed_dial_tells_its_code__behaviour_decision_12(scene: Scene) -> None:
+async def test_hangup_after_a_failed_dial_tells_its_code__behaviour_0_12(scene: Scene) -> None:
     busy = await scene.called("callee_rejects", ring_ms=100, status_line=BUSY, refusal="none")
     scene.app.answer("/voice", rcml(f"<Dial>{busy.uri}</Dial><Hangup/>"))
     caller = await scene.calling("caller_rejected")

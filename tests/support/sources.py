@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import io
+import os
 import re
-import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("config", "media", "rcml", "server", "sip")  # the five top-level folders, which are imported by their names
+MADE = frozenset({"__pycache__", "target", "build", "dist", "var"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,19 @@ def is_within(name: str, names: tuple[str, ...]) -> bool:
 
 
 @cache
+def files() -> tuple[Path, ...]:
+    """All files of the project, from its folder; without what was built, installed or kept for speed."""
+    found = []
+    for folder, below, names in os.walk(ROOT):
+        below[:] = sorted(name for name in below if name not in MADE and (not name.startswith(".") or name == ".ci"))
+        found += [Path(folder).relative_to(ROOT) / name for name in sorted(names)]
+    return tuple(found)
+
+
+@cache
 def sources() -> Mapping[str, Module]:
     """The modules of the five packages by name. Files of the Rust crate are none."""
-    found = (path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-    paths = sorted(path for path in found if not path.is_relative_to("media/worker"))
+    paths = [path for path in files() if path.parts[0] in PACKAGES and path.suffix == ".py" and not path.is_relative_to("media/worker")]
     names = {path: ".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths}
     known = set(names.values())
     modules = {}
@@ -70,23 +79,24 @@ def _imports(tree: ast.Module, known: set[str]) -> Iterator[tuple[str, int]]:
 @cache
 def prose() -> Mapping[str, str]:
     """What is written for people, by file: pages, docstrings and comments. Text that a program prints is not among it."""
-    texts = {str(page.relative_to(ROOT)): page.read_text() for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))}
-    for folder in (*PACKAGES, "tests"):
-        for path in sorted((ROOT / folder).rglob("*.*")):
-            name = path.relative_to(ROOT)
-            if name.is_relative_to("media/worker/target"):
-                continue
-            if path.suffix == ".py":
-                texts[str(name)] = "\n".join(_said(path.read_text()))
-            elif path.suffix in (".rs", ".c"):
-                texts[str(name)] = "\n".join(re.findall(r"//.*", path.read_text()))
+    texts = {}
+    for path in files():
+        match path.suffix:
+            case ".md":
+                texts[str(path)] = (ROOT / path).read_text()
+            case ".py":
+                texts[str(path)] = "\n".join(_said((ROOT / path).read_text()))
+            case ".rs" | ".c":
+                texts[str(path)] = "\n".join(re.findall(r"//.*", (ROOT / path).read_text()))
+            case _:
+                pass
     return texts
 
 
 def _said(source: str) -> Iterator[str]:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     yield from (ast.get_docstring(node) or "" for node in ast.walk(ast.parse(source)) if isinstance(node, documented))
-    yield from (token.string for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.COMMENT)
+    yield from re.findall(r"(?:^|\s)#.*", source, re.MULTILINE)
 
 
 def defines(module: Module, names: list[str]) -> bool:

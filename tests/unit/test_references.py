@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from config.load import model_of
 from config.settings import Settings
-from tests.support.sources import PACKAGES, ROOT, defines, prose, sources
+from tests.support.sources import PACKAGES, ROOT, defines, files, prose, sources
 
 BEHAVIOUR = (ROOT / "docs/behaviour.md").read_text()
 RULES = (ROOT / "docs/sip-rules.md").read_text()
@@ -24,16 +26,29 @@ def cited(pattern: str) -> set[str]:
 
 def test_every_cited_section_of_the_behaviour_stands_there() -> None:
     headings = re.findall(r"^#+ (\d+(?:\.\d+)?)\.? ", BEHAVIOUR, re.MULTILINE)
-    sections = {*headings, *re.findall(r"^\| (10\.\d+) \|", BEHAVIOUR, re.MULTILINE)}
-    found = cited(r"behaviour(?:\.md)?[ _](\d+(?:[._]\d+)?)")
+    sections = {*headings, *re.findall(r"^\| ((?:0|10)\.\d+) \|", BEHAVIOUR, re.MULTILINE)}
+    found = cited(r"[bB]ehaviour(?:\.md)?[ _](\d+(?:[._]\d+)?)")
     assert len(found) > 20
     assert found - sections == set()
 
 
-def test_every_cited_decision_stands_there() -> None:
-    decisions = set(re.findall(r"^\| decision (\d+) \|", BEHAVIOUR, re.MULTILINE))
-    assert decisions == {str(number) for number in range(1, 15)}
-    assert cited(r"[dD]ecision[ _](\d+)") - decisions == set()
+def test_every_cited_decision_is_a_page() -> None:
+    """One series: `decision 5` is docs/decisions/0005-*.md, wherever it is cited."""
+    pages = {int(path.name[:4]) for path in files() if path.match("docs/decisions/0*.md")}
+    named = {int(number) for text in (*prose().values(), TESTS) for number in re.findall(r"[dD]ecision[ _](\d+)", text)}
+    assert {4, 5} <= named
+    assert named - pages == set()
+
+
+def test_tests_are_named_after_rules_and_not_after_issues() -> None:
+    named = [
+        (path, name)
+        for path in files()
+        if path.suffix == ".py"
+        for name in re.findall(r"def (test_\w*issue_?\d\w*)", (ROOT / path).read_text())
+    ]
+    still = ("tests/unit/server/calls/", "tests/simulation/")  # to be named after their sections, then this line goes
+    assert [f"{path}: {name}" for path, name in named if not str(path).startswith(still)] == []
 
 
 def test_every_rule_of_sip_stands_there_with_a_test_that_exists() -> None:
@@ -51,12 +66,14 @@ def test_every_rule_of_sip_stands_there_with_a_test_that_exists() -> None:
 PATH = re.compile(rf"(?<![\w./:<@-])((?:\.ci|docs|tests|{'|'.join(PACKAGES)})/[\w./*<>-]*[\w*>/])")
 TAIL = re.compile(r"`([\w-]+(?:/[\w.-]+)+\.(?:py|rs|md|toml|c|h|o|xml|json|txt|cfg))`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
-FILES = [f"/{path.relative_to(ROOT)}" for path in ROOT.rglob("*.*") if not {".git", ".venv", "target"} & set(path.relative_to(ROOT).parts)]
-BASES = (ROOT, ROOT / "media/worker")  # the crate's comments name its own folders
+FILES = {str(path) for path in files()}
+PLACES = FILES | {str(folder) for path in files() for folder in path.parents}
 
 
 def exists(path: str) -> bool:
-    return "<" in path or any(any(base.glob(path.rstrip("/"))) for base in BASES)
+    """From the project's folder or, in the crate's own comments, from the crate's."""
+    both = (path.rstrip("/"), f"media/worker/{path.rstrip('/')}")
+    return "<" in path or any(each in PLACES or ("*" in each and fnmatch.filter(PLACES, each)) for each in both)
 
 
 def test_every_path_that_is_named_exists() -> None:
@@ -65,13 +82,32 @@ def test_every_path_that_is_named_exists() -> None:
     assert [f"{where} names {path}" for where, path in found if not exists(path)] == []
     tails = [(where, tail) for where, text in prose().items() for tail in TAIL.findall(text)]
     assert len(tails) > 20
-    assert [f"{where} names {tail}" for where, tail in tails if not any(file.endswith(f"/{tail}") for file in FILES)] == []
+    assert [f"{where} names {tail}" for where, tail in tails if not any(f"/{file}".endswith(f"/{tail}") for file in FILES)] == []
 
 
 def test_every_link_of_a_page_leads_somewhere() -> None:
     links = [(Path(page), link) for page, text in prose().items() if page.endswith(".md") for link in LINK.findall(text)]
     assert len(links) > 20
     assert [f"{page} links {link}" for page, link in links if not (ROOT / page.parent / link).exists()] == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    pages = {page for page in prose() if page.endswith(".md")}
+    seen, ahead = set(), {"README.md"}
+    while ahead:
+        page = ahead.pop()
+        seen.add(page)
+        links = {os.path.normpath(Path(page).parent / link) for link in LINK.findall(prose()[page])}
+        ahead |= {link for link in links & pages if link not in seen}
+    assert sorted(pages - seen) == []
+
+
+def test_the_index_of_decisions_has_each_with_its_number() -> None:
+    index = prose()["docs/decisions/README.md"]
+    rows = {(int(number), page) for number, page in re.findall(r"^\| \[(\d+)\]\(([\w-]+\.md)\) \|", index, re.MULTILINE)}
+    pages = {path.name for path in files() if path.match("docs/decisions/0*.md")}
+    assert rows == {(int(page[:4]), page) for page in pages}
+    assert [page for page in pages if not prose()[f"docs/decisions/{page}"].startswith(f"# {int(page[:4])}. ")] == []
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -112,7 +148,7 @@ def test_every_name_with_dots_is_one_of_a_module_or_a_setting() -> None:
 
 def test_tables_of_modules_name_modules() -> None:
     """The column `module` or `file` of a page's table."""
-    files = [f"/{module.path}" for module in sources().values()]
+    paths = [f"/{module.path}" for module in sources().values()]
     wrong, count = [], 0
     for page, text in prose().items():
         for header, rows in re.findall(r"^(\|.*\|)\n\|[-| ]+\|\n((?:\|.*\n)+)", text, re.MULTILINE) if page.endswith(".md") else []:
@@ -120,7 +156,7 @@ def test_tables_of_modules_name_modules() -> None:
             for column in {"module", "file"} & set(titles):
                 cells = [row.split("|")[titles.index(column)] for row in rows.splitlines()]
                 names = [name for cell in cells for name in re.findall(r"`([a-z_/]+)`", cell)]
-                wrong += [f"{page}: {name}" for name in names if not any(file.endswith(f"/{name}.py") for file in files)]
+                wrong += [f"{page}: {name}" for name in names if not any(file.endswith(f"/{name}.py") for file in paths)]
                 count += len(names)
     assert count > 20
     assert wrong == []

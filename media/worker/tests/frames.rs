@@ -1,4 +1,4 @@
-//! The golden frames that the tests of both sides of the protocol read. See `tests/unit/media/test_engine_frames.py`.
+//! The golden frames that the tests of both sides of the protocol read. See `tests/unit/media/test_engine.py`.
 
 #![allow(clippy::expect_used)] // a test that cannot go on says where
 

@@ -24,7 +24,7 @@ from sip.message import Response
 
 RINGING = (180, 183)  # not 181, 182: forwarded, queued (behaviour.md 2.6); nor 199, which ends an early dialog
 MAX_FORKS = 16  # early dialogs of one INVITE whose descriptions are kept
-ELSEWHERE = sip_reason(200, "Call completed elsewhere")  # RFC 3326, behaviour.md decision 4
+ELSEWHERE = sip_reason(200, "Call completed elsewhere")  # RFC 3326, behaviour 0.4
 
 
 class Outbound:

@@ -63,7 +63,7 @@ class RunningDial(VerbOf[Dial]):
         self._recording: Recording | None = None
         self._status = Cause.COMPLETED
         self._reason_text: str | None = None
-        self._end_reason: str | None = None  # the Reason of the callee's BYE or refusal, passed on to the caller (decision 4)
+        self._end_reason: str | None = None  # the Reason of the callee's BYE or refusal, passed on to the caller (behaviour 0.4)
 
     # --- start ----------------------------------------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class RunningDial(VerbOf[Dial]):
             self._join(branch)
 
     def _may_pass_early_media(self) -> bool:
-        """Decision 1: one destination, no dialMusic of any kind, no screening."""
+        """Behaviour 0.1: one destination, no dialMusic of any kind, no screening."""
         verb = self.verb
         single = len(verb.nouns) == 1 and getattr(verb.nouns[0], "url", None) is None
         return single and verb.dial_music is None and not verb.dial_music_disabled and self.outbox.policy.early_media

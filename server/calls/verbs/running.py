@@ -39,7 +39,7 @@ class Finished:
 
     answered: it connected the caller with somebody. waited: something was heard or it took its time: no loop of documents.
     dial: what a Dial's action is told, and what an unanswered caller gets when nothing follows. reason: value of a Reason header for
-    the caller, when nothing follows (decision 4).
+    the caller, when nothing follows (behaviour 0.4).
     """
 
     answered: bool = False

@@ -153,19 +153,19 @@ def test_what_does_not_parse_is_refused_with_its_line__behaviour_1_9(body: str, 
     assert str(error) == f"line {line}: {error.message}"
 
 
-def test_a_document_over_the_cap_is_refused_with_the_line_of_the_cap__issue_2() -> None:
+def test_a_document_over_the_cap_is_refused_with_the_line_of_the_cap__rcml_limits() -> None:
     fits = "<Response>\n" + " " * (65_536 - 22) + "</Response>"
     assert give(fits).verbs == ()
     assert refused(fits.replace(" ", "  ", 1)).line == 2
 
 
-def test_elements_nested_too_deep_are_refused_with_their_line__issue_2() -> None:
+def test_elements_nested_too_deep_are_refused_with_their_line__rcml_limits() -> None:
     assert give("<Response><Say><a><b>hi</b></a></Say></Response>", max_depth=4).verbs == (Say(1, "hi"),)
     assert refused("<Response><Say><a><b>\n<c>hi</c></b></a></Say></Response>", max_depth=4).line == 2
     assert refused("<Response>" + "<Say>" * 9_000).code == 12100
 
 
-def test_more_verbs_or_nouns_than_allowed_are_refused_with_the_line_of_the_first_too_many__issue_2() -> None:
+def test_more_verbs_or_nouns_than_allowed_are_refused_with_the_line_of_the_first_too_many__rcml_limits() -> None:
     assert refused("<Response>\n<Hangup/>\n<Hangup/>\n<Hangup/></Response>", max_verbs=2).line == 4
     assert refused("<Response><Dial>\n<Sip>a@b</Sip>\n<Sip>a@c</Sip></Dial></Response>", max_nouns=1).line == 3
 

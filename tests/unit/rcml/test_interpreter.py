@@ -95,7 +95,7 @@ def test_reject_after_a_pause_or_a_failed_dial_is_still_run_without_an_answer__b
     assert call.done(answered=False, waited=False) == Run(Reject(4, 486, "Busy Here", "busy"), needs_answer=False)
 
 
-def test_hangup_is_run_without_an_answer__decision_12() -> None:
+def test_hangup_is_run_without_an_answer__behaviour_0_12() -> None:
     assert interpreter().start(document("<Hangup/>", "<Say>unreachable</Say>")) == Run(Hangup(2), needs_answer=False)
 
 
@@ -143,7 +143,7 @@ def test_an_action_is_asked_once_and_its_answer_runs_instead_of_the_rest__behavi
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_an_action_that_is_no_url_ends_the_call_after_the_dial__decision_11(answered: bool) -> None:
+def test_an_action_that_is_no_url_ends_the_call_after_the_dial__behaviour_0_11(answered: bool) -> None:
     call = interpreter()
     expect_run(call.start(document("<Dial action='not a url'>1</Dial>", "<Say>unreachable</Say>")), Dial, 2)
     expect_end(call.done(answered=answered, waited=False), EndReason.ACTION_INVALID)
@@ -162,7 +162,7 @@ def test_an_unanswered_dial_goes_on_with_the_next_verb__reference_page() -> None
 SEQUENCE = ("<Dial>1</Dial>", "<Pause/>", "<Dial>2</Dial>", "<Pause/>", "<Dial>3</Dial>", "<Pause/>", "<Gather/>", "<Say>bye</Say>")
 
 
-def test_skip_dials_runs_what_is_left_but_no_further_dial__behaviour_2_8_decision_3() -> None:
+def test_skip_dials_runs_what_is_left_but_no_further_dial__behaviour_2_8_0_3() -> None:
     call = interpreter(after_answer="skip-dials")
     call.start(document(*SEQUENCE))
     expect_run(call.done(answered=True, waited=False), Pause, 7)
@@ -181,7 +181,7 @@ def test_the_sequence_of_dials_stops_once_a_party_answered__reference_page() -> 
     expect_end(call.done(answered=True, waited=False), EndReason.DOCUMENT_DONE)
 
 
-def test_a_pause_that_leads_to_no_dial_runs_after_an_answered_dial__decision_3() -> None:
+def test_a_pause_that_leads_to_no_dial_runs_after_an_answered_dial__behaviour_0_3() -> None:
     call = interpreter()
     call.start(document("<Dial>1</Dial>", "<Pause/>"))
     expect_run(call.done(answered=True, waited=False), Pause, 3)
@@ -223,7 +223,7 @@ def test_a_dial_of_nobody_is_passed_over_and_asks_no_action__behaviour_2_11(dial
 # --- the caller has gone ------------------------------------------------------------------------------------------
 
 
-def test_nothing_that_needs_a_call_runs_after_the_caller_has_gone__decision_6() -> None:
+def test_nothing_that_needs_a_call_runs_after_the_caller_has_gone__behaviour_0_6() -> None:
     rest = (
         "<Pause/>",
         "<Say>x</Say>",
@@ -304,27 +304,27 @@ def until_the_end(call: Interpreter, answer: Document, dials_answered: bool = Fa
 
 
 @pytest.mark.parametrize("verbs", ["<Redirect>x</Redirect>", "<Dial action='x'>1</Dial>", "<Say/><Gather/><Redirect>x</Redirect>"])
-def test_a_loop_of_documents_in_which_nothing_happens_is_ended__issue_2(verbs: str) -> None:
+def test_a_loop_of_documents_in_which_nothing_happens_is_ended__rcml_limits(verbs: str) -> None:
     call = interpreter(max_idle_documents=20)
     assert until_the_end(call, document(verbs)) == (21, End(EndReason.FAILED))
     (notice,) = call.take_notices()
     assert (notice.code, notice.level, notice.line) == (12200, "error", 2)
 
 
-def test_a_loop_in_which_something_is_heard_ends_at_the_calls_limit_of_documents__issue_2() -> None:
+def test_a_loop_in_which_something_is_heard_ends_at_the_calls_limit_of_documents__rcml_limits() -> None:
     call = interpreter(max_idle_documents=20, max_documents_per_call=300)
     assert until_the_end(call, document("<Pause/>", "<Redirect>x</Redirect>")) == (301, End(EndReason.FAILED))
     call = interpreter(max_idle_documents=20, max_documents_per_call=300)
     assert until_the_end(call, document("<Dial action='x'>1</Dial>"), dials_answered=True) == (301, End(EndReason.FAILED))
 
 
-def test_dialling_again_and_again_is_no_loop_when_each_dial_takes_its_time__issue_2() -> None:
+def test_dialling_again_and_again_is_no_loop_when_each_dial_takes_its_time__rcml_limits() -> None:
     """A hunt for a free agent, its caller waiting: `action` answers with the same Dial."""
     call = interpreter(max_idle_documents=20, max_documents_per_call=300)
     assert until_the_end(call, document("<Dial action='x'>1</Dial>"), dials_wait=True) == (301, End(EndReason.FAILED))
 
 
-def test_a_call_ends_at_its_limit_of_verbs__issue_2() -> None:
+def test_a_call_ends_at_its_limit_of_verbs__rcml_limits() -> None:
     call = interpreter(max_verbs_per_call=50)
     assert until_the_end(call, document(*["<Pause/>"] * 30, "<Redirect>x</Redirect>")) == (2, End(EndReason.FAILED))
     assert "50 verbs" in call.take_notices()[0].message

@@ -133,7 +133,7 @@ def test_a_failed_dial_tells_why_and_what_sip_said__behaviour_3_2() -> None:
 
 
 @pytest.mark.parametrize(("code", "told"), [(200, False), (302, False), (399, False), (400, True), (486, True), (603, True), (None, False)])
-def test_call_id_and_code_only_from_400_up__decision_9(code: int | None, told: bool) -> None:
+def test_call_id_and_code_only_from_400_up__behaviour_0_9(code: int | None, told: bool) -> None:
     names = [name for name, _ in dial_parameters(replace(DIAL, sip_call_id="a@b", sip_response_code=code))]
     assert ("DialSipCallId" in names, "DialSipResponseCode" in names) == (told, told)
 

@@ -269,7 +269,7 @@ def test_a_boundary_within_a_line_is_text() -> None:
         (b"--b\r\nContent-Type: multipart/mixed;boundary=b\r\n\r\n" * 5, "multipart/mixed; boundary=b"),
     ],
 )
-def test_an_announced_body_that_is_empty_or_broken_is_400__behaviour_decision_5(body: bytes, content_type: str) -> None:
+def test_an_announced_body_that_is_empty_or_broken_is_400__behaviour_0_5(body: bytes, content_type: str) -> None:
     with pytest.raises(SdpRefused) as raised:
         extract_sdp(body, content_type)
     assert raised.value.status == 400

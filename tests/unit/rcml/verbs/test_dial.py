@@ -74,7 +74,7 @@ def test_a_bad_method_is_post_and_13210__behaviour_2_2() -> None:
 
 
 @pytest.mark.parametrize("value", ["not a url", "http://", "mailto:a@b"])
-def test_an_action_that_is_no_url_is_11100_and_the_dial_runs__decision_11(value: str) -> None:
+def test_an_action_that_is_no_url_is_11100_and_the_dial_runs__behaviour_0_11(value: str) -> None:
     verb = dial(f'action="{value}"')
     assert (verb.action, verb.action_invalid, len(verb.nouns)) == (None, True, 1)
     assert notices(f'action="{value}"') == [(11100, "error", 2)]
@@ -158,7 +158,7 @@ def test_dial_music_that_is_no_url_is_11100_and_none__behaviour_10_2() -> None:
 
 
 @pytest.mark.parametrize(("value", "taken"), [("true", True), ("FALSE", False), ("perhaps", None)])
-def test_answer_on_bridge_overrides_or_leaves_it_to_the_setting__decision_2(value: str, taken: bool | None) -> None:
+def test_answer_on_bridge_overrides_or_leaves_it_to_the_setting__behaviour_0_2(value: str, taken: bool | None) -> None:
     assert dial(f'answerOnBridge="{value}"').answer_on_bridge is taken
 
 

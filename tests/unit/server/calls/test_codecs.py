@@ -374,7 +374,7 @@ def test_a_g729_call_is_not_recorded_and_the_author_is_told__sdp_md() -> None:
     assert told.level == "error" and "G729" in told.message
 
 
-def test_reinvite_during_early_media_follows_the_callee__decision_1() -> None:
+def test_reinvite_during_early_media_follows_the_callee__behaviour_0_1() -> None:
     """An answered caller that hears the callee already is bridged with it."""
     bench = Bench(dial(ONE, 'answerOnBridge="false"'), offer=caller("8 101"))
     bench.give(events.AnswerAcked(IN, b"", ""))

@@ -217,7 +217,7 @@ def test_callee_hangs_up_without_action_and_nothing_left__caller_gets_bye__behav
     assert bye.session == IN and bye.reason == "Q.850;cause=16"
 
 
-def test_after_an_answered_dial_later_dials_are_skipped__behaviour_2_8_decision_3() -> None:
+def test_after_an_answered_dial_later_dials_are_skipped__behaviour_2_8_0_3() -> None:
     after = '<Pause length="4"/><Dial><Sip>sip:dave@192.0.2.11</Sip></Dial>'
     bench = Bench(dial(ONE, "", after))
     bench.answer(0)
@@ -287,7 +287,7 @@ def test_nothing_bridged_nothing_recorded__behaviour_7() -> None:
     assert not bench.recordings and "RecordingUrl" not in bench.action
 
 
-def test_answer_on_bridge_false_answers_first_and_rings_in_the_media__decision_2() -> None:
+def test_answer_on_bridge_false_answers_first_and_rings_in_the_media__behaviour_0_2() -> None:
     bench = Bench(dial(ONE, 'answerOnBridge="false"'))
     assert bench.order() == ["180", "200", "INVITE"]
     assert [play.tone for play in bench.engine.played] == ["ringback"]
@@ -328,7 +328,7 @@ def test_dial_music_disabled_is_silence__behaviour_10_2() -> None:
     assert bench.order() == ["180", "INVITE"] and not bench.engine.bridges
 
 
-def test_early_media_of_a_single_destination_is_relayed__decision_1() -> None:
+def test_early_media_of_a_single_destination_is_relayed__behaviour_0_1() -> None:
     bench = Bench(dial(ONE))
     bench.progress(0, 183, sdp("192.0.2.8"))
     assert bench.order() == ["180", "INVITE", "183"] and bench.engine.bridges
@@ -337,13 +337,13 @@ def test_early_media_of_a_single_destination_is_relayed__decision_1() -> None:
     assert bench.of(commands.SendAnswer)[0].body == early and len(bench.engine.bridged_pairs) == 1
 
 
-def test_early_media_of_a_fork_is_not_relayed__decision_1() -> None:
+def test_early_media_of_a_fork_is_not_relayed__behaviour_0_1() -> None:
     bench = Bench(dial(TWO))
     bench.progress(0, 183, sdp("192.0.2.8"))
     assert bench.order() == ["180", "INVITE", "INVITE"] and not bench.engine.bridges
 
 
-def test_late_offer__our_offer_in_the_200_bridge_after_the_ack__decision_5() -> None:
+def test_late_offer__our_offer_in_the_200_bridge_after_the_ack__behaviour_0_5() -> None:
     bench = Bench(dial(ONE), offer=b"")
     bench.answer(0)
     assert bench.order()[-1] == "200" and not bench.engine.bridges
@@ -352,21 +352,21 @@ def test_late_offer__our_offer_in_the_200_bridge_after_the_ack__decision_5() -> 
     assert bench.engine.bridges
 
 
-def test_late_offer_without_an_answer_in_the_ack_is_ended__decision_5() -> None:
+def test_late_offer_without_an_answer_in_the_ack_is_ended__behaviour_0_5() -> None:
     bench = Bench(dial(ONE), offer=b"")
     bench.answer(0)
     bench.give(events.AnswerAcked(IN, b"", ""))
     assert sorted(str(bye.session) for bye in bench.of(commands.SendBye)) == sorted([str(IN), str(bench.leg(0))])
 
 
-def test_no_common_codec_is_488_with_warning__decision_5() -> None:
+def test_no_common_codec_is_488_with_warning__behaviour_0_5() -> None:
     bench = Bench(dial(ONE), offer=sdp("192.0.2.7", codecs="97").replace(b"a=rtpmap:101 telephone-event/8000", b"a=rtpmap:97 speex/8000"))
     (reject,) = bench.of(commands.SendReject)
     assert reject.status == 488 and reject.headers[0][0] == "Warning"
     assert not bench.web.requests
 
 
-def test_broken_sdp_is_400__decision_5() -> None:
+def test_broken_sdp_is_400__behaviour_0_5() -> None:
     bench = Bench(dial(ONE), offer=b"this is no sdp")
     assert [reject.status for reject in bench.of(commands.SendReject)] == [400]
 
@@ -470,7 +470,7 @@ def test_status_callback_of_an_answered_call_is_told_three_times__behaviour_1_10
     assert [parameters["CallStatus"] for parameters in bench.web.of("status")] == ["ringing", "in-progress", "completed"]
 
 
-def test_status_callback_of_an_unanswered_call_is_told_twice__decision_8() -> None:
+def test_status_callback_of_an_unanswered_call_is_told_twice__behaviour_0_8() -> None:
     bench = Bench(dial(ONE, ""), application=Application("2222", VOICE, status_callback="http://app/status"))
     bench.fail(0, 486)
     assert [parameters["CallStatus"] for parameters in bench.web.of("status")] == ["ringing", "busy"]

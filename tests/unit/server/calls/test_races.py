@@ -39,7 +39,7 @@ def test_late_events_of_the_first_dials_branch_do_not_touch_the_second__behaviou
     assert [record.ended.cause for record in bench.records] == [Cause.NO_ANSWER]
 
 
-def test_after_early_media_of_a_failed_dial_the_next_one_is_heard_ringing__decision_1() -> None:
+def test_after_early_media_of_a_failed_dial_the_next_one_is_heard_ringing__behaviour_0_1() -> None:
     """The caller's phone plays what comes since our 183, so plain silence would be all that it hears."""
     bench = Bench(dial(ONE, "", NEXT))
     bench.progress(0, 183, sdp("192.0.2.8"))
@@ -78,14 +78,14 @@ def test_bye_answered_481_is_no_failure_of_the_dial__behaviour_2_11_3_1() -> Non
     assert bench.action["DialSipHeader_X-Outbox"] == "7" and "DialSipHeader_X-Gone" not in bench.action
 
 
-def test_reason_of_a_rejection_is_passed_to_the_unanswered_caller__decision_4() -> None:
+def test_reason_of_a_rejection_is_passed_to_the_unanswered_caller__behaviour_0_4() -> None:
     bench = Bench(dial(ONE, ""))
     bench.fail(0, 486, "Busy Here", (("Reason", "Q.850;cause=17"), ("Reason", 'SIP;cause=486;text="Busy"')))
     (reject,) = bench.of(commands.SendReject)
     assert reject.headers == (("Reason", 'Q.850;cause=17, SIP;cause=486;text="Busy"'),)
 
 
-def test_reason_of_a_rejection_is_not_passed_after_another_verb__decision_4() -> None:
+def test_reason_of_a_rejection_is_not_passed_after_another_verb__behaviour_0_4() -> None:
     bench = Bench(dial(ONE, "", "<Pause/>"))
     bench.fail(0, 486, "Busy Here", (("Reason", "Q.850;cause=17"),))
     bench.run(2.0)
@@ -106,7 +106,7 @@ def test_only_180_and_183_are_ringing__behaviour_2_6() -> None:
 # --- late offers --------------------------------------------------------------------------------------------------
 
 
-def test_verbs_wait_for_the_ack_of_a_late_offer_even_when_the_callee_has_left__decision_5() -> None:
+def test_verbs_wait_for_the_ack_of_a_late_offer_even_when_the_callee_has_left__behaviour_0_5() -> None:
     bench = Bench(dial(ONE, "", "<Say>sorry</Say>"), offer=b"")
     bench.answer(0)
     bench.bye_from(bench.leg(0))
@@ -119,7 +119,7 @@ def test_verbs_wait_for_the_ack_of_a_late_offer_even_when_the_callee_has_left__d
     assert [bye.session for bye in bench.of(commands.SendBye)] == [IN]
 
 
-def test_late_offer_with_dial_music_plays_it_after_the_ack__decision_5_behaviour_10_2() -> None:
+def test_late_offer_with_dial_music_plays_it_after_the_ack__behaviour_0_5_10_2() -> None:
     bench = Bench(dial(ONE, 'answerOnBridge="false" dialMusic="/music.wav"'), offer=b"")
     assert bench.order() == ["180", "200"] and not bench.engine.played
     bench.give(events.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
@@ -251,13 +251,13 @@ def test_a_hundred_nouns_ring_and_one_wins__behaviour_2_11() -> None:
     ("after", "code"),
     [("<Hangup/>", "408"), ("<Pause/><Hangup/>", "408"), ("<Reject reason='busy'/>", "486"), ("<Play>ftp://x/</Play>", "500")],
 )
-def test_the_end_after_a_dial_that_timed_out__decision_12(after: str, code: str) -> None:
+def test_the_end_after_a_dial_that_timed_out__behaviour_0_12(after: str, code: str) -> None:
     bench = Bench(dial(ONE, 'timeout="3"', after))
     bench.run(5.0)
     assert bench.order()[-1] == code or bench.order()[-2:] == [code, "CANCEL"]
 
 
-def test_action_that_is_no_url_ends_the_call_with_the_dial__decision_11() -> None:
+def test_action_that_is_no_url_ends_the_call_with_the_dial__behaviour_0_11() -> None:
     bench = Bench(dial(ONE, 'action="http://a b/"', NEXT))
     assert [(item.code, item.line) for item in bench.notifications] == [(11100, 1)]
     bench.fail(0, 486)

@@ -72,7 +72,7 @@ def test_a_caller_without_a_user_has_none_in_from__rfc3261_25_1() -> None:
     assert [invite.from_uri for invite in invites(ONE, 'callerId="client:"')] == ["sip:bob@server.example.com"]  # names nobody
 
 
-def test_escapes_are_undone_in_what_applications_are_told__behaviour_decision_14() -> None:
+def test_escapes_are_undone_in_what_applications_are_told__behaviour_0_14() -> None:
     bench = Bench(dial('<Sip statusCallback="/leg">sip:a%40b@192.0.2.8</Sip>', 'callerId="x%23@192.0.2.9"'))
     (invite,) = bench.of(commands.SendInvite)
     assert (invite.request_uri, invite.from_uri) == ("sip:a%40b@192.0.2.8", "sip:x%23@192.0.2.9")

@@ -60,7 +60,7 @@ def test_reject_of_an_answered_call_hangs_up__behaviour_9() -> None:
     assert bench.records[-1].ended.text == "reject-answered"
 
 
-def test_hangup_ends_without_an_answer__decision_12() -> None:
+def test_hangup_ends_without_an_answer__behaviour_0_12() -> None:
     bench = Bench("<Response><Hangup/><Say>unreachable</Say></Response>")
     assert bench.order() == ["180", "603"]
     assert (bench.records[-1].ended.by, bench.records[-1].ended.text) == (By.APPLICATION, "hangup")
