@@ -21,11 +21,10 @@ from config.settings import Settings
 from config.types import HostPort, parse_host_port
 from server.observability.metrics import Metrics
 from server.storage.database import Database
-from server.storage.rows import short_sid
+from server.storage.rows import Entry, short_sid
 from server.timeline.export import call_document, timeline_document
 from server.timeline.ladder import render
 from server.timeline.recorder import Recorder
-from server.timeline.timelines import Entry
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,9 @@ from server.calls.effects import Kind
 from server.cli.calls import call_ending, call_line, reading
 from server.cli.terminal import DONE, FAILED, complain, draws, say
 from server.storage.reader import Reader
-from server.storage.rows import CallRow
+from server.storage.rows import CallRow, Entry
 from server.timeline.export import timeline_document
 from server.timeline.ladder import printable, render
-from server.timeline.timelines import Entry
 
 
 def show_timeline(options: argparse.Namespace) -> int:

@@ -9,8 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.calls.effects import Kind
 from server.storage import schema
-from server.storage.rows import CallRow, NotificationRow, RecordingRow, short_sid
-from server.timeline.timelines import Entry
+from server.storage.rows import CallRow, Entry, NotificationRow, RecordingRow, short_sid
 
 _CALL = [column for column in schema.calls.columns if column.name != "instance_id"]
 

@@ -1,10 +1,13 @@
-"""What is stored and read back, as values. Times are aware datetimes in UTC. A timeline entry is `observability.timeline.Entry`."""
+"""What is stored and read back, as values. Times are aware datetimes in UTC."""
 
 from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from server.calls.effects import Json, Kind
 
 _LONG_SID = re.compile(r"ID[0-9A-Fa-f]{32}-(?=[A-Z]{2})")
 
@@ -77,3 +80,14 @@ class RecordingRow:
     path: str
     duration_ms: int
     created_at: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a timeline as it is kept: secrets removed, long texts cut. data by kind: see Note."""
+
+    call_sid: str
+    at: datetime.datetime
+    kind: Kind
+    data: Mapping[str, Json] = field(default_factory=dict)
+    leg: str = ""

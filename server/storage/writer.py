@@ -23,8 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from config.settings import StorageSettings
 from server.storage import schema
 from server.storage.housekeeping import clean_up
-from server.storage.rows import CallRow, CallStarted, NotificationRow, RecordingRow
-from server.timeline.timelines import Entry
+from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from server.observability.clock import iso
-from server.storage.rows import CallRow, NotificationRow, RecordingRow
-from server.timeline.timelines import Entry
+from server.storage.rows import CallRow, Entry, NotificationRow, RecordingRow
 
 
 def call_document(row: CallRow) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from server.calls.effects import Json, Kind
-from server.timeline.timelines import Entry
+from server.storage.rows import Entry
 
 Data = Mapping[str, Json]
 Style = Literal["", "dim", "http", "verb", "media", "warning", "error", "outcome"]

@@ -11,9 +11,9 @@ from server.calls.records import CallRecord, Recording
 from server.observability.clock import WallClock
 from server.observability.metrics import Metrics
 from server.observability.redaction import hide_secrets, hide_url_secrets
-from server.storage.rows import CallRow, CallStarted, NotificationRow, RecordingRow
+from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow
 from server.storage.writer import Writer
-from server.timeline.timelines import Entry, Timelines
+from server.timeline.timelines import Timelines
 
 
 class Recorder:

@@ -8,7 +8,6 @@ as they come, a few of them.
 
 from __future__ import annotations
 
-import datetime
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,21 +15,11 @@ from dataclasses import dataclass, field
 from server.calls.effects import Json, Kind, Note
 from server.observability.clock import WallClock
 from server.observability.redaction import HIDDEN, hide_secrets, hide_sip_secrets, hide_url_secrets, is_secret_name
+from server.storage.rows import Entry
 
 REMEMBERED_CALLS = 1000  # ended ones, whose late entries still find them
 _MARGIN = 1024
 LATE_ENTRIES = 200  # written of each of these: its last request, its BYE and the answer to it
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry as it is kept: wall time (aware, UTC), secrets removed, long texts cut. data by kind: see Note."""
-
-    call_sid: str
-    at: datetime.datetime
-    kind: Kind
-    data: Mapping[str, Json] = field(default_factory=dict)
-    leg: str = ""
 
 
 @dataclass(slots=True)

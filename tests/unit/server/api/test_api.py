@@ -19,9 +19,8 @@ from server.api.app import Api
 from server.calls.effects import Kind, Note
 from server.observability.metrics import Metrics
 from server.storage.database import Database
-from server.storage.rows import CallRow, NotificationRow, RecordingRow
+from server.storage.rows import CallRow, Entry, NotificationRow, RecordingRow
 from server.timeline.recorder import Recorder
-from server.timeline.timelines import Entry
 
 T0 = datetime.datetime(2026, 5, 26, 17, 59, 16, tzinfo=datetime.UTC)
 CALL, LEG, LIVE = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "3" * 32

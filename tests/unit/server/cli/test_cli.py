@@ -14,8 +14,7 @@ from config.load import load
 from server.calls.effects import Kind
 from server.cli.main import main
 from server.storage.database import Database
-from server.storage.rows import CallRow, RecordingRow
-from server.timeline.timelines import Entry
+from server.storage.rows import CallRow, Entry, RecordingRow
 
 T0 = datetime.datetime(2026, 5, 26, 17, 59, 16, tzinfo=datetime.UTC)
 FIRST, LEG, SECOND = "CA11" + "a" * 30, "CA12" + "b" * 30, "CA21" + "c" * 30

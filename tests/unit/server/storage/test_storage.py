@@ -19,10 +19,9 @@ from server.calls.effects import Kind
 from server.storage.database import Database, StorageError, check_version, migrate, open_database
 from server.storage.housekeeping import clean_up
 from server.storage.reader import Reader
-from server.storage.rows import CallRow, CallStarted, NotificationRow, RecordingRow, short_sid
+from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow, short_sid
 from server.storage.schema import metadata
 from server.storage.writer import Item, Writer
-from server.timeline.timelines import Entry
 
 T0 = datetime.datetime(2026, 5, 26, 17, 59, 16, 555000, datetime.UTC)
 CALL, LEG = "CA" + "1" * 32, "CA" + "2" * 32

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.calls.effects import Json, Kind
+from server.storage.rows import Entry
 from server.timeline.ladder import render
-from server.timeline.timelines import Entry
 
 T0 = datetime.datetime(2026, 5, 26, 17, 59, 16, tzinfo=datetime.UTC)
 CALL, ALICE, BOB = ("CA" + digit * 32 for digit in "abc")

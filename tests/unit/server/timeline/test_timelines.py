@@ -6,7 +6,8 @@ import datetime
 
 from server.calls.effects import Json, Kind, Note
 from server.observability.clock import WallClock, iso
-from server.timeline.timelines import LATE_ENTRIES, Entry, Timelines, clean
+from server.storage.rows import Entry
+from server.timeline.timelines import LATE_ENTRIES, Timelines, clean
 
 CLOCK = WallClock(monotonic=100.0, wall=1_590_515_956.555)
 
