@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert
 
 from config.load import load
 from config.settings import Settings, StorageSettings
 from server.calls.effects import Kind
+from server.storage import schema
 from server.storage.database import Database, StorageError, check_version, migrate, open_database
 from server.storage.housekeeping import clean_up
 from server.storage.reader import Reader
@@ -54,6 +55,13 @@ def call(sid: str = CALL, parent: str = "", at: float = 0.0, **more: object) -> 
 
 def entry(at: float = 0.0, sid: str = CALL, **data: object) -> Entry:
     return Entry(sid, after(at), Kind.VERB, data, LEG)  # type: ignore[arg-type]
+
+
+async def write_as_before(database: Database, entries: list[Entry]) -> None:
+    """As version 0001 of the tables had it: a row an entry."""
+    rows = [{"call_sid": e.call_sid, "at": e.at, "kind": e.kind.value, "leg": e.leg, "data": dict(e.data)} for e in entries]
+    async with database.engine.begin() as connection:
+        await connection.execute(insert(schema.timeline), rows)
 
 
 # --- round trips
@@ -158,7 +166,7 @@ async def test_stop_writes_what_waits(tmp_path: Path) -> None:
         database.writer.put(entry(n))
     await database.stop()
     with sqlite3.connect(tmp_path / "dialplane.db") as file:
-        assert file.execute("SELECT count(*) FROM timeline").fetchone() == (100,)
+        assert file.execute("SELECT sum(entries) FROM timeline_pieces").fetchone() == (100,)
 
 
 async def test_item_that_cannot_be_written_does_not_take_others_with_it(database: Database) -> None:
@@ -269,12 +277,14 @@ async def test_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 
 async def test_old_calls_go_and_live_ones_stay(database: Database) -> None:
     day = 86400.0
-    for item in (call(), call(LEG, at=20 * day), CallStarted("CA3", T0), entry(0), entry(20 * day)):
+    for item in (call(), call(LEG, at=20 * day), CallStarted("CA3", T0), entry(0)):
         database.writer.put(item)
+    await database.writer.flush()  # entries that come so long after each other are no one piece
+    database.writer.put(entry(20 * day))
     database.writer.put(NotificationRow("NO1", CALL, T0, 1, "error", "x"))
     await database.writer.flush()
     removed = await clean_up(database.engine, StorageSettings(retention_days=15), after(30 * day))
-    assert removed == {"timeline": 1, "notifications": 1, "calls": 1}
+    assert removed == {"timeline": 0, "timeline_pieces": 1, "notifications": 1, "calls": 1}
     assert {row.sid for row in await database.reader.recent_calls()} == {LEG, "CA3"}
     assert await database.reader.timeline(CALL) == [entry(20 * day)]
 
@@ -302,6 +312,8 @@ async def test_old_recordings_go_with_their_files(database: Database, tmp_path: 
 async def test_retention_deletes_in_small_steps(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.storage.housekeeping.CHUNK", 10)
     for n in range(25):
-        database.writer.put(entry(n))
+        database.writer.put(entry(n, sid=f"CA{n}"))
     await database.writer.flush()
-    assert (await clean_up(database.engine, StorageSettings(retention_days=1), after(86400 * 9)))["timeline"] == 25
+    await write_as_before(database, [entry(n) for n in range(25)])
+    removed = await clean_up(database.engine, StorageSettings(retention_days=1), after(86400 * 9))
+    assert (removed["timeline_pieces"], removed["timeline"]) == (25, 25)
