@@ -19,7 +19,6 @@ from server.calls.effects import Kind
 from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow
 
 Row = CallStarted | CallRow | NotificationRow | RecordingRow
-BULK = frozenset((Kind.SIP, Kind.HTTP))  # with whole messages in them
 PIECE_WAIT_S = 1.0  # at most: what a crash takes away of timelines
 _NAMES: dict[type[Row | Entry], str] = {
     CallStarted: "call beginning",
@@ -33,6 +32,11 @@ _NAMES: dict[type[Row | Entry], str] = {
 def name_of(kind: type[Row | Entry]) -> str:
     """What it is called where losses are told."""
     return _NAMES[kind]
+
+
+def is_bulk(entry: Entry) -> bool:
+    """Whether it holds a whole message."""
+    return entry.kind is Kind.SIP or entry.kind is Kind.HTTP
 
 
 @dataclass(slots=True)
@@ -74,25 +78,21 @@ class Backlog:
         self._pieces: OrderedDict[str, Piece] = OrderedDict()  # of calls that go on; by age, and so by `due`
         self._ended: OrderedDict[str, Piece] = OrderedDict()  # of calls that are over, in the order of their end
         self._bulky: OrderedDict[str, Piece] = OrderedDict()  # of all these the ones with bulk, by age
-        self._entries = 0
         self._rows_due = 0.0
+        self.waiting = 0
         self.lost: Counter[str] = Counter()
-
-    @property
-    def waiting(self) -> int:
-        return len(self._ends) + len(self._others) + self._entries
 
     def put_entry(self, entry: Entry, now: float) -> None:
         if self.waiting >= self._limit and not self._make_room():
             self.lost[name_of(Entry)] += 1
             return
+        self.waiting += 1
         sid = entry.call_sid
         piece = self._pieces.get(sid) or self._ended.get(sid)
         if piece is None:
             piece = self._pieces[sid] = Piece(sid, now + max(PIECE_WAIT_S, self._wait_s))
         piece.entries.append(entry)
-        self._entries += 1
-        if entry.kind in BULK:
+        if is_bulk(entry):
             piece.bulk += 1
             self._bulky.setdefault(sid, piece)
 
@@ -104,6 +104,8 @@ class Backlog:
                 self.lost[name_of(type(row))] += 1
                 return
             self.lost[name_of(type(other or self._ends.popleft()))] += 1
+            self.waiting -= 1
+        self.waiting += 1
         if not self._ends and not self._others:
             self._rows_due = now + self._wait_s
         (self._ends if end else self._others).append(row)
@@ -121,10 +123,12 @@ class Backlog:
 
     def due(self) -> float | None:
         """When `take` has something to give; None: nothing waits."""
-        moments = [next(iter(pieces.values())).due for pieces in (self._pieces, self._ended) if pieces]
-        if self._ends or self._others:
-            moments.append(self._rows_due)
-        return min(moments, default=None)
+        moment = self._rows_due if self._ends or self._others else None
+        for pieces in (self._pieces, self._ended):
+            for piece in pieces.values():
+                moment = piece.due if moment is None or piece.due < moment else moment
+                break
+        return moment
 
     def take(self, now: float, most: int, *, all_of_it: bool = False) -> Batch:
         """What is due, up to `most` items (a whole piece more at most). all_of_it: what is not due, too."""
@@ -133,6 +137,7 @@ class Backlog:
             for waiting in (self._ends, self._others):
                 while waiting and len(rows) < most:
                     rows.append(waiting.popleft())
+        self.waiting -= len(rows)
         pieces: list[Piece] = []
         count = len(rows)
         for waiting_pieces in (self._ended, self._pieces):
@@ -142,7 +147,7 @@ class Backlog:
                     break
                 del waiting_pieces[sid]
                 self._bulky.pop(sid, None)
-                self._entries -= len(piece.entries)
+                self.waiting -= len(piece.entries)
                 count += len(piece.entries)
                 pieces.append(piece)
         return Batch(rows, pieces)
@@ -154,7 +159,7 @@ class Backlog:
         if self._bulky:
             _, piece = self._bulky.popitem(last=False)
             self._drop(piece, piece.bulk)
-            piece.entries = deque(entry for entry in piece.entries if entry.kind not in BULK)
+            piece.entries = deque(entry for entry in piece.entries if not is_bulk(entry))
             piece.bulk = 0
         else:
             pieces = self._ended or self._pieces
@@ -170,5 +175,5 @@ class Backlog:
 
     def _drop(self, piece: Piece, count: int) -> None:
         piece.left_out += count
-        self._entries -= count
+        self.waiting -= count
         self.lost[name_of(Entry)] += count

@@ -34,7 +34,7 @@ class UnknownEncoding(ValueError):
 
 def pack(entries: Sequence[Entry]) -> tuple[bytes, list[Entry]]:
     """The value, and the entries that cannot be put into one (a fault of ours: their data is no JSON)."""
-    plain = [[_micros(entry.at), entry.kind.value, entry.leg, entry.data] for entry in entries]
+    plain = [[_micros(entry.at), entry.kind, entry.leg, entry.data] for entry in entries]
     refused: list[Entry] = []
     try:
         text = _encode(plain)
@@ -42,7 +42,7 @@ def pack(entries: Sequence[Entry]) -> tuple[bytes, list[Entry]]:
         texts = []
         for entry, fields in zip(entries, plain, strict=True):
             try:
-                texts.append(json.dumps(fields).encode())  # takes a lone surrogate, too
+                texts.append(json.dumps([fields[0], entry.kind.value, *fields[2:]]).encode())  # takes a lone surrogate, too
             except (TypeError, ValueError):
                 refused.append(entry)
         text = b"[" + b",".join(texts) + b"]"

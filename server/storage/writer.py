@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import datetime
 import logging
 import time
@@ -18,9 +17,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, assert_never
 
-from sqlalchemy import Executable, Table, func, select, update
+from sqlalchemy import Dialect, Table, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -46,10 +45,10 @@ PIECE_MOST = 200  # entries: a value of some ten kilobytes, packed in a millisec
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """One row as the database takes it. kind, count: what is written or lost with it."""
+    """One row as the driver takes it, the key first. kind, count: what is written or lost with it."""
 
     kind: type[Item]
-    values: dict[str, Any]
+    values: tuple[Any, ...]
     count: int = 1
 
 
@@ -62,7 +61,8 @@ class Writer:
     def __init__(self, engine: AsyncEngine, settings: StorageSettings, instance_id: str = "") -> None:
         self._engine, self._settings, self._instance_id = engine, settings, instance_id
         self._backlog = Backlog(settings.queue_max, settings.batch_s)
-        self._statements = _statements(engine.dialect.name)
+        self._statements = _statements(engine.dialect)
+        self._at = _text_utc if engine.dialect.name == "sqlite" else _naive_utc
         self._number = time.time_ns()  # of the next piece: no earlier run of ours has used it
         self._unwritten = 0  # of a batch that is being written
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
@@ -91,15 +91,15 @@ class Writer:
     def put(self, item: Item) -> None:
         """Have it written some time soon. Never waits, never fails."""
         now = time.monotonic()
-        before = self.dropped
+        backlog = self._backlog
+        full = backlog.waiting >= self._settings.queue_max
         if isinstance(item, Entry):
-            self._backlog.put_entry(item, now)
+            backlog.put_entry(item, now)
         else:
-            self._backlog.put_row(item, now)
-        if self.dropped != before:
+            backlog.put_row(item, now)
+        if full:
             self._tell_losses(now)
-        due = self._backlog.due()
-        if due is not None and due < self._awake_at:
+        if self._awake_at > now and (due := backlog.due()) is not None and due < self._awake_at:
             self._awake_at = due
             self._wake.set()
 
@@ -163,10 +163,10 @@ class Writer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, self._awake_at - now)):
                     await self._wake.wait()
-            # Whatever woke us, there may be a batch; what is put meanwhile need not wake us again.
-            self._awake_at = 0.0
-            if not (self._stopping or self._hurried) and (due := self._backlog.due()) is not None:
-                await asyncio.sleep(min(self._settings.batch_s, max(0.0, due - time.monotonic())))
+            self._awake_at = 0.0  # whatever woke us, there may be a batch; what is put meanwhile need not wake us again
+            if not self._stopping and not self._hurried:
+                # What becomes due one after the other is written together: a transaction costs more than a row.
+                await asyncio.sleep(max(self._settings.batch_s - (time.monotonic() - now), 0.0))
 
     async def _write(self, rows: Sequence[_Prepared]) -> None:
         """Write rows, whatever it takes."""
@@ -212,15 +212,15 @@ class Writer:
                 await self._engine.dispose()
 
     async def _insert(self, connection: AsyncConnection, rows: Sequence[_Prepared]) -> None:
-        ended = {row.values["sid"] for row in rows if row.kind is CallRow}
+        ended = {row.values[0] for row in rows if row.kind is CallRow}
         for kind, statement in self._statements.items():
             values = [row.values for row in rows if row.kind is kind]
             if kind is CallStarted:  # what a call ends with holds its beginning
-                values = [row for row in values if row["sid"] not in ended]
+                values = [row for row in values if row[0] not in ended]
             if kind is not Entry:  # a row of the same sid twice in one statement is an error for PostgreSQL: the last one counts
-                values = list({row["sid"]: row for row in values}.values())
+                values = list({row[0]: row for row in values}.values())
             if values:
-                await connection.execute(statement, values)
+                await connection.exec_driver_sql(statement, values)
 
     # --- rows
 
@@ -230,23 +230,23 @@ class Writer:
             prepared += self._pieces(piece)
         return prepared
 
-    def _row(self, item: Row) -> dict[str, Any]:
+    def _row(self, item: Row) -> tuple[Any, ...]:
+        """In the order of the table's columns."""
+        at = self._at
         match item:
-            case CallStarted():
-                row = CallRow(
-                    sid=item.sid,
-                    parent_sid=item.parent_sid,
-                    account_sid=item.account_sid,
-                    direction=item.direction,
-                    from_user=item.from_user,
-                    to_user=item.to_user,
-                    created_at=item.created_at,
-                )
-                return _fields(row) | {"instance_id": self._instance_id}
+            case CallStarted(sid, created_at, from_user, to_user, account_sid, direction, parent_sid):
+                who = (sid, parent_sid, account_sid, self._instance_id, direction, from_user, to_user)
+                return (*who, at(created_at), None, None, 0, 0, "", "", 0, "", "")
             case CallRow():
-                return _fields(item) | {"instance_id": self._instance_id}
+                who = (item.sid, item.parent_sid, item.account_sid, self._instance_id, item.direction, item.from_user, item.to_user)
+                when = (at(item.created_at), at(item.answered_at), at(item.ended_at), item.duration_s, item.ring_duration_s)
+                return (*who, *when, item.cause, item.ended_by, item.sip_status, item.detail, item.sip_call_id)
+            case NotificationRow():
+                return (item.sid, item.call_sid, at(item.at), item.code, item.level, item.message, item.url, item.line)
+            case RecordingRow():
+                return (item.sid, item.call_sid, item.account_sid, item.path, item.duration_ms, at(item.created_at))
             case _:
-                return _fields(item)
+                assert_never(item)
 
     def _pieces(self, piece: Piece) -> list[_Prepared]:
         found = []
@@ -257,8 +257,8 @@ class Writer:
             if refused:
                 self._refused(Entry, len(refused), "its data is no JSON")
             count = len(part) - len(refused)
-            values = {"call_sid": piece.call_sid, "number": self._number, "last_at": max(entry.at for entry in part)}
-            found.append(_Prepared(Entry, values | {"entries": count, "encoding": ENCODING, "data": data}, count))
+            last_at = self._at(max(entry.at for entry in part))
+            found.append(_Prepared(Entry, (piece.call_sid, self._number, last_at, count, ENCODING, data), count))
             self._number += 1
         return found
 
@@ -301,30 +301,33 @@ class Writer:
             log.info("storage_cleaned_up", extra={name: count for name, count in removed.items() if count})
 
 
-_NAMES: dict[type[Item], tuple[str, ...]] = {
-    kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in (CallRow, NotificationRow, RecordingRow)
-}
+def _statements(dialect: Dialect) -> dict[type[Item], str]:
+    """SQL for one row of each kind, its values in the order of the table's columns. Made once: what goes through SQLAlchemy's own
+    statements costs several times as much as the database does."""
+    insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
 
+    def text(statement: Any) -> str:
+        return str(statement.compile(dialect=dialect))
 
-def _fields(item: CallRow | NotificationRow | RecordingRow) -> dict[str, Any]:
-    """As `dataclasses.asdict`, which copies what need not be copied."""
-    return {name: getattr(item, name) for name in _NAMES[type(item)]}
-
-
-def _statements(dialect: str) -> dict[type[Item], Executable]:
-    """One for each kind, made once: SQLAlchemy and the driver know them again."""
-    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
-
-    def replacing(table: Table) -> Executable:
+    def replacing(table: Table) -> str:
         statement = insert(table)
         others = {column.name: statement.excluded[column.name] for column in table.columns if column.name != "sid"}
-        found: Executable = statement.on_conflict_do_update(index_elements=[table.c.sid], set_=others)
-        return found
+        return text(statement.on_conflict_do_update(index_elements=[table.c.sid], set_=others))
 
     return {
-        CallStarted: insert(schema.calls).on_conflict_do_nothing(index_elements=[schema.calls.c.sid]),
+        CallStarted: text(insert(schema.calls).on_conflict_do_nothing(index_elements=[schema.calls.c.sid])),
         CallRow: replacing(schema.calls),
-        Entry: insert(schema.timeline_pieces).on_conflict_do_nothing(),
+        Entry: text(insert(schema.timeline_pieces).on_conflict_do_nothing()),
         NotificationRow: replacing(schema.notifications),
         RecordingRow: replacing(schema.recordings),
     }
+
+
+def _naive_utc(moment: datetime.datetime | None) -> datetime.datetime | None:
+    """As `schema.UtcDateTime` has it."""
+    return None if moment is None else moment.astimezone(datetime.UTC).replace(tzinfo=None)
+
+
+def _text_utc(moment: datetime.datetime | None) -> str | None:
+    """As SQLAlchemy writes a DateTime into SQLite."""
+    return None if moment is None else moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
