@@ -81,6 +81,6 @@ class Recorder:
             cause=record.ended.cause.value,
             ended_by=record.ended.by.value,
             sip_status=record.ended.sip_status,
-            detail=record.ended.text,
+            detail=hide_secrets(record.ended.text),  # it may be a peer's
             sip_call_id=record.sip_call_id,
         )
