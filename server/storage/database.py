@@ -89,7 +89,12 @@ def open_database(url: str, *, read_only: bool = False) -> AsyncEngine:
             if sqlite
             else create_async_engine(parsed, **_POSTGRESQL, connect_args=_arguments(parsed, read_only))
         )
-    except (ModuleNotFoundError, SQLAlchemyError) as error:
+    except ModuleNotFoundError as error:
+        raise StorageError(
+            f"storage.url {parsed.render_as_string()} needs the package {error.name}, which is not installed"
+            + ('; it comes with dialplane\'s extra "postgresql"' if error.name == "asyncpg" else "")
+        ) from None
+    except SQLAlchemyError as error:
         raise StorageError(f"storage.url {parsed.render_as_string()} cannot be used: {error}") from None
     if sqlite:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite_read_only if read_only else _prepare_sqlite)
