@@ -152,6 +152,8 @@ class Writer:
                 self._unwritten = sum(row.count for row in prepared)
                 await self._write(prepared)
                 self._unwritten = 0
+                if self._told != self.lost:
+                    self._tell_losses(time.monotonic())
                 continue
             if not self._backlog.waiting:
                 self._idle.set()

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import datetime
 import sqlite3
+from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, event, insert
 
 from config.load import load
 from config.settings import Settings, StorageSettings
 from server.calls.effects import Kind
 from server.storage import schema
-from server.storage.database import Database, StorageError, check_version, migrate, open_database
+from server.storage.backlog import Batch, Piece
+from server.storage.database import MIGRATIONS, Database, StorageError, check_version, migrate, open_database
 from server.storage.housekeeping import clean_up
 from server.storage.reader import Reader
 from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow, short_sid
@@ -159,6 +163,65 @@ async def test_full_queue_drops_and_counts_and_put_never_waits(tmp_path: Path) -
     await database.stop()
 
 
+async def test_a_loss_is_said_at_once_and_then_in_sums(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(settings(tmp_path, queue_max=100))
+    for n in range(130):
+        database.writer.put(entry(n))
+    database.writer.put(NotificationRow("NO1", CALL, T0, 1, "error", "x"))
+    told = [vars(record) for record in caplog.records if record.getMessage() == "storage_queue_full"]
+    assert [(line["queue_max"], line["lost"], line["timeline_entry"]) for line in told] == [(100, 1, 1)]
+    database.writer._tell_at = 0.0  # some seconds later
+    database.writer.put(entry(200))
+    told = [vars(record) for record in caplog.records if record.getMessage() == "storage_queue_full"]
+    assert [(line["lost"], line["timeline_entry"]) for line in told[1:]] == [(32, 31)]
+    await database.start()
+    await database.stop()
+    assert database.writer.written == 101  # one tells of the gap
+
+
+async def test_a_call_that_lost_entries_says_so_in_its_timeline(tmp_path: Path) -> None:
+    database = Database(settings(tmp_path, queue_max=100))
+    for n in range(130):
+        database.writer.put(entry(n))
+    await database.start()
+    await database.writer.flush()
+    first, *rest = await database.reader.timeline(CALL)
+    await database.stop()
+    assert (first.kind, first.data["left_out"], first.at) == (Kind.NOTICE, 30, after(30))
+    assert rest == [entry(n) for n in range(30, 130)]
+
+
+async def test_calls_that_end_one_after_the_other_share_a_transaction(tmp_path: Path) -> None:
+    database = Database(settings(tmp_path, batch_s=0.1))
+    transactions = 0
+
+    def begun(connection: object) -> None:
+        nonlocal transactions
+        transactions += 1
+
+    await database.start()
+    await asyncio.sleep(0.05)
+    event.listen(database.engine.sync_engine, "commit", begun)
+    for n in range(60):
+        database.writer.put(entry(n, sid=f"CA{n}"))
+        database.writer.put(call(f"CA{n}"))
+        await asyncio.sleep(0.005)
+    await database.writer.flush()
+    assert transactions <= 10
+    assert database.writer.written == 120
+    await database.stop()
+
+
+async def test_writing_twice_is_writing_once(database: Database) -> None:
+    """The answer to a commit may be lost with the connection; then everything is written again."""
+    prepared = [*database.writer._pieces(Piece(CALL, 0.0, deque([entry(0), entry(1)]))), *database.writer._prepare(Batch([call()], []))]
+    for _ in range(2):
+        async with database.engine.begin() as connection:
+            await database.writer._insert(connection, prepared)
+    assert await database.reader.timeline(CALL) == [entry(0), entry(1)]
+    assert await database.reader.call(CALL) == call()
+
+
 async def test_stop_writes_what_waits(tmp_path: Path) -> None:
     database = Database(settings(tmp_path, batch_max=7))
     await database.start()
@@ -226,6 +289,44 @@ async def test_migrations_lead_to_the_schema(tmp_path: Path) -> None:
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
     await engine.dispose()
+
+
+async def test_timelines_of_an_older_program_are_read_beside_the_new_ones(tmp_path: Path) -> None:
+    """0001 had a row an entry; its rows stay where they are."""
+    engine = open_database(f"sqlite+aiosqlite:///{tmp_path}/dialplane.db")
+
+    def as_before(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(as_before)
+    await engine.dispose()
+    old = [entry(at, n=at) for at in (1.0, 2.0, 5.0)]
+    database = Database(settings(tmp_path))
+    async with database.engine.begin() as connection:
+        rows = [{"call_sid": e.call_sid, "at": e.at, "kind": e.kind.value, "leg": e.leg, "data": dict(e.data)} for e in old]
+        await connection.execute(insert(schema.timeline), rows)
+    await database.start()
+    database.writer.put(entry(3.0, n=3.0))
+    await database.writer.flush()
+    assert [found.data["n"] for found in await database.reader.timeline(CALL)] == [1.0, 2.0, 3.0, 5.0]
+    assert await database.reader.timeline(CALL) == [old[0], old[1], entry(3.0, n=3.0), old[2]]
+    await database.stop()
+
+
+async def test_a_piece_that_cannot_be_read_says_so_in_the_timeline(database: Database) -> None:
+    database.writer.put(entry(0))
+    await database.writer.flush()
+    piece = {"call_sid": CALL, "number": 1, "last_at": after(1), "entries": 3, "encoding": "of the future", "data": b"x"}
+    async with database.engine.begin() as connection:
+        await connection.execute(insert(schema.timeline_pieces), [piece])
+    first, second = await database.reader.timeline(CALL)
+    assert first == entry(0)
+    assert (second.kind, second.at) == (Kind.NOTICE, after(1))
+    assert 'written as "of the future"' in str(second.data["message"])
 
 
 async def test_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:
