@@ -34,6 +34,7 @@ from server.calls.outbox import Action
 from server.calls.records import CallRecord, Recording
 from server.calls.registry import Registry
 from server.calls.targets import Targets
+from server.observability.garbage import settle
 from server.observability.metrics import Metrics
 from server.routing import Routing
 from server.storage.database import Database
@@ -298,6 +299,7 @@ async def serve(settings: Settings, ready: Callable[[Server], None] | None = Non
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with Server(settings) as server:
+        settle()
         if ready is not None:
             ready(server)
         await stop.wait()
