@@ -12,7 +12,7 @@ import gc
 # Objects that were made and not freed before the young are looked at; how often that, and then the next older generation, makes a
 # round of the one above. A call in the middle of its life is some thousand objects: the young are a few calls' worth, and a full
 # round comes when the live ones have grown by a quarter (which is CPython's own rule on top of these).
-THRESHOLDS = (20_000, 20, 50)
+THRESHOLDS = (10_000, 20, 50)
 
 
 def settle() -> None:

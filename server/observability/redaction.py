@@ -56,9 +56,6 @@ _ONLY_SCHEME = re.compile(r"(?:^|[^\w/:])sips?$", re.IGNORECASE)
 _BLANK = re.compile(r"\s")
 _LONGEST_FACT = 4096
 
-# One of these is, in small letters, in all that the patterns find: most texts hold none, and are through at once.
-_ROOTS = ("passw", "pwd", "secret", "token", "cookie", "key", "authori", "credential", "bearer", "inline:", "passphr", "passcode")
-_RARE_ROOTS = ("signature", "jwt", "sessid", "sessionid", "authentication-info", "k=clear:", "k=base64:", "k=uri:")
 _SECRET_NAME = re.compile(_WORD)
 # Five digits and more, with the separators that people write between them.
 _NUMBER = re.compile(r"(?<![\w.\-:])\+?\d(?:[\-. ()]{0,2}\d){4,}(?![\w\-])")
@@ -76,14 +73,17 @@ def hide_secrets(text: str) -> str:
         return text
     if _may_hold_userinfo(text):
         text = _hide_userinfo(text)
-    lower = text.lower()
-    for root in _ROOTS:
-        if root in lower:
-            return _hide_named(text)
-    for root in _RARE_ROOTS:
-        if root in lower:
-            return _hide_named(text)
-    return text
+    return _hide_named(text) if _is_suspicious(text.lower()) else text
+
+
+def _is_suspicious(lower: str) -> bool:
+    """Whether a text, in small letters, holds a part of what the patterns look for. Most hold none, and each `in` is a fifth of a
+    microsecond for a message; one pattern for all of them takes ten times as long as this chain."""
+    return (
+        ("pass" in lower or "pwd" in lower or "secret" in lower or "token" in lower or "cookie" in lower or "key" in lower)
+        or ("auth" in lower or "credential" in lower or "bearer" in lower or "inline:" in lower or "signature" in lower)
+        or ("k=" in lower or "jwt" in lower or "sessid" in lower or "sessionid" in lower)
+    )
 
 
 def _hide_named(text: str) -> str:

@@ -100,28 +100,26 @@ def clean(kind: Kind, data: Mapping[str, Json], max_text: int) -> dict[str, Json
 
 
 def _clean_value(key: str, value: Json, max_text: int) -> Json:
-    match value:
-        case str():
-            if key == "url":
-                return _clean_text(value, max_text, hide_url_secrets)
-            return HIDDEN if value and is_secret_name(key) else _clean_text(value, max_text)
-        case [[str(), str()], *_] if key == "parameters":
+    if isinstance(value, str):
+        if value and is_secret_name(key):
+            return HIDDEN
+        return _clean_text(value, max_text, hide_url_secrets if key == "url" else hide_secrets)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, list):
+        if key == "parameters":
             return [_clean_pair(pair, max_text) for pair in value]
-        case list():
-            return [_clean_value(key, entry, max_text) for entry in value]
-        case dict():
-            return {name: _clean_value(name, entry, max_text) for name, entry in value.items()}
-        case bool() | None:
-            return value
-        case _:
-            return HIDDEN if is_secret_name(key) else value
+        return [_clean_value(key, entry, max_text) for entry in value]
+    if isinstance(value, dict):
+        return {name: _clean_value(name, entry, max_text) for name, entry in value.items()}
+    return HIDDEN if is_secret_name(key) else value
 
 
 def _clean_pair(pair: Json, max_text: int) -> Json:
-    match pair:
-        case [str(name), str(value)]:
-            return [name, HIDDEN if value and is_secret_name(name) else _clean_text(value, max_text)]
-    return pair
+    """Name and value of a form; anything else as any list."""
+    if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str):
+        return [pair[0], _clean_value(pair[0], pair[1], max_text)]
+    return _clean_value("", pair, max_text)
 
 
 def _clean_text(text: str, max_text: int, hide: Callable[[str], str] = hide_secrets) -> str:

@@ -315,7 +315,10 @@ def budget(places: Places, rate: float, seconds: float, control_ms: float) -> li
     lines = [f"  {1000 * total / calls:6.2f} ms a call in all under the sampler, {found.line().strip()}"]
     for name, used in sorted(seconds_of.items(), key=lambda item: -item[1]):
         lines.append(f"  {control_ms * used / total:6.2f} ms  {100 * used / total:5.1f} %  {name}")
-    lines.append(f"  the cyclic collector ran {said['collections']} times, at most {said['longest_ms']:.1f} ms")
+    collected = said["collected"] / calls
+    lines.append(
+        f"  the cyclic collector ran {said['collections']} times, at most {said['longest_ms']:.1f} ms, for {collected:.0f} objects a call"
+    )
     return lines
 
 

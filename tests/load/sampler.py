@@ -3,7 +3,8 @@
 Where the time goes is asked of the program itself: a timer on the thread's own CPU clock interrupts it, and the CPU time since the last
 interruption is put down to what the thread is in the middle of. So waiting counts nothing, time inside the kernel and inside C is
 counted, and the sums are those of the clock. `BEGIN` (a signal) forgets what was counted, `END` writes FILE: a JSON object with
-`seconds` by subsystem, `threads` (seconds of every thread by its name), `collections` and `longest_ms` of the cyclic collector.
+`seconds` by subsystem, `threads` (seconds of every thread by its name), `collections`, `longest_ms` and `collected` (objects) of the cyclic
+collector.
 
 A moment belongs to the innermost frame whose file has a place in `PLACES`; files that have none (the standard library, helpers) belong
 to whoever called them. Time inside a loop that is written in C belongs to the first frame that it calls then. Nothing of this is in the
@@ -75,7 +76,7 @@ class Sampler:
         self._places: dict[CodeType, str] = {}
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._before: dict[str, float] = {}
-        self._collections: list[tuple[int, float]] = []
+        self._collections: list[tuple[int, float]] = []  # what it collected, and in how many seconds
         self._last = self._collecting_since = 0.0
 
     def install(self) -> None:
@@ -104,7 +105,7 @@ class Sampler:
         if phase == "start":
             self._collecting_since = time.perf_counter()
         elif self._on:
-            self._collections.append((info["generation"], time.perf_counter() - self._collecting_since))
+            self._collections.append((info["collected"], time.perf_counter() - self._collecting_since))
 
     def _begin(self, number: int, frame: FrameType | None) -> None:
         self._seconds.clear()
@@ -119,6 +120,7 @@ class Sampler:
             "seconds": dict(self._seconds),
             "threads": {name: used - self._before.get(name, 0.0) for name, used in _threads().items()},
             "collections": len(self._collections),
+            "collected": sum(count for count, _ in self._collections),
             "longest_ms": max((1000 * took for _, took in self._collections), default=0.0),
         }
         beside = self._file.with_suffix(".new")
