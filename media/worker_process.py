@@ -39,7 +39,13 @@ class WorkerProcess:
 
     def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, close_fds=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            close_fds=True,
+            umask=0o077,  # recordings are for our user alone
         )
         self._lines: deque[str] = deque(maxlen=3)
         self._listener = asyncio.create_task(self._listen(), name="media-worker-log")

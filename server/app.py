@@ -35,6 +35,7 @@ from server.calls.policy import Policy
 from server.calls.records import CallRecord, RecordingRecord
 from server.calls.registry import Registry
 from server.calls.targets import Targets
+from server.observability.garbage import settle
 from server.observability.metrics import Metrics
 from server.routing import Routing
 from server.signals import Signals, Wish
@@ -331,6 +332,7 @@ async def serve(settings: Settings, reread: Callable[[Settings], Settings]) -> N
     """Run until SIGINT or SIGTERM. reread: from the settings in force, those that are to be after SIGHUP."""
     signals = Signals()
     async with Server(settings) as server:
+        settle()
         while await signals.next() is Wish.RELOAD:
             server.reload(reread(server.settings))
         log.info("stopping")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from media.engine import Quality
@@ -106,6 +106,10 @@ class Metrics:
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
 
+    def watch_losses(self, lost: Callable[[], Mapping[str, int]]) -> None:
+        """`lost`: what was never written, by its name (`dialplane_storage_dropped` is their sum)."""
+        self.registry.register(_Lost(lost))
+
     def text(self) -> bytes:
         """The exposition format, version 0.0.4."""
         return generate_latest(self.registry)
@@ -123,6 +127,20 @@ class _Live(Collector):
 
     def describe(self) -> list[GaugeMetricFamily]:
         return []  # nothing is asked before the server runs
+
+
+class _Lost(Collector):
+    def __init__(self, lost: Callable[[], Mapping[str, int]]) -> None:
+        self._lost = lost
+
+    def collect(self) -> list[CounterMetricFamily]:
+        family = CounterMetricFamily("dialplane_storage_lost", "Items that were never written to the database, by kind", labels=["what"])
+        for name, count in self._lost().items():
+            family.add_metric([name], count)
+        return [family]
+
+    def describe(self) -> list[CounterMetricFamily]:
+        return []
 
 
 def _message(summary: str) -> str:

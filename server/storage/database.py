@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, event, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from config.settings import Settings
+from server.storage.files import make_private_database, make_private_directory
 from server.storage.reader import Reader
 from server.storage.writer import Writer
 
@@ -30,6 +33,9 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         """StorageError when storage.url cannot be used."""
+        if settings.server.state_dir:
+            with _operators_fault("server.state_dir", settings.server.state_dir):
+                make_private_directory(Path(settings.server.state_dir))
         self.engine = open_database(settings.storage.url)
         self.writer = Writer(self.engine, settings.storage, settings.server.instance_id)
         self.reader = Reader(self.engine)
@@ -73,14 +79,51 @@ def open_database(url: str, *, read_only: bool = False) -> AsyncEngine:
                 raise StorageError(f"there is no database at {file} yet: the server makes it when it first runs (storage.url)")
             parsed = parsed.set(database=f"file:{file}", query={"mode": "ro", "uri": "true"})
         else:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            with _operators_fault("storage.url", str(file)):
+                if not file.parent.exists():
+                    make_private_directory(file.parent)
+                make_private_database(file)
     try:
-        engine = create_async_engine(parsed, pool_pre_ping=not sqlite)
-    except (ModuleNotFoundError, SQLAlchemyError) as error:
+        engine = (
+            create_async_engine(parsed)
+            if sqlite
+            else create_async_engine(parsed, **_POSTGRESQL, connect_args=_arguments(parsed, read_only))
+        )
+    except ModuleNotFoundError as error:
+        raise StorageError(
+            f"storage.url {parsed.render_as_string()} needs the package {error.name}, which is not installed"
+            + ('; it comes with dialplane\'s extra "postgresql"' if error.name == "asyncpg" else "")
+        ) from None
+    except SQLAlchemyError as error:
         raise StorageError(f"storage.url {parsed.render_as_string()} cannot be used: {error}") from None
     if sqlite:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite_read_only if read_only else _prepare_sqlite)
     return engine
+
+
+# A connection is looked at before it is used, and is not used for ever, so that a change of the primary is noticed. The writer takes
+# one, who looks at calls the others; more at once only wait for each other.
+_POSTGRESQL: dict[str, Any] = {"pool_pre_ping": True, "pool_recycle": 600, "pool_size": 3, "max_overflow": 2, "pool_timeout": 10}
+CONNECT_LIMIT_S, COMMAND_LIMIT_S = 10.0, 30.0
+
+
+def _arguments(url: URL, read_only: bool) -> dict[str, Any]:
+    """For asyncpg, unless the URL says otherwise. Of several hosts (`?host=a:5432&host=b:5432`) the primary is taken."""
+    wanted = {
+        "timeout": CONNECT_LIMIT_S,
+        "command_timeout": COMMAND_LIMIT_S,
+        "target_session_attrs": "any" if read_only else "read-write",
+    }
+    return {name: value for name, value in wanted.items() if name not in url.query}
+
+
+@contextlib.contextmanager
+def _operators_fault(setting: str, place: str) -> Iterator[None]:
+    """What the system refuses is told with the setting that leads there."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{setting}: {place} cannot be made: {error.strerror or error}") from None
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

@@ -7,7 +7,7 @@ import datetime
 import logging
 from pathlib import Path
 
-from sqlalchemy import Column, Table, delete, select
+from sqlalchemy import Column, Table, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config.settings import StorageSettings
@@ -25,6 +25,7 @@ async def clean_up(engine: AsyncEngine, settings: StorageSettings, now: datetime
         before = now - datetime.timedelta(days=settings.retention_days)
         for table, column in (
             (schema.timeline, schema.timeline.c.at),
+            (schema.timeline_pieces, schema.timeline_pieces.c.last_at),
             (schema.notifications, schema.notifications.c.at),
             (schema.calls, schema.calls.c.ended_at),
         ):
@@ -36,11 +37,11 @@ async def clean_up(engine: AsyncEngine, settings: StorageSettings, now: datetime
 
 
 async def _delete(engine: AsyncEngine, table: Table, column: Column[datetime.datetime], before: datetime.datetime) -> int:
-    key = next(iter(table.primary_key.columns))
+    key = tuple_(*table.primary_key.columns)
     count = 0
     while True:
         async with engine.begin() as connection:
-            old = select(key).where(column < before).limit(CHUNK)
+            old = select(*table.primary_key.columns).where(column < before).limit(CHUNK)
             removed = (await connection.execute(delete(table).where(key.in_(old)))).rowcount
         count += removed
         if removed < CHUNK:

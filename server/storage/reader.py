@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.calls.effects import Kind
 from server.storage import schema
+from server.storage.packing import UnknownEncoding, unpack
 from server.storage.rows import CallRow, Entry, NotificationRow, RecordingRow, short_sid
 
 _CALL = [column for column in schema.calls.columns if column.name != "instance_id"]
@@ -54,10 +55,18 @@ class Reader:
         return entries
 
     async def _timeline(self, sid: str) -> list[Entry]:
-        table = schema.timeline
-        found = select(table.c.call_sid, table.c.at, table.c.kind, table.c.data, table.c.leg).where(table.c.call_sid == sid)
-        rows = await self._rows(found.order_by(table.c.at, table.c.id))
-        return [Entry(call_sid, at, Kind(kind), data, leg) for call_sid, at, kind, data, leg in rows]
+        """From its pieces, and from the rows of a program that wrote none. A piece that cannot be read says so in its place."""
+        old, pieces = schema.timeline, schema.timeline_pieces
+        found = select(old.c.call_sid, old.c.at, old.c.kind, old.c.data, old.c.leg).where(old.c.call_sid == sid)
+        rows = await self._rows(found.order_by(old.c.at, old.c.id))
+        entries = [Entry(call_sid, at, Kind(kind), data, leg) for call_sid, at, kind, data, leg in rows]
+        stored = select(pieces.c.encoding, pieces.c.data, pieces.c.last_at).where(pieces.c.call_sid == sid).order_by(pieces.c.number)
+        for encoding, data, last_at in await self._rows(stored):
+            try:
+                entries += unpack(sid, encoding, data)
+            except UnknownEncoding as error:
+                entries.append(Entry(sid, last_at, Kind.NOTICE, {"level": "error", "message": str(error)}))
+        return sorted(entries, key=lambda entry: entry.at)
 
     async def notifications(self, call_sid: str) -> list[NotificationRow]:
         table = schema.notifications

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Dialect,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -74,6 +75,20 @@ timeline = Table(
     Column("data", JSON, nullable=False),
     Index(None, "call_sid"),
     Index(None, "at"),
+)
+
+# What a call's timeline is written to; `timeline` holds what was written before there were pieces.
+# number: of a piece within its call, growing, so that one that is written twice stays one. data: see `packing`, by `encoding`.
+timeline_pieces = Table(
+    "timeline_pieces",
+    metadata,
+    Column("call_sid", String(64), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("encoding", String(16), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index(None, "last_at"),
 )
 
 notifications = Table(

@@ -1,28 +1,35 @@
 """The one writer to the database: what a call has to say is queued without waiting, and written in batches.
 
-The queue is bounded. When the database is slow or gone the queue fills, and then new items are dropped and counted; a call
-never notices. A batch that fails because of the database is tried again, later and later; one that fails because of its
-content is written item by item, and only what cannot be written is dropped.
+What waits is bounded (`Backlog`): when the database is slow or gone the bulk of timelines is dropped first, and counted; a call
+never notices. A batch that fails because of the database is tried again, later and later, on a new connection; one that fails because
+of its content is written in halves, and only the row that the database refuses is dropped. Writing something twice is writing
+it once, so a commit whose answer was lost does no harm.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
+import contextlib
 import datetime
 import logging
-from collections import deque
+import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, assert_never
 
-from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy import Dialect, Table, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from config.settings import StorageSettings
 from server.storage import schema
+from server.storage.backlog import Backlog, Batch, Piece, Row, name_of
+from server.storage.faults import is_refused_for_content, told
 from server.storage.housekeeping import clean_up
+from server.storage.packing import ENCODING, pack
 from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow
 
 log = logging.getLogger(__name__)
@@ -32,43 +39,69 @@ Item = CallStarted | CallRow | Entry | NotificationRow | RecordingRow
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 30.0
 STOP_LIMIT_S = 5.0
 CLEAN_UP_EVERY_S = 3600.0
-_TABLES: dict[type[Item], Table] = {
-    CallStarted: schema.calls,
-    CallRow: schema.calls,
-    Entry: schema.timeline,
-    NotificationRow: schema.notifications,
-    RecordingRow: schema.recordings,
-}
+TELL_LOSSES_EVERY_S = 10.0
+PIECE_MOST = 200  # entries: a value of some ten kilobytes, packed in a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """One row as the driver takes it, the key first. kind, count: what is written or lost with it."""
+
+    kind: type[Item]
+    values: tuple[Any, ...]
+    count: int = 1
 
 
 class Writer:
-    """Made on a migrated database. `start` and `stop` inside a running event loop; `put` from its thread only."""
+    """Made on a migrated database. `start` and `stop` inside a running event loop; `put` from its thread only.
+
+    written, lost: items since the start; lost by name.
+    """
 
     def __init__(self, engine: AsyncEngine, settings: StorageSettings, instance_id: str = "") -> None:
         self._engine, self._settings, self._instance_id = engine, settings, instance_id
-        self._queue: deque[Item] = deque()
+        self._backlog = Backlog(settings.queue_max, settings.batch_s)
+        self._statements = _statements(engine.dialect)
+        self._at = _text_utc if engine.dialect.name == "sqlite" else _naive_utc
+        self._number = time.time_ns()  # of the next piece: no earlier run of ours has used it
         self._unwritten = 0  # of a batch that is being written
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
+        self._awake_at = 0.0  # when the task looks again by itself; inf: when something is put
+        self._hurried = 0  # how many wait in `flush`
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
+        self._told: Counter[str] = Counter()  # losses that stand in the log
+        self._tell_at = 0.0
         self.written = 0
-        self.dropped = 0
 
     @property
     def waiting(self) -> int:
         """Items that are not written yet."""
-        return len(self._queue) + self._unwritten
+        return self._backlog.waiting + self._unwritten
+
+    @property
+    def lost(self) -> Counter[str]:
+        return self._backlog.lost
+
+    @property
+    def dropped(self) -> int:
+        """Items that will never be written."""
+        return self._backlog.lost.total()
 
     def put(self, item: Item) -> None:
         """Have it written some time soon. Never waits, never fails."""
-        if len(self._queue) >= self._settings.queue_max:
-            if not self.dropped:
-                log.error("storage_queue_full", extra={"queue_max": self._settings.queue_max})
-            self.dropped += 1
-            return
-        self._queue.append(item)
-        self._idle.clear()
-        self._wake.set()
+        now = time.monotonic()
+        backlog = self._backlog
+        full = backlog.waiting >= self._settings.queue_max
+        if isinstance(item, Entry):
+            backlog.put_entry(item, now)
+        else:
+            backlog.put_row(item, now)
+        if full:
+            self._tell_losses(now)
+        if self._awake_at > now and (due := backlog.due()) is not None and due < self._awake_at:
+            self._awake_at = due
+            self._wake.set()
 
     async def start(self) -> None:
         """End the calls that an earlier run of this instance left open, and begin to write."""
@@ -93,101 +126,160 @@ class Writer:
     async def flush(self) -> None:
         """Until everything that was put so far is written or dropped."""
         if self.waiting and self._task is not None:
-            await asyncio.wait({self._task, idle := asyncio.ensure_future(self._idle.wait())}, return_when=asyncio.FIRST_COMPLETED)
-            idle.cancel()
+            self._idle.clear()
+            self._hurried += 1
+            self._wake.set()
+            idle = asyncio.ensure_future(self._idle.wait())
+            try:
+                await asyncio.wait({self._task, idle}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._hurried -= 1
+                idle.cancel()
 
     # --- the task
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        clean_up_at = loop.time()
+        clean_up_at = time.monotonic()
         while True:
-            if loop.time() >= clean_up_at and not self._stopping:
-                clean_up_at = loop.time() + CLEAN_UP_EVERY_S
+            now = time.monotonic()
+            if now >= clean_up_at and not self._stopping:
+                clean_up_at = now + CLEAN_UP_EVERY_S
                 await self._clean_up()
-            if not self._queue:
+                now = time.monotonic()
+            batch = self._backlog.take(now, self._settings.batch_max, all_of_it=self._stopping or self._hurried > 0)
+            if batch:
+                prepared = self._prepare(batch)
+                self._unwritten = sum(row.count for row in prepared)
+                await self._write(prepared)
+                self._unwritten = 0
+                if self._told != self.lost:
+                    self._tell_losses(time.monotonic())
+                continue
+            if not self._backlog.waiting:
                 self._idle.set()
                 if self._stopping:
                     return
-                self._wake.clear()
-                try:
-                    async with asyncio.timeout(max(0.0, clean_up_at - loop.time())):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
-                if not self._stopping:
-                    await asyncio.sleep(self._settings.batch_s)
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._settings.batch_max))]
-            self._unwritten = len(batch)
-            await self._write(batch)
-            self._unwritten = 0
+            due = self._backlog.due()
+            self._wake.clear()
+            self._awake_at = clean_up_at if due is None else min(due, clean_up_at)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._awake_at - now)):
+                    await self._wake.wait()
+            self._awake_at = 0.0  # whatever woke us, there may be a batch; what is put meanwhile need not wake us again
+            if not self._stopping and not self._hurried:
+                # What becomes due one after the other is written together: a transaction costs more than a row.
+                await asyncio.sleep(max(self._settings.batch_s - (time.monotonic() - now), 0.0))
 
-    async def _write(self, batch: Sequence[Item]) -> None:
-        """Write a batch, whatever it takes."""
+    async def _write(self, rows: Sequence[_Prepared]) -> None:
+        """Write rows, whatever it takes."""
         pause = RETRY_FIRST_S
-        while True:
+        failed = False
+        while rows:
             try:
                 async with self._engine.begin() as connection:
-                    await self._insert(connection, batch)
-                self.written += len(batch)
-                return
-            except (OperationalError, InterfaceError, OSError) as error:
-                log.warning("storage_unavailable", extra={"error": str(getattr(error, "orig", None) or error), "waiting": self.waiting})
+                    await self._insert(connection, rows)
+            except Exception as error:  # noqa: BLE001  # drivers raise errors of their own, and this task must outlive all of them
+                if is_refused_for_content(error):
+                    await self._write_apart(rows, error)
+                    return
+                failed = True
+                log.warning("storage_unavailable", extra={"error": told(error), "waiting": self.waiting, "again_in_s": pause})
+                await self._reconnect()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_LONGEST_S)
-            except (SQLAlchemyError, ValueError, TypeError) as error:
-                if len(batch) == 1:
-                    self.dropped += 1
-                    log.error("storage_item_refused", extra={"item": type(batch[0]).__name__, "error": str(error)[:500]})
-                    return
-                for item in batch:
-                    await self._write([item])
+            else:
+                self.written += sum(row.count for row in rows)
+                if failed:
+                    log.info("storage_available", extra={"waiting": self.waiting})
                 return
 
-    async def _insert(self, connection: AsyncConnection, batch: Sequence[Item]) -> None:
-        for kind, table in _TABLES.items():
-            rows = [self._row(item) for item in batch if type(item) is kind]
-            if not rows:
-                continue
-            if kind is Entry:
-                await connection.execute(insert(table), rows)
-                continue
-            # A row of the same sid twice in one statement is an error for PostgreSQL: the last one counts.
-            unique = list({row["sid"]: row for row in rows}.values())
-            dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-            statement = dialect.insert(table)
-            key = [table.c.sid]
-            if kind is CallStarted:
-                statement = statement.on_conflict_do_nothing(index_elements=key)
-            else:
-                others = {column.name: statement.excluded[column.name] for column in table.columns if column.name != "sid"}
-                statement = statement.on_conflict_do_update(index_elements=key, set_=others)
-            await connection.execute(statement, unique)
+    async def _write_apart(self, rows: Sequence[_Prepared], error: Exception) -> None:
+        """Some row among these is bad: find it by halves, for a batch may hold many that are good."""
+        if len(rows) > 1:
+            half = len(rows) // 2
+            await self._write(rows[:half])
+            await self._write(rows[half:])
+            return
+        self._refused(rows[0].kind, rows[0].count, told(error))
 
-    def _row(self, item: Item) -> dict[str, Any]:
+    def _refused(self, kind: type[Item], count: int, why: str) -> None:
+        self._backlog.lost[name_of(kind)] += count
+        self._told[name_of(kind)] += count
+        log.error("storage_item_refused", extra={"item": kind.__name__, "count": count, "error": why})
+
+    async def _reconnect(self) -> None:
+        """A connection that has failed may lead to what is no longer the primary. SQLite has a file, and no such trouble."""
+        if self._engine.dialect.name != "sqlite":
+            with contextlib.suppress(Exception):
+                await self._engine.dispose()
+
+    async def _insert(self, connection: AsyncConnection, rows: Sequence[_Prepared]) -> None:
+        ended = {row.values[0] for row in rows if row.kind is CallRow}
+        for kind, statement in self._statements.items():
+            values = [row.values for row in rows if row.kind is kind]
+            if kind is CallStarted:  # what a call ends with holds its beginning
+                values = [row for row in values if row[0] not in ended]
+            if kind is not Entry:  # a row of the same sid twice in one statement is an error for PostgreSQL: the last one counts
+                values = list({row[0]: row for row in values}.values())
+            if values:
+                await connection.exec_driver_sql(statement, values)
+
+    # --- rows
+
+    def _prepare(self, batch: Batch) -> list[_Prepared]:
+        prepared = [_Prepared(type(row), self._row(row)) for row in batch.rows]
+        for piece in batch.pieces:
+            prepared += self._pieces(piece)
+        return prepared
+
+    def _row(self, item: Row) -> tuple[Any, ...]:
+        """In the order of the table's columns."""
+        at = self._at
         match item:
-            case Entry():
-                return {"call_sid": item.call_sid, "at": item.at, "kind": item.kind.value, "leg": item.leg, "data": dict(item.data)}
-            case CallStarted():
-                row = CallRow(
-                    sid=item.sid,
-                    parent_sid=item.parent_sid,
-                    account_sid=item.account_sid,
-                    direction=item.direction,
-                    from_user=item.from_user,
-                    to_user=item.to_user,
-                    created_at=item.created_at,
-                )
-                return dataclasses.asdict(row) | {"instance_id": self._instance_id}
+            case CallStarted(sid, created_at, from_user, to_user, account_sid, direction, parent_sid):
+                who = (sid, parent_sid, account_sid, self._instance_id, direction, from_user, to_user)
+                return (*who, at(created_at), None, None, 0, 0, "", "", 0, "", "")
             case CallRow():
-                return dataclasses.asdict(item) | {"instance_id": self._instance_id}
+                who = (item.sid, item.parent_sid, item.account_sid, self._instance_id, item.direction, item.from_user, item.to_user)
+                when = (at(item.created_at), at(item.answered_at), at(item.ended_at), item.duration_s, item.ring_duration_s)
+                return (*who, *when, item.cause, item.ended_by, item.sip_status, item.detail, item.sip_call_id)
+            case NotificationRow():
+                return (item.sid, item.call_sid, at(item.at), item.code, item.level, item.message, item.url, item.line)
+            case RecordingRow():
+                return (item.sid, item.call_sid, item.account_sid, item.path, item.duration_ms, at(item.created_at))
             case _:
-                return dataclasses.asdict(item)
+                assert_never(item)
+
+    def _pieces(self, piece: Piece) -> list[_Prepared]:
+        found = []
+        gap = piece.gap()
+        entries = iter((*((gap,) if gap else ()), *piece.entries))
+        while part := list(islice(entries, PIECE_MOST)):
+            data, refused = pack(part)
+            if refused:
+                self._refused(Entry, len(refused), "its data is no JSON")
+            count = len(part) - len(refused)
+            last_at = self._at(max(entry.at for entry in part))
+            found.append(_Prepared(Entry, (piece.call_sid, self._number, last_at, count, ENCODING, data), count))
+            self._number += 1
+        return found
+
+    # --- now and then
+
+    def _tell_losses(self, now: float) -> None:
+        """The first at once, then in sums."""
+        if now < self._tell_at:
+            return
+        self._tell_at = now + TELL_LOSSES_EVERY_S
+        lost = {name.replace(" ", "_"): count for name, count in (self.lost - self._told).items()}
+        self._told = self.lost.copy()
+        log.error("storage_queue_full", extra={"queue_max": self._settings.queue_max, "lost": self.dropped} | lost)
 
     async def _end_orphans(self, connection: AsyncConnection) -> None:
         """Calls that were up when this instance died without writing their end: every call ends, and says how."""
-        calls, timeline = schema.calls, schema.timeline
-        last_seen = select(func.max(timeline.c.at)).where(timeline.c.call_sid == calls.c.sid).scalar_subquery()
+        calls, old, pieces = schema.calls, schema.timeline, schema.timeline_pieces
+        last_seen = select(func.max(pieces.c.last_at)).where(pieces.c.call_sid == calls.c.sid).scalar_subquery()
+        last_seen_before = select(func.max(old.c.at)).where(old.c.call_sid == calls.c.sid).scalar_subquery()
         result = await connection.execute(
             update(calls)
             .where(calls.c.cause == "", calls.c.instance_id == self._instance_id)
@@ -195,7 +287,7 @@ class Writer:
                 cause="failed",
                 ended_by="server",
                 detail="The server ended before the call did",
-                ended_at=func.coalesce(last_seen, calls.c.created_at),
+                ended_at=func.coalesce(last_seen, last_seen_before, calls.c.created_at),
             )
         )
         if result.rowcount:
@@ -205,7 +297,39 @@ class Writer:
         try:
             removed = await clean_up(self._engine, self._settings, datetime.datetime.now(datetime.UTC))
         except (SQLAlchemyError, OSError) as error:
-            log.warning("storage_clean_up_failed", extra={"error": str(getattr(error, "orig", None) or error)})
+            log.warning("storage_clean_up_failed", extra={"error": told(error)})
             return
         if any(removed.values()):
             log.info("storage_cleaned_up", extra={name: count for name, count in removed.items() if count})
+
+
+def _statements(dialect: Dialect) -> dict[type[Item], str]:
+    """SQL for one row of each kind, its values in the order of the table's columns. Made once: what goes through SQLAlchemy's own
+    statements costs several times as much as the database does."""
+    insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+
+    def text(statement: Any) -> str:
+        return str(statement.compile(dialect=dialect))
+
+    def replacing(table: Table) -> str:
+        statement = insert(table)
+        others = {column.name: statement.excluded[column.name] for column in table.columns if column.name != "sid"}
+        return text(statement.on_conflict_do_update(index_elements=[table.c.sid], set_=others))
+
+    return {
+        CallStarted: text(insert(schema.calls).on_conflict_do_nothing(index_elements=[schema.calls.c.sid])),
+        CallRow: replacing(schema.calls),
+        Entry: text(insert(schema.timeline_pieces).on_conflict_do_nothing()),
+        NotificationRow: replacing(schema.notifications),
+        RecordingRow: replacing(schema.recordings),
+    }
+
+
+def _naive_utc(moment: datetime.datetime | None) -> datetime.datetime | None:
+    """As `schema.UtcDateTime` has it."""
+    return None if moment is None else moment.astimezone(datetime.UTC).replace(tzinfo=None)
+
+
+def _text_utc(moment: datetime.datetime | None) -> str | None:
+    """As SQLAlchemy writes a DateTime into SQLite."""
+    return None if moment is None else moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

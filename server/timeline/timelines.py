@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from server.calls.effects import Json, Kind, Note
 from server.observability.clock import WallClock
-from server.observability.redaction import HIDDEN, hide_secrets, hide_sip_secrets, hide_url_secrets, is_secret_name
+from server.observability.redaction import HIDDEN, hide_secrets, hide_url_secrets, is_secret_name
 from server.storage.rows import Entry
 
 REMEMBERED_CALLS = 1000  # ended ones, whose late entries still find them
@@ -95,37 +95,42 @@ def _gap(live: _Live) -> list[Entry]:
 
 def clean(kind: Kind, data: Mapping[str, Json], max_text: int) -> dict[str, Json]:
     """The data without secrets, and with long texts cut."""
-    return {key: _clean_value(kind, key, value, max_text) for key, value in data.items()}
+    if kind is Kind.SIP:  # of the texts of each message two are the peer's
+        shown = dict(data)
+        for key in ("raw", "summary"):
+            text = shown.get(key)
+            if isinstance(text, str):
+                shown[key] = _clean_text(text, max_text)
+        return shown
+    return {key: _clean_value(key, value, max_text) for key, value in data.items()}
 
 
-def _clean_value(kind: Kind, key: str, value: Json, max_text: int) -> Json:
-    match value:
-        case str():
-            length = len(value)
-            # Cut before the search for secrets, but not so close that a secret could be cut in two and stay.
-            value = value[: max_text + _MARGIN]
-            if kind is Kind.SIP:  # of the five texts of each message two are the peer's
-                value = hide_sip_secrets(value) if key == "raw" else hide_secrets(value) if key == "summary" else value
-            elif key == "url":
-                value = hide_url_secrets(value)
-            elif is_secret_name(key) and value:
-                value = HIDDEN
-            else:
-                value = hide_secrets(value)
-            return f"{value[:max_text]}\n... {length - max_text} more characters" if length > max_text else value
-        case [[str(), str()], *_] if key == "parameters":
+def _clean_value(key: str, value: Json, max_text: int) -> Json:
+    if isinstance(value, str):
+        if value and is_secret_name(key):
+            return HIDDEN
+        return _clean_text(value, max_text, hide_url_secrets if key == "url" else hide_secrets)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, list):
+        if key == "parameters":
             return [_clean_pair(pair, max_text) for pair in value]
-        case list():
-            return [_clean_value(kind, key, entry, max_text) for entry in value]
-        case dict():
-            return {name: _clean_value(kind, name, entry, max_text) for name, entry in value.items()}
-        case _:
-            return value
+        return [_clean_value(key, entry, max_text) for entry in value]
+    if isinstance(value, dict):
+        return {name: _clean_value(name, entry, max_text) for name, entry in value.items()}
+    return HIDDEN if is_secret_name(key) else value
 
 
 def _clean_pair(pair: Json, max_text: int) -> Json:
-    match pair:
-        case [str(name), str(value)]:
-            return [name, HIDDEN if is_secret_name(name) else value[:max_text]]
-        case _:
-            return pair
+    """Name and value of a form; anything else as any list."""
+    if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str):
+        return [pair[0], _clean_value(pair[0], pair[1], max_text)]
+    return _clean_value("", pair, max_text)
+
+
+def _clean_text(text: str, max_text: int, hide: Callable[[str], str] = hide_secrets) -> str:
+    """Cut before the search for secrets, but not so close that a secret could be cut in two and stay."""
+    length = len(text)
+    if length <= max_text:
+        return hide(text)
+    return f"{hide(text[: max_text + _MARGIN])[:max_text]}\n... {length - max_text} more characters"

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import datetime
 import sqlite3
+from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event, insert
 
 from config.load import load
 from config.settings import Settings, StorageSettings
 from server.calls.effects import Kind
-from server.storage.database import Database, StorageError, check_version, migrate, open_database
+from server.storage import schema
+from server.storage.backlog import Batch, Piece
+from server.storage.database import MIGRATIONS, Database, StorageError, check_version, migrate, open_database
 from server.storage.housekeeping import clean_up
 from server.storage.reader import Reader
 from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow, short_sid
@@ -54,6 +59,13 @@ def call(sid: str = CALL, parent: str = "", at: float = 0.0, **more: object) -> 
 
 def entry(at: float = 0.0, sid: str = CALL, **data: object) -> Entry:
     return Entry(sid, after(at), Kind.VERB, data, LEG)  # type: ignore[arg-type]
+
+
+async def write_as_before(database: Database, entries: list[Entry]) -> None:
+    """As version 0001 of the tables had it: a row an entry."""
+    rows = [{"call_sid": e.call_sid, "at": e.at, "kind": e.kind.value, "leg": e.leg, "data": dict(e.data)} for e in entries]
+    async with database.engine.begin() as connection:
+        await connection.execute(insert(schema.timeline), rows)
 
 
 # --- round trips
@@ -151,6 +163,65 @@ async def test_full_queue_drops_and_counts_and_put_never_waits(tmp_path: Path) -
     await database.stop()
 
 
+async def test_a_loss_is_said_at_once_and_then_in_sums(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(settings(tmp_path, queue_max=100))
+    for n in range(130):
+        database.writer.put(entry(n))
+    database.writer.put(NotificationRow("NO1", CALL, T0, 1, "error", "x"))
+    told = [vars(record) for record in caplog.records if record.getMessage() == "storage_queue_full"]
+    assert [(line["queue_max"], line["lost"], line["timeline_entry"]) for line in told] == [(100, 1, 1)]
+    database.writer._tell_at = 0.0  # some seconds later
+    database.writer.put(entry(200))
+    told = [vars(record) for record in caplog.records if record.getMessage() == "storage_queue_full"]
+    assert [(line["lost"], line["timeline_entry"]) for line in told[1:]] == [(32, 31)]
+    await database.start()
+    await database.stop()
+    assert database.writer.written == 101  # one tells of the gap
+
+
+async def test_a_call_that_lost_entries_says_so_in_its_timeline(tmp_path: Path) -> None:
+    database = Database(settings(tmp_path, queue_max=100))
+    for n in range(130):
+        database.writer.put(entry(n))
+    await database.start()
+    await database.writer.flush()
+    first, *rest = await database.reader.timeline(CALL)
+    await database.stop()
+    assert (first.kind, first.data["left_out"], first.at) == (Kind.NOTICE, 30, after(30))
+    assert rest == [entry(n) for n in range(30, 130)]
+
+
+async def test_calls_that_end_one_after_the_other_share_a_transaction(tmp_path: Path) -> None:
+    database = Database(settings(tmp_path, batch_s=0.1))
+    transactions = 0
+
+    def begun(connection: object) -> None:
+        nonlocal transactions
+        transactions += 1
+
+    await database.start()
+    await asyncio.sleep(0.05)
+    event.listen(database.engine.sync_engine, "commit", begun)
+    for n in range(60):
+        database.writer.put(entry(n, sid=f"CA{n}"))
+        database.writer.put(call(f"CA{n}"))
+        await asyncio.sleep(0.005)
+    await database.writer.flush()
+    assert transactions <= 10
+    assert database.writer.written == 120
+    await database.stop()
+
+
+async def test_writing_twice_is_writing_once(database: Database) -> None:
+    """The answer to a commit may be lost with the connection; then everything is written again."""
+    prepared = [*database.writer._pieces(Piece(CALL, 0.0, deque([entry(0), entry(1)]))), *database.writer._prepare(Batch([call()], []))]
+    for _ in range(2):
+        async with database.engine.begin() as connection:
+            await database.writer._insert(connection, prepared)
+    assert await database.reader.timeline(CALL) == [entry(0), entry(1)]
+    assert await database.reader.call(CALL) == call()
+
+
 async def test_stop_writes_what_waits(tmp_path: Path) -> None:
     database = Database(settings(tmp_path, batch_max=7))
     await database.start()
@@ -158,7 +229,7 @@ async def test_stop_writes_what_waits(tmp_path: Path) -> None:
         database.writer.put(entry(n))
     await database.stop()
     with sqlite3.connect(tmp_path / "dialplane.db") as file:
-        assert file.execute("SELECT count(*) FROM timeline").fetchone() == (100,)
+        assert file.execute("SELECT sum(entries) FROM timeline_pieces").fetchone() == (100,)
 
 
 async def test_item_that_cannot_be_written_does_not_take_others_with_it(database: Database) -> None:
@@ -220,6 +291,44 @@ async def test_migrations_lead_to_the_schema(tmp_path: Path) -> None:
     await engine.dispose()
 
 
+async def test_timelines_of_an_older_program_are_read_beside_the_new_ones(tmp_path: Path) -> None:
+    """0001 had a row an entry; its rows stay where they are."""
+    engine = open_database(f"sqlite+aiosqlite:///{tmp_path}/dialplane.db")
+
+    def as_before(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(as_before)
+    await engine.dispose()
+    old = [entry(at, n=at) for at in (1.0, 2.0, 5.0)]
+    database = Database(settings(tmp_path))
+    async with database.engine.begin() as connection:
+        rows = [{"call_sid": e.call_sid, "at": e.at, "kind": e.kind.value, "leg": e.leg, "data": dict(e.data)} for e in old]
+        await connection.execute(insert(schema.timeline), rows)
+    await database.start()
+    database.writer.put(entry(3.0, n=3.0))
+    await database.writer.flush()
+    assert [found.data["n"] for found in await database.reader.timeline(CALL)] == [1.0, 2.0, 3.0, 5.0]
+    assert await database.reader.timeline(CALL) == [old[0], old[1], entry(3.0, n=3.0), old[2]]
+    await database.stop()
+
+
+async def test_a_piece_that_cannot_be_read_says_so_in_the_timeline(database: Database) -> None:
+    database.writer.put(entry(0))
+    await database.writer.flush()
+    piece = {"call_sid": CALL, "number": 1, "last_at": after(1), "entries": 3, "encoding": "of the future", "data": b"x"}
+    async with database.engine.begin() as connection:
+        await connection.execute(insert(schema.timeline_pieces), [piece])
+    first, second = await database.reader.timeline(CALL)
+    assert first == entry(0)
+    assert (second.kind, second.at) == (Kind.NOTICE, after(1))
+    assert 'written as "of the future"' in str(second.data["message"])
+
+
 async def test_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     engine = open_database(f"sqlite+aiosqlite:///{tmp_path}/x.db")
     await migrate(engine)
@@ -269,12 +378,14 @@ async def test_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 
 async def test_old_calls_go_and_live_ones_stay(database: Database) -> None:
     day = 86400.0
-    for item in (call(), call(LEG, at=20 * day), CallStarted("CA3", T0), entry(0), entry(20 * day)):
+    for item in (call(), call(LEG, at=20 * day), CallStarted("CA3", T0), entry(0)):
         database.writer.put(item)
+    await database.writer.flush()  # entries that come so long after each other are no one piece
+    database.writer.put(entry(20 * day))
     database.writer.put(NotificationRow("NO1", CALL, T0, 1, "error", "x"))
     await database.writer.flush()
     removed = await clean_up(database.engine, StorageSettings(retention_days=15), after(30 * day))
-    assert removed == {"timeline": 1, "notifications": 1, "calls": 1}
+    assert removed == {"timeline": 0, "timeline_pieces": 1, "notifications": 1, "calls": 1}
     assert {row.sid for row in await database.reader.recent_calls()} == {LEG, "CA3"}
     assert await database.reader.timeline(CALL) == [entry(20 * day)]
 
@@ -302,6 +413,8 @@ async def test_old_recordings_go_with_their_files(database: Database, tmp_path: 
 async def test_retention_deletes_in_small_steps(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.storage.housekeeping.CHUNK", 10)
     for n in range(25):
-        database.writer.put(entry(n))
+        database.writer.put(entry(n, sid=f"CA{n}"))
     await database.writer.flush()
-    assert (await clean_up(database.engine, StorageSettings(retention_days=1), after(86400 * 9)))["timeline"] == 25
+    await write_as_before(database, [entry(n) for n in range(25)])
+    removed = await clean_up(database.engine, StorageSettings(retention_days=1), after(86400 * 9))
+    assert (removed["timeline_pieces"], removed["timeline"]) == (25, 25)

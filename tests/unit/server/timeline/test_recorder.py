@@ -106,6 +106,7 @@ async def test_recorder_never_waits_for_the_database(tmp_path: Path, metrics: Me
     for n in range(500):
         recorder.note(Note(CALL, float(n), Kind.VERB, {}))
     assert (database.writer.waiting, database.writer.dropped) == (100, 400)
+    assert value(metrics, "dialplane_storage_lost_total", what="timeline entry") == 400
     await database.engine.dispose()
 
 
