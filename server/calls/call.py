@@ -148,7 +148,7 @@ class Call:
         return over and not stage.legs and not stage.recordings
 
     def next_deadline(self) -> float | None:
-        verb = self._verb.deadline if self._verb is not None else None
+        verb = self._verb.next_deadline() if self._verb is not None else None
         return min((at for at in (verb, self._deadline) if at is not None), default=None)
 
     # --- inputs ---------------------------------------------------------------------------------------------------
@@ -207,7 +207,8 @@ class Call:
     def timeout(self, now: float) -> list[Action]:
         self._outbox.now = now
         verb = self._verb
-        if verb is not None and verb.deadline is not None and now >= verb.deadline:
+        due = verb.next_deadline() if verb is not None else None
+        if verb is not None and due is not None and now >= due:
             verb.timeout()
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None

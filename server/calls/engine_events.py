@@ -152,6 +152,9 @@ class EngineEvents:
         if leg is None:
             return None
         leg.media.counted(event.counters.packets_in)
+        found = self._stage.legs.get(event.stream)
+        if found is not None:
+            found[1].leg_counted(leg, event.counters.packets_in)
         both = self._talking()
         return News.SILENT if both and all(side.media.dead for side in both) else None
 

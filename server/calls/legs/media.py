@@ -85,6 +85,12 @@ class LegMedia:
         agreed = self.offer_answer.agreed
         return agreed is not None and agreed.relayed
 
+    @property
+    def may_be_heard(self) -> bool:
+        """By what was agreed the peer may send."""
+        agreed = self.offer_answer.agreed
+        return agreed is not None and agreed.direction in ("sendrecv", "recvonly")
+
     def offer_again(self, peer: LegMedia | None) -> bytes:
         """An offer in the middle of a call, for an empty re-INVITE: what saves transcoding first (RFC 3261 14.2)."""
         if peer is not None and peer.relays:
@@ -139,6 +145,11 @@ class LegMedia:
         if self.state is MediaState.OPEN:
             self.outbox.emit(engine.Deadline(stream=self.stream, in_ms=0 if seconds is None else max(1, round(seconds * 1000))))
 
+    def ask_counters(self) -> None:
+        """Answered by StreamStats."""
+        if self.state is MediaState.OPEN:
+            self.outbox.emit(engine.Stats(stream=self.stream))
+
     # --- silence --------------------------------------------------------------------------------------------------
 
     @property
@@ -154,7 +165,7 @@ class LegMedia:
     def count(self) -> None:
         if self._silent and self.state is MediaState.OPEN:
             self._counting = True
-            self.outbox.emit(engine.Stats(stream=self.stream))
+            self.ask_counters()
 
     def counted(self, packets_in: int) -> None:
         self._counting = False
