@@ -3,19 +3,19 @@
 
 use std::hint::black_box;
 
+use dialplane_media::audio::hearing::{Hearing, Lane};
+use dialplane_media::audio::jitter::Limits;
+use dialplane_media::audio::mix::{Mix, Mixer};
+use dialplane_media::audio::plc::Concealer;
+use dialplane_media::audio::resample::Resampler;
 use dialplane_media::clock::MILLISECOND;
 use dialplane_media::codec::audio::{Coding, Decoder, Encoder, MAX_SAMPLES};
 use dialplane_media::codec::g711::Law;
 use dialplane_media::codec::{cn, opus, Format};
-use dialplane_media::dtmf_inband::Detector;
-use dialplane_media::ear::Ear;
-use dialplane_media::hearing::{Hearing, Lane};
-use dialplane_media::jitter::Limits;
-use dialplane_media::mix::{Mix, Mixer};
-use dialplane_media::plc::Concealer;
+use dialplane_media::dtmf::listener::Ear;
+use dialplane_media::dtmf::tones::Detector;
 use dialplane_media::protocol::Codec;
 use dialplane_media::record::{Heard, TimeLine};
-use dialplane_media::resample::Resampler;
 use dialplane_media::rtp::Packet;
 
 const TICKS: usize = 2000;

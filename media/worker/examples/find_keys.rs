@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use dialplane_media::dtmf_inband::Detector;
+use dialplane_media::dtmf::tones::Detector;
 
 fn main() -> std::io::Result<()> {
     let mut octets = Vec::new();

@@ -1,15 +1,15 @@
 //! Audio takes no memory packet by packet: not to be heard, made up, mixed, resampled, sent or recorded.
 
 use allocation_counter::measure;
+use dialplane_media::audio::hearing::{Hearing, Lane};
+use dialplane_media::audio::jitter::Limits;
+use dialplane_media::audio::mix::Mixer;
 use dialplane_media::clock::MILLISECOND;
 use dialplane_media::codec::audio::{Coding, Encoder};
 use dialplane_media::codec::g711::Law;
 use dialplane_media::codec::{opus, Format};
-use dialplane_media::dtmf_inband::{fill_tones, Detector};
-use dialplane_media::ear::Ear;
-use dialplane_media::hearing::{Hearing, Lane};
-use dialplane_media::jitter::Limits;
-use dialplane_media::mix::Mixer;
+use dialplane_media::dtmf::listener::Ear;
+use dialplane_media::dtmf::tones::{fill_tones, Detector};
 use dialplane_media::protocol::Codec;
 use dialplane_media::record::{Heard, TimeLine};
 use dialplane_media::rtp::Packet;

@@ -8,13 +8,13 @@ use std::time::Duration;
 use super::directory::{BridgeEntry, StreamEntry};
 use super::Control;
 use crate::clock::MILLISECOND;
+use crate::control::ports::Pool;
 use crate::log;
-use crate::ports::Pool;
-use crate::protocol::{is_identifier, Command, Connect, Counters, Event, Failed, Quality};
+use crate::protocol::{is_identifier, Command, Connect, Counters, Event, Failed, Name, Quality};
 use crate::session::Session;
 use crate::stream::{Sockets, Stream};
 use crate::sys;
-use crate::tasks::{HandOver, Name, Parcel, Task};
+use crate::thread::tasks::{HandOver, Parcel, Task};
 
 /// How long a media thread may take to give up a stream.
 const HAND_OVER: Duration = Duration::from_secs(2);

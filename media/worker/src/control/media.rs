@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::directory::{Recorded, RecordingEntry};
 use super::{Control, WaitingPlay};
-use crate::play::{Programme, Prompt};
-use crate::prompts;
-use crate::protocol::{Failed, Play, Record};
-use crate::tasks::{Name, RecordTask, Target, Task};
-use crate::tones;
+use crate::playback::prompts::{self, Loaded};
+use crate::playback::{tones, Programme, Prompt, Target};
+use crate::protocol::{Failed, Name, Play, Record};
+use crate::thread::tasks::{RecordTask, Task};
 
 /// Files of one play.
 const MAX_FILES: usize = 1000;
@@ -95,19 +94,13 @@ impl Control {
     }
 
     /// The files of a play were read.
-    pub(super) fn begin_play(
-        &mut self,
-        target: Target,
-        play: Name,
-        number: u64,
-        prompts: Result<Vec<Arc<Prompt>>, String>,
-    ) {
-        let key = (target, play);
+    pub(super) fn begin_play(&mut self, loaded: Loaded) {
+        let key = (loaded.target, loaded.play);
         // One of the same name may have come meanwhile, with other files.
         if self
             .waiting_plays
             .get(&key)
-            .is_none_or(|waiting| waiting.number != number)
+            .is_none_or(|waiting| waiting.number != loaded.number)
         {
             return;
         }
@@ -120,7 +113,7 @@ impl Control {
             Target::Mix(mix) => self.directory.mixes.get(mix).map(|entry| entry.thread),
         };
         if let Some(thread) = thread {
-            let programme = prompts.map(|parts| Programme::new(parts, loops, duration_ms));
+            let programme = loaded.prompts.map(|parts| Programme::new(parts, loops, duration_ms));
             self.inlets[thread].send(begin(target, play, programme));
         }
     }

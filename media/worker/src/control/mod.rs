@@ -8,6 +8,7 @@ mod commands;
 mod directory;
 mod link;
 mod media;
+mod ports;
 mod socket;
 
 use std::collections::HashMap;
@@ -17,18 +18,18 @@ use std::sync::Arc;
 
 use crate::args::Args;
 use crate::clock::{Clock, Nanos, SECOND};
-use crate::flood::Limit;
+use crate::control::ports::Pool;
 use crate::forward::Forwarder;
 use crate::log;
 use crate::net::{self, Io};
-use crate::play::Prompt;
-use crate::ports::Pool;
-use crate::prompts;
-use crate::protocol::{self, Command, Event, Failed, PROTOCOL_VERSION};
+use crate::outbox::{Outbox, Up};
+use crate::playback::{prompts, Prompt, Target};
+use crate::protocol::{self, Command, Event, Failed, Name, PROTOCOL_VERSION};
+use crate::record::writer::{self, Desk};
+use crate::rtp::flood::Limit;
 use crate::sys::{self, Epoll, Ready, Signals, Waker};
-use crate::tasks::{Inlet, Name, Outbox, Target, Task, Up};
-use crate::worker;
-use crate::writer::{self, Desk};
+use crate::thread;
+use crate::thread::tasks::{Inlet, Task};
 use directory::Directory;
 use link::Link;
 use socket::ControlSocket;
@@ -97,7 +98,9 @@ pub fn run(args: &Args) -> Result<(), String> {
     let io = net::choose(args.io)?;
     let mut inlets = Vec::new();
     let (desk, _) = writer::start(args.record_buffer_mib << 20, outbox.clone()).map_err(said("thread"))?;
-    let (loader, _) = prompts::start(args.prompt_cache_mib << 20, outbox.clone()).map_err(said("thread"))?;
+    let deliver = outbox.clone();
+    let deliver = move |loaded| deliver.send(Up::Loaded(loaded));
+    let (loader, _) = prompts::start(args.prompt_cache_mib << 20, deliver).map_err(said("thread"))?;
     let limit = Limit::new(args.max_packets_per_second);
     let forwarder = args.forward.as_ref().and_then(|directory| {
         // Not a reason to stay away: calls go on in user space.
@@ -105,7 +108,7 @@ pub fn run(args: &Args) -> Result<(), String> {
         Forwarder::start(directory, clock).map_err(unavailable).ok()
     });
     for number in 0..args.threads {
-        let started = worker::start(
+        let started = thread::start(
             number,
             io,
             clock,
@@ -349,12 +352,7 @@ impl Control {
                 }
                 self.tell(event);
             }
-            Up::Loaded {
-                target,
-                play,
-                number,
-                prompts,
-            } => self.begin_play(target, play, number, prompts),
+            Up::Loaded(loaded) => self.begin_play(loaded),
             Up::Forwarded { stream, forwarded } => {
                 if let Some(entry) = self.directory.streams.get_mut(&stream) {
                     entry.forwarded = forwarded;

@@ -1,4 +1,8 @@
+use super::events::*;
+use super::sender::*;
 use super::*;
+use crate::clock::{samples, Nanos, MILLISECOND};
+use crate::rtp::event::{Body, GIVEN_UP};
 
 fn place(timestamp: u32, now: Nanos) -> Place {
     Place {
@@ -281,7 +285,7 @@ fn held_keys_wait_for_those_before_them_and_for_eight_seconds_at_the_longest() {
     for _ in 0..2 * MAX_WAITING {
         sender.hold(4);
     }
-    assert_eq!(sender.parts.len(), MAX_WAITING);
+    assert_eq!(sender.waiting(), MAX_WAITING);
     assert!(sender.push("1", 100, 100).is_err());
 }
 

@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 
-use super::track::{samples_in, Ring, LOUD};
-use super::RATE_HZ;
+use super::strip::{Strip, LOUD};
+use super::{samples_in, RATE_HZ};
+use crate::audio::resample::Resampler;
 use crate::codec::audio::{Coding, Decoder, MAX_SAMPLES};
-use crate::resample::Resampler;
 
 /// A payload is decoded this long before its samples are taken; more than any delay below.
 const AHEAD: i64 = 96;
@@ -89,7 +89,7 @@ impl Ear {
     }
 
     /// Keep a payload until its time has come. One whose time has passed already is left out, as is one that is there.
-    pub fn hold(&mut self, place: i64, count: i64, payload: &[u8], ring: &mut Ring, written: i64) {
+    pub fn hold(&mut self, place: i64, count: i64, payload: &[u8], strip: &mut Strip, written: i64) {
         if self.next.is_some_and(|next| place + count <= next + self.lag) {
             return;
         }
@@ -107,7 +107,7 @@ impl Ear {
         };
         self.held.insert(after.map_or(0, |index| index + 1), held);
         while self.held.len() > MAX_HELD || self.octets > MAX_OCTETS {
-            self.decode_next(ring, written);
+            self.decode_next(strip, written);
         }
     }
 
@@ -124,13 +124,13 @@ impl Ear {
         self.held.iter_mut().for_each(|held| held.place += by);
     }
 
-    /// What was decoded was moved back in the ring.
+    /// What was decoded was moved back in the strip.
     pub fn move_back(&mut self, by: i64) {
         self.next = self.next.map(|next| next - by);
     }
 
     /// Decode the first payload into its place.
-    pub fn decode_next(&mut self, ring: &mut Ring, written: i64) {
+    pub fn decode_next(&mut self, strip: &mut Strip, written: i64) {
         let Some(mut held) = self.held.pop_front() else {
             return;
         };
@@ -139,7 +139,7 @@ impl Ear {
         let gap = self.next.map_or(i64::MAX, |next| at - next);
         // A sample more or less is the rounding of a clock that does not divide into ours, or of its drift.
         if gap.abs() > 1 {
-            self.bridge_gap(gap, &held.payload, ring, written);
+            self.bridge_gap(gap, &held.payload, strip, written);
             self.next = Some(at);
         }
         let mut decoded = [0; MAX_SAMPLES];
@@ -147,7 +147,7 @@ impl Ear {
             Some(count) => {
                 let decoded = &decoded[..count];
                 self.loud = decoded.iter().any(|sample| sample.unsigned_abs() >= LOUD);
-                self.put_out(decoded, ring, written);
+                self.put_out(decoded, strip, written);
             }
             // Damaged: a loss.
             None => self.next = Some(at + held.count),
@@ -157,17 +157,17 @@ impl Ear {
     }
 
     /// Resample what was decoded, and lay it where it belongs.
-    fn put_out(&mut self, decoded: &[i16], ring: &mut Ring, written: i64) {
+    fn put_out(&mut self, decoded: &[i16], strip: &mut Strip, written: i64) {
         let at = self.next.unwrap_or(0);
         let mut out = [0; MAX_SAMPLES];
         let count = self.resampler.process(decoded, &mut out).min(MAX_SAMPLES);
-        ring.lay(&out[..count], at, written);
+        strip.lay(&out[..count], at, written);
         self.next = Some(at + count as i64);
         self.tail = self.filter_lag > 0;
     }
 
     /// `gap` samples are missing before the payload that comes next: Opus repairs a short loss, anything else is silence.
-    fn bridge_gap(&mut self, gap: i64, following: &[u8], ring: &mut Ring, written: i64) {
+    fn bridge_gap(&mut self, gap: i64, following: &[u8], strip: &mut Strip, written: i64) {
         if gap < 0 {
             return; // a source that begins anew: the splice is heard anyway
         }
@@ -177,15 +177,15 @@ impl Ear {
                 let mut repaired = [0; MOST_CONCEALED as usize];
                 let repaired = &mut repaired[..gap as usize];
                 self.decoder.conceal(Some(following), repaired);
-                ring.lay(repaired, at, written);
+                strip.lay(repaired, at, written);
             }
-            Some(_) => self.finish_tail(ring, written),
+            Some(_) => self.finish_tail(strip, written),
             None => {}
         }
     }
 
     /// Bring out what is still in the resampler, and begin anew.
-    fn finish_tail(&mut self, ring: &mut Ring, written: i64) {
+    fn finish_tail(&mut self, strip: &mut Strip, written: i64) {
         let (true, Some(at)) = (self.tail, self.next) else {
             return;
         };
@@ -193,24 +193,24 @@ impl Ear {
         let wanted = self.filter_lag as usize * self.resampler.from_hz() as usize / RATE_HZ as usize;
         let mut out = [0; MAX_SAMPLES];
         let count = self.resampler.process(&silence[..wanted.min(MAX_SAMPLES)], &mut out);
-        ring.lay(&out[..count.min(MAX_SAMPLES)], at, written);
+        strip.lay(&out[..count.min(MAX_SAMPLES)], at, written);
         self.next = Some(at + count as i64);
         self.resampler.reset();
         self.tail = false;
     }
 
     /// Nothing came that goes on where the last payload ended: bring out what is still in the resampler.
-    pub fn end_tail(&mut self, end: i64, ring: &mut Ring, written: i64) {
+    pub fn end_tail(&mut self, end: i64, strip: &mut Strip, written: i64) {
         if self.tail && self.next.is_some_and(|next| next < end) {
-            self.finish_tail(ring, written);
+            self.finish_tail(strip, written);
         }
     }
 
     /// Decode all that waits: the codec has changed.
-    pub fn run_out(&mut self, ring: &mut Ring, written: i64) {
+    pub fn run_out(&mut self, strip: &mut Strip, written: i64) {
         while !self.held.is_empty() {
-            self.decode_next(ring, written);
+            self.decode_next(strip, written);
         }
-        self.finish_tail(ring, written);
+        self.finish_tail(strip, written);
     }
 }

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::Stream;
 use crate::clock::{Nanos, MILLISECOND, SECOND};
 use crate::codec::audio::Coding;
-use crate::flood::Limit;
 use crate::forward::{Counters, Flow, Forwarder, Rule};
 use crate::net::MAX_DATAGRAM;
+use crate::rtp::flood::Limit;
+use crate::rtp::sending::Source;
 use crate::rtp::{Packet, HEADER};
-use crate::sending::Source;
 use crate::session::{Lane, Passage};
 use crate::slab::Key;
 

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use super::{Stream, Turn};
-use crate::latch::Look;
 use crate::net::MAX_DATAGRAM;
+use crate::rtp::latch::Look;
 use crate::srtp::{Agreed, Channel, Refused, MAX_TRAILER};
 use crate::{clock::Nanos, sys};
 

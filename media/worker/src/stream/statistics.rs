@@ -6,7 +6,7 @@ use crate::protocol::{self, Counters, Event};
 use crate::quality::emodel::Codec;
 use crate::quality::xr::{read_voip_metrics, VoipMetrics};
 use crate::quality::{Known, Quality};
-use crate::rtcp::Block;
+use crate::rtp::rtcp::Block;
 use crate::session::Session;
 
 /// What the jitter buffer of the phone holds to which we relay; a guess.

@@ -1,0 +1,229 @@
+//! What the control thread asks for, carried out on the streams of this thread.
+
+use super::playout::end_play;
+use super::recordings::Subject;
+use super::{turn, Bridge, Worker};
+use crate::log;
+use crate::protocol::{Event, Name};
+use crate::session::Session;
+use crate::slab::Key;
+use crate::stream::Stream;
+use crate::thread::tasks::{Parcel, Task};
+
+impl Worker {
+    pub(super) fn take_tasks(&mut self) {
+        while let Ok(task) = self.tasks.try_recv() {
+            self.current = None;
+            self.prepare_for(&task);
+            self.carry_out(task);
+        }
+    }
+
+    fn carry_out(&mut self, task: Task) {
+        match task {
+            Task::Attach(parcel) => self.attach(*parcel),
+            Task::Detach { stream, over } => {
+                let parcel = self.detach(&stream).map(Box::new);
+                // Who asked has a deadline; a stream that nobody waits for any more is taken back.
+                if let Err(Some(parcel)) = over.give(parcel) {
+                    self.attach(*parcel);
+                }
+            }
+            Task::Connect { stream, session } => self.connect(&stream, *session),
+            Task::Bridge { bridge, first, second } => self.bridge(bridge, &first, &second),
+            Task::Unbridge { bridge } => self.unbridge(&bridge),
+            Task::Play { stream, play } => self.play(&stream, play),
+            Task::BeginPlay {
+                stream,
+                play,
+                programme,
+            } => self.begin_play(&stream, &play, programme),
+            Task::StopPlay { stream, play } => self.stop_play(&stream, &play),
+            Task::Record(task) => self.record(task),
+            Task::PauseRecord { recording, keep_time } => self.pause_recording(&recording, keep_time),
+            Task::ResumeRecord { recording } => self.resume_recording(&recording),
+            Task::StopRecord { recording } => self.stop_recording(&recording, "stopped"),
+            Task::LoseRecording { recording } => self.lose_recording(&recording),
+            Task::SendDigits {
+                stream,
+                digits,
+                tone_ms,
+                gap_ms,
+            } => self.send_digits(&stream, &digits, tone_ms, gap_ms),
+            Task::Stats { stream } => {
+                if let Some(stream) = self.find(&stream) {
+                    let event = stream.statistics();
+                    self.outbox.tell(event);
+                }
+            }
+            Task::Mute { stream, muted, deaf } => self.mute(&stream, muted, deaf),
+            Task::Join { mix, stream, beep } => self.join_mix(mix, &stream, beep),
+            Task::Leave { mix, stream, beep } => self.leave_mix(&mix, &stream, beep),
+            Task::PlayMix { mix, play } => self.play_mix(&mix, play),
+            Task::BeginPlayMix { mix, play, programme } => self.begin_play_mix(&mix, &play, programme),
+            Task::StopPlayMix { mix, play } => self.stop_play_mix(&mix, &play),
+            Task::Close { stream } => self.close(&stream),
+            Task::Stop => self.stop(),
+        }
+    }
+
+    /// The stream of this name; it is blamed for what goes wrong from here on.
+    fn find(&mut self, name: &str) -> Option<&mut Stream> {
+        let key = *self.stream_keys.get(name)?;
+        self.current = Some(key);
+        self.streams.get_mut(key)
+    }
+
+    fn attach(&mut self, parcel: Parcel) {
+        if self.streams.is_empty() {
+            self.housekeeping_at = self.now;
+        }
+        let name = parcel.stream.name.clone();
+        let key = self.streams.insert(parcel.stream);
+        self.stream_keys.insert(name, key);
+        self.watch(key);
+        self.attach_recordings(key, parcel.recordings);
+        // What it was sending goes on with the next tick of this thread's wheel.
+        if let Some(stream) = self.streams.get_mut(key) {
+            if stream.play.is_some() {
+                stream.voice_due = self.wheel.schedule(key, 0);
+            }
+            if !stream.digits_out.is_idle() {
+                stream.digits_due = self.wheel.schedule(key, 0);
+            }
+        }
+    }
+
+    /// Only a stream that is in no bridge and no mix can leave.
+    fn detach(&mut self, name: &str) -> Option<Parcel> {
+        let key = *self.stream_keys.get(name)?;
+        let stream = self
+            .streams
+            .get(key)
+            .filter(|stream| stream.bridge.is_none() && stream.mix.is_none())?;
+        stream.forget_sockets(&mut self.net);
+        let recordings = self.detach_recordings(key);
+        self.stream_keys.remove(name);
+        let mut stream = self.streams.remove(key)?;
+        stream.voice_due = 0;
+        stream.digits_due = 0;
+        Some(Parcel { stream, recordings })
+    }
+
+    fn connect(&mut self, name: &str, session: Session) {
+        let Some(&key) = self.stream_keys.get(name) else {
+            return;
+        };
+        self.current = Some(key);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let moved = stream.connect(session, self.now, &mut self.net);
+        if moved {
+            self.watch_peer(key);
+        }
+        self.forget_cuts(key);
+        self.plan_ways(key);
+        if self.streams.get(key).is_some_and(|stream| stream.keys.has_moves()) {
+            self.carry_keys(key); // a press that was cut off by the change
+        }
+    }
+
+    /// What was agreed changed: how long packets are shows anew.
+    fn forget_cuts(&mut self, key: Key) {
+        let mate = self.streams.get(key).and_then(|stream| stream.mate);
+        for key in [Some(key), mate].into_iter().flatten() {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.cut = false;
+            }
+        }
+    }
+
+    fn mute(&mut self, name: &str, muted: bool, deaf: bool) {
+        let Some(stream) = self.find(name) else {
+            return;
+        };
+        (stream.muted, stream.deaf) = (muted, deaf);
+        let key = self.stream_keys[name];
+        self.plan_ways(key);
+    }
+
+    fn bridge(&mut self, name: Name, first: &str, second: &str) {
+        let (Some(&first), Some(&second)) = (self.stream_keys.get(first), self.stream_keys.get(second)) else {
+            log::error("bridge_without_streams", &[("bridge", &name)]);
+            return;
+        };
+        self.current = Some(first);
+        let key = self.bridges.insert(Box::new(Bridge {
+            name: name.clone(),
+            first,
+            second,
+            apart: None,
+        }));
+        self.bridge_keys.insert(name, key);
+        for (one, other) in [(first, second), (second, first)] {
+            if let Some(stream) = self.streams.get_mut(one) {
+                stream.bridge = Some(key);
+                stream.mate = Some(other);
+                stream.cut = false;
+            }
+        }
+        self.plan_ways(first);
+    }
+
+    fn unbridge(&mut self, name: &str) {
+        if let Some(&key) = self.bridge_keys.get(name) {
+            self.end_recordings_of(Subject::Bridge(key));
+        }
+        let Some(bridge) = self.bridge_keys.remove(name).and_then(|key| self.bridges.remove(key)) else {
+            return;
+        };
+        self.bring_back(bridge.first);
+        for key in [bridge.first, bridge.second] {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.bridge = None;
+                stream.mate = None;
+                // Nobody is left to let go of what is held.
+                stream.digits_out.release_all();
+            }
+            self.plan_ways(key);
+        }
+    }
+
+    /// End a stream and what it takes part in. Its sockets close with it.
+    pub(super) fn close(&mut self, name: &str) {
+        let Some(key) = self.stream_keys.remove(name) else {
+            return;
+        };
+        self.current = Some(key);
+        let bridge = self.streams.get(key).and_then(|stream| stream.bridge);
+        if let Some(bridge) = bridge
+            .and_then(|key| self.bridges.get(key))
+            .map(|bridge| bridge.name.clone())
+        {
+            self.unbridge(&bridge);
+        }
+        self.leave_any_mix(key);
+        self.end_recordings_of(Subject::Stream(key));
+        let turn = turn!(self);
+        let Some(mut stream) = self.streams.remove(key) else {
+            return;
+        };
+        end_play(&mut stream, "closed", String::new(), turn);
+        stream.report(true, turn);
+        stream.forget_sockets(&mut self.net);
+        self.outbox.tell(Event::Closed {
+            stream: name.to_owned(),
+            counters: stream.counters(),
+            quality: stream.quality(),
+        });
+    }
+
+    fn stop(&mut self) {
+        let names: Vec<Name> = self.stream_keys.keys().cloned().collect();
+        for name in names {
+            self.close(&name);
+        }
+        self.stopping = true;
+    }
+}

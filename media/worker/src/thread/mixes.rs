@@ -1,0 +1,501 @@
+//! Conferences: at every tick each member's voice is taken from their jitter buffer, all are added, and each is sent the
+//! sum less their own. The mixer (`mix`) does the sums; here members come and go, hear announcements, and are sent packets.
+//!
+//! A tick is 20 ms. Members whose packets are longer or shorter get theirs when enough is there. Whoever listens in G.711
+//! hears the same octets as all others of that law who say nothing: they are encoded once.
+
+use super::voice::VOICE;
+use super::{outgoing, turn, Worker};
+use crate::audio::hearing::Sound;
+use crate::audio::mix::{self, Mixer, Seat};
+use crate::audio::resample::Resampler;
+use crate::audio::speaking::PROMPT_HZ;
+use crate::clock::Nanos;
+use crate::codec::audio::Coding;
+use crate::codec::g711::Law;
+use crate::log;
+use crate::outbox::{Outbox, Up};
+use crate::playback::{tones, Play, Programme, Prompt};
+use crate::protocol::{Event, Failed, Name};
+use crate::rtp::HEADER;
+use crate::session::{Plan, Toward};
+use crate::slab::Key;
+use crate::stream::Stream;
+use crate::thread::wheel::STEP_MS;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::{Arc, OnceLock};
+
+const TICK_MS: u32 = 20;
+const PROMPT_TICK: usize = (PROMPT_HZ / 1000 * TICK_MS) as usize;
+/// The longest frame: 48 kHz.
+const MAX_FRAME: usize = 48 * TICK_MS as usize;
+/// Codecs that have a choice (Opus) take part at this rate: speech of full width, for a third of what 48 kHz cost.
+const WIDE_HZ: u32 = 16_000;
+/// How long the tone at the door is.
+const BEEP_MS: u64 = 200;
+/// So often may a mix's sums go wrong before it ends: what was announced is dropped first.
+const TOO_MANY_BUGS: u32 = 2;
+/// Tells the turns of mixes from those of streams on the wheel.
+const ON_WHEEL: u32 = 1 << 31;
+
+/// Someone in a mix; without a seat until their session is known.
+#[derive(Debug)]
+struct Member {
+    stream: Key,
+    seat: Option<(Seat, u32)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Mix {
+    pub name: Name,
+    mixer: Mixer,
+    members: Vec<Member>,
+    due: u64,
+    play: Option<Play>,
+    beep: Option<Programme>,
+    /// From the rate of prompts to those of the members.
+    announcers: Vec<Resampler>,
+    frame: Box<[i16; MAX_FRAME]>,
+    /// How often its sums went wrong.
+    bugs: u32,
+    /// Whose turn is to go wrong; None: that of nobody in particular.
+    #[cfg(test)]
+    pub(super) trap: Option<Option<Key>>,
+}
+
+/// What all who listen in a law hear in this tick.
+#[derive(Default)]
+struct Shared {
+    mu: Option<[u8; PROMPT_TICK]>,
+    a: Option<[u8; PROMPT_TICK]>,
+}
+
+impl Shared {
+    fn octets(&mut self, law: Law, frame: &[i16]) -> &[u8; PROMPT_TICK] {
+        let place = match law {
+            Law::Mu => &mut self.mu,
+            Law::A => &mut self.a,
+        };
+        place.get_or_insert_with(|| {
+            let mut octets = [law.silence(); PROMPT_TICK];
+            octets
+                .iter_mut()
+                .zip(frame)
+                .for_each(|(octet, &sample)| *octet = law.encode(sample));
+            octets
+        })
+    }
+}
+
+impl Worker {
+    pub(super) fn join_mix(&mut self, name: Name, stream: &str, beep: bool) {
+        let Some(&key) = self.stream_keys.get(stream) else {
+            return;
+        };
+        self.current = Some(key);
+        let mix_key = match self.mix_keys.get(&name) {
+            Some(&mix_key) => mix_key,
+            None => {
+                let mix_key = self.mixes.insert(Box::new(Mix::new(name.clone())));
+                self.mix_keys.insert(name, mix_key);
+                let tick = self.wheel.quiet_tick(TICK_MS);
+                let due = self.wheel.schedule(on_wheel(mix_key), tick);
+                if let Some(mix) = self.mixes.get_mut(mix_key) {
+                    mix.due = due;
+                }
+                mix_key
+            }
+        };
+        let (Some(mix), Some(stream)) = (self.mixes.get_mut(mix_key), self.streams.get_mut(key)) else {
+            return;
+        };
+        if stream.mix != Some(mix_key) {
+            stream.mix = Some(mix_key);
+            mix.members.push(Member {
+                stream: key,
+                seat: None,
+            });
+            if beep {
+                mix.beep = Some(door());
+            }
+        }
+        let joined = Event::Joined {
+            mix: mix.name.to_string(),
+            stream: stream.name.to_string(),
+            members: mix.members.len() as u32,
+        };
+        self.outbox.tell(joined);
+        self.plan_member(key);
+    }
+
+    pub(super) fn leave_mix(&mut self, name: &str, stream: &str, beep: bool) {
+        let mix = self.mix_keys.get(name).copied();
+        if let (Some(mix), Some(&key)) = (mix, self.stream_keys.get(stream)) {
+            self.current = Some(key);
+            if self.streams.get(key).is_some_and(|stream| stream.mix == Some(mix)) {
+                self.leave_any_mix(key);
+                if let Some(mix) = self.mixes.get_mut(mix).filter(|_| beep) {
+                    mix.beep = Some(door());
+                }
+            }
+        }
+    }
+
+    /// Take a stream out of the mix in which it is, if it is in one.
+    pub(super) fn leave_any_mix(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(mix_key) = stream.mix.take() else {
+            return;
+        };
+        stream.keep_to_itself();
+        let Some(mix) = self.mixes.get_mut(mix_key) else {
+            return;
+        };
+        if let Some(at) = mix.members.iter().position(|member| member.stream == key) {
+            if let Some((seat, _)) = mix.members.remove(at).seat {
+                mix.mixer.leave(seat);
+            }
+        }
+        self.outbox.tell(Event::Left {
+            mix: mix.name.to_string(),
+            stream: stream.name.to_string(),
+            members: mix.members.len() as u32,
+        });
+        if mix.members.is_empty() {
+            mix.end_play("closed", String::new(), &self.outbox);
+            if let Some(mix) = self.mixes.remove(mix_key) {
+                self.mix_keys.remove(&mix.name);
+            }
+        }
+    }
+
+    /// Give a member the place that fits what was agreed with them.
+    pub(super) fn plan_member(&mut self, key: Key) {
+        let seed = self.random.next();
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(mix) = stream.mix.and_then(|mix| self.mixes.get_mut(mix)) else {
+            return;
+        };
+        let Some(member) = mix.members.iter_mut().find(|member| member.stream == key) else {
+            return;
+        };
+        stream.plan = stream
+            .session
+            .as_ref()
+            .map_or_else(Plan::default, |session| Plan::new(session, Toward::Mix));
+        stream.spoken_to = false;
+        let rate_hz = stream.speak_at(WIDE_HZ).map(|speaking| speaking.rate_hz());
+        stream.listen_at(rate_hz, seed);
+        if member.seat.map(|(_, rate_hz)| rate_hz) != rate_hz {
+            if let Some((seat, _)) = member.seat.take() {
+                mix.mixer.leave(seat);
+            }
+            member.seat = rate_hz.and_then(|rate_hz| Some((mix.mixer.join(rate_hz)?, rate_hz)));
+        }
+        if let Some((seat, _)) = member.seat {
+            mix.mixer.mute(seat, stream.muted);
+            mix.mixer.deafen(seat, stream.deaf);
+        }
+    }
+
+    /// Whether this is the turn of a mix.
+    pub(super) fn is_mix(key: Key) -> bool {
+        key.index & ON_WHEEL != 0
+    }
+
+    pub(super) fn step_mix(&mut self, key: Key, tick: u64) {
+        let key = Key {
+            index: key.index & !ON_WHEEL,
+            ..key
+        };
+        self.current = None;
+        // Taken out for the time, since its members are looked at meanwhile.
+        let Some(mut mix) = self.mixes.take(key) else {
+            return;
+        };
+        let (mut panicked, mut broken) = (None, false);
+        if mix.due == tick {
+            // It goes back into its place whatever happens: a bug costs the member in hand, not the conference.
+            panicked = catch_unwind(AssertUnwindSafe(|| self.mix_turn(&mut mix))).err();
+            if panicked.is_some() && self.current.is_none() {
+                mix.beep = None;
+                mix.end_play("failed", "a bug in the worker".to_owned(), &self.outbox);
+                mix.bugs += 1;
+                broken = mix.bugs >= TOO_MANY_BUGS;
+            }
+            mix.due = self.wheel.schedule(on_wheel(key), tick + u64::from(TICK_MS / STEP_MS));
+        }
+        self.mixes.put_back(key, mix);
+        if broken {
+            self.dissolve(key);
+        }
+        if let Some(panic) = panicked {
+            resume_unwind(panic);
+        }
+    }
+
+    /// End a mix whose sums go wrong, and not for what was played. Its members go on, each by itself.
+    fn dissolve(&mut self, key: Key) {
+        let Some(mix) = self.mixes.get(key) else {
+            return;
+        };
+        log::error("mix_dissolved", &[("mix", &mix.name)]);
+        let (name, members) = (mix.name.clone(), mix.members.iter().map(|member| member.stream));
+        let members: Vec<Key> = members.collect();
+        let named = |key: &Key| self.streams.get(*key).map(|stream| stream.name.clone());
+        let streams = members.iter().filter_map(named).collect();
+        self.outbox.tell(Event::Failed(Failed::new(
+            "join",
+            &name,
+            "internal",
+            "a bug in the worker; the mix was ended",
+        )));
+        self.outbox.send(Up::Dissolved { mix: name, streams });
+        for member in members {
+            self.leave_any_mix(member);
+        }
+    }
+
+    fn mix_turn(&mut self, mix: &mut Mix) {
+        self.hear_members(mix);
+        self.current = None;
+        #[cfg(test)]
+        mix.trip(None);
+        mix.announce(&self.outbox);
+        mix.mixer.finish();
+        self.speak_to_members(mix);
+    }
+
+    fn hear_members(&mut self, mix: &mut Mix) {
+        mix.mixer.begin();
+        for member in &mix.members {
+            let (Some((seat, rate_hz)), Some(stream)) = (member.seat, self.streams.get_mut(member.stream)) else {
+                continue;
+            };
+            self.current = Some(member.stream);
+            #[cfg(test)]
+            mix.trip(Some(member.stream));
+            let hears = stream.session.as_ref().is_some_and(|session| session.hears);
+            if let Some(hearing) = stream.hearing.as_mut() {
+                let frame = &mut mix.frame[..(rate_hz * TICK_MS / 1000) as usize];
+                // The noise of forty rooms is not heard.
+                if hearing.pull(self.now, frame) == Sound::Speech && hears {
+                    mix.mixer.say(seat, frame);
+                }
+            }
+        }
+    }
+
+    fn speak_to_members(&mut self, mix: &mut Mix) {
+        let mut shared = Shared::default();
+        for at in 0..mix.members.len() {
+            let turn = turn!(self);
+            let member = &mix.members[at];
+            let (Some((seat, rate_hz)), Some(stream)) = (member.seat, self.streams.get_mut(member.stream)) else {
+                continue;
+            };
+            let key = member.stream;
+            self.current = Some(key);
+            let frame = &mut mix.frame[..(rate_hz * TICK_MS / 1000) as usize];
+            let heard = mix.mixer.hear(seat, frame);
+            if !stream.takes_bridged_audio() {
+                stream.pause_voice(frame.len(), turn.now);
+                continue;
+            }
+            let Some(speaking) = stream.speaking.as_mut() else {
+                continue;
+            };
+            let coding = speaking.coding();
+            if let (mix::Mix::Common, Coding::G711(law), true) =
+                (heard, coding, speaking.takes_frames_as_they_are(TICK_MS))
+            {
+                let payload_type = speaking.payload_type();
+                self.outgoing[HEADER..HEADER + PROMPT_TICK].copy_from_slice(shared.octets(law, frame));
+                let units = PROMPT_TICK as u32;
+                let stamp = stream.send_own(VOICE, payload_type, units, PROMPT_TICK, outgoing!(self), turn);
+                self.tap_out(key, stamp, coding, PROMPT_TICK);
+                continue;
+            }
+            let mut taken = 0;
+            while taken < frame.len() {
+                let Some(speaking) = self.streams.get_mut(key).and_then(|stream| stream.speaking.as_mut()) else {
+                    break;
+                };
+                taken += speaking.add(&frame[taken..]);
+                if speaking.is_full() {
+                    self.send_mixed(key, coding);
+                }
+            }
+        }
+    }
+
+    fn send_mixed(&mut self, key: Key, coding: Coding) {
+        let turn = turn!(self);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let units = stream.speaking.as_ref().map_or(0, |speaking| speaking.packet_units());
+        let sent = stream.send_frame(VOICE, units, true, outgoing!(self), turn);
+        if let Some((stamp, octets)) = sent {
+            self.tap_out(key, stamp, coding, octets);
+        }
+    }
+
+    pub(super) fn play_mix(&mut self, name: &str, play: Name) {
+        let Some(mix) = self.mix_keys.get(name).and_then(|key| self.mixes.get_mut(*key)) else {
+            return;
+        };
+        if mix.play.as_ref().is_some_and(|running| running.name == play) {
+            return;
+        }
+        mix.end_play("replaced", String::new(), &self.outbox);
+        mix.play = Some(Play {
+            name: play,
+            number: 0,
+            programme: None,
+        });
+    }
+
+    pub(super) fn begin_play_mix(&mut self, name: &str, play: &str, programme: Result<Programme, String>) {
+        let Some(mix) = self.mix_keys.get(name).and_then(|key| self.mixes.get_mut(*key)) else {
+            return;
+        };
+        let waiting = mix
+            .play
+            .as_mut()
+            .filter(|it| &*it.name == play && it.programme.is_none());
+        match (waiting, programme) {
+            (Some(waiting), Ok(programme)) => waiting.programme = Some(programme),
+            (Some(_), Err(reason)) => mix.end_play("failed", reason, &self.outbox),
+            // Stopped or replaced meanwhile.
+            (None, _) => {}
+        }
+    }
+
+    pub(super) fn stop_play_mix(&mut self, name: &str, play: &str) {
+        let Some(mix) = self.mix_keys.get(name).and_then(|key| self.mixes.get_mut(*key)) else {
+            return;
+        };
+        if mix.play.as_ref().is_some_and(|running| &*running.name == play) {
+            mix.end_play("stopped", String::new(), &self.outbox);
+        }
+    }
+}
+
+impl Mix {
+    fn new(name: Name) -> Self {
+        Self {
+            name,
+            mixer: Mixer::new(TICK_MS),
+            members: Vec::new(),
+            due: 0,
+            play: None,
+            beep: None,
+            announcers: Vec::new(),
+            frame: Box::new([0; MAX_FRAME]),
+            bugs: 0,
+            #[cfg(test)]
+            trap: None,
+        }
+    }
+
+    #[cfg(test)]
+    fn trip(&self, at: Option<Key>) {
+        if self.trap == Some(at) {
+            std::panic::panic_any("a bug");
+        }
+    }
+
+    fn end_play(&mut self, reason: &str, detail: String, outbox: &Outbox) {
+        if let Some(play) = self.play.take() {
+            outbox.tell(Event::PlayEnded {
+                stream: String::new(),
+                play: play.name.to_string(),
+                reason: reason.to_owned(),
+                position_ms: play.position_ms(),
+                detail,
+                mix: self.name.to_string(),
+            });
+        }
+    }
+
+    /// Add what is played to all.
+    fn announce(&mut self, outbox: &Outbox) {
+        let mut samples = [0_i16; PROMPT_TICK];
+        let mut any = false;
+        if let Some(programme) = self.play.as_mut().and_then(|play| play.programme.as_mut()) {
+            if programme.is_over() {
+                self.end_play("finished", String::new(), outbox);
+            } else {
+                programme.fill_samples(&mut samples);
+                any = true;
+            }
+        }
+        if let Some(beep) = self.beep.as_mut() {
+            let mut tone = [0_i16; PROMPT_TICK];
+            beep.fill_samples(&mut tone);
+            let over = beep.is_over();
+            samples
+                .iter_mut()
+                .zip(tone)
+                .for_each(|(sample, tone)| *sample = sample.saturating_add(tone));
+            any = true;
+            if over {
+                self.beep = None;
+            }
+        }
+        if !any {
+            return;
+        }
+        let rates: [Option<u32>; 8] = {
+            let mut rates = self.mixer.rates();
+            std::array::from_fn(|_| rates.next())
+        };
+        for rate_hz in rates.into_iter().flatten() {
+            if rate_hz == PROMPT_HZ {
+                self.mixer.announce(rate_hz, &samples);
+                continue;
+            }
+            if !self.announcers.iter().any(|known| known.to_hz() == rate_hz) {
+                self.announcers.extend(Resampler::new(PROMPT_HZ, rate_hz));
+            }
+            let resampler = self.announcers.iter_mut().find(|known| known.to_hz() == rate_hz);
+            if let Some(resampler) = resampler {
+                let count = resampler.process(&samples, &mut self.frame[..]);
+                self.mixer.announce(rate_hz, &self.frame[..count]);
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Let time pass toward the peer without a packet of the mix.
+    fn pause_voice(&mut self, samples: usize, now: Nanos) {
+        if let Some(speaking) = self.speaking.as_ref() {
+            let units = speaking.units(samples);
+            self.sending.pause(VOICE, units, now);
+        }
+    }
+}
+
+fn on_wheel(key: Key) -> Key {
+    Key {
+        index: key.index | ON_WHEEL,
+        ..key
+    }
+}
+
+/// The tone that tells of someone who comes or goes.
+fn door() -> Programme {
+    static TONE: OnceLock<Arc<Prompt>> = OnceLock::new();
+    let tone = TONE.get_or_init(|| {
+        // The tone is one of the table's, so there is nothing that can be unknown.
+        Arc::new(tones::prompt("beep", "us").unwrap_or_else(|_| Prompt::new(vec![0; PROMPT_TICK])))
+    });
+    Programme::new(vec![tone.clone()], 1, BEEP_MS)
+}

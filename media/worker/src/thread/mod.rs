@@ -1,0 +1,373 @@
+//! A media thread: one loop that owns streams, bridges and whatever happens on them.
+//!
+//! Nothing here is shared and nothing is locked. A turn of the loop waits for packets, for a task or for the next tick,
+//! reads the clock once, then handles all that is ready. Every socket is read once a turn: a busy one does not keep
+//! others waiting, and the next wait brings it back.
+//!
+//! A panic is a bug of ours. It ends the stream whose packet or task was in hand, is told as `Failed(code="internal")`,
+//! and the loop goes on: one call is lost, not all of them.
+
+mod carry_out;
+mod digits;
+mod forwarding;
+mod mixes;
+mod packets;
+mod playout;
+mod recordings;
+pub mod tasks;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod voice;
+mod wheel;
+
+use std::collections::HashMap;
+use std::io;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::clock::{Clock, Nanos, MILLISECOND};
+use crate::forward::Forwarder;
+use crate::log;
+use crate::net::{Arrival, Io, Net, MAX_DATAGRAM};
+use crate::outbox::{Outbox, Up};
+use crate::protocol::{Event, Failed, Name};
+use crate::random::Random;
+use crate::record::writer::Desk;
+use crate::rtp::flood::Limit;
+use crate::slab::{Key, Slab};
+use crate::srtp;
+use crate::stream::Stream;
+use crate::sys::{self, Waker};
+use crate::thread::tasks::{Inlet, Task};
+use crate::thread::wheel::Wheel;
+
+/// A buffer for one of them, with the room that protecting it may need.
+const BUFFER: usize = MAX_DATAGRAM + srtp::MAX_TRAILER;
+/// How many packets ahead a stream is brought near, and then what it points to.
+const FAR_AHEAD: usize = 4;
+const AHEAD: usize = 2;
+/// How often streams are looked after without a packet.
+const HOUSEKEEPING: Nanos = 100 * MILLISECOND;
+
+const WAKER_TOKEN: u64 = u64::MAX;
+
+pub use recordings::Recording;
+
+/// Which of a stream's sockets is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Port {
+    Any = 0,
+    Peer = 1,
+    Control = 2,
+}
+
+/// Two joined streams.
+#[derive(Debug)]
+struct Bridge {
+    name: Name,
+    first: Key,
+    second: Key,
+    /// Why nothing passes between the two, as it was told.
+    apart: Option<String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Worker {
+    clock: Clock,
+    cname: String,
+    net: Net,
+    waker: Arc<Waker>,
+    tasks: Receiver<Task>,
+    outbox: Outbox,
+    streams: Slab<Stream>,
+    stream_keys: HashMap<Name, Key>,
+    bridges: Slab<Bridge>,
+    bridge_keys: HashMap<Name, Key>,
+    mixes: Slab<mixes::Mix>,
+    mix_keys: HashMap<Name, Key>,
+    recordings: Slab<Recording>,
+    recording_keys: HashMap<Name, Key>,
+    /// Recordings that wait for the end of their beep.
+    beeping: Vec<Key>,
+    desk: Desk,
+    wheel: Wheel,
+    /// Whose turn at this tick of the wheel is still to come, the next at the end.
+    due: Vec<Key>,
+    due_tick: u64,
+    random: Random,
+    limit: Limit,
+    /// The way into the kernel, if plain bridges are to be forwarded there.
+    forwarder: Option<Arc<Forwarder>>,
+    now: Nanos,
+    housekeeping_at: Nanos,
+    /// The stream in hand, to be blamed for a panic.
+    current: Option<Key>,
+    /// The datagram in hand, which is worked on in place.
+    datagram: Box<[u8; BUFFER]>,
+    /// A packet of our own.
+    outgoing: Box<[u8; BUFFER]>,
+    stopping: bool,
+}
+
+/// The clock, the way up and the name, borrowed apart from the streams.
+macro_rules! turn {
+    ($worker:expr) => {
+        $crate::stream::Turn {
+            now: $worker.now,
+            clock: &$worker.clock,
+            cname: &$worker.cname,
+            outbox: &$worker.outbox,
+            limit: $worker.limit,
+        }
+    };
+}
+pub(crate) use turn;
+
+/// The buffer of our own packets and the network, borrowed apart from the streams.
+macro_rules! outgoing {
+    ($worker:expr) => {
+        &mut $crate::net::Outgoing {
+            packet: &mut $worker.outgoing[..],
+            net: &mut $worker.net,
+        }
+    };
+}
+pub(crate) use outgoing;
+
+/// Start a media thread.
+pub fn start(
+    number: usize,
+    io: Io,
+    clock: Clock,
+    outbox: Outbox,
+    desk: Desk,
+    limit: Limit,
+    forwarder: Option<Arc<Forwarder>>,
+) -> io::Result<(Inlet, JoinHandle<()>)> {
+    let (sender, receiver) = mpsc::channel();
+    let waker = Arc::new(Waker::new()?);
+    let mut worker = Worker::new(io, clock, receiver, waker.clone(), outbox, desk)?;
+    worker.limit = limit;
+    worker.forwarder = forwarder;
+    let thread = std::thread::Builder::new()
+        .name(format!("media-{number}"))
+        .spawn(move || worker.run_to_the_end())?;
+    Ok((Inlet::new(sender, waker), thread))
+}
+
+impl Worker {
+    fn new(
+        io: Io,
+        clock: Clock,
+        tasks: Receiver<Task>,
+        waker: Arc<Waker>,
+        outbox: Outbox,
+        desk: Desk,
+    ) -> io::Result<Self> {
+        let mut net = Net::new(io)?;
+        net.watch(&*waker, WAKER_TOKEN)?;
+        let name: [u8; 12] = sys::entropy();
+        let now = clock.now();
+        Ok(Self {
+            clock,
+            cname: name.iter().map(|octet| format!("{octet:02x}")).collect(),
+            net,
+            waker,
+            tasks,
+            outbox,
+            streams: Slab::default(),
+            stream_keys: HashMap::new(),
+            bridges: Slab::default(),
+            bridge_keys: HashMap::new(),
+            mixes: Slab::default(),
+            mix_keys: HashMap::new(),
+            recordings: Slab::default(),
+            recording_keys: HashMap::new(),
+            beeping: Vec::new(),
+            desk,
+            wheel: Wheel::new(now),
+            due: Vec::new(),
+            due_tick: 0,
+            random: Random::new(u64::from_be_bytes(sys::entropy())),
+            limit: Limit::new(0),
+            forwarder: None,
+            now,
+            housekeeping_at: now,
+            current: None,
+            datagram: Box::new([0; BUFFER]),
+            outgoing: Box::new([0; BUFFER]),
+            stopping: false,
+        })
+    }
+
+    fn run_to_the_end(&mut self) {
+        if let Err(error) = self.start_net() {
+            log::error("no_network", &[("reason", &error)]);
+            return self.outbox.send(Up::Stopped);
+        }
+        while !self.guarded(Self::run) {}
+        self.outbox.send(Up::Stopped);
+    }
+
+    /// Do a part of the loop. False when it gave way: then the stream in hand is closed.
+    fn guarded(&mut self, part: impl FnOnce(&mut Self)) -> bool {
+        let done = catch_unwind(AssertUnwindSafe(|| part(self))).is_ok();
+        if let Some(key) = self.current.take().filter(|_| !done) {
+            self.give_up(key);
+        }
+        done
+    }
+
+    /// A ring that cannot be bound to this thread gives way to epoll; nothing but the waker is watched yet.
+    fn start_net(&mut self) -> io::Result<()> {
+        if let Err(error) = self.net.start() {
+            log::warning("thread_without_io_uring", &[("reason", &error)]);
+            self.net = Net::new(Io::Epoll)?;
+            self.net.watch(&*self.waker, WAKER_TOKEN)?;
+        }
+        Ok(())
+    }
+
+    /// End the stream that was in hand when the code gave way.
+    fn give_up(&mut self, key: Key) {
+        let Some(name) = self.streams.get(key).map(|stream| stream.name.clone()) else {
+            return;
+        };
+        // Whatever is wrong with the stream, the kernel is not to go on for it.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.bring_back(key)));
+        log::error("stream_panicked", &[("stream", &name)]);
+        self.outbox.tell(Event::Failed(Failed::new(
+            "stream",
+            &name,
+            "internal",
+            "a bug in the worker; the stream was closed",
+        )));
+        // A second panic while closing must not end the thread either.
+        if catch_unwind(AssertUnwindSafe(|| self.close(&name))).is_err() {
+            self.streams.remove(key);
+            self.stream_keys.remove(&name);
+        }
+    }
+
+    fn run(&mut self) {
+        while !self.stopping {
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        let timeout_ms = self.timeout_ms();
+        self.net.wait(timeout_ms);
+        self.take_turn(self.clock.now());
+    }
+
+    /// Do all that is ready.
+    fn take_turn(&mut self, now: Nanos) {
+        self.now = now;
+        self.wheel.follow(self.now);
+        while let Some(arrival) = self.net.take() {
+            self.look_ahead();
+            match arrival {
+                Arrival::Waiting { token: WAKER_TOKEN } => {
+                    self.waker.reset();
+                    self.take_tasks();
+                }
+                Arrival::Unsent { token, octets } => {
+                    if let Some(stream) = self.streams.get_mut(from_token(token).0) {
+                        stream.counts.packets_out = stream.counts.packets_out.saturating_sub(1);
+                        stream.counts.octets_out = stream.counts.octets_out.saturating_sub(octets as u64);
+                    }
+                }
+                Arrival::Waiting { token } => {
+                    let (key, port) = from_token(token);
+                    self.current = Some(key);
+                    match port {
+                        Port::Peer => self.receive_from_peer(key),
+                        Port::Any => self.receive_from_anyone(key),
+                        Port::Control => self.receive_control(key),
+                    }
+                }
+            }
+        }
+        self.tick();
+    }
+
+    /// Thousands of streams do not fit into the processor's cache, and each packet looks at two of them: have those of the
+    /// packets behind this one brought near meanwhile.
+    fn look_ahead(&self) {
+        if let Some(token) = self.net.upcoming(FAR_AHEAD) {
+            self.streams.prefetch(from_token(token).0);
+        }
+        if let Some(stream) = self
+            .net
+            .upcoming(AHEAD)
+            .and_then(|token| self.streams.get(from_token(token).0))
+        {
+            stream.prefetch_parts();
+            if let Some(mate) = stream.mate {
+                self.streams.prefetch(mate);
+            }
+        }
+    }
+
+    /// How long the loop may sleep.
+    fn timeout_ms(&self) -> i32 {
+        if self.streams.is_empty() {
+            return -1;
+        }
+        let next = self
+            .wheel
+            .next_at()
+            .map_or(self.housekeeping_at, |at| at.min(self.housekeeping_at));
+        // Rounded up: waking before the tick would only mean another turn.
+        next.saturating_sub(self.clock.now()).div_ceil(MILLISECOND).min(1000) as i32
+    }
+
+    /// Have the sockets of a stream watched by this thread.
+    fn watch(&mut self, key: Key) {
+        let Some(stream) = self.streams.get(key) else {
+            return;
+        };
+        let mut result = self.net.watch(&stream.any, token(key, Port::Any));
+        result = result.and(self.net.watch(&stream.rtcp, token(key, Port::Control)));
+        if let Err(error) = result {
+            log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
+        }
+        self.watch_peer(key);
+    }
+
+    /// Have the `peer` socket watched after it was replaced.
+    fn watch_peer(&mut self, key: Key) {
+        if let Some(stream) = self.streams.get(key) {
+            if let Some(Err(error)) = stream
+                .peer
+                .as_ref()
+                .map(|peer| self.net.watch_datagrams(peer, token(key, Port::Peer)))
+            {
+                log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
+            }
+        }
+    }
+}
+
+/// Slab index, generation and socket in one number: 32, 30 and 2 bits.
+fn token(key: Key, port: Port) -> u64 {
+    (u64::from(key.index) << 32) | (u64::from(key.generation) << 2) | port as u64
+}
+
+fn from_token(token: u64) -> (Key, Port) {
+    let port = match token & 3 {
+        0 => Port::Any,
+        1 => Port::Peer,
+        _ => Port::Control,
+    };
+    let key = Key {
+        index: (token >> 32) as u32,
+        generation: (token as u32) >> 2,
+    };
+    (key, port)
+}

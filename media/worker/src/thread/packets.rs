@@ -1,0 +1,243 @@
+//! The packet path: from one stream's socket to its mate's, without an allocation, a lock or a copy.
+
+use super::recordings::tap;
+use super::{turn, Worker, MAX_DATAGRAM};
+use crate::clock::Nanos;
+use crate::codec::audio::Coding;
+use crate::codec::g711::Law;
+use crate::codec::Kind;
+use crate::net::Net;
+use crate::record::Heard;
+use crate::rtp::event::Body;
+use crate::rtp::sending::Source;
+use crate::rtp::{self, Packet, Stamp, HEADER};
+use crate::session::{Lane, Passage};
+use crate::slab::Key;
+use crate::stream::forwarding::Back;
+use crate::stream::Stream;
+
+impl Worker {
+    /// A packet from the connected peer: the hot path.
+    pub(super) fn receive_from_peer(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(peer) = stream.peer.as_ref() else {
+            return;
+        };
+        let Some(length) = self.net.receive(peer, &mut self.datagram[..MAX_DATAGRAM]) else {
+            return;
+        };
+        let Some(from) = stream.remote() else {
+            return;
+        };
+        self.accept(key, length, from);
+    }
+
+    /// A packet on the port from anyone whom the kernel does not know as the peer.
+    pub(super) fn receive_from_anyone(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Ok((length, from)) = stream.any.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
+            return;
+        };
+        self.accept(key, length, from);
+    }
+
+    pub(super) fn receive_control(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Ok((length, from)) = stream.rtcp.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
+            return;
+        };
+        stream.hear_control(&mut self.datagram[..length], from, turn!(self));
+    }
+
+    /// What lies at the start of `datagram` came from `from`.
+    fn accept(&mut self, key: Key, length: usize, from: std::net::SocketAddr) {
+        let turn = turn!(self);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let datagram = &mut self.datagram[..length];
+        if rtp::is_rtcp(datagram) && stream.session.as_ref().is_some_and(|session| session.rtcp_mux) {
+            if stream.admit(from, false, &mut false, &mut self.net, turn) {
+                stream.hear_control(datagram, from, turn);
+            }
+            return;
+        }
+        // Nothing is looked at before it is known whose it may be, and that it is authentic.
+        if !stream.screen(from, turn) {
+            return;
+        }
+        // We speak no ICE, so it is not answered; and who sends it in the clear beside SRTP does nothing wrong.
+        if rtp::is_stun(datagram) {
+            return;
+        }
+        let Some(length) = stream.unprotect(datagram, turn.now) else {
+            return;
+        };
+        let datagram = &self.datagram[..length];
+        let whole = (length < MAX_DATAGRAM).then_some(datagram);
+        let known = whole.and_then(rtp::parse).and_then(|packet| {
+            let lane = *stream.plan.lane(packet.payload_type)?;
+            Some((packet, lane))
+        });
+        let mut moved = false;
+        if !stream.admit(from, known.is_some(), &mut moved, &mut self.net, turn) {
+            return;
+        }
+        match known {
+            None => stream.counts.malformed += 1,
+            Some((packet, mut lane)) => {
+                let too_long = lane.is_too_long(&datagram[packet.payload.clone()]);
+                if stream.forwarding.notice(&packet, self.now) {
+                    self.take_lane_back(key, Back::Packet);
+                }
+                if moved {
+                    self.bring_back(key);
+                }
+                if too_long {
+                    match self.cut(key, packet.payload_type) {
+                        Some(anew) => lane = anew,
+                        None => return,
+                    }
+                }
+                // Looked up anew, for the streams were looked at as a whole meanwhile.
+                let turn = turn!(self);
+                let datagram = &self.datagram[..length];
+                let Some(stream) = self.streams.get_mut(key) else {
+                    return;
+                };
+                let heard = stream.hear(&packet, &lane, datagram, turn);
+                let pressed = stream.keys.has_moves();
+                if heard {
+                    if lane.coding.is_some() {
+                        stream.listens = lane.passage == Passage::Hear;
+                    }
+                    if let Some(hearing) = stream.hearing.as_mut() {
+                        // What passes as it is would only wait there.
+                        if lane.passage == Passage::Hear || lane.coding.is_none() {
+                            let payload = &datagram[packet.payload.clone()];
+                            let _ = hearing.insert(&packet, payload, turn.now);
+                        }
+                    }
+                    if !stream.taps_in.is_empty() {
+                        self.tap_in(key, &packet, &lane);
+                    }
+                    self.relay(key, &packet, &lane);
+                }
+                if pressed {
+                    self.carry_keys(key);
+                }
+            }
+        }
+        if moved {
+            self.watch_peer(key);
+        }
+    }
+
+    /// Pass a packet, which lies in `datagram`, to the other side of the bridge.
+    fn relay(&mut self, key: Key, packet: &Packet, lane: &Lane) {
+        let Some((mate, muted)) = self
+            .streams
+            .get(key)
+            .and_then(|stream| Some((stream.mate?, stream.muted)))
+        else {
+            return;
+        };
+        let Some(mate) = self.streams.get_mut(mate) else {
+            return;
+        };
+        if matches!(lane.passage, Passage::Drop | Passage::Hear) {
+            return;
+        }
+        let hushed = (muted || mate.deaf) && lane.kind != Kind::TelephoneEvent;
+        if hushed || !mate.takes_bridged_audio() {
+            mate.sending.withhold();
+            return;
+        }
+        let source = Source::Bridged {
+            stream: key.index,
+            ssrc: packet.ssrc,
+        };
+        let Some(stamp) = forward(
+            mate,
+            source,
+            packet,
+            lane,
+            &mut self.datagram[..],
+            &mut self.net,
+            self.now,
+        ) else {
+            return;
+        };
+        if mate.taps_out.is_empty() {
+            return;
+        }
+        if let Some(coding) = sent_coding(lane) {
+            let heard = Heard {
+                ssrc: stamp.ssrc,
+                timestamp: stamp.timestamp,
+                coding,
+                payload: &self.datagram[packet.payload.clone()],
+            };
+            tap(&mut self.recordings, &mate.taps_out, heard, self.now);
+        }
+    }
+
+    /// Record what the peer said.
+    fn tap_in(&mut self, key: Key, packet: &Packet, lane: &Lane) {
+        let (Some(stream), Some(coding)) = (self.streams.get(key), lane.coding) else {
+            return;
+        };
+        let heard = Heard {
+            ssrc: packet.ssrc,
+            timestamp: packet.timestamp,
+            coding,
+            payload: &self.datagram[packet.payload.clone()],
+        };
+        tap(&mut self.recordings, &stream.taps_in, heard, self.now);
+    }
+}
+
+/// The codec of a payload after its passage.
+fn sent_coding(lane: &Lane) -> Option<Coding> {
+    match (lane.coding?, lane.passage) {
+        (Coding::G711(Law::Mu), Passage::Translate(_)) => Some(Coding::G711(Law::A)),
+        (Coding::G711(Law::A), Passage::Translate(_)) => Some(Coding::G711(Law::Mu)),
+        (coding, _) => Some(coding),
+    }
+}
+
+/// Write the header that `mate`'s peer shall see just before the payload, over whatever CSRCs and extensions were there,
+/// translate the payload in place, and send. Gives the header.
+fn forward(
+    mate: &mut Stream,
+    source: Source,
+    packet: &Packet,
+    lane: &Lane,
+    datagram: &mut [u8],
+    net: &mut Net,
+    now: Nanos,
+) -> Option<Stamp> {
+    let body = (lane.kind == Kind::TelephoneEvent)
+        .then(|| Body::parse(&datagram[packet.payload.clone()]))
+        .flatten();
+    let (sending, to, rate_hz) = (&mut mate.sending, lane.payload_type, lane.clock_rate_hz);
+    let stamp = match body {
+        Some(body) => sending.relay_event(source, packet, body, to, now, rate_hz)?,
+        None => sending.relay(source, packet, to, now, rate_hz)?,
+    };
+    if let Passage::Translate(table) = lane.passage {
+        for octet in &mut datagram[packet.payload.clone()] {
+            *octet = table[usize::from(*octet)];
+        }
+    }
+    let out = &mut datagram[packet.payload.start - HEADER..];
+    rtp::write(out.first_chunk_mut::<HEADER>()?, stamp);
+    mate.transmit(out, HEADER + packet.payload.len(), net);
+    Some(stamp)
+}

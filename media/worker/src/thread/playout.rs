@@ -1,0 +1,94 @@
+//! What a stream sends by our own clock: plays, a packet each time its turn on the wheel comes.
+
+use super::recordings::BEEP;
+use super::{turn, Worker};
+use crate::playback::{Play, Programme};
+use crate::protocol::{Event, Name};
+use crate::slab::Key;
+use crate::stream::{Stream, Turn};
+
+impl Worker {
+    /// A play was asked for. It begins when its programme is there.
+    pub(super) fn play(&mut self, name: &str, play: Name) {
+        let turn = turn!(self);
+        let Some(stream) = self.stream_keys.get(name).and_then(|key| self.streams.get_mut(*key)) else {
+            return;
+        };
+        if stream.play.as_ref().is_some_and(|running| running.name == play) {
+            return;
+        }
+        end_play(stream, "replaced", String::new(), turn);
+        stream.plays += 1;
+        stream.play = Some(Box::new(Play {
+            name: play,
+            number: stream.plays,
+            programme: None,
+        }));
+    }
+
+    pub(super) fn begin_play(&mut self, name: &str, play: &str, programme: Result<Programme, String>) {
+        let turn = turn!(self);
+        let Some(&key) = self.stream_keys.get(name) else {
+            return;
+        };
+        self.current = Some(key);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        // Stopped, replaced or begun already: not wanted any more.
+        let Some(waiting) = stream
+            .play
+            .as_mut()
+            .filter(|it| &*it.name == play && it.programme.is_none())
+        else {
+            return;
+        };
+        match programme {
+            Err(reason) => end_play(stream, "failed", reason, turn),
+            Ok(programme) => {
+                waiting.programme = Some(programme);
+                // One that replaces another keeps its pace.
+                self.schedule_voice(key);
+            }
+        }
+    }
+
+    pub(super) fn stop_play(&mut self, name: &str, play: &str) {
+        let turn = turn!(self);
+        if let Some(stream) = self.stream_keys.get(name).and_then(|key| self.streams.get_mut(*key)) {
+            if stream.play.as_ref().is_some_and(|running| &*running.name == play) {
+                end_play(stream, "stopped", String::new(), turn);
+            }
+        }
+    }
+
+    /// A stream's turn on the wheel.
+    pub(super) fn play_out(&mut self, key: Key, tick: u64) {
+        self.current = Some(key);
+        let due = |stream: &Stream| (stream.digits_due == tick, stream.voice_due == tick);
+        let Some((digits, voice)) = self.streams.get(key).map(due) else {
+            return;
+        };
+        if digits {
+            self.step_digits(key, tick);
+        }
+        if voice {
+            self.step_voice(key, tick);
+        }
+        self.look_at_beeps();
+    }
+}
+
+/// End the play of a stream, if there is one, and say so. Nobody has asked for a beep, so its end is not told.
+pub(super) fn end_play(stream: &mut Stream, reason: &str, detail: String, turn: Turn) {
+    if let Some(play) = stream.play.take().filter(|play| &*play.name != BEEP) {
+        turn.outbox.tell(Event::PlayEnded {
+            stream: stream.name.to_string(),
+            play: play.name.to_string(),
+            reason: reason.to_owned(),
+            position_ms: play.position_ms(),
+            detail,
+            mix: String::new(),
+        });
+    }
+}

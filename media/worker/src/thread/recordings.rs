@@ -1,0 +1,392 @@
+//! Recordings on the streams and bridges of this thread: which packets go where, and when samples go to the disk.
+
+use super::{turn, Worker};
+use crate::audio::wav;
+use crate::clock::Nanos;
+use crate::codec::audio::Coding;
+use crate::log;
+use crate::playback::Programme;
+use crate::protocol::{Event, Name};
+use crate::record::writer::{Desk, Job};
+use crate::record::{Heard, Mode, TimeLine, CHUNK};
+use crate::rtp::{Stamp, HEADER};
+use crate::slab::{Key, Slab};
+use crate::stream::{Stream, Tap};
+use crate::thread::tasks::RecordTask;
+
+/// The name of the tone before a recording, which is a play like any other. No command can name it.
+pub(super) const BEEP: &str = "";
+
+/// What is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Bridge(Key),
+    Stream(Key),
+}
+
+/// A recording that goes on, or that waits for its beep to be over.
+#[derive(Debug)]
+pub struct Recording {
+    pub name: Name,
+    subject: Subject,
+    line: TimeLine,
+    waits: bool,
+    /// The length at which it ends by itself, in samples.
+    limit: i64,
+    finish_keys: Box<str>,
+    octets_per_sample: u64,
+    /// Finished samples that are not handed over yet.
+    pending: Vec<u8>,
+    /// Octets handed to the writer, dropped ones included.
+    handed: u64,
+    hand_over_at: Nanos,
+    dropping: bool,
+    /// Octets that the disk had no time for.
+    lost: u64,
+}
+
+/// Put a packet into the recordings that these taps lead to.
+pub(super) fn tap(recordings: &mut Slab<Recording>, taps: &[Tap], heard: Heard, now: Nanos) {
+    for tap in taps {
+        if let Some(recording) = recordings.get_mut(tap.recording) {
+            recording.line.put(tap.track, heard, now);
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn record(&mut self, task: RecordTask) {
+        if self.recording_keys.contains_key(&task.recording) {
+            return;
+        }
+        let subject = match (&task.bridge, &task.stream) {
+            (Some(bridge), _) => self.bridge_keys.get(bridge).copied().map(Subject::Bridge),
+            (None, Some(stream)) => self.stream_keys.get(stream).copied().map(Subject::Stream),
+            (None, None) => None,
+        };
+        let Some(subject) = subject else {
+            // The control thread looked, so this is a bug; the end is told all the same.
+            log::error("recording_of_nothing", &[("recording", &task.recording)]);
+            return self.outbox.tell(Event::RecordingEnded {
+                recording: task.recording.to_string(),
+                path: task.path,
+                duration_ms: 0,
+                size_bytes: 0,
+                reason: "ended".to_owned(),
+                detail: String::new(),
+                lost_ms: 0,
+            });
+        };
+        let octets_per_sample = 2 * u64::from(task.channels);
+        let longest = (wav::MAX_DATA / octets_per_sample) as i64;
+        let limit = (task
+            .max_ms
+            .saturating_mul(u64::from(wav::RATE_HZ / 1000))
+            .min(longest as u64)) as i64;
+        self.desk.send(Job::Open {
+            recording: task.recording.clone(),
+            path: task.path,
+            channels: task.channels,
+        });
+        let recording = Recording {
+            name: task.recording.clone(),
+            subject,
+            line: TimeLine::new(task.channels == 2, task.silence_ms),
+            waits: task.beep.is_some(),
+            limit,
+            finish_keys: task.finish_keys.into(),
+            octets_per_sample,
+            pending: Vec::new(),
+            handed: 0,
+            hand_over_at: 0,
+            dropping: false,
+            lost: 0,
+        };
+        let key = self.recordings.insert(Box::new(recording));
+        self.recording_keys.insert(task.recording, key);
+        match (task.beep, &task.stream) {
+            (Some(beep), Some(stream)) => {
+                self.beeping.push(key);
+                self.play(stream, BEEP.into());
+                self.begin_play(stream, BEEP, Ok(Programme::new(vec![beep], 1, 0)));
+            }
+            _ => self.begin_recording(key),
+        }
+    }
+
+    fn begin_recording(&mut self, key: Key) {
+        let Some(recording) = self.recordings.get_mut(key) else {
+            return;
+        };
+        recording.waits = false;
+        recording.line.begin(self.now);
+        recording.hand_over_at = self.now + CHUNK;
+        let (name, subject) = (recording.name.clone(), recording.subject);
+        self.desk.send(Job::Begin { recording: name });
+        self.add_taps(key, subject);
+    }
+
+    /// Begin what has waited for a beep that is over, or that something else has replaced.
+    pub(super) fn look_at_beeps(&mut self) {
+        if self.beeping.is_empty() {
+            return;
+        }
+        let mut waiting = std::mem::take(&mut self.beeping);
+        waiting.retain(|&key| {
+            let beeps = self
+                .recordings
+                .get(key)
+                .is_some_and(|recording| self.beeps_for(recording));
+            if !beeps {
+                self.begin_recording(key);
+            }
+            beeps
+        });
+        self.beeping = waiting;
+    }
+
+    /// Whether the stream of a recording plays the beep.
+    fn beeps_for(&self, recording: &Recording) -> bool {
+        let Subject::Stream(stream) = recording.subject else {
+            return false;
+        };
+        self.streams.get(stream).is_some_and(beeps)
+    }
+
+    fn add_taps(&mut self, recording: Key, subject: Subject) {
+        let tap = |track| Tap { recording, track };
+        match subject {
+            Subject::Bridge(bridge) => {
+                let sides = self.bridges.get(bridge).map(|bridge| [bridge.first, bridge.second]);
+                for (track, side) in sides.into_iter().flatten().enumerate() {
+                    if let Some(stream) = self.streams.get_mut(side) {
+                        stream.taps_in.push(tap(track));
+                    }
+                }
+            }
+            Subject::Stream(stream) => {
+                if let Some(stream) = self.streams.get_mut(stream) {
+                    stream.taps_in.push(tap(0));
+                    stream.taps_out.push(tap(1));
+                }
+            }
+        }
+    }
+
+    /// Record what a stream's peer was just sent: `length` octets behind the header in `outgoing`.
+    pub(super) fn tap_out(&mut self, key: Key, stamp: Stamp, coding: Coding, length: usize) {
+        let Some(stream) = self.streams.get(key).filter(|stream| !stream.taps_out.is_empty()) else {
+            return;
+        };
+        let heard = Heard {
+            ssrc: stamp.ssrc,
+            timestamp: stamp.timestamp,
+            coding,
+            payload: &self.outgoing[HEADER..HEADER + length],
+        };
+        tap(&mut self.recordings, &stream.taps_out, heard, self.now);
+    }
+
+    pub(super) fn pause_recording(&mut self, name: &str, keep_time: bool) {
+        let mode = if keep_time { Mode::Silent } else { Mode::LeftOut };
+        self.set_mode(name, mode);
+    }
+
+    pub(super) fn resume_recording(&mut self, name: &str) {
+        self.set_mode(name, Mode::Kept);
+    }
+
+    fn set_mode(&mut self, name: &str, mode: Mode) {
+        let key = self.recording_keys.get(name).copied();
+        if let Some(recording) = key.and_then(|key| self.recordings.get_mut(key)) {
+            recording.line.set_mode(mode, self.now);
+        }
+    }
+
+    /// The peer of a stream has pressed a key, which may be one that ends a recording.
+    pub(super) fn pressed(&mut self, stream: Key, key: char) {
+        let ended = |(number, recording): (Key, &mut Recording)| {
+            let by_this = recording.subject == Subject::Stream(stream) && recording.finish_keys.contains(key);
+            by_this.then_some(number)
+        };
+        let ended: Vec<Key> = self.recordings.iter_mut().filter_map(ended).collect();
+        for number in ended {
+            self.end_recording(number, "key", key.to_string());
+        }
+    }
+
+    pub(super) fn stop_recording(&mut self, name: &str, reason: &'static str) {
+        if let Some(&key) = self.recording_keys.get(name) {
+            self.end_recording(key, reason, String::new());
+        }
+    }
+
+    /// End whatever records this bridge or stream.
+    pub(super) fn end_recordings_of(&mut self, subject: Subject) {
+        if self.recordings.is_empty() {
+            return;
+        }
+        let of_it = |(key, recording): (Key, &mut Recording)| (recording.subject == subject).then_some(key);
+        let keys: Vec<Key> = self.recordings.iter_mut().filter_map(of_it).collect();
+        for key in keys {
+            self.end_recording(key, "ended", String::new());
+        }
+    }
+
+    fn end_recording(&mut self, key: Key, reason: &'static str, detail: String) {
+        let Some(mut recording) = self.take_recording(key) else {
+            return;
+        };
+        self.stop_beep(&recording);
+        let mut end = recording.line.duration(self.now).min(recording.limit);
+        if reason == "silence" {
+            end = recording.line.fell_silent().map_or(end, |silent| end.min(silent));
+        }
+        recording.line.finish(self.now, end, &mut recording.pending);
+        let length = end as u64 * recording.octets_per_sample;
+        recording
+            .pending
+            .truncate(length.saturating_sub(recording.handed) as usize);
+        recording.hand_over(&self.desk);
+        self.desk.send(Job::Finish {
+            recording: recording.name.clone(),
+            length,
+            lost: recording.lost,
+            reason,
+            detail,
+        });
+    }
+
+    /// Forget a recording that the disk has refused.
+    pub(super) fn lose_recording(&mut self, name: &str) {
+        if let Some(recording) = self
+            .recording_keys
+            .get(name)
+            .copied()
+            .and_then(|key| self.take_recording(key))
+        {
+            self.stop_beep(&recording);
+        }
+    }
+
+    /// A recording has ended: if it never began and no other waits for the same beep, nobody wants that.
+    fn stop_beep(&mut self, recording: &Recording) {
+        let Subject::Stream(stream) = recording.subject else {
+            return;
+        };
+        let wanted = |key: &Key| {
+            self.recordings
+                .get(*key)
+                .is_some_and(|other| other.subject == recording.subject)
+        };
+        if !recording.waits || self.beeping.iter().any(wanted) {
+            return;
+        }
+        if let Some(name) = self.streams.get(stream).map(|stream| stream.name.clone()) {
+            self.stop_play(&name, BEEP);
+        }
+    }
+
+    fn take_recording(&mut self, key: Key) -> Option<Box<Recording>> {
+        let recording = self.recordings.remove(key)?;
+        self.recording_keys.remove(&recording.name);
+        self.beeping.retain(|waiting| *waiting != key);
+        let mut forget = |stream: Key| {
+            if let Some(stream) = self.streams.get_mut(stream) {
+                stream.taps_in.retain(|tap| tap.recording != key);
+                stream.taps_out.retain(|tap| tap.recording != key);
+            }
+        };
+        match recording.subject {
+            Subject::Bridge(bridge) => {
+                if let Some(bridge) = self.bridges.get(bridge) {
+                    forget(bridge.first);
+                    forget(bridge.second);
+                }
+            }
+            Subject::Stream(stream) => forget(stream),
+        }
+        Some(recording)
+    }
+
+    /// Hand finished samples to the writer, and end what has reached its length or has fallen silent.
+    pub(super) fn look_after_recordings(&mut self) {
+        if self.recordings.is_empty() {
+            return;
+        }
+        self.look_at_beeps();
+        let turn = turn!(self);
+        let mut over = Vec::new();
+        for (key, recording) in self.recordings.iter_mut() {
+            if recording.waits {
+                continue;
+            }
+            let due = turn.now >= recording.hand_over_at;
+            if due || recording.line.listens() {
+                recording.line.take(turn.now, &mut recording.pending);
+            }
+            if recording.line.fell_silent().is_some() {
+                over.push((key, "silence"));
+            } else if recording.line.duration(turn.now) >= recording.limit {
+                over.push((key, "max"));
+            } else if due {
+                recording.hand_over_at = turn.now + CHUNK;
+                recording.hand_over(&self.desk);
+            }
+        }
+        for (key, reason) in over {
+            self.end_recording(key, reason, String::new());
+        }
+    }
+
+    /// Take the recordings of a stream along when it leaves for another thread.
+    pub(super) fn detach_recordings(&mut self, stream: Key) -> Vec<Recording> {
+        let of_it =
+            |(key, recording): (Key, &mut Recording)| (recording.subject == Subject::Stream(stream)).then_some(key);
+        let keys: Vec<Key> = self.recordings.iter_mut().filter_map(of_it).collect();
+        keys.into_iter()
+            .filter_map(|key| self.take_recording(key))
+            .map(|recording| *recording)
+            .collect()
+    }
+
+    pub(super) fn attach_recordings(&mut self, stream: Key, recordings: Vec<Recording>) {
+        for mut recording in recordings {
+            recording.subject = Subject::Stream(stream);
+            let (name, waits) = (recording.name.clone(), recording.waits);
+            let key = self.recordings.insert(Box::new(recording));
+            self.recording_keys.insert(name, key);
+            if waits {
+                self.beeping.push(key);
+            } else {
+                self.add_taps(key, Subject::Stream(stream));
+            }
+        }
+    }
+}
+
+/// Whether a stream plays the tone before a recording.
+fn beeps(stream: &Stream) -> bool {
+    stream.play.as_ref().is_some_and(|play| &*play.name == BEEP)
+}
+
+impl Recording {
+    fn hand_over(&mut self, desk: &Desk) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let size = self.pending.len() as u64;
+        let taken = desk.write(&self.name, self.handed, std::mem::take(&mut self.pending));
+        if !taken && !self.dropping {
+            log::warning(
+                "recording_gap",
+                &[("recording", &self.name), ("at_octet", &self.handed)],
+            );
+        }
+        if !taken {
+            self.lost += size;
+        }
+        self.dropping = !taken;
+        self.handed += size;
+    }
+}
