@@ -1,6 +1,6 @@
 //! The media worker of dialplane. `docs/media.md` walks a packet through it.
 //!
-//! The modules stand in their order: each uses those above it and none below.
+//! The modules stand in their order: each uses those above it and none below (`tests/architecture.rs` holds that).
 
 // A test's name is its rule and, after two underscores, the rule's source.
 #![cfg_attr(test, allow(non_snake_case))]

@@ -66,6 +66,17 @@ impl Control {
         Ok(())
     }
 
+    pub(super) fn stop_play(&mut self, stream: &str, play: &str, mix: &str) -> Result<(), Failed> {
+        if let Some(entry) = self.directory.mixes.get(mix) {
+            let (mix, play) = (mix.into(), play.into());
+            self.inlets[entry.thread].send(Task::StopPlayMix { mix, play });
+        } else if let Some(entry) = self.directory.stream(stream) {
+            let (stream, play) = (stream.into(), play.into());
+            self.inlets[entry.thread].send(Task::StopPlay { stream, play });
+        }
+        Ok(())
+    }
+
     /// Who is to hear a play, and the thread that makes it heard.
     fn target(&self, play: &Play) -> Result<(Target, usize), Failed> {
         let refuse = |code: &str, reason: &str| Failed::new("play", &play.play, code, reason);
@@ -120,19 +131,7 @@ impl Control {
 
     pub(super) fn record(&mut self, record: &Record) -> Result<(), Failed> {
         let refuse = |code: &str, reason: &str| Failed::new("record", &record.recording, code, reason);
-        if record.bridge.is_empty() == record.stream.is_empty() {
-            return Err(refuse("file", "exactly one of bridge and stream is to be recorded"));
-        }
-        if !(1..=2).contains(&record.channels) {
-            return Err(refuse("file", "a recording has one channel or two"));
-        }
-        let of_stream_only = record.beep || record.silence_ms > 0 || !record.finish_keys.is_empty();
-        if record.stream.is_empty() && of_stream_only {
-            return Err(refuse("file", "beep, silence_ms and finish_keys are for streams"));
-        }
-        if record.finish_keys.chars().any(|key| !KEYS.contains(key)) {
-            return Err(refuse("file", "finish_keys are of 0-9*#A-D"));
-        }
+        check(record)?;
         if let Some(entry) = self.directory.recordings.get(record.recording.as_str()) {
             if entry.asked == *record && !entry.ending {
                 return Ok(());
@@ -180,15 +179,56 @@ impl Control {
         Ok(())
     }
 
+    pub(super) fn pause_recording(&self, recording: &str, keep_time: bool) -> Result<(), Failed> {
+        let task = |recording| Task::PauseRecord { recording, keep_time };
+        self.send_to_recording("pause_record", recording, task)
+    }
+
+    pub(super) fn resume_recording(&self, recording: &str) -> Result<(), Failed> {
+        let task = |recording| Task::ResumeRecord { recording };
+        self.send_to_recording("resume_record", recording, task)
+    }
+
+    /// Unlike the others, this may come for a recording that is over.
+    pub(super) fn stop_recording(&mut self, recording: &str) -> Result<(), Failed> {
+        if let Some(thread) = self.directory.recording_thread(recording) {
+            if let Some(entry) = self.directory.recordings.get_mut(recording) {
+                entry.ending = true;
+            }
+            let recording = recording.into();
+            self.inlets[thread].send(Task::StopRecord { recording });
+        }
+        Ok(())
+    }
+
     /// Send a task to where a recording goes on.
-    pub(super) fn send_to_recording(&self, op: &str, recording: &str, task: Task) -> Result<(), Failed> {
+    fn send_to_recording(&self, op: &str, recording: &str, task: impl FnOnce(Name) -> Task) -> Result<(), Failed> {
         let thread = self
             .directory
             .recording_thread(recording)
             .ok_or_else(|| Failed::new(op, recording, "unknown_recording", "no recording of that name"))?;
-        self.inlets[thread].send(task);
+        self.inlets[thread].send(task(recording.into()));
         Ok(())
     }
+}
+
+/// Whether a command makes sense by itself.
+fn check(record: &Record) -> Result<(), Failed> {
+    let refuse = |code: &str, reason: &str| Failed::new("record", &record.recording, code, reason);
+    if record.bridge.is_empty() == record.stream.is_empty() {
+        return Err(refuse("file", "exactly one of bridge and stream is to be recorded"));
+    }
+    if !(1..=2).contains(&record.channels) {
+        return Err(refuse("file", "a recording has one channel or two"));
+    }
+    let of_stream_only = record.beep || record.silence_ms > 0 || !record.finish_keys.is_empty();
+    if record.stream.is_empty() && of_stream_only {
+        return Err(refuse("file", "beep, silence_ms and finish_keys are for streams"));
+    }
+    if record.finish_keys.chars().any(|key| !KEYS.contains(key)) {
+        return Err(refuse("file", "finish_keys are of 0-9*#A-D"));
+    }
+    Ok(())
 }
 
 /// A play is to come.

@@ -41,6 +41,7 @@ fn hear(packets: &[(u8, u32, u16, bool)]) -> String {
     told.trim_end().to_owned()
 }
 
+// Of one piece: a table of presses.
 #[test]
 fn a_press_is_told_once__rfc4733_2_5() {
     type Case<'a> = (&'a str, &'a [(u8, u32, u16, bool)], &'a str);

@@ -149,28 +149,7 @@ impl Stream {
         if packets_per_second == 0 {
             return Err("no limit of packets");
         }
-        let session = self.session.as_ref().ok_or("nothing agreed")?;
-        if !session.hears || !to.may_send() {
-            return Err("on hold");
-        }
-        if self.channel.is_some() || to.channel.is_some() {
-            return Err("encrypted");
-        }
-        if self.muted || to.deaf {
-            return Err("muted");
-        }
-        if self.keys.has_ear() {
-            return Err("keys are listened for in the audio");
-        }
-        if !self.taps_in.is_empty() || !to.taps_out.is_empty() {
-            return Err("recorded");
-        }
-        if to.play.is_some() {
-            return Err("a play");
-        }
-        if to.digits_busy || !to.digits_out.is_idle() {
-            return Err("keys are sent");
-        }
+        self.stays_plain(to)?;
         let (ssrc, payload_type) = self.forwarding.usual;
         let lane = self.plan.lane(payload_type).ok_or("no packets yet")?;
         // What is ready to make audio of another format anew does nothing while this one passes.
@@ -213,6 +192,33 @@ impl Stream {
             max_octets: most_octets(lane).ok_or("how long packets are cannot be told")?,
             dscp: to.dscp,
         })
+    }
+
+    /// Whether nothing was agreed or asked for by which more would become of a packet than another header.
+    fn stays_plain(&self, to: &Stream) -> Result<(), &'static str> {
+        let session = self.session.as_ref().ok_or("nothing agreed")?;
+        if !session.hears || !to.may_send() {
+            return Err("on hold");
+        }
+        if self.channel.is_some() || to.channel.is_some() {
+            return Err("encrypted");
+        }
+        if self.muted || to.deaf {
+            return Err("muted");
+        }
+        if self.keys.has_ear() {
+            return Err("keys are listened for in the audio");
+        }
+        if !self.taps_in.is_empty() || !to.taps_out.is_empty() {
+            return Err("recorded");
+        }
+        if to.play.is_some() {
+            return Err("a play");
+        }
+        if to.digits_busy || !to.digits_out.is_idle() {
+            return Err("keys are sent");
+        }
+        Ok(())
     }
 
     /// Both ends of the connected socket.

@@ -30,7 +30,7 @@ use crate::rtp::reports::ControlTraffic;
 use crate::rtp::rtcp::{self, Block, Compound, MAX_BUILT};
 use crate::rtp::sending::Sending;
 use crate::rtp::{self, Packet};
-use crate::session::{Lane, Plan, Session};
+use crate::session::{Lane, Passage, Plan, Session};
 use crate::slab::Key;
 use crate::srtp::{Channel, MAX_TRAILER};
 use crate::sys;
@@ -318,6 +318,20 @@ impl Stream {
                 .hear_audio(packet, &datagram[packet.payload.clone()], turn.now);
         }
         self.session.as_ref().is_some_and(|session| session.hears)
+    }
+
+    /// Keep a packet that may be heard for those to whom it is made anew.
+    #[inline]
+    pub fn listen(&mut self, packet: &Packet, lane: &Lane, payload: &[u8], now: Nanos) {
+        if lane.coding.is_some() {
+            self.listens = lane.passage == Passage::Hear;
+        }
+        if let Some(hearing) = self.hearing.as_mut() {
+            // What passes as it is would only wait there.
+            if lane.passage == Passage::Hear || lane.coding.is_none() {
+                let _ = hearing.insert(packet, payload, now);
+            }
+        }
     }
 
     /// Take in a control packet that came from `from`.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use super::{Stream, Turn};
 use crate::net::MAX_DATAGRAM;
+use crate::rtp;
 use crate::rtp::latch::Look;
 use crate::srtp::{Agreed, Channel, Refused, MAX_TRAILER};
 use crate::{clock::Nanos, sys};
@@ -44,7 +45,7 @@ impl Stream {
     }
 
     /// Whether a datagram on the RTP port is worth looking at. Those of strangers, and those over the limit, are counted.
-    pub fn screen(&mut self, from: SocketAddr, turn: Turn) -> bool {
+    fn screen(&mut self, from: SocketAddr, turn: Turn) -> bool {
         let Some(latch) = self.latch.as_ref() else {
             return false; // nothing was agreed yet: early packets are dropped
         };
@@ -56,6 +57,20 @@ impl Stream {
         self.allow(look == Look::Candidate, turn)
     }
 
+    /// What a datagram on the RTP port says; nothing is looked at before it is known whose it may be, and that it is authentic.
+    /// Where it was encrypted it lies in the clear then.
+    pub fn open<'a>(&mut self, datagram: &'a mut [u8], from: SocketAddr, turn: Turn) -> Option<&'a mut [u8]> {
+        if !self.screen(from, turn) {
+            return None;
+        }
+        // We speak no ICE, so it is not answered; and who sends it in the clear beside SRTP does nothing wrong.
+        if rtp::is_stun(datagram) {
+            return None;
+        }
+        let length = self.unprotect(datagram, turn.now)?;
+        datagram.get_mut(..length)
+    }
+
     pub(super) fn allow(&mut self, sparing: bool, turn: Turn) -> bool {
         let allowed = self.allowance.take(turn.now, turn.limit, sparing);
         self.counts.flooded += u64::from(!allowed);
@@ -63,7 +78,7 @@ impl Stream {
     }
 
     /// Decrypt an RTP packet where it lies, if keys were agreed; gives its length. One that is not authentic is counted.
-    pub fn unprotect(&mut self, datagram: &mut [u8], now: Nanos) -> Option<usize> {
+    fn unprotect(&mut self, datagram: &mut [u8], now: Nanos) -> Option<usize> {
         let Some(channel) = self.channel.as_mut() else {
             return Some(datagram.len());
         };

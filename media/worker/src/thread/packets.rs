@@ -68,22 +68,13 @@ impl Worker {
             }
             return;
         }
-        // Nothing is looked at before it is known whose it may be, and that it is authentic.
-        if !stream.screen(from, turn) {
-            return;
-        }
-        // We speak no ICE, so it is not answered; and who sends it in the clear beside SRTP does nothing wrong.
-        if rtp::is_stun(datagram) {
-            return;
-        }
-        let Some(length) = stream.unprotect(datagram, turn.now) else {
+        let Some(datagram) = stream.open(datagram, from, turn) else {
             return;
         };
-        let datagram = &self.datagram[..length];
-        let whole = (length < MAX_DATAGRAM).then_some(datagram);
+        let whole = (datagram.len() < MAX_DATAGRAM).then_some(&*datagram);
         let known = whole.and_then(rtp::parse).and_then(|packet| {
             let lane = *stream.plan.lane(packet.payload_type)?;
-            Some((packet, lane))
+            Some((packet, lane, datagram.len()))
         });
         let mut moved = false;
         if !stream.admit(from, known.is_some(), &mut moved, &mut self.net, turn) {
@@ -91,51 +82,53 @@ impl Worker {
         }
         match known {
             None => stream.counts.malformed += 1,
-            Some((packet, mut lane)) => {
-                let too_long = lane.is_too_long(&datagram[packet.payload.clone()]);
-                if stream.forwarding.notice(&packet, self.now) {
-                    self.take_lane_back(key, Back::Packet);
-                }
-                if moved {
-                    self.bring_back(key);
-                }
-                if too_long {
-                    match self.cut(key, packet.payload_type) {
-                        Some(anew) => lane = anew,
-                        None => return,
-                    }
-                }
-                // Looked up anew, for the streams were looked at as a whole meanwhile.
-                let turn = turn!(self);
-                let datagram = &self.datagram[..length];
-                let Some(stream) = self.streams.get_mut(key) else {
-                    return;
-                };
-                let heard = stream.hear(&packet, &lane, datagram, turn);
-                let pressed = stream.keys.has_moves();
-                if heard {
-                    if lane.coding.is_some() {
-                        stream.listens = lane.passage == Passage::Hear;
-                    }
-                    if let Some(hearing) = stream.hearing.as_mut() {
-                        // What passes as it is would only wait there.
-                        if lane.passage == Passage::Hear || lane.coding.is_none() {
-                            let payload = &datagram[packet.payload.clone()];
-                            let _ = hearing.insert(&packet, payload, turn.now);
-                        }
-                    }
-                    if !stream.taps_in.is_empty() {
-                        self.tap_in(key, &packet, &lane);
-                    }
-                    self.relay(key, &packet, &lane);
-                }
-                if pressed {
-                    self.carry_keys(key);
-                }
-            }
+            Some((packet, lane, length)) => self.take_in(key, &packet, lane, length, moved),
         }
         if moved {
             self.watch_peer(key);
+        }
+    }
+
+    /// A packet of the peer, which takes the first `length` octets of `datagram`. `moved`: the peer is elsewhere since.
+    #[inline]
+    fn take_in(&mut self, key: Key, packet: &Packet, lane: Lane, length: usize, moved: bool) {
+        let Some(lane) = self.settle_way(key, packet, lane, moved) else {
+            return;
+        };
+        let turn = turn!(self);
+        let datagram = &self.datagram[..length];
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let heard = stream.hear(packet, &lane, datagram, turn);
+        let pressed = stream.keys.has_moves();
+        if heard {
+            stream.listen(packet, &lane, &datagram[packet.payload.clone()], turn.now);
+            if !stream.taps_in.is_empty() {
+                self.tap_in(key, packet, &lane);
+            }
+            self.relay(key, packet, &lane);
+        }
+        if pressed {
+            self.carry_keys(key);
+        }
+    }
+
+    /// The lane of a packet, after whatever it changes: the kernel gives its direction back, the other side wants it shorter.
+    #[inline]
+    fn settle_way(&mut self, key: Key, packet: &Packet, lane: Lane, moved: bool) -> Option<Lane> {
+        let stream = self.streams.get_mut(key)?;
+        let too_long = lane.is_too_long(&self.datagram[packet.payload.clone()]);
+        if stream.forwarding.notice(packet, self.now) {
+            self.take_lane_back(key, Back::Packet);
+        }
+        if moved {
+            self.bring_back(key);
+        }
+        if too_long {
+            self.cut(key, packet.payload_type)
+        } else {
+            Some(lane)
         }
     }
 

@@ -40,6 +40,7 @@ fn keys() -> SrtpKeys {
     }
 }
 
+// Of one piece: a table with a row for each reason.
 #[test]
 fn each_reason_keeps_a_direction_up() {
     let tap = |call: &Call| Tap {
