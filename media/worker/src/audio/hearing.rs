@@ -68,7 +68,7 @@ pub struct Hearing {
     noise: cn::Generator,
     /// Whether the peer told its noise.
     noisy: bool,
-    ear: Ear,
+    chain: Chain,
     /// Decoders of other formats that were heard before, by payload type: one that changes its codec with every packet makes us
     /// work for each no more than once.
     shelf: Vec<(u8, Decoder)>,
@@ -79,7 +79,7 @@ pub struct Hearing {
 
 /// The decoder at work, and all that runs at its rate.
 #[derive(Debug)]
-struct Ear {
+struct Chain {
     payload_type: u8,
     decoder: Decoder,
     concealer: Concealer,
@@ -89,7 +89,7 @@ struct Ear {
     waiting: usize,
 }
 
-impl Ear {
+impl Chain {
     fn new(payload_type: u8, coding: Coding, out_hz: u32) -> Option<Self> {
         Self::with(payload_type, Decoder::new(coding, out_hz)?, out_hz)
     }
@@ -109,12 +109,12 @@ impl Ear {
     /// Go on with another codec. What waits in the line is lost: at most a few milliseconds, once in a call.
     fn switch(&mut self, payload_type: u8, coding: Coding, out_hz: u32, shelf: &mut Vec<(u8, Decoder)>) {
         let kept = shelf.iter().position(|(known, _)| *known == payload_type);
-        let ear = match kept {
+        let chain = match kept {
             Some(at) => Self::with(payload_type, shelf.swap_remove(at).1, out_hz),
             None => Self::new(payload_type, coding, out_hz),
         };
-        if let Some(ear) = ear {
-            let before = std::mem::replace(self, ear);
+        if let Some(chain) = chain {
+            let before = std::mem::replace(self, chain);
             shelf.push((before.payload_type, before.decoder));
         }
     }
@@ -183,7 +183,7 @@ impl Hearing {
             jitter: Jitter::new(coding.clock_hz(), limits),
             noise: cn::Generator::new(seed),
             noisy: false,
-            ear: Ear::new(payload_type, coding, out_hz)?,
+            chain: Chain::new(payload_type, coding, out_hz)?,
             shelf: Vec::new(),
             excess: None,
             judged_at: 0,
@@ -225,9 +225,9 @@ impl Hearing {
             Lane::Other => Content::Other,
             Lane::Audio(coding) => {
                 let clock_hz = coding.clock_hz();
-                if clock_hz != self.ear.decoder.coding().clock_hz() {
+                if clock_hz != self.chain.decoder.coding().clock_hz() {
                     let shelf = &mut self.shelf;
-                    self.ear.switch(packet.payload_type, coding, self.out_hz, shelf);
+                    self.chain.switch(packet.payload_type, coding, self.out_hz, shelf);
                     self.jitter = Jitter::new(clock_hz, self.limits);
                 }
                 Content::Audio {
@@ -250,22 +250,22 @@ impl Hearing {
 
     /// Fill `out`, a tick of 10 ms to `MAX_TICK_MS` in whole milliseconds, with what is to be heard `now`.
     pub fn pull(&mut self, now: Nanos, out: &mut [i16]) -> Sound {
-        let mut sound = if self.ear.waiting > 0 {
+        let mut sound = if self.chain.waiting > 0 {
             Sound::Speech
         } else {
             Sound::Silence
         };
         // Every round adds samples or takes a packet, so it ends; the bound is for a peer that sends empty packets.
         for _ in 0..64 {
-            let wanted = self.ear.wanted(out.len(), self.out_hz);
-            if self.ear.waiting >= wanted {
+            let wanted = self.chain.wanted(out.len(), self.out_hz);
+            if self.chain.waiting >= wanted {
                 break;
             }
-            sound = sound.max(self.listen(wanted - self.ear.waiting, now));
+            sound = sound.max(self.listen(wanted - self.chain.waiting, now));
         }
         self.keep_pace(now);
-        let wanted = self.ear.wanted(out.len(), self.out_hz);
-        self.ear.give(wanted, out);
+        let wanted = self.chain.wanted(out.len(), self.out_hz);
+        self.chain.give(wanted, out);
         sound
     }
 
@@ -277,34 +277,34 @@ impl Hearing {
                 payload,
                 units,
             } => {
-                if payload_type != self.ear.payload_type {
+                if payload_type != self.chain.payload_type {
                     let lane = self.lanes.iter().find(|(known, _)| *known == payload_type);
                     if let Some(&(_, Lane::Audio(coding))) = lane {
-                        self.ear.switch(payload_type, coding, self.out_hz, &mut self.shelf);
+                        self.chain.switch(payload_type, coding, self.out_hz, &mut self.shelf);
                     }
                 }
-                match self.ear.hear(payload) {
+                match self.chain.hear(payload) {
                     Some(count) => {
                         self.repairs.heard += count as u64;
                         self.excess = self.excess.into_iter().chain(self.jitter.excess()).min();
                     }
                     None => {
                         self.repairs.damaged += 1;
-                        let count = self.ear.decoder.samples(units);
-                        self.repairs.concealed += self.ear.conceal(count, None) as u64;
+                        let count = self.chain.decoder.samples(units);
+                        self.repairs.concealed += self.chain.conceal(count, None) as u64;
                     }
                 }
                 Sound::Speech
             }
             Next::Lost { units, following } => {
-                let count = self.ear.decoder.samples(units).max(1);
-                self.repairs.concealed += self.ear.conceal(count, following) as u64;
+                let count = self.chain.decoder.samples(units).max(1);
+                self.repairs.concealed += self.chain.conceal(count, following) as u64;
                 Sound::Speech
             }
             Next::Starved => {
-                let count = self.ear.conceal(missing, None);
+                let count = self.chain.conceal(missing, None);
                 self.repairs.concealed += count as u64;
-                self.jitter.note_starved(self.ear.units(count));
+                self.jitter.note_starved(self.chain.units(count));
                 Sound::Speech
             }
             Next::Noise { payload, .. } => {
@@ -319,22 +319,22 @@ impl Hearing {
     }
 
     fn pause(&mut self, count: usize) -> Sound {
-        if self.ear.concealer.is_concealing() && !self.ear.concealer.has_faded() {
-            self.ear.conceal(count, None);
+        if self.chain.concealer.is_concealing() && !self.chain.concealer.has_faded() {
+            self.chain.conceal(count, None);
             return Sound::Speech;
         }
-        if self.ear.decoder.conceals() && self.repairs.heard > 0 {
-            self.ear.conceal(count, None); // the decoder goes on with the noise that it knows
+        if self.chain.decoder.conceals() && self.repairs.heard > 0 {
+            self.chain.conceal(count, None); // the decoder goes on with the noise that it knows
             return Sound::Noise;
         }
-        let room = &mut self.ear.line[self.ear.waiting..];
+        let room = &mut self.chain.line[self.chain.waiting..];
         let count = count.min(room.len());
         if self.noisy {
             self.noise.fill(&mut room[..count]);
         } else {
             room[..count].fill(0);
         }
-        self.ear.waiting += count;
+        self.chain.waiting += count;
         if self.noisy {
             Sound::Noise
         } else {
@@ -347,8 +347,8 @@ impl Hearing {
         let Some(excess) = self.excess else {
             return;
         };
-        let excess_ms = excess * 1000 / i64::from(self.ear.decoder.coding().clock_hz());
-        let in_pause = excess_ms > TOO_LONG_MS && is_pause(&self.ear.line[..self.ear.waiting]);
+        let excess_ms = excess * 1000 / i64::from(self.chain.decoder.coding().clock_hz());
+        let in_pause = excess_ms > TOO_LONG_MS && is_pause(&self.chain.line[..self.chain.waiting]);
         if now.saturating_sub(self.judged_at) < REST && excess_ms <= FAR_TOO_LONG_MS && !in_pause {
             return;
         }
@@ -356,23 +356,26 @@ impl Hearing {
         if excess_ms > TOO_LONG_MS {
             self.repairs.shortened += self.lose_time(now) as u64;
         } else if excess_ms < TOO_SHORT_MS {
-            let count = self.ear.concealer.lengthen(&mut self.ear.line[self.ear.waiting..]);
-            self.ear.waiting += count;
+            let count = self
+                .chain
+                .concealer
+                .lengthen(&mut self.chain.line[self.chain.waiting..]);
+            self.chain.waiting += count;
             self.repairs.lengthened += count as u64;
         }
         self.excess = None;
     }
 
     fn lose_time(&mut self, now: Nanos) -> usize {
-        let rate_hz = self.ear.rate_hz();
+        let rate_hz = self.chain.rate_hz();
         // Two of the longest periods are looked at.
         let span = (rate_hz / 1000 * 30) as usize;
-        if self.ear.waiting < span && !self.jitter.is_empty() {
+        if self.chain.waiting < span && !self.jitter.is_empty() {
             self.listen(0, now);
         }
-        let waiting = self.ear.waiting;
-        let count = shorten(&mut self.ear.line[..waiting], rate_hz);
-        self.ear.waiting -= count;
+        let waiting = self.chain.waiting;
+        let count = shorten(&mut self.chain.line[..waiting], rate_hz);
+        self.chain.waiting -= count;
         count
     }
 }

@@ -398,7 +398,7 @@ impl Jitter {
                 self.pausing = true;
                 Some(entry.timestamp)
             }
-            // Audio stops while a key is sent.
+            // Audio stops while a digit is sent.
             _ => {
                 self.pausing = true;
                 None

@@ -1,5 +1,5 @@
 //! What a peer is sent of audio that we make ourselves: the stream's one encoder, fed by whoever speaks at the moment (a
-//! play, the other side of a transcoded bridge, a mix, keys as tones), and the packets that come out of it.
+//! play, the other side of a transcoded bridge, a mix, digits as tones), and the packets that come out of it.
 //!
 //! Samples are collected until a packet is full, since ticks and packets need not be of one length. Where comfort noise
 //! was agreed, pauses between words are told once and not sent (RFC 3389).

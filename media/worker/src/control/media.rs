@@ -12,7 +12,7 @@ use crate::thread::tasks::{RecordTask, Task};
 /// Files of one play.
 const MAX_FILES: usize = 1000;
 /// What can be pressed.
-const KEYS: &str = "0123456789*#ABCD";
+const DIGITS: &str = "0123456789*#ABCD";
 
 impl Control {
     pub(super) fn play(&mut self, play: &Play) -> Result<(), Failed> {
@@ -95,30 +95,30 @@ impl Control {
     }
 
     fn tone(&mut self, name: &str, country: &str) -> Result<Arc<Prompt>, String> {
-        let key = (name.to_owned(), country.to_owned());
-        if let Some(prompt) = self.tones.get(&key) {
+        let tone = (name.to_owned(), country.to_owned());
+        if let Some(prompt) = self.tones.get(&tone) {
             return Ok(prompt.clone());
         }
         let prompt = Arc::new(tones::prompt(name, country)?);
-        self.tones.insert(key, prompt.clone());
+        self.tones.insert(tone, prompt.clone());
         Ok(prompt)
     }
 
     /// The files of a play were read.
     pub(super) fn begin_play(&mut self, loaded: Loaded) {
-        let key = (loaded.target, loaded.play);
+        let waiting = (loaded.target, loaded.play);
         // One of the same name may have come meanwhile, with other files.
         if self
             .waiting_plays
-            .get(&key)
-            .is_none_or(|waiting| waiting.number != loaded.number)
+            .get(&waiting)
+            .is_none_or(|play| play.number != loaded.number)
         {
             return;
         }
-        let Some(WaitingPlay { loops, duration_ms, .. }) = self.waiting_plays.remove(&key) else {
+        let Some(WaitingPlay { loops, duration_ms, .. }) = self.waiting_plays.remove(&waiting) else {
             return;
         };
-        let (target, play) = key;
+        let (target, play) = waiting;
         let thread = match &target {
             Target::Stream(stream) => self.directory.stream(stream).map(|entry| entry.thread),
             Target::Mix(mix) => self.directory.mixes.get(mix).map(|entry| entry.thread),
@@ -174,7 +174,7 @@ impl Control {
             max_ms: record.max_ms,
             beep,
             silence_ms: record.silence_ms,
-            finish_keys: record.finish_keys.clone(),
+            finish_digits: record.finish_keys.clone(),
         }));
         Ok(())
     }
@@ -225,7 +225,7 @@ fn check(record: &Record) -> Result<(), Failed> {
     if record.stream.is_empty() && of_stream_only {
         return Err(refuse("file", "beep, silence_ms and finish_keys are for streams"));
     }
-    if record.finish_keys.chars().any(|key| !KEYS.contains(key)) {
+    if record.finish_keys.chars().any(|digit| !DIGITS.contains(digit)) {
         return Err(refuse("file", "finish_keys are of 0-9*#A-D"));
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! Keys as telephone-events: told once per press on the way in, spelt out in packets on the way out. Source: RFC 4733 2.
+//! Digits as telephone-events: told once per press on the way in, spelt out in packets on the way out. Source: RFC 4733 2.
 //!
 //! A press is many packets with one RTP timestamp and a growing duration; the last is sent three times with the end bit.
 //! Any of them may be lost, doubled or late. So a press is known by its timestamp, is told when the first end packet is
-//! seen, or when another press begins, or when nothing more came for `GIVEN_UP`. That a key went down is told at its first
+//! seen, or when another press begins, or when nothing more came for `GIVEN_UP`. That a digit went down is told at its first
 //! packet, so that it can be pressed anew elsewhere while it is still held.
 
 use super::{digit_of, Heard, Press};
@@ -33,7 +33,7 @@ impl Current {
     fn press(&self) -> Option<Press> {
         let units = u64::from(self.before) + u64::from(self.duration);
         Some(Press {
-            key: digit_of(self.event)?,
+            digit: digit_of(self.event)?,
             duration_ms: (units * 1000 / u64::from(self.rate_hz.max(1))).min(u64::from(u32::MAX)) as u32,
         })
     }
@@ -46,7 +46,7 @@ impl Current {
 
 /// Where and when a packet belongs.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct EventAt {
     pub ssrc: u32,
     pub sequence: u16,
     pub timestamp: u32,
@@ -62,7 +62,7 @@ pub struct Receiver {
 
 impl Receiver {
     /// Take note of one packet. In order: the end of a press whose own end was lost, the beginning and the end of a press.
-    pub fn note(&mut self, body: Body, at: Place) -> [Option<Heard>; 3] {
+    pub fn note(&mut self, body: Body, at: EventAt) -> [Option<Heard>; 3] {
         let Some(current) = self.current.as_mut() else {
             return self.begin(body, at, None);
         };
@@ -120,7 +120,7 @@ impl Receiver {
         Self::tell_if(now.saturating_sub(current.heard_at) >= GIVEN_UP, current)
     }
 
-    fn begin(&mut self, body: Body, at: Place, lost_end: Option<Heard>) -> [Option<Heard>; 3] {
+    fn begin(&mut self, body: Body, at: EventAt, lost_end: Option<Heard>) -> [Option<Heard>; 3] {
         let current = self.current.insert(Current {
             event: body.event,
             ssrc: at.ssrc,

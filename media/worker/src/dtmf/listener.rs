@@ -1,4 +1,4 @@
-//! An ear for keys in the audio of one peer: packets are decoded as they arrive, beside whatever else becomes of them.
+//! An listener for digits in the audio of one peer: packets are decoded as they arrive, beside whatever else becomes of them.
 //!
 //! Nothing waits in a jitter buffer: a tone is steady, so a packet that was lost or came late only shortens it. A press that a
 //! gap tears apart for longer than Q.24 allows is two presses.
@@ -23,13 +23,13 @@ const PIECE: usize = 160;
 
 /// The way from one payload type to its detector.
 #[derive(Debug)]
-struct Listener {
+struct Finder {
     decoder: Decoder,
     resampler: Option<Resampler>,
     detector: Detector,
 }
 
-impl Listener {
+impl Finder {
     /// None when libopus has no memory.
     fn new(coding: Coding) -> Option<Self> {
         let decoder = Decoder::new(coding, RATE_HZ)?;
@@ -83,7 +83,7 @@ struct Channel {
     payload_type: u8,
     coding: Coding,
     /// Made when the first packet comes, so that what is agreed and not used costs nothing.
-    listener: Option<Listener>,
+    listener: Option<Finder>,
 }
 
 /// What came last.
@@ -99,14 +99,14 @@ struct Last {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Ear {
+pub struct ToneListener {
     channels: Vec<Channel>,
     last: Option<Last>,
-    /// A key is held, as far as we know.
+    /// A digit is held, as far as we know.
     pressed: bool,
 }
 
-impl Ear {
+impl ToneListener {
     /// None when nothing of what was agreed can be decoded.
     pub fn new(formats: &[Format]) -> Option<Self> {
         let channels: Vec<Channel> = formats
@@ -137,7 +137,7 @@ impl Ear {
             .filter_map(|format| Some((format.payload_type, format.coding?))))
     }
 
-    /// Listen to a packet of the peer; `tell` is called for each key that went down or up.
+    /// Listen to a packet of the peer; `tell` is called for each digit that went down or up.
     pub fn hear(&mut self, packet: &Packet, payload: &[u8], now: Nanos, mut tell: impl FnMut(Heard)) {
         let Some(index) = self
             .channels
@@ -170,7 +170,7 @@ impl Ear {
         });
         let channel = &mut self.channels[index];
         if channel.listener.is_none() {
-            channel.listener = Listener::new(coding);
+            channel.listener = Finder::new(coding);
         }
         if let Some(listener) = channel.listener.as_mut() {
             let pressed = &mut self.pressed;
@@ -215,9 +215,9 @@ mod tests {
         Format::new(&codec(payload_type, name, clock_rate_hz, channels))
     }
 
-    /// A peer that presses keys in its audio, and the ear that hears it.
+    /// A peer that presses digits in its audio, and the listener that hears it.
     struct Call {
-        ear: Ear,
+        listener: ToneListener,
         coding: Coding,
         encoder: Encoder,
         sequence: u16,
@@ -230,7 +230,7 @@ mod tests {
         fn new(format: Format) -> Self {
             let coding = format.coding.expect("a codec");
             Self {
-                ear: Ear::new(&[format]).expect("an ear"),
+                listener: ToneListener::new(&[format]).expect("an ear"),
                 coding,
                 encoder: Encoder::new(coding, 8000).expect("an encoder"),
                 sequence: 0xFFF0,
@@ -255,17 +255,18 @@ mod tests {
             self.timestamp = self.timestamp.wrapping_add(self.coding.clock_hz() / 100);
             if sent {
                 let told = &mut self.told;
-                self.ear.hear(&packet, payload, self.now, |heard| note(told, heard));
+                self.listener
+                    .hear(&packet, payload, self.now, |heard| note(told, heard));
             }
         }
 
-        /// A key for so long, then silence for as long. `lost`: packets that are.
-        fn press(&mut self, key: char, tone_ms: u32, lost: &[u32]) {
+        /// A digit for so long, then silence for as long. `lost`: packets that are.
+        fn press(&mut self, digit: char, tone_ms: u32, lost: &[u32]) {
             let rate_hz = self.encoder.rate_hz();
             let in_10_ms = rate_hz / 100;
             for part in 0..tone_ms / 5 {
                 let mut samples = vec![0; in_10_ms as usize];
-                let event = event_of(key).expect("a key");
+                let event = event_of(digit).expect("a digit");
                 fill_tones(event, part * in_10_ms, tone_ms * rate_hz / 1000, rate_hz, &mut samples);
                 let mut payload = [0; 1500];
                 let length = self.encoder.encode(&samples, &mut payload);
@@ -276,13 +277,13 @@ mod tests {
 
     fn note(told: &mut String, heard: Heard) {
         match heard {
-            Heard::Down(key) => told.push(key),
+            Heard::Down(digit) => told.push(digit),
             Heard::Up(_) => told.push('.'),
         }
     }
 
     #[test]
-    fn keys_are_heard_in_every_codec_that_we_know() {
+    fn digits_are_heard_in_every_codec_that_we_know() {
         for format in [
             format("PCMU", 8000, 1, 96),
             format("PCMA", 8000, 1, 96),
@@ -295,12 +296,12 @@ mod tests {
         ] {
             let name = format!("{} {}", format.name, format.clock_rate_hz);
             let mut call = Call::new(format);
-            for key in "159D*#55".chars() {
-                call.press(key, 60, &[]);
+            for digit in "159D*#55".chars() {
+                call.press(digit, 60, &[]);
             }
             assert_eq!(call.told, "1.5.9.D.*.#.5.5.", "{name}");
         }
-        assert!(Ear::new(&[format("G729", 8000, 1, 18)]).is_none());
+        assert!(ToneListener::new(&[format("G729", 8000, 1, 18)]).is_none());
     }
 
     #[test]
@@ -319,10 +320,10 @@ mod tests {
         call.press('7', 200, &lost);
         assert_eq!(call.told, "7");
         let told = &mut call.told;
-        call.ear.expire(call.now, |heard| note(told, heard));
+        call.listener.expire(call.now, |heard| note(told, heard));
         assert_eq!(call.told, "7.");
         let told = &mut call.told;
-        call.ear.expire(call.now, |heard| note(told, heard));
+        call.listener.expire(call.now, |heard| note(told, heard));
         assert_eq!(call.told, "7.");
     }
 
@@ -351,7 +352,7 @@ mod tests {
                 };
                 let told = &mut call.told;
                 if index > 3 {
-                    call.ear
+                    call.listener
                         .hear(&packet, &[0xFF; 320], call.now, |heard| note(told, heard));
                 }
             }
@@ -367,8 +368,8 @@ mod tests {
             format("G722", 8000, 1, 9),
             format("opus", 48_000, 2, 111),
         ];
-        let mut ear = Ear::new(&formats).expect("an ear");
-        assert!(ear.is_for(&formats) && !ear.is_for(&formats[..2]));
+        let mut listener = ToneListener::new(&formats).expect("an ear");
+        assert!(listener.is_for(&formats) && !listener.is_for(&formats[..2]));
         for index in 0..5000_u64 {
             let payload: Vec<u8> = (0..random.below(300)).map(|_| random.next() as u8).collect();
             let packet = Packet {
@@ -379,7 +380,7 @@ mod tests {
                 ssrc: random.below(2) as u32,
                 payload: 0..0,
             };
-            ear.hear(&packet, &payload, index * MILLISECOND, |_| ());
+            listener.hear(&packet, &payload, index * MILLISECOND, |_| ());
         }
     }
 }

@@ -9,22 +9,23 @@ pub mod sender;
 mod tests;
 pub mod tones;
 
-const KEYS: &[u8; 16] = b"0123456789*#ABCD";
+const DIGITS: &[u8; 16] = b"0123456789*#ABCD";
 
-/// The key of an event number; None for the events that are none (a hook flash, a modem).
+/// The digit of an event number; None for the events that are none (a hook flash, a modem).
 pub fn digit_of(event: u8) -> Option<char> {
-    KEYS.get(usize::from(event)).map(|&key| char::from(key))
+    DIGITS.get(usize::from(event)).map(|&digit| char::from(digit))
 }
 
-/// The event number of a key.
-pub fn event_of(key: char) -> Option<u8> {
-    let key = key.to_ascii_uppercase();
-    KEYS.iter()
-        .position(|&known| char::from(known) == key)
+/// The event number of a digit.
+pub fn event_of(digit: char) -> Option<u8> {
+    let digit = digit.to_ascii_uppercase();
+    DIGITS
+        .iter()
+        .position(|&known| char::from(known) == digit)
         .map(|index| index as u8)
 }
 
-/// How a key is sent or heard.
+/// How a digit is sent or heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// In telephone-events (RFC 4733).
@@ -43,14 +44,14 @@ impl Form {
     }
 }
 
-/// A key and how long it was held.
+/// A digit and how long it was held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Press {
-    pub key: char,
+    pub digit: char,
     pub duration_ms: u32,
 }
 
-/// What is heard of a key, in events or in audio.
+/// What is heard of a digit, in events or in audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
     /// It is held.

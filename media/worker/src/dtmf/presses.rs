@@ -1,33 +1,33 @@
-//! The keys that one peer presses, in whichever form: each press is told once.
+//! The digits that one peer presses, in whichever form: each press is told once.
 //!
 //! A phone may send a press as events and as tones at the same time, or leave a bit of the tone in the audio before its events
 //! begin. The first form that is heard counts, and the other one is an *echo*. Events are surer than tones, so they take a
 //! press over that was heard as a tone first.
 
-use super::events::{Place, Receiver};
-use super::listener::Ear;
+use super::events::{EventAt, Receiver};
+use super::listener::ToneListener;
 use super::{Form, Heard, Press};
 use crate::clock::{Nanos, MILLISECOND};
 use crate::codec::Format;
 use crate::rtp::event::Body;
 use crate::rtp::Packet;
 
-/// The same key in the other form so soon after its end is still the same press: a tone is known some 45 ms after it began,
+/// The same digit in the other form so soon after its end is still the same press: a tone is known some 45 ms after it began,
 /// and the two forms may lie in different packets.
 const ECHO: Nanos = 200 * MILLISECOND;
 
 /// What a peer did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move {
-    Down { key: char, form: Form },
+    Down { digit: char, form: Form },
     Up { press: Press, form: Form },
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub struct Presses {
     events: Receiver,
-    ear: Option<Box<Ear>>,
+    listener: Option<Box<ToneListener>>,
     decided: Decided,
 }
 
@@ -42,28 +42,28 @@ struct Decided {
     moves: Vec<Move>,
 }
 
-impl Keys {
+impl Presses {
     /// Listen to tones in these formats, or to none.
     pub fn listen(&mut self, formats: Option<&[Format]>, now: Nanos) {
-        if let (Some(ear), Some(formats)) = (&self.ear, formats) {
-            if ear.is_for(formats) {
+        if let (Some(listener), Some(formats)) = (&self.listener, formats) {
+            if listener.is_for(formats) {
                 return;
             }
         }
         let decided = &mut self.decided;
-        if let Some(ear) = self.ear.as_mut() {
-            ear.fall_silent(&mut |heard| decided.take(heard, Form::Tone, now));
+        if let Some(listener) = self.listener.as_mut() {
+            listener.fall_silent(&mut |heard| decided.take(heard, Form::Tone, now));
         }
-        self.ear = formats.and_then(Ear::new).map(Box::new);
+        self.listener = formats.and_then(ToneListener::new).map(Box::new);
     }
 
     /// Whether audio is listened to.
-    pub fn has_ear(&self) -> bool {
-        self.ear.is_some()
+    pub fn listens_for_tones(&self) -> bool {
+        self.listener.is_some()
     }
 
     /// Take note of a telephone-event.
-    pub fn hear_event(&mut self, body: Body, at: Place) {
+    pub fn hear_event(&mut self, body: Body, at: EventAt) {
         for heard in self.events.note(body, at).into_iter().flatten() {
             self.decided.take(heard, Form::Event, at.now);
         }
@@ -72,8 +72,8 @@ impl Keys {
     /// Listen to a packet of audio.
     pub fn hear_audio(&mut self, packet: &Packet, payload: &[u8], now: Nanos) {
         let decided = &mut self.decided;
-        if let Some(ear) = self.ear.as_mut() {
-            ear.hear(packet, payload, now, |heard| decided.take(heard, Form::Tone, now));
+        if let Some(listener) = self.listener.as_mut() {
+            listener.hear(packet, payload, now, |heard| decided.take(heard, Form::Tone, now));
         }
     }
 
@@ -83,8 +83,8 @@ impl Keys {
             self.decided.take(heard, Form::Event, now);
         }
         let decided = &mut self.decided;
-        if let Some(ear) = self.ear.as_mut() {
-            ear.expire(now, |heard| decided.take(heard, Form::Tone, now));
+        if let Some(listener) = self.listener.as_mut() {
+            listener.expire(now, |heard| decided.take(heard, Form::Tone, now));
         }
     }
 
@@ -109,28 +109,28 @@ impl Keys {
 impl Decided {
     fn take(&mut self, heard: Heard, form: Form, now: Nanos) {
         match heard {
-            Heard::Down(key) => self.down(key, form, now),
+            Heard::Down(digit) => self.down(digit, form, now),
             Heard::Up(press) => self.up(press, form, now),
         }
     }
 
-    fn down(&mut self, key: char, form: Form, now: Nanos) {
+    fn down(&mut self, digit: char, form: Form, now: Nanos) {
         *self.echo(form) = false;
         match (self.held, self.last) {
-            (Some((held, other)), _) if held == key && other != form => {
+            (Some((held, other)), _) if held == digit && other != form => {
                 if form == Form::Event {
-                    self.held = Some((key, Form::Event));
+                    self.held = Some((digit, Form::Event));
                     self.echo_of_tone = true;
                 } else {
                     *self.echo(form) = true;
                 }
             }
-            (_, Some((last, other, at))) if last == key && other != form && now.saturating_sub(at) < ECHO => {
+            (_, Some((last, other, at))) if last == digit && other != form && now.saturating_sub(at) < ECHO => {
                 *self.echo(form) = true;
             }
             _ => {
-                self.held = Some((key, form));
-                self.moves.push(Move::Down { key, form });
+                self.held = Some((digit, form));
+                self.moves.push(Move::Down { digit, form });
             }
         }
     }
@@ -139,10 +139,10 @@ impl Decided {
         if std::mem::take(self.echo(form)) {
             return;
         }
-        if self.held == Some((press.key, form)) {
+        if self.held == Some((press.digit, form)) {
             self.held = None;
         }
-        self.last = Some((press.key, form, now));
+        self.last = Some((press.digit, form, now));
         self.moves.push(Move::Up { press, form });
     }
 
@@ -158,7 +158,7 @@ impl Decided {
 mod tests {
     use super::*;
 
-    /// A script of `e5 e. t5 t.` (key down and up as an event and as a tone), each with its time in ms; gives what is told.
+    /// A script of `e5 e. t5 t.` (digit down and up as an event and as a tone), each with its time in ms; gives what is told.
     fn told(script: &[(&str, u64)]) -> String {
         let mut decided = Decided::default();
         let mut held = [' '; 2];
@@ -171,20 +171,20 @@ mod tests {
             };
             let heard = match what.chars().nth(1) {
                 Some('.') => Heard::Up(Press {
-                    key: held[index],
+                    digit: held[index],
                     duration_ms: 100,
                 }),
-                Some(key) => {
-                    held[index] = key;
-                    Heard::Down(key)
+                Some(digit) => {
+                    held[index] = digit;
+                    Heard::Down(digit)
                 }
                 None => continue,
             };
             decided.take(heard, form, at * MILLISECOND);
             for one in decided.moves.drain(..) {
                 told += &match one {
-                    Move::Down { key, form } => format!("{key}{} ", &form.name()[..1]),
-                    Move::Up { press, form } => format!(".{}{} ", press.key, &form.name()[..1]),
+                    Move::Down { digit, form } => format!("{digit}{} ", &form.name()[..1]),
+                    Move::Up { press, form } => format!(".{}{} ", press.digit, &form.name()[..1]),
                 };
             }
         }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn fast_presses_of_one_key_in_both_forms_are_all_told() {
+    fn fast_presses_of_one_digit_in_both_forms_are_all_told() {
         let events_first = [
             ("e5", 0),
             ("t5", 45),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn presses_of_one_form_and_of_other_keys_are_no_echo() {
+    fn presses_of_one_form_and_of_other_digits_are_no_echo() {
         assert_eq!(
             told(&[("t5", 0), ("t.", 60), ("t5", 100), ("t.", 150)]),
             "5i .5i 5i .5i"

@@ -7,20 +7,20 @@ use crate::rtp::event::{Body, SEGMENT};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Send this part of a press.
-    Key(Moment),
-    /// Say nothing, neither key nor audio (the gap after a press).
+    Press(Moment),
+    /// Say nothing, neither digit nor audio (the gap after a press).
     Hold,
     /// Let audio through (a `w` or `W`).
     Pass,
 }
 
-/// A part of a press, counted in milliseconds since the key went down.
+/// A part of a press, counted in milliseconds since the digit went down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     pub event: u8,
     pub from_ms: u32,
     pub to_ms: u32,
-    /// When the key is let go, as far as that is known.
+    /// When the digit is let go, as far as that is known.
     pub tone_ms: u32,
 }
 
@@ -62,7 +62,7 @@ enum Part {
     },
 }
 
-/// Spells out keys step by step: those of a string, and those that somebody else holds.
+/// Spells out digits step by step: those of a string, and those that somebody else holds.
 #[derive(Debug, Default)]
 pub struct Sender {
     parts: std::collections::VecDeque<Part>,
@@ -80,7 +80,7 @@ const MIN_GAP_MS: u32 = 3 * STEP_MS;
 pub(super) const MAX_WAITING: usize = 256;
 
 impl Sender {
-    /// Queue the keys; nothing is queued when one of them is no key.
+    /// Queue the digits; nothing is queued when one of them is no digit.
     pub fn push(&mut self, digits: &str, tone_ms: u32, gap_ms: u32) -> Result<(), String> {
         if self.parts.len() + digits.len() > MAX_WAITING {
             return Err(format!("more than {MAX_WAITING} digits would wait"));
@@ -89,17 +89,17 @@ impl Sender {
         let gap_ms = gap_ms.clamp(MIN_GAP_MS, MAX_TONE_MS);
         let parts: Result<Vec<Part>, String> = digits
             .chars()
-            .map(|key| match key {
+            .map(|digit| match digit {
                 'w' => Ok(Part::Pause { ms: 500 }),
                 'W' => Ok(Part::Pause { ms: 1000 }),
-                _ => match event_of(key) {
+                _ => match event_of(digit) {
                     Some(event) => Ok(Part::Press {
                         event,
                         tone_ms,
                         gap_ms,
                         open: false,
                     }),
-                    None => Err(format!("{key:?} is no key")),
+                    None => Err(format!("{digit:?} is no key")),
                 },
             })
             .collect();
@@ -107,7 +107,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Press a key until `release`. What is held already is let go; beyond `MAX_WAITING` the press is dropped.
+    /// Press a digit until `release`. What is held already is let go; beyond `MAX_WAITING` the press is dropped.
     pub fn hold(&mut self, event: u8) {
         self.let_go(|_| true, 0);
         if self.parts.len() < MAX_WAITING {
@@ -120,7 +120,7 @@ impl Sender {
         }
     }
 
-    /// Let go of a key that was held for `held_ms` in all: if more is to be sent of it, that is sent yet.
+    /// Let go of a digit that was held for `held_ms` in all: if more is to be sent of it, that is sent yet.
     pub fn release(&mut self, event: u8, held_ms: u32) {
         self.let_go(|held| held == event, held_ms);
     }
@@ -172,7 +172,7 @@ impl Sender {
                     tone_ms,
                 };
                 let over = to_ms > tone_ms + 3 * step_ms;
-                (if over { Step::Hold } else { Step::Key(moment) }, tone_ms + gap_ms)
+                (if over { Step::Hold } else { Step::Press(moment) }, tone_ms + gap_ms)
             }
         };
         if to_ms >= length_ms {

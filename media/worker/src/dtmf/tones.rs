@@ -1,11 +1,11 @@
-//! Keys as tones within the audio: found in what a peer says, and made for a peer that knows no telephone-events.
+//! Digits as tones within the audio: found in what a peer says, and made for a peer that knows no telephone-events.
 //! Source: ITU-T Q.23 (frequencies), Q.24 Annex A (limits).
 //!
 //! Audio is cut into blocks of 5 ms. In each, the part of every one of the eight frequencies is measured, with a phase
 //! that goes on from block to block; four neighbouring blocks, weighted 1 2 2 1, make a window that tells the frequencies
 //! apart. How the phase of a window advances against the one before gives a tone's true frequency to a few hertz, much
 //! finer than the width of the window. A window *hits* when one tone of each group stands out at the right frequency and
-//! hardly anything else is heard; five hits for the same key are a press, six misses its end. Speech hits now and then, but
+//! hardly anything else is heard; five hits for the same digit are a press, six misses its end. Speech hits now and then, but
 //! not for so long: it has harmonics, and its pitch moves.
 
 use std::f64::consts::TAU;
@@ -14,10 +14,10 @@ use std::sync::OnceLock;
 use super::{Heard, Press};
 use crate::codec::to_i16;
 
-/// The groups of Q.23, and the key at each crossing.
+/// The groups of Q.23, and the digit at each crossing.
 const LOW_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
 const HIGH_HZ: [f64; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
-const KEYS: [[char; 4]; 4] = [
+const DIGITS: [[char; 4]; 4] = [
     ['1', '2', '3', 'A'],
     ['4', '5', '6', 'B'],
     ['7', '8', '9', 'C'],
@@ -116,7 +116,7 @@ struct Hit {
 /// The press that is being heard, or may be.
 #[derive(Debug, Clone, Copy, Default)]
 struct Candidate {
-    key: (usize, usize),
+    digit: (usize, usize),
     hits: u32,
     /// Turns of all hits so far, summed.
     turned: [Complex; 2],
@@ -124,7 +124,7 @@ struct Candidate {
     last: u64,
 }
 
-/// Finds keys in audio.
+/// Finds digits in audio.
 #[derive(Debug, Clone)]
 pub struct Detector {
     bank: &'static Bank,
@@ -159,7 +159,7 @@ impl Detector {
         })
     }
 
-    /// Listen to the next samples, in pieces of any length; `tell` is called for each key that went down (some 40 ms after its
+    /// Listen to the next samples, in pieces of any length; `tell` is called for each digit that went down (some 40 ms after its
     /// beginning) or up.
     pub fn hear(&mut self, audio: &[i16], mut tell: impl FnMut(Heard)) {
         for &sample in audio {
@@ -224,7 +224,7 @@ impl Detector {
         let hit = self.hit(&window);
         self.before = window;
         match (hit, self.pressed.as_mut()) {
-            (Some(hit), Some(pressed)) if pressed.key == (hit.low, hit.high) => pressed.last = self.count,
+            (Some(hit), Some(pressed)) if pressed.digit == (hit.low, hit.high) => pressed.last = self.count,
             (Some(hit), _) => self.follow(hit, tell),
             (None, _) => {
                 // One window in between may be spoilt by a click.
@@ -241,7 +241,7 @@ impl Detector {
         }
     }
 
-    /// Whether the window holds the two tones of a key and nothing else.
+    /// Whether the window holds the two tones of a digit and nothing else.
     fn hit(&self, window: &[Complex; 8]) -> Option<Hit> {
         let energy: f32 = self
             .blocks
@@ -279,15 +279,15 @@ impl Detector {
         })
     }
 
-    /// Count a hit for its key, and tell the key when there are enough at the right frequencies.
+    /// Count a hit for its digit, and tell the digit when there are enough at the right frequencies.
     fn follow(&mut self, hit: Hit, tell: &mut impl FnMut(Heard)) {
-        let key = (hit.low, hit.high);
+        let digit = (hit.low, hit.high);
         let candidate = match self.candidate.as_mut() {
-            Some(candidate) if candidate.key == key => candidate,
+            Some(candidate) if candidate.digit == digit => candidate,
             _ => {
                 // The first window turned from something else.
                 self.candidate = Some(Candidate {
-                    key,
+                    digit,
                     hits: 1,
                     turned: [(0.0, 0.0); 2],
                     first: self.count,
@@ -305,26 +305,26 @@ impl Detector {
             return;
         }
         let off = candidate.turned.map(|turned| frequency_of(turned).abs());
-        let frequencies = [LOW_HZ[key.0], HIGH_HZ[key.1]].map(|frequency| frequency as f32);
-        let true_to_key = off
+        let frequencies = [LOW_HZ[digit.0], HIGH_HZ[digit.1]].map(|frequency| frequency as f32);
+        let true_to_digit = off
             .iter()
             .zip(frequencies)
             .all(|(off, hz)| *off <= hz * TOLERANCE + TOLERANCE_HZ);
-        if !true_to_key {
+        if !true_to_digit {
             return;
         }
         let found = *candidate;
         self.candidate = None;
         self.release(tell);
         self.pressed = Some(found);
-        tell(Heard::Down(KEYS[key.0][key.1]));
+        tell(Heard::Down(DIGITS[digit.0][digit.1]));
     }
 
     fn release(&mut self, tell: &mut impl FnMut(Heard)) {
         if let Some(pressed) = self.pressed.take() {
             let duration_ms = (pressed.last - pressed.first) as u32 * BLOCK_MS + EDGES_MS;
             tell(Heard::Up(Press {
-                key: KEYS[pressed.key.0][pressed.key.1],
+                digit: DIGITS[pressed.digit.0][pressed.digit.1],
                 duration_ms,
             }));
         }
@@ -358,8 +358,8 @@ const RAMP_MS: u32 = 2;
 const LOW_DBM0: f64 = -9.0;
 const HIGH_DBM0: f64 = -7.0;
 
-/// Fill `out` with a piece of a key's tones, which begins `from` samples after the key went down; it is let go after `length`
-/// samples. Pieces join without a seam, and behind the end there is silence; also for an event that is no key.
+/// Fill `out` with a piece of a digit's tones, which begins `from` samples after the digit went down; it is let go after `length`
+/// samples. Pieces join without a seam, and behind the end there is silence; also for an event that is no digit.
 pub fn fill_tones(event: u8, from: u32, length: u32, rate_hz: u32, out: &mut [i16]) {
     let Some((low_hz, high_hz)) = super::digit_of(event).and_then(frequencies_of) else {
         return out.fill(0);
@@ -368,7 +368,7 @@ pub fn fill_tones(event: u8, from: u32, length: u32, rate_hz: u32, out: &mut [i1
     let (low, high) = (amplitude(LOW_DBM0), amplitude(HIGH_DBM0));
     let ramp = f64::from(rate_hz / 1000 * RAMP_MS);
     for (at, sample) in (from..).zip(out) {
-        // The end is not known before the key is let go, so the tone fades behind it.
+        // The end is not known before the digit is let go, so the tone fades behind it.
         let inside = f64::from(at).min(ramp - f64::from(at.saturating_sub(length)));
         *sample = if inside <= 0.0 {
             0
@@ -381,11 +381,11 @@ pub fn fill_tones(event: u8, from: u32, length: u32, rate_hz: u32, out: &mut [i1
     }
 }
 
-fn frequencies_of(key: char) -> Option<(f64, f64)> {
+fn frequencies_of(digit: char) -> Option<(f64, f64)> {
     let find = |row: usize| {
-        KEYS[row]
+        DIGITS[row]
             .iter()
-            .position(|&known| known == key)
+            .position(|&known| known == digit)
             .map(|column| (LOW_HZ[row], HIGH_HZ[column]))
     };
     (0..4).find_map(find)

@@ -6,14 +6,14 @@
 //! audio, loss leaves silence of its length, and both directions stay aligned.
 //!
 //! Audio waits for `WINDOW` before it is written, so that a late or reordered packet still finds its place. G.711 waits as
-//! samples; payloads whose decoder goes from packet to packet wait as they came and are decoded in order (`ear`).
+//! samples; payloads whose decoder goes from packet to packet wait as they came and are decoded in order (`decoding`).
 //!
 //! A pause is a mark on the time line, so that it begins and ends at the same sample in both directions.
 
 #[cfg(test)]
 mod codec_tests;
+mod decoding;
 mod drift;
-mod ear;
 mod quiet;
 mod source;
 mod strip;

@@ -1,6 +1,6 @@
 //! One direction of a recording: its samples that are not written yet, and how packets get among them.
 
-use super::ear::Ear;
+use super::decoding::Decoding;
 use super::source::{Arrival, Source};
 use super::strip::{Strip, LOUD};
 use super::Heard;
@@ -14,7 +14,7 @@ pub(super) struct Track {
     source: Option<Source>,
     /// The newest G.711 packet was loud.
     loud: bool,
-    ear: Option<Box<Ear>>,
+    decoding: Option<Box<Decoding>>,
 }
 
 impl Track {
@@ -23,14 +23,14 @@ impl Track {
             strip: Strip::new(),
             source: None,
             loud: false,
-            ear: None,
+            decoding: None,
         }
     }
 
     /// Octets that wait to be decoded.
     #[cfg(test)]
     pub fn octets_held(&self) -> usize {
-        self.ear.as_ref().map_or(0, |ear| ear.octets_held())
+        self.decoding.as_ref().map_or(0, |decoding| decoding.octets_held())
     }
 
     /// Part of the samples, by index; it does not wrap.
@@ -45,44 +45,48 @@ impl Track {
         };
         let arrival = Arrival::new(heard.ssrc, heard.timestamp, heard.coding.clock_hz(), units, length);
         if let Coding::G711(law) = heard.coding {
-            if let Some(ear) = &mut self.ear {
+            if let Some(decoding) = &mut self.decoding {
                 // Another codec came before: what it said lies before this.
-                ear.run_out(&mut self.strip, written);
+                decoding.run_out(&mut self.strip, written);
             }
             let place = self.place(arrival, true, written, now);
             self.loud = self.strip.lay_g711(law, heard.payload, place, written) >= LOUD;
             return;
         }
-        if self.ear.as_ref().is_none_or(|ear| ear.coding() != heard.coding) {
-            if let Some(mut before) = self.ear.take() {
+        if self
+            .decoding
+            .as_ref()
+            .is_none_or(|decoding| decoding.coding() != heard.coding)
+        {
+            if let Some(mut before) = self.decoding.take() {
                 before.run_out(&mut self.strip, written);
             }
-            self.ear = Ear::new(heard.coding).map(Box::new);
+            self.decoding = Decoding::new(heard.coding).map(Box::new);
         }
         let place = self.place(arrival, false, written, now);
-        if let Some(ear) = &mut self.ear {
-            ear.hold(place, arrival.count, heard.payload, &mut self.strip, written);
+        if let Some(decoding) = &mut self.decoding {
+            decoding.hold(place, arrival.count, heard.payload, &mut self.strip, written);
         }
         self.ripen(length - super::WINDOW, written, now);
     }
 
     /// Have everything before `end` among the samples.
     pub fn ripen(&mut self, end: i64, written: i64, now: Nanos) {
-        let Some(ear) = &mut self.ear else {
+        let Some(decoding) = &mut self.decoding else {
             return;
         };
-        while let Some(quiet) = ear.is_due(end) {
+        while let Some(quiet) = decoding.is_due(end) {
             // Errors are put right where a word was not cut, and that is known only of what was decoded.
             if let Some(error) = self.source.as_ref().and_then(|source| source.error(quiet, now)) {
-                ear.shift(error);
+                decoding.shift(error);
                 if let Some(source) = &mut self.source {
                     source.shift(error);
                 }
                 continue;
             }
-            ear.decode_next(&mut self.strip, written);
+            decoding.decode_next(&mut self.strip, written);
         }
-        ear.end_tail(end, &mut self.strip, written);
+        decoding.end_tail(end, &mut self.strip, written);
     }
 
     /// Where a packet begins. `corrects`: errors of the source are put right before it.
@@ -108,14 +112,14 @@ impl Track {
     /// A packet came that was faster by `by` samples than all before: those were late. If none of them is written yet,
     /// they are moved to where they belong.
     fn move_beginning(&mut self, source: &mut Source, by: i64, written: i64) -> bool {
-        let lead = self.ear.as_ref().map_or(0, |ear| ear.lag());
+        let lead = self.decoding.as_ref().map_or(0, |decoding| decoding.lag());
         if source.first - lead - by < written {
             return false;
         }
         self.strip.move_back(source.first - lead, source.last, by);
-        if let Some(ear) = &mut self.ear {
-            ear.shift(-by);
-            ear.move_back(by);
+        if let Some(decoding) = &mut self.decoding {
+            decoding.shift(-by);
+            decoding.move_back(by);
         }
         source.move_back(by);
         true

@@ -13,9 +13,9 @@ const INTERVAL: Nanos = 5 * SECOND;
 
 /// See the module.
 #[derive(Debug)]
-pub struct ControlTraffic {
+pub struct Reports {
     /// Where the peer's reports come from, once one came.
-    pub source: Option<SocketAddr>,
+    pub from: Option<SocketAddr>,
     pub round_trip_ms: Option<f64>,
     pub remote_lost: Option<i32>,
     /// Of a hundred packets that we sent lately, how many the peer missed.
@@ -25,11 +25,11 @@ pub struct ControlTraffic {
     packets_at_report: u32,
 }
 
-impl ControlTraffic {
+impl Reports {
     /// The first report is due half an interval after the start (RFC 3550 6.2).
     pub fn new(now: Nanos, random: &mut Random) -> Self {
         Self {
-            source: None,
+            from: None,
             round_trip_ms: None,
             remote_lost: None,
             remote_loss_percent: 0,

@@ -1,4 +1,4 @@
-//! Control packets: our reports to a peer, and what its reports tell us. Source: RFC 3550 6, A.2; RFC 5761.
+//! RTCP packets: our reports to a peer, and what its reports tell us. Source: RFC 3550 6, A.2; RFC 5761.
 
 use crate::rtp::reception::Report;
 

@@ -10,7 +10,7 @@ use crate::codec::audio::Coding;
 use crate::codec::g711::{self, Law};
 use crate::codec::{Format, Kind};
 use crate::protocol::{Connect, Failed};
-use crate::session::digits::{key_ways, Audio, KeyWay, KeyWays};
+use crate::session::digits::{digit_ways, Audio, DigitWay, DigitWays};
 use crate::srtp::Agreed;
 
 /// A session description, as far as packets are concerned.
@@ -31,7 +31,7 @@ pub struct Session {
     pub media_timeout: Option<Nanos>,
     /// Comfort noise was agreed, so a peer may send nothing while nobody speaks (RFC 3389 4).
     pub pauses: bool,
-    /// Keys in the audio are listened for.
+    /// Digits in the audio are listened for.
     pub inband_digits: bool,
     /// Keys: then nothing in the clear is sent or taken.
     pub srtp: Option<Agreed>,
@@ -196,8 +196,8 @@ pub enum Toward<'a> {
 pub struct Plan {
     index: [u8; 128],
     lanes: Vec<Lane>,
-    /// How keys get to the other side.
-    pub keys: KeyWays,
+    /// How digits get to the other side.
+    pub digits: DigitWays,
 }
 
 impl Default for Plan {
@@ -205,7 +205,7 @@ impl Default for Plan {
         Self {
             index: [0; 128],
             lanes: Vec::new(),
-            keys: KeyWays::default(),
+            digits: DigitWays::default(),
         }
     }
 }
@@ -222,10 +222,11 @@ impl Plan {
         if let Toward::Mate(to) | Toward::Cut(to) = toward {
             most_ms = to.max_ptime_ms;
             let audio = if own_is_heard { Audio::Made } else { Audio::Passes };
-            plan.keys = key_ways(from, to, audio);
+            plan.digits = digit_ways(from, to, audio);
         }
         for format in &from.formats {
-            let (passage, payload_type) = if format.kind == Kind::TelephoneEvent && plan.keys.events != KeyWay::Pass {
+            let (passage, payload_type) = if format.kind == Kind::TelephoneEvent && plan.digits.events != DigitWay::Pass
+            {
                 (Passage::Drop, 0)
             } else {
                 passage(format, toward, own_is_heard)
@@ -254,7 +255,7 @@ impl Plan {
 
     /// Make the plan one for audio that is not to be heard: events do not fit between the silence that is sent instead.
     pub fn hush(&mut self, from: &Session, to: &Session) {
-        self.keys = key_ways(from, to, Audio::Hushed);
+        self.digits = digit_ways(from, to, Audio::Hushed);
         for lane in &mut self.lanes {
             if lane.kind == Kind::TelephoneEvent {
                 lane.passage = Passage::Drop;

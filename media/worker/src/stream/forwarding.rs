@@ -1,6 +1,6 @@
 //! One direction of a bridge in the kernel: whether it may be there, by which rule, and what it did meanwhile.
 //!
-//! User space is the reference. What the kernel does for a while is what `Worker::relay` would have done: other header, same
+//! User space is the reference. What the kernel does for a while is what `MediaThread::relay` would have done: other header, same
 //! payload. So a direction may be there only while nothing else is to happen to its packets (`Stream::rule`), and all
 //! that a packet would have left behind in the two streams is made up for from the counters of the flow (`account`).
 
@@ -13,10 +13,10 @@ use crate::codec::audio::Coding;
 use crate::forward::{Counters, Flow, Forwarder, Rule};
 use crate::net::MAX_DATAGRAM;
 use crate::rtp::flood::Limit;
-use crate::rtp::sending::Source;
+use crate::rtp::sending::Feed;
 use crate::rtp::{Packet, HEADER};
 use crate::session::{Lane, Passage};
-use crate::slab::Key;
+use crate::slab::Handle;
 
 /// So long nothing but plain audio must have come, and nothing been asked for.
 const PLAIN: Nanos = 2 * SECOND;
@@ -142,9 +142,9 @@ impl Forwarding {
 }
 
 impl Stream {
-    /// The rule by which the kernel may forward what the peer of this stream, which is `key`, says to the peer of `to`; or
+    /// The rule by which the kernel may forward what the peer of this stream, which is `handle`, says to the peer of `to`; or
     /// why it may not.
-    pub fn rule(&self, key: Key, to: &Stream, limit: Limit, now: Nanos) -> Result<Rule, &'static str> {
+    pub fn rule(&self, handle: Handle, to: &Stream, limit: Limit, now: Nanos) -> Result<Rule, &'static str> {
         let packets_per_second = limit.packets_per_second();
         if packets_per_second == 0 {
             return Err("no limit of packets");
@@ -163,11 +163,11 @@ impl Stream {
         if !settled(self) || !settled(to) {
             return Err("who the peer is may still change");
         }
-        let source = Source::Bridged {
-            stream: key.index,
+        let feed = Feed::Bridged {
+            stream: handle.index,
             ssrc,
         };
-        let passing = to.sending.passing(source).ok_or("the numbers begin anew")?;
+        let passing = to.sending.passing(feed).ok_or("the numbers begin anew")?;
         if self.reception.newest() != Some((ssrc, passing.sequence)) {
             return Err("packets are out of order");
         }
@@ -206,7 +206,7 @@ impl Stream {
         if self.muted || to.deaf {
             return Err("muted");
         }
-        if self.keys.has_ear() {
+        if self.presses.listens_for_tones() {
             return Err("keys are listened for in the audio");
         }
         if !self.taps_in.is_empty() || !to.taps_out.is_empty() {
@@ -234,7 +234,7 @@ impl Stream {
     /// Whether something is about to be told, or decided, for which the counts must be right.
     pub fn needs_account(&self, now: Nanos) -> bool {
         let silent = |limit| now.saturating_sub(self.heard_at) >= limit && !self.timeout_told;
-        self.control.will_report(now)
+        self.reports.will_report(now)
             || self.gauge.as_ref().is_some_and(|gauge| gauge.is_due(now))
             || self
                 .session

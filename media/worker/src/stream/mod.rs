@@ -14,8 +14,8 @@ use std::net::{SocketAddr, UdpSocket};
 use crate::audio::hearing::Hearing;
 use crate::audio::speaking::Speaking;
 use crate::clock::{Clock, Nanos, MILLISECOND};
-use crate::dtmf::events::Place;
-use crate::dtmf::presses::Keys;
+use crate::dtmf::events::EventAt;
+use crate::dtmf::presses::Presses;
 use crate::dtmf::sender::Sender;
 use crate::net::Net;
 use crate::outbox::Outbox;
@@ -26,12 +26,12 @@ use crate::rtp::event::Body;
 use crate::rtp::flood::{Allowance, Limit};
 use crate::rtp::latch::{Latch, Verdict};
 use crate::rtp::reception::Reception;
-use crate::rtp::reports::ControlTraffic;
+use crate::rtp::reports::Reports;
 use crate::rtp::rtcp::{self, Block, Compound, MAX_BUILT};
 use crate::rtp::sending::Sending;
 use crate::rtp::{self, Packet};
 use crate::session::{Lane, Passage, Plan, Session};
-use crate::slab::Key;
+use crate::slab::Handle;
 use crate::srtp::{Channel, MAX_TRAILER};
 use crate::sys;
 use forwarding::Forwarding;
@@ -65,7 +65,7 @@ pub struct Counts {
 /// Where a direction of a stream is recorded.
 #[derive(Debug, Clone, Copy)]
 pub struct Tap {
-    pub recording: Key,
+    pub recording: Handle,
     pub track: usize,
 }
 
@@ -79,10 +79,10 @@ pub struct Stream {
     pub session: Option<Session>,
     pub plan: Plan,
     /// The stream on the other side of the bridge, and the bridge.
-    pub mate: Option<Key>,
-    pub bridge: Option<Key>,
+    pub mate: Option<Handle>,
+    pub bridge: Option<Handle>,
     /// The mix that it takes part in.
-    pub mix: Option<Key>,
+    pub mix: Option<Handle>,
     /// The others do not hear the peer; the peer does not hear the others.
     pub muted: bool,
     pub deaf: bool,
@@ -116,8 +116,8 @@ pub struct Stream {
     pub forwarding: Forwarding,
     latch: Option<Latch>,
     reception: Reception,
-    control: ControlTraffic,
-    pub keys: Keys,
+    reports: Reports,
+    pub presses: Presses,
     /// Encryption, when it was agreed.
     channel: Option<Box<Channel>>,
     allowance: Allowance,
@@ -176,8 +176,8 @@ impl Stream {
             forwarding: Forwarding::default(),
             latch: None,
             reception: Reception::default(),
-            control: ControlTraffic::new(now, &mut random),
-            keys: Keys::default(),
+            reports: Reports::new(now, &mut random),
+            presses: Presses::default(),
             channel: None,
             allowance: Allowance::default(),
             gauge: None,
@@ -212,12 +212,12 @@ impl Stream {
         let moved = aim != self.peer_address();
         self.latch = latch;
         let listened_to = session.inband_digits.then_some(&session.formats[..]);
-        self.keys.listen(listened_to, now);
+        self.presses.listen(listened_to, now);
         self.secure(session.srtp.as_ref(), now);
         self.session = Some(session);
         self.measure(now);
         if moved {
-            self.control.source = None;
+            self.reports.from = None;
             self.turn_to(aim, net);
         }
         moved
@@ -304,17 +304,17 @@ impl Stream {
         }
         if lane.kind == crate::codec::Kind::TelephoneEvent {
             if let Some(body) = Body::parse(&datagram[packet.payload.clone()]) {
-                let at = Place {
+                let at = EventAt {
                     ssrc: packet.ssrc,
                     sequence: packet.sequence,
                     timestamp: packet.timestamp,
                     rate_hz: lane.clock_rate_hz,
                     now: turn.now,
                 };
-                self.keys.hear_event(body, at);
+                self.presses.hear_event(body, at);
             }
-        } else if self.keys.has_ear() {
-            self.keys
+        } else if self.presses.listens_for_tones() {
+            self.presses
                 .hear_audio(packet, &datagram[packet.payload.clone()], turn.now);
         }
         self.session.as_ref().is_some_and(|session| session.hears)
@@ -334,14 +334,14 @@ impl Stream {
         }
     }
 
-    /// Take in a control packet that came from `from`.
-    pub fn hear_control(&mut self, datagram: &mut [u8], from: SocketAddr, turn: Turn) {
+    /// Take in an RTCP packet that came from `from`.
+    pub fn hear_rtcp(&mut self, datagram: &mut [u8], from: SocketAddr, turn: Turn) {
         let Some(session) = self.session.as_ref() else {
             return;
         };
-        let known = session.remote_rtcp == Some(from) || self.control.source == Some(from);
+        let known = session.remote_rtcp == Some(from) || self.reports.from == Some(from);
         // A NAT gives RTCP a port of its own: the first one from the peer's address is taken.
-        let plausible = self.control.source.is_none() && self.remote().is_some_and(|remote| remote.ip() == from.ip());
+        let plausible = self.reports.from.is_none() && self.remote().is_some_and(|remote| remote.ip() == from.ip());
         if !known && !plausible {
             return self.note_stranger(from, turn.outbox);
         }
@@ -350,7 +350,7 @@ impl Stream {
         if !self.allow(!known, turn) || rtp::is_stun(datagram) {
             return;
         }
-        let Some(length) = self.unprotect_control(datagram, turn.now) else {
+        let Some(length) = self.unprotect_rtcp(datagram, turn.now) else {
             return;
         };
         let datagram = &datagram[..length];
@@ -361,18 +361,18 @@ impl Stream {
             }
         };
         if self
-            .control
+            .reports
             .hear(datagram, self.sending.ssrc, turn.now, turn.clock, tell)
         {
             self.read_measurements(datagram);
-            self.control.source = Some(from);
+            self.reports.from = Some(from);
             // Who may pause and still reports is no dead peer.
             if pauses {
                 self.heard_at = turn.now;
                 self.timeout_told = false;
             }
             if let Some(speaking) = self.speaking.as_mut() {
-                speaking.expect_loss(self.control.remote_loss_percent);
+                speaking.expect_loss(self.reports.remote_loss_percent);
             }
         } else {
             self.counts.malformed += 1;
@@ -407,7 +407,7 @@ impl Stream {
 
     /// The work of every tenth of a second: presses whose end was lost, silence, reports.
     pub fn housekeeping(&mut self, random: &mut Random, turn: Turn) {
-        self.keys.expire(turn.now);
+        self.presses.expire(turn.now);
         if self.end_seconds(turn.now) {
             turn.outbox.tell(self.statistics());
         }
@@ -424,7 +424,7 @@ impl Stream {
                 });
             }
         }
-        if self.control.is_due(turn.now, random) {
+        if self.reports.is_due(turn.now, random) {
             self.report(false, turn);
         }
     }
@@ -436,7 +436,7 @@ impl Stream {
         };
         let rate_hz = session.own().map_or(8000, |format| format.clock_rate_hz);
         let Some(facts) = self
-            .control
+            .reports
             .facts(&self.sending, &mut self.reception, rate_hz, turn.now, turn.clock)
         else {
             return;
@@ -453,7 +453,7 @@ impl Stream {
             return;
         };
         let length = rtcp::build(&compound, room);
-        if let Some(length) = self.protect_control(&mut octets, length) {
+        if let Some(length) = self.protect_rtcp(&mut octets, length) {
             // What cannot be sent now is said again in the next report.
             let _ = self.send_report(&octets[..length]);
         }
@@ -470,7 +470,7 @@ impl Stream {
                 (None, None) => Ok(0),
             }
         } else {
-            match self.control_remote(session) {
+            match self.rtcp_remote(session) {
                 Some(remote) => self.rtcp.send_to(report, remote),
                 None => Ok(0),
             }
@@ -478,9 +478,9 @@ impl Stream {
     }
 
     /// Where reports go: where the peer's came from; else as signalled, unless the latch says that the peer is elsewhere.
-    fn control_remote(&self, session: &Session) -> Option<SocketAddr> {
+    fn rtcp_remote(&self, session: &Session) -> Option<SocketAddr> {
         let remote = self.remote()?;
-        self.control.source.or_else(|| {
+        self.reports.from.or_else(|| {
             if session.remote == Some(remote) {
                 session.remote_rtcp
             } else {

@@ -87,11 +87,11 @@ impl Stream {
     }
 
     /// The same for RTCP.
-    pub(super) fn unprotect_control(&mut self, datagram: &mut [u8], now: Nanos) -> Option<usize> {
+    pub(super) fn unprotect_rtcp(&mut self, datagram: &mut [u8], now: Nanos) -> Option<usize> {
         let Some(channel) = self.channel.as_mut() else {
             return Some(datagram.len());
         };
-        let opened = channel.inbound.unprotect_control(datagram, now);
+        let opened = channel.inbound.unprotect_rtcp(datagram, now);
         self.settle(opened)
     }
 
@@ -128,9 +128,9 @@ impl Stream {
     }
 
     /// The same for a report; gives its length.
-    pub(super) fn protect_control(&mut self, report: &mut [u8], length: usize) -> Option<usize> {
+    pub(super) fn protect_rtcp(&mut self, report: &mut [u8], length: usize) -> Option<usize> {
         match self.channel.as_mut() {
-            Some(channel) => channel.outbound.protect_control(report, length).ok(),
+            Some(channel) => channel.outbound.protect_rtcp(report, length).ok(),
             None => Some(length),
         }
     }

@@ -178,7 +178,7 @@ impl Stream {
             jitter_ms,
             buffer_ms,
             packet_ms: session.ptime_ms as f32,
-            round_trip_ms: self.control.round_trip_ms,
+            round_trip_ms: self.reports.round_trip_ms,
         };
         (gauge.received, gauge.sent, gauge.late) = (counts.packets_in, counts.packets_out, late_total);
         gauge.quality.end_second(&known, now);
@@ -235,8 +235,8 @@ impl Stream {
             unauthentic: counts.unauthentic,
             flooded: counts.flooded,
             jitter_ms: self.reception.jitter_ms(),
-            round_trip_ms: self.control.round_trip_ms.unwrap_or(-1.0),
-            remote_lost: self.control.remote_lost.map_or(-1, |lost| i64::from(lost.max(0))),
+            round_trip_ms: self.reports.round_trip_ms.unwrap_or(-1.0),
+            remote_lost: self.reports.remote_lost.map_or(-1, |lost| i64::from(lost.max(0))),
         }
     }
 }

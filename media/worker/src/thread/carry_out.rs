@@ -2,15 +2,15 @@
 
 use super::playout::end_play;
 use super::recordings::Subject;
-use super::{turn, Bridge, Worker};
+use super::{turn, Bridge, MediaThread};
 use crate::log;
 use crate::protocol::{Event, Name};
 use crate::session::Session;
-use crate::slab::Key;
+use crate::slab::Handle;
 use crate::stream::Stream;
 use crate::thread::tasks::{Parcel, Task};
 
-impl Worker {
+impl MediaThread {
     pub(super) fn take_tasks(&mut self) {
         while let Ok(task) = self.tasks.try_recv() {
             self.current = None;
@@ -69,9 +69,9 @@ impl Worker {
 
     /// The stream of this name; it is blamed for what goes wrong from here on.
     fn find(&mut self, name: &str) -> Option<&mut Stream> {
-        let key = *self.stream_keys.get(name)?;
-        self.current = Some(key);
-        self.streams.get_mut(key)
+        let handle = *self.stream_handles.get(name)?;
+        self.current = Some(handle);
+        self.streams.get_mut(handle)
     }
 
     fn attach(&mut self, parcel: Parcel) {
@@ -79,61 +79,65 @@ impl Worker {
             self.housekeeping_at = self.now;
         }
         let name = parcel.stream.name.clone();
-        let key = self.streams.insert(parcel.stream);
-        self.stream_keys.insert(name, key);
-        self.watch(key);
-        self.attach_recordings(key, parcel.recordings);
+        let handle = self.streams.insert(parcel.stream);
+        self.stream_handles.insert(name, handle);
+        self.watch(handle);
+        self.attach_recordings(handle, parcel.recordings);
         // What it was sending goes on with the next tick of this thread's wheel.
-        if let Some(stream) = self.streams.get_mut(key) {
+        if let Some(stream) = self.streams.get_mut(handle) {
             if stream.play.is_some() {
-                stream.voice_due = self.wheel.schedule(key, 0);
+                stream.voice_due = self.wheel.schedule(handle, 0);
             }
             if !stream.digits_out.is_idle() {
-                stream.digits_due = self.wheel.schedule(key, 0);
+                stream.digits_due = self.wheel.schedule(handle, 0);
             }
         }
     }
 
     /// Only a stream that is in no bridge and no mix can leave.
     fn detach(&mut self, name: &str) -> Option<Parcel> {
-        let key = *self.stream_keys.get(name)?;
+        let handle = *self.stream_handles.get(name)?;
         let stream = self
             .streams
-            .get(key)
+            .get(handle)
             .filter(|stream| stream.bridge.is_none() && stream.mix.is_none())?;
         stream.forget_sockets(&mut self.net);
-        let recordings = self.detach_recordings(key);
-        self.stream_keys.remove(name);
-        let mut stream = self.streams.remove(key)?;
+        let recordings = self.detach_recordings(handle);
+        self.stream_handles.remove(name);
+        let mut stream = self.streams.remove(handle)?;
         stream.voice_due = 0;
         stream.digits_due = 0;
         Some(Parcel { stream, recordings })
     }
 
     fn connect(&mut self, name: &str, session: Session) {
-        let Some(&key) = self.stream_keys.get(name) else {
+        let Some(&handle) = self.stream_handles.get(name) else {
             return;
         };
-        self.current = Some(key);
-        let Some(stream) = self.streams.get_mut(key) else {
+        self.current = Some(handle);
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let moved = stream.connect(session, self.now, &mut self.net);
         if moved {
-            self.watch_peer(key);
+            self.watch_peer(handle);
         }
-        self.forget_cuts(key);
-        self.plan_ways(key);
-        if self.streams.get(key).is_some_and(|stream| stream.keys.has_moves()) {
-            self.carry_keys(key); // a press that was cut off by the change
+        self.forget_cuts(handle);
+        self.plan_ways(handle);
+        if self
+            .streams
+            .get(handle)
+            .is_some_and(|stream| stream.presses.has_moves())
+        {
+            self.carry_digits(handle); // a press that was cut off by the change
         }
     }
 
     /// What was agreed changed: how long packets are shows anew.
-    fn forget_cuts(&mut self, key: Key) {
-        let mate = self.streams.get(key).and_then(|stream| stream.mate);
-        for key in [Some(key), mate].into_iter().flatten() {
-            if let Some(stream) = self.streams.get_mut(key) {
+    fn forget_cuts(&mut self, handle: Handle) {
+        let mate = self.streams.get(handle).and_then(|stream| stream.mate);
+        for handle in [Some(handle), mate].into_iter().flatten() {
+            if let Some(stream) = self.streams.get_mut(handle) {
                 stream.cut = false;
             }
         }
@@ -144,26 +148,26 @@ impl Worker {
             return;
         };
         (stream.muted, stream.deaf) = (muted, deaf);
-        let key = self.stream_keys[name];
-        self.plan_ways(key);
+        let handle = self.stream_handles[name];
+        self.plan_ways(handle);
     }
 
     fn bridge(&mut self, name: Name, first: &str, second: &str) {
-        let (Some(&first), Some(&second)) = (self.stream_keys.get(first), self.stream_keys.get(second)) else {
+        let (Some(&first), Some(&second)) = (self.stream_handles.get(first), self.stream_handles.get(second)) else {
             log::error("bridge_without_streams", &[("bridge", &name)]);
             return;
         };
         self.current = Some(first);
-        let key = self.bridges.insert(Box::new(Bridge {
+        let handle = self.bridges.insert(Box::new(Bridge {
             name: name.clone(),
             first,
             second,
             apart: None,
         }));
-        self.bridge_keys.insert(name, key);
+        self.bridge_handles.insert(name, handle);
         for (one, other) in [(first, second), (second, first)] {
             if let Some(stream) = self.streams.get_mut(one) {
-                stream.bridge = Some(key);
+                stream.bridge = Some(handle);
                 stream.mate = Some(other);
                 stream.cut = false;
             }
@@ -172,41 +176,45 @@ impl Worker {
     }
 
     fn unbridge(&mut self, name: &str) {
-        if let Some(&key) = self.bridge_keys.get(name) {
-            self.end_recordings_of(Subject::Bridge(key));
+        if let Some(&handle) = self.bridge_handles.get(name) {
+            self.end_recordings_of(Subject::Bridge(handle));
         }
-        let Some(bridge) = self.bridge_keys.remove(name).and_then(|key| self.bridges.remove(key)) else {
+        let Some(bridge) = self
+            .bridge_handles
+            .remove(name)
+            .and_then(|handle| self.bridges.remove(handle))
+        else {
             return;
         };
         self.bring_back(bridge.first);
-        for key in [bridge.first, bridge.second] {
-            if let Some(stream) = self.streams.get_mut(key) {
+        for handle in [bridge.first, bridge.second] {
+            if let Some(stream) = self.streams.get_mut(handle) {
                 stream.bridge = None;
                 stream.mate = None;
                 // Nobody is left to let go of what is held.
                 stream.digits_out.release_all();
             }
-            self.plan_ways(key);
+            self.plan_ways(handle);
         }
     }
 
     /// End a stream and what it takes part in. Its sockets close with it.
     pub(super) fn close(&mut self, name: &str) {
-        let Some(key) = self.stream_keys.remove(name) else {
+        let Some(handle) = self.stream_handles.remove(name) else {
             return;
         };
-        self.current = Some(key);
-        let bridge = self.streams.get(key).and_then(|stream| stream.bridge);
+        self.current = Some(handle);
+        let bridge = self.streams.get(handle).and_then(|stream| stream.bridge);
         if let Some(bridge) = bridge
-            .and_then(|key| self.bridges.get(key))
+            .and_then(|handle| self.bridges.get(handle))
             .map(|bridge| bridge.name.clone())
         {
             self.unbridge(&bridge);
         }
-        self.leave_any_mix(key);
-        self.end_recordings_of(Subject::Stream(key));
+        self.leave_any_mix(handle);
+        self.end_recordings_of(Subject::Stream(handle));
         let turn = turn!(self);
-        let Some(mut stream) = self.streams.remove(key) else {
+        let Some(mut stream) = self.streams.remove(handle) else {
             return;
         };
         end_play(&mut stream, "closed", String::new(), turn);
@@ -220,7 +228,7 @@ impl Worker {
     }
 
     fn stop(&mut self) {
-        let names: Vec<Name> = self.stream_keys.keys().cloned().collect();
+        let names: Vec<Name> = self.stream_handles.keys().cloned().collect();
         for name in names {
             self.close(&name);
         }

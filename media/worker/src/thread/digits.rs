@@ -1,9 +1,9 @@
-//! Keys: what peers press is told and carried to the other side of the bridge, and what is to be pressed is sent.
+//! Digits: what peers press is told and carried to the other side of the bridge, and what is to be pressed is sent.
 //!
-//! Each stream has one sender of keys, whether they come from `SendDigits` or are held by the peer on the other side. It
+//! Each stream has one sender of digits, whether they come from `SendDigits` or are held by the peer on the other side. It
 //! goes on in steps of a packet's length, as events or as tones in the audio, whatever was agreed at the time of the step.
 
-use super::{outgoing, turn, Worker};
+use super::{outgoing, turn, MediaThread};
 use crate::audio::speaking::PROMPT_HZ;
 use crate::codec::audio::Coding;
 use crate::dtmf::presses::Move;
@@ -12,56 +12,56 @@ use crate::dtmf::tones::fill_tones;
 use crate::dtmf::{event_of, Form};
 use crate::net::Outgoing;
 use crate::protocol::{Event, Failed};
-use crate::rtp::sending::Source;
+use crate::rtp::sending::Feed;
 use crate::rtp::{self, Stamp, HEADER};
-use crate::session::digits::{key_form, KeyWay};
-use crate::slab::Key;
+use crate::session::digits::{digit_form, DigitWay};
+use crate::slab::Handle;
 use crate::stream::{Stream, Turn};
 use crate::thread::wheel;
 
-/// The number of the digits among the sources of a stream; plays count up from 1.
-const DIGITS: Source = Source::Own(0);
+/// The number of the digits among the feeds of a stream; plays count up from 1.
+const DIGITS: Feed = Feed::Own(0);
 
-impl Worker {
+impl MediaThread {
     /// Tell what the peer of a stream pressed, and press it at the other side of its bridge if it does not get there by
     /// itself.
-    pub(super) fn carry_keys(&mut self, key: Key) {
-        let Some(stream) = self.streams.get_mut(key) else {
+    pub(super) fn carry_digits(&mut self, handle: Handle) {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let (moves, ways, mate) = (stream.keys.take_moves(), stream.plan.keys, stream.mate);
+        let (moves, ways, mate) = (stream.presses.take_moves(), stream.plan.digits, stream.mate);
         for one in &moves {
-            if let (Move::Up { press, form }, Some(stream)) = (one, self.streams.get(key)) {
+            if let (Move::Up { press, form }, Some(stream)) = (one, self.streams.get(handle)) {
                 self.outbox.tell(Event::Digit {
                     stream: stream.name.to_string(),
-                    digit: press.key.to_string(),
+                    digit: press.digit.to_string(),
                     duration_ms: press.duration_ms,
                     source: form.name().to_owned(),
                 });
-                self.pressed(key, press.key);
+                self.pressed(handle, press.digit);
             }
             let Some(mate) = mate else {
                 continue;
             };
             match *one {
-                Move::Down { key, form } if ways.of(form) == KeyWay::Anew => self.hold_key(mate, key),
+                Move::Down { digit, form } if ways.of(form) == DigitWay::Anew => self.hold_digit(mate, digit),
                 Move::Down { .. } => {}
                 Move::Up { press, .. } => {
                     // Whatever form it began in; what is not held is not let go.
-                    if let (Some(mate), Some(event)) = (self.streams.get_mut(mate), event_of(press.key)) {
+                    if let (Some(mate), Some(event)) = (self.streams.get_mut(mate), event_of(press.digit)) {
                         mate.digits_out.release(event, press.duration_ms);
                     }
                 }
             }
         }
-        if let Some(stream) = self.streams.get_mut(key) {
-            stream.keys.reuse(moves);
+        if let Some(stream) = self.streams.get_mut(handle) {
+            stream.presses.reuse(moves);
         }
     }
 
-    /// Begin to press a key that somebody holds. As bridged audio, it is not heard beside a play.
-    fn hold_key(&mut self, key: Key, pressed: char) {
-        let Some(stream) = self.streams.get_mut(key) else {
+    /// Begin to press a digit that somebody holds. As bridged audio, it is not heard beside a play.
+    fn hold_digit(&mut self, handle: Handle, pressed: char) {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let playing = stream.play.as_ref().is_some_and(|play| play.programme.is_some());
@@ -69,18 +69,18 @@ impl Worker {
             // From now on, so that no more of a tone is heard beside the event.
             stream.digits_busy |= stream.digits_out.is_idle();
             stream.digits_out.hold(event);
-            self.schedule_digits(key);
+            self.schedule_digits(handle);
         }
     }
 
     pub(super) fn send_digits(&mut self, name: &str, digits: &str, tone_ms: u32, gap_ms: u32) {
-        let Some(&key) = self.stream_keys.get(name) else {
+        let Some(&handle) = self.stream_handles.get(name) else {
             return;
         };
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let queued = match stream.session.as_ref().and_then(key_form) {
+        let queued = match stream.session.as_ref().and_then(digit_form) {
             Some(_) => stream.digits_out.push(digits, tone_ms, gap_ms),
             None => Err("neither telephone-event nor a codec for tones was agreed".into()),
         };
@@ -88,31 +88,31 @@ impl Worker {
             Err(reason) => self
                 .outbox
                 .tell(Event::Failed(Failed::new("send_digits", name, "codec", reason))),
-            Ok(()) => self.schedule_digits(key),
+            Ok(()) => self.schedule_digits(handle),
         }
     }
 
-    /// Have the steps of a stream's keys begin, unless they go on already.
-    pub(super) fn schedule_digits(&mut self, key: Key) {
-        if let Some(stream) = self.streams.get_mut(key) {
+    /// Have the steps of a stream's digits begin, unless they go on already.
+    pub(super) fn schedule_digits(&mut self, handle: Handle) {
+        if let Some(stream) = self.streams.get_mut(handle) {
             if stream.digits_due <= self.wheel.now() && !stream.digits_out.is_idle() {
-                let tick = self.wheel.quiet_tick(stream.key_step_ms());
-                stream.digits_due = self.wheel.schedule(key, tick);
+                let tick = self.wheel.quiet_tick(stream.digit_step_ms());
+                stream.digits_due = self.wheel.schedule(handle, tick);
             }
         }
     }
 
-    /// Send the next packet of the keys.
-    pub(super) fn step_digits(&mut self, key: Key, tick: u64) {
+    /// Send the next packet of the digits.
+    pub(super) fn step_digits(&mut self, handle: Handle, tick: u64) {
         let turn = turn!(self);
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let form = stream.session.as_ref().and_then(key_form);
+        let form = stream.session.as_ref().and_then(digit_form);
         if form.is_none() {
-            stream.digits_out = sender::Sender::default(); // what was agreed since allows no keys
+            stream.digits_out = sender::Sender::default(); // what was agreed since allows no digits
         }
-        let step_ms = stream.key_step_ms();
+        let step_ms = stream.digit_step_ms();
         let step = stream.digits_out.step(step_ms);
         if matches!(step, None | Some(Step::Pass)) {
             stream.sending.end(DIGITS);
@@ -121,14 +121,14 @@ impl Worker {
             stream.digits_busy = false;
             return;
         };
-        stream.digits_due = self.wheel.schedule(key, tick + u64::from(step_ms / wheel::STEP_MS));
+        stream.digits_due = self.wheel.schedule(handle, tick + u64::from(step_ms / wheel::STEP_MS));
         stream.digits_busy = step != Step::Pass;
         match (form, step) {
-            (Some(Form::Event), Step::Key(moment)) => stream.send_event(moment, outgoing!(self), turn),
-            (Some(Form::Tone), Step::Key(_) | Step::Hold) => {
+            (Some(Form::Event), Step::Press(moment)) => stream.send_event(moment, outgoing!(self), turn),
+            (Some(Form::Tone), Step::Press(_) | Step::Hold) => {
                 let sent = stream.send_tone(step, outgoing!(self), turn);
                 if let Some((stamp, coding, octets)) = sent {
-                    self.tap_out(key, stamp, coding, octets);
+                    self.tap_out(handle, stamp, coding, octets);
                 }
             }
             _ => {}
@@ -137,9 +137,9 @@ impl Worker {
 }
 
 impl Stream {
-    /// How long a step of the keys is: events have a pace of their own, tones that of the audio.
-    fn key_step_ms(&self) -> u32 {
-        match self.session.as_ref().and_then(key_form) {
+    /// How long a step of the digits is: events have a pace of their own, tones that of the audio.
+    fn digit_step_ms(&self) -> u32 {
+        match self.session.as_ref().and_then(digit_form) {
             Some(Form::Tone) => self.packet_ms(),
             _ => sender::STEP_MS,
         }
@@ -184,7 +184,7 @@ impl Stream {
         let (coding, units, rate_hz) = (speaking.coding(), speaking.packet_units(), speaking.rate_hz());
         let frame = speaking.whole_frame();
         match step {
-            Step::Key(moment) => {
+            Step::Press(moment) => {
                 let [from, length] =
                     [moment.from_ms, moment.tone_ms].map(|ms| (u64::from(ms) * u64::from(rate_hz) / 1000) as u32);
                 fill_tones(moment.event, from, length, rate_hz, frame);

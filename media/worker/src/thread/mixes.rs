@@ -5,7 +5,7 @@
 //! hears the same octets as all others of that law who say nothing: they are encoded once.
 
 use super::voice::VOICE;
-use super::{outgoing, turn, Worker};
+use super::{outgoing, turn, MediaThread};
 use crate::audio::hearing::Sound;
 use crate::audio::mix::{self, Mixer, Seat};
 use crate::audio::resample::Resampler;
@@ -19,7 +19,7 @@ use crate::playback::{tones, Play, Programme, Prompt};
 use crate::protocol::{Event, Failed, Name};
 use crate::rtp::HEADER;
 use crate::session::{Plan, Toward};
-use crate::slab::Key;
+use crate::slab::Handle;
 use crate::stream::Stream;
 use crate::thread::wheel::STEP_MS;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
@@ -41,7 +41,7 @@ const ON_WHEEL: u32 = 1 << 31;
 /// Someone in a mix; without a seat until their session is known.
 #[derive(Debug)]
 struct Member {
-    stream: Key,
+    stream: Handle,
     seat: Option<(Seat, u32)>,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Mix {
     bugs: u32,
     /// Whose turn is to go wrong; None: that of nobody in particular.
     #[cfg(test)]
-    pub(super) trap: Option<Option<Key>>,
+    pub(super) trap: Option<Option<Handle>>,
 }
 
 /// What all who listen in a law hear in this tick.
@@ -88,32 +88,32 @@ impl Shared {
     }
 }
 
-impl Worker {
+impl MediaThread {
     pub(super) fn join_mix(&mut self, name: Name, stream: &str, beep: bool) {
-        let Some(&key) = self.stream_keys.get(stream) else {
+        let Some(&handle) = self.stream_handles.get(stream) else {
             return;
         };
-        self.current = Some(key);
-        let mix_key = match self.mix_keys.get(&name) {
-            Some(&mix_key) => mix_key,
+        self.current = Some(handle);
+        let mix_handle = match self.mix_handles.get(&name) {
+            Some(&mix_handle) => mix_handle,
             None => {
-                let mix_key = self.mixes.insert(Box::new(Mix::new(name.clone())));
-                self.mix_keys.insert(name, mix_key);
+                let mix_handle = self.mixes.insert(Box::new(Mix::new(name.clone())));
+                self.mix_handles.insert(name, mix_handle);
                 let tick = self.wheel.quiet_tick(TICK_MS);
-                let due = self.wheel.schedule(on_wheel(mix_key), tick);
-                if let Some(mix) = self.mixes.get_mut(mix_key) {
+                let due = self.wheel.schedule(on_wheel(mix_handle), tick);
+                if let Some(mix) = self.mixes.get_mut(mix_handle) {
                     mix.due = due;
                 }
-                mix_key
+                mix_handle
             }
         };
-        let (Some(mix), Some(stream)) = (self.mixes.get_mut(mix_key), self.streams.get_mut(key)) else {
+        let (Some(mix), Some(stream)) = (self.mixes.get_mut(mix_handle), self.streams.get_mut(handle)) else {
             return;
         };
-        if stream.mix != Some(mix_key) {
-            stream.mix = Some(mix_key);
+        if stream.mix != Some(mix_handle) {
+            stream.mix = Some(mix_handle);
             mix.members.push(Member {
-                stream: key,
+                stream: handle,
                 seat: None,
             });
             if beep {
@@ -126,15 +126,15 @@ impl Worker {
             members: mix.members.len() as u32,
         };
         self.outbox.tell(joined);
-        self.plan_member(key);
+        self.plan_member(handle);
     }
 
     pub(super) fn leave_mix(&mut self, name: &str, stream: &str, beep: bool) {
-        let mix = self.mix_keys.get(name).copied();
-        if let (Some(mix), Some(&key)) = (mix, self.stream_keys.get(stream)) {
-            self.current = Some(key);
-            if self.streams.get(key).is_some_and(|stream| stream.mix == Some(mix)) {
-                self.leave_any_mix(key);
+        let mix = self.mix_handles.get(name).copied();
+        if let (Some(mix), Some(&handle)) = (mix, self.stream_handles.get(stream)) {
+            self.current = Some(handle);
+            if self.streams.get(handle).is_some_and(|stream| stream.mix == Some(mix)) {
+                self.leave_any_mix(handle);
                 if let Some(mix) = self.mixes.get_mut(mix).filter(|_| beep) {
                     mix.beep = Some(door());
                 }
@@ -143,18 +143,18 @@ impl Worker {
     }
 
     /// Take a stream out of the mix in which it is, if it is in one.
-    pub(super) fn leave_any_mix(&mut self, key: Key) {
-        let Some(stream) = self.streams.get_mut(key) else {
+    pub(super) fn leave_any_mix(&mut self, handle: Handle) {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let Some(mix_key) = stream.mix.take() else {
+        let Some(mix_handle) = stream.mix.take() else {
             return;
         };
         stream.keep_to_itself();
-        let Some(mix) = self.mixes.get_mut(mix_key) else {
+        let Some(mix) = self.mixes.get_mut(mix_handle) else {
             return;
         };
-        if let Some(at) = mix.members.iter().position(|member| member.stream == key) {
+        if let Some(at) = mix.members.iter().position(|member| member.stream == handle) {
             if let Some((seat, _)) = mix.members.remove(at).seat {
                 mix.mixer.leave(seat);
             }
@@ -166,22 +166,22 @@ impl Worker {
         });
         if mix.members.is_empty() {
             mix.end_play("closed", String::new(), &self.outbox);
-            if let Some(mix) = self.mixes.remove(mix_key) {
-                self.mix_keys.remove(&mix.name);
+            if let Some(mix) = self.mixes.remove(mix_handle) {
+                self.mix_handles.remove(&mix.name);
             }
         }
     }
 
     /// Give a member the place that fits what was agreed with them.
-    pub(super) fn plan_member(&mut self, key: Key) {
+    pub(super) fn plan_member(&mut self, handle: Handle) {
         let seed = self.random.next();
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let Some(mix) = stream.mix.and_then(|mix| self.mixes.get_mut(mix)) else {
             return;
         };
-        let Some(member) = mix.members.iter_mut().find(|member| member.stream == key) else {
+        let Some(member) = mix.members.iter_mut().find(|member| member.stream == handle) else {
             return;
         };
         stream.plan = stream
@@ -204,18 +204,18 @@ impl Worker {
     }
 
     /// Whether this is the turn of a mix.
-    pub(super) fn is_mix(key: Key) -> bool {
-        key.index & ON_WHEEL != 0
+    pub(super) fn is_mix(handle: Handle) -> bool {
+        handle.index & ON_WHEEL != 0
     }
 
-    pub(super) fn step_mix(&mut self, key: Key, tick: u64) {
-        let key = Key {
-            index: key.index & !ON_WHEEL,
-            ..key
+    pub(super) fn step_mix(&mut self, handle: Handle, tick: u64) {
+        let handle = Handle {
+            index: handle.index & !ON_WHEEL,
+            ..handle
         };
         self.current = None;
         // Taken out for the time, since its members are looked at meanwhile.
-        let Some(mut mix) = self.mixes.take(key) else {
+        let Some(mut mix) = self.mixes.take(handle) else {
             return;
         };
         let (mut panicked, mut broken) = (None, false);
@@ -228,11 +228,13 @@ impl Worker {
                 mix.bugs += 1;
                 broken = mix.bugs >= TOO_MANY_BUGS;
             }
-            mix.due = self.wheel.schedule(on_wheel(key), tick + u64::from(TICK_MS / STEP_MS));
+            mix.due = self
+                .wheel
+                .schedule(on_wheel(handle), tick + u64::from(TICK_MS / STEP_MS));
         }
-        self.mixes.put_back(key, mix);
+        self.mixes.put_back(handle, mix);
         if broken {
-            self.dissolve(key);
+            self.dissolve(handle);
         }
         if let Some(panic) = panicked {
             resume_unwind(panic);
@@ -240,14 +242,14 @@ impl Worker {
     }
 
     /// End a mix whose sums go wrong, and not for what was played. Its members go on, each by itself.
-    fn dissolve(&mut self, key: Key) {
-        let Some(mix) = self.mixes.get(key) else {
+    fn dissolve(&mut self, handle: Handle) {
+        let Some(mix) = self.mixes.get(handle) else {
             return;
         };
         log::error("mix_dissolved", &[("mix", &mix.name)]);
         let (name, members) = (mix.name.clone(), mix.members.iter().map(|member| member.stream));
-        let members: Vec<Key> = members.collect();
-        let named = |key: &Key| self.streams.get(*key).map(|stream| stream.name.clone());
+        let members: Vec<Handle> = members.collect();
+        let named = |handle: &Handle| self.streams.get(*handle).map(|stream| stream.name.clone());
         let streams = members.iter().filter_map(named).collect();
         self.outbox.tell(Event::Failed(Failed::new(
             "join",
@@ -299,8 +301,8 @@ impl Worker {
             let (Some((seat, rate_hz)), Some(stream)) = (member.seat, self.streams.get_mut(member.stream)) else {
                 continue;
             };
-            let key = member.stream;
-            self.current = Some(key);
+            let handle = member.stream;
+            self.current = Some(handle);
             let frame = &mut mix.frame[..(rate_hz * TICK_MS / 1000) as usize];
             let heard = mix.mixer.hear(seat, frame);
             if !stream.takes_bridged_audio() {
@@ -318,36 +320,40 @@ impl Worker {
                 self.outgoing[HEADER..HEADER + PROMPT_TICK].copy_from_slice(shared.octets(law, frame));
                 let units = PROMPT_TICK as u32;
                 let stamp = stream.send_own(VOICE, payload_type, units, PROMPT_TICK, outgoing!(self), turn);
-                self.tap_out(key, stamp, coding, PROMPT_TICK);
+                self.tap_out(handle, stamp, coding, PROMPT_TICK);
                 continue;
             }
             let mut taken = 0;
             while taken < frame.len() {
-                let Some(speaking) = self.streams.get_mut(key).and_then(|stream| stream.speaking.as_mut()) else {
+                let Some(speaking) = self.streams.get_mut(handle).and_then(|stream| stream.speaking.as_mut()) else {
                     break;
                 };
                 taken += speaking.add(&frame[taken..]);
                 if speaking.is_full() {
-                    self.send_mixed(key, coding);
+                    self.send_mixed(handle, coding);
                 }
             }
         }
     }
 
-    fn send_mixed(&mut self, key: Key, coding: Coding) {
+    fn send_mixed(&mut self, handle: Handle, coding: Coding) {
         let turn = turn!(self);
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let units = stream.speaking.as_ref().map_or(0, |speaking| speaking.packet_units());
         let sent = stream.send_frame(VOICE, units, true, outgoing!(self), turn);
         if let Some((stamp, octets)) = sent {
-            self.tap_out(key, stamp, coding, octets);
+            self.tap_out(handle, stamp, coding, octets);
         }
     }
 
     pub(super) fn play_mix(&mut self, name: &str, play: Name) {
-        let Some(mix) = self.mix_keys.get(name).and_then(|key| self.mixes.get_mut(*key)) else {
+        let Some(mix) = self
+            .mix_handles
+            .get(name)
+            .and_then(|handle| self.mixes.get_mut(*handle))
+        else {
             return;
         };
         if mix.play.as_ref().is_some_and(|running| running.name == play) {
@@ -362,7 +368,11 @@ impl Worker {
     }
 
     pub(super) fn begin_play_mix(&mut self, name: &str, play: &str, programme: Result<Programme, String>) {
-        let Some(mix) = self.mix_keys.get(name).and_then(|key| self.mixes.get_mut(*key)) else {
+        let Some(mix) = self
+            .mix_handles
+            .get(name)
+            .and_then(|handle| self.mixes.get_mut(*handle))
+        else {
             return;
         };
         let waiting = mix
@@ -378,7 +388,11 @@ impl Worker {
     }
 
     pub(super) fn stop_play_mix(&mut self, name: &str, play: &str) {
-        let Some(mix) = self.mix_keys.get(name).and_then(|key| self.mixes.get_mut(*key)) else {
+        let Some(mix) = self
+            .mix_handles
+            .get(name)
+            .and_then(|handle| self.mixes.get_mut(*handle))
+        else {
             return;
         };
         if mix.play.as_ref().is_some_and(|running| &*running.name == play) {
@@ -405,7 +419,7 @@ impl Mix {
     }
 
     #[cfg(test)]
-    fn trip(&self, at: Option<Key>) {
+    fn trip(&self, at: Option<Handle>) {
         if self.trap == Some(at) {
             std::panic::panic_any("a bug");
         }
@@ -483,10 +497,10 @@ impl Stream {
     }
 }
 
-fn on_wheel(key: Key) -> Key {
-    Key {
-        index: key.index | ON_WHEEL,
-        ..key
+fn on_wheel(handle: Handle) -> Handle {
+    Handle {
+        index: handle.index | ON_WHEEL,
+        ..handle
     }
 }
 

@@ -37,7 +37,7 @@ use crate::protocol::{Event, Failed, Name};
 use crate::random::Random;
 use crate::record::writer::Desk;
 use crate::rtp::flood::Limit;
-use crate::slab::{Key, Slab};
+use crate::slab::{Handle, Slab};
 use crate::srtp;
 use crate::stream::Stream;
 use crate::sys::{self, Waker};
@@ -61,22 +61,22 @@ pub use recordings::Recording;
 enum Port {
     Any = 0,
     Peer = 1,
-    Control = 2,
+    Rtcp = 2,
 }
 
 /// Two joined streams.
 #[derive(Debug)]
 struct Bridge {
     name: Name,
-    first: Key,
-    second: Key,
+    first: Handle,
+    second: Handle,
     /// Why nothing passes between the two, as it was told.
     apart: Option<String>,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub struct Worker {
+pub struct MediaThread {
     clock: Clock,
     cname: String,
     net: Net,
@@ -84,19 +84,19 @@ pub struct Worker {
     tasks: Receiver<Task>,
     outbox: Outbox,
     streams: Slab<Stream>,
-    stream_keys: HashMap<Name, Key>,
+    stream_handles: HashMap<Name, Handle>,
     bridges: Slab<Bridge>,
-    bridge_keys: HashMap<Name, Key>,
+    bridge_handles: HashMap<Name, Handle>,
     mixes: Slab<mixes::Mix>,
-    mix_keys: HashMap<Name, Key>,
+    mix_handles: HashMap<Name, Handle>,
     recordings: Slab<Recording>,
-    recording_keys: HashMap<Name, Key>,
+    recording_handles: HashMap<Name, Handle>,
     /// Recordings that wait for the end of their beep.
-    beeping: Vec<Key>,
+    beeping: Vec<Handle>,
     desk: Desk,
     wheel: Wheel,
     /// Whose turn at this tick of the wheel is still to come, the next at the end.
-    due: Vec<Key>,
+    due: Vec<Handle>,
     due_tick: u64,
     random: Random,
     limit: Limit,
@@ -105,7 +105,7 @@ pub struct Worker {
     now: Nanos,
     housekeeping_at: Nanos,
     /// The stream in hand, to be blamed for a panic.
-    current: Option<Key>,
+    current: Option<Handle>,
     /// The datagram in hand, which is worked on in place.
     datagram: Box<[u8; BUFFER]>,
     /// A packet of our own.
@@ -115,13 +115,13 @@ pub struct Worker {
 
 /// The clock, the way up and the name, borrowed apart from the streams.
 macro_rules! turn {
-    ($worker:expr) => {
+    ($thread:expr) => {
         $crate::stream::Turn {
-            now: $worker.now,
-            clock: &$worker.clock,
-            cname: &$worker.cname,
-            outbox: &$worker.outbox,
-            limit: $worker.limit,
+            now: $thread.now,
+            clock: &$thread.clock,
+            cname: &$thread.cname,
+            outbox: &$thread.outbox,
+            limit: $thread.limit,
         }
     };
 }
@@ -129,10 +129,10 @@ pub(crate) use turn;
 
 /// The buffer of our own packets and the network, borrowed apart from the streams.
 macro_rules! outgoing {
-    ($worker:expr) => {
+    ($thread:expr) => {
         &mut $crate::net::Outgoing {
-            packet: &mut $worker.outgoing[..],
-            net: &mut $worker.net,
+            packet: &mut $thread.outgoing[..],
+            net: &mut $thread.net,
         }
     };
 }
@@ -150,16 +150,16 @@ pub fn start(
 ) -> io::Result<(Inlet, JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel();
     let waker = Arc::new(Waker::new()?);
-    let mut worker = Worker::new(io, clock, receiver, waker.clone(), outbox, desk)?;
-    worker.limit = limit;
-    worker.forwarder = forwarder;
+    let mut media_thread = MediaThread::new(io, clock, receiver, waker.clone(), outbox, desk)?;
+    media_thread.limit = limit;
+    media_thread.forwarder = forwarder;
     let thread = std::thread::Builder::new()
         .name(format!("media-{number}"))
-        .spawn(move || worker.run_to_the_end())?;
+        .spawn(move || media_thread.run_to_the_end())?;
     Ok((Inlet::new(sender, waker), thread))
 }
 
-impl Worker {
+impl MediaThread {
     fn new(
         io: Io,
         clock: Clock,
@@ -180,13 +180,13 @@ impl Worker {
             tasks,
             outbox,
             streams: Slab::default(),
-            stream_keys: HashMap::new(),
+            stream_handles: HashMap::new(),
             bridges: Slab::default(),
-            bridge_keys: HashMap::new(),
+            bridge_handles: HashMap::new(),
             mixes: Slab::default(),
-            mix_keys: HashMap::new(),
+            mix_handles: HashMap::new(),
             recordings: Slab::default(),
-            recording_keys: HashMap::new(),
+            recording_handles: HashMap::new(),
             beeping: Vec::new(),
             desk,
             wheel: Wheel::new(now),
@@ -216,8 +216,8 @@ impl Worker {
     /// Do a part of the loop. False when it gave way: then the stream in hand is closed.
     fn guarded(&mut self, part: impl FnOnce(&mut Self)) -> bool {
         let done = catch_unwind(AssertUnwindSafe(|| part(self))).is_ok();
-        if let Some(key) = self.current.take().filter(|_| !done) {
-            self.give_up(key);
+        if let Some(handle) = self.current.take().filter(|_| !done) {
+            self.give_up(handle);
         }
         done
     }
@@ -233,12 +233,12 @@ impl Worker {
     }
 
     /// End the stream that was in hand when the code gave way.
-    fn give_up(&mut self, key: Key) {
-        let Some(name) = self.streams.get(key).map(|stream| stream.name.clone()) else {
+    fn give_up(&mut self, handle: Handle) {
+        let Some(name) = self.streams.get(handle).map(|stream| stream.name.clone()) else {
             return;
         };
         // Whatever is wrong with the stream, the kernel is not to go on for it.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.bring_back(key)));
+        let _ = catch_unwind(AssertUnwindSafe(|| self.bring_back(handle)));
         log::error("stream_panicked", &[("stream", &name)]);
         self.outbox.tell(Event::Failed(Failed::new(
             "stream",
@@ -248,8 +248,8 @@ impl Worker {
         )));
         // A second panic while closing must not end the thread either.
         if catch_unwind(AssertUnwindSafe(|| self.close(&name))).is_err() {
-            self.streams.remove(key);
-            self.stream_keys.remove(&name);
+            self.streams.remove(handle);
+            self.stream_handles.remove(&name);
         }
     }
 
@@ -283,12 +283,12 @@ impl Worker {
                     }
                 }
                 Arrival::Waiting { token } => {
-                    let (key, port) = from_token(token);
-                    self.current = Some(key);
+                    let (handle, port) = from_token(token);
+                    self.current = Some(handle);
                     match port {
-                        Port::Peer => self.receive_from_peer(key),
-                        Port::Any => self.receive_from_anyone(key),
-                        Port::Control => self.receive_control(key),
+                        Port::Peer => self.receive_from_peer(handle),
+                        Port::Any => self.receive_from_anyone(handle),
+                        Port::Rtcp => self.receive_rtcp(handle),
                     }
                 }
             }
@@ -328,25 +328,25 @@ impl Worker {
     }
 
     /// Have the sockets of a stream watched by this thread.
-    fn watch(&mut self, key: Key) {
-        let Some(stream) = self.streams.get(key) else {
+    fn watch(&mut self, handle: Handle) {
+        let Some(stream) = self.streams.get(handle) else {
             return;
         };
-        let mut result = self.net.watch(&stream.any, token(key, Port::Any));
-        result = result.and(self.net.watch(&stream.rtcp, token(key, Port::Control)));
+        let mut result = self.net.watch(&stream.any, token(handle, Port::Any));
+        result = result.and(self.net.watch(&stream.rtcp, token(handle, Port::Rtcp)));
         if let Err(error) = result {
             log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
         }
-        self.watch_peer(key);
+        self.watch_peer(handle);
     }
 
     /// Have the `peer` socket watched after it was replaced.
-    fn watch_peer(&mut self, key: Key) {
-        if let Some(stream) = self.streams.get(key) {
+    fn watch_peer(&mut self, handle: Handle) {
+        if let Some(stream) = self.streams.get(handle) {
             if let Some(Err(error)) = stream
                 .peer
                 .as_ref()
-                .map(|peer| self.net.watch_datagrams(peer, token(key, Port::Peer)))
+                .map(|peer| self.net.watch_datagrams(peer, token(handle, Port::Peer)))
             {
                 log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
             }
@@ -355,19 +355,19 @@ impl Worker {
 }
 
 /// Slab index, generation and socket in one number: 32, 30 and 2 bits.
-fn token(key: Key, port: Port) -> u64 {
-    (u64::from(key.index) << 32) | (u64::from(key.generation) << 2) | port as u64
+fn token(handle: Handle, port: Port) -> u64 {
+    (u64::from(handle.index) << 32) | (u64::from(handle.generation) << 2) | port as u64
 }
 
-fn from_token(token: u64) -> (Key, Port) {
+fn from_token(token: u64) -> (Handle, Port) {
     let port = match token & 3 {
         0 => Port::Any,
         1 => Port::Peer,
-        _ => Port::Control,
+        _ => Port::Rtcp,
     };
-    let key = Key {
+    let handle = Handle {
         index: (token >> 32) as u32,
         generation: (token as u32) >> 2,
     };
-    (key, port)
+    (handle, port)
 }

@@ -1,7 +1,7 @@
 //! The packet path: from one stream's socket to its mate's, without an allocation, a lock or a copy.
 
 use super::recordings::tap;
-use super::{turn, Worker, MAX_DATAGRAM};
+use super::{turn, MediaThread, MAX_DATAGRAM};
 use crate::clock::Nanos;
 use crate::codec::audio::Coding;
 use crate::codec::g711::Law;
@@ -9,17 +9,17 @@ use crate::codec::Kind;
 use crate::net::Net;
 use crate::record::Heard;
 use crate::rtp::event::Body;
-use crate::rtp::sending::Source;
+use crate::rtp::sending::Feed;
 use crate::rtp::{self, Packet, Stamp, HEADER};
 use crate::session::{Lane, Passage};
-use crate::slab::Key;
+use crate::slab::Handle;
 use crate::stream::forwarding::Back;
 use crate::stream::Stream;
 
-impl Worker {
+impl MediaThread {
     /// A packet from the connected peer: the hot path.
-    pub(super) fn receive_from_peer(&mut self, key: Key) {
-        let Some(stream) = self.streams.get_mut(key) else {
+    pub(super) fn receive_from_peer(&mut self, handle: Handle) {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let Some(peer) = stream.peer.as_ref() else {
@@ -31,40 +31,40 @@ impl Worker {
         let Some(from) = stream.remote() else {
             return;
         };
-        self.accept(key, length, from);
+        self.accept(handle, length, from);
     }
 
     /// A packet on the port from anyone whom the kernel does not know as the peer.
-    pub(super) fn receive_from_anyone(&mut self, key: Key) {
-        let Some(stream) = self.streams.get_mut(key) else {
+    pub(super) fn receive_from_anyone(&mut self, handle: Handle) {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let Ok((length, from)) = stream.any.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
-        self.accept(key, length, from);
+        self.accept(handle, length, from);
     }
 
-    pub(super) fn receive_control(&mut self, key: Key) {
-        let Some(stream) = self.streams.get_mut(key) else {
+    pub(super) fn receive_rtcp(&mut self, handle: Handle) {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let Ok((length, from)) = stream.rtcp.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
-        stream.hear_control(&mut self.datagram[..length], from, turn!(self));
+        stream.hear_rtcp(&mut self.datagram[..length], from, turn!(self));
     }
 
     /// What lies at the start of `datagram` came from `from`.
-    fn accept(&mut self, key: Key, length: usize, from: std::net::SocketAddr) {
+    fn accept(&mut self, handle: Handle, length: usize, from: std::net::SocketAddr) {
         let turn = turn!(self);
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let datagram = &mut self.datagram[..length];
         if rtp::is_rtcp(datagram) && stream.session.as_ref().is_some_and(|session| session.rtcp_mux) {
             if stream.admit(from, false, &mut false, &mut self.net, turn) {
-                stream.hear_control(datagram, from, turn);
+                stream.hear_rtcp(datagram, from, turn);
             }
             return;
         }
@@ -82,61 +82,61 @@ impl Worker {
         }
         match known {
             None => stream.counts.malformed += 1,
-            Some((packet, lane, length)) => self.take_in(key, &packet, lane, length, moved),
+            Some((packet, lane, length)) => self.take_in(handle, &packet, lane, length, moved),
         }
         if moved {
-            self.watch_peer(key);
+            self.watch_peer(handle);
         }
     }
 
     /// A packet of the peer, which takes the first `length` octets of `datagram`. `moved`: the peer is elsewhere since.
     #[inline]
-    fn take_in(&mut self, key: Key, packet: &Packet, lane: Lane, length: usize, moved: bool) {
-        let Some(lane) = self.settle_way(key, packet, lane, moved) else {
+    fn take_in(&mut self, handle: Handle, packet: &Packet, lane: Lane, length: usize, moved: bool) {
+        let Some(lane) = self.settle_way(handle, packet, lane, moved) else {
             return;
         };
         let turn = turn!(self);
         let datagram = &self.datagram[..length];
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let heard = stream.hear(packet, &lane, datagram, turn);
-        let pressed = stream.keys.has_moves();
+        let pressed = stream.presses.has_moves();
         if heard {
             stream.listen(packet, &lane, &datagram[packet.payload.clone()], turn.now);
             if !stream.taps_in.is_empty() {
-                self.tap_in(key, packet, &lane);
+                self.tap_in(handle, packet, &lane);
             }
-            self.relay(key, packet, &lane);
+            self.relay(handle, packet, &lane);
         }
         if pressed {
-            self.carry_keys(key);
+            self.carry_digits(handle);
         }
     }
 
     /// The lane of a packet, after whatever it changes: the kernel gives its direction back, the other side wants it shorter.
     #[inline]
-    fn settle_way(&mut self, key: Key, packet: &Packet, lane: Lane, moved: bool) -> Option<Lane> {
-        let stream = self.streams.get_mut(key)?;
+    fn settle_way(&mut self, handle: Handle, packet: &Packet, lane: Lane, moved: bool) -> Option<Lane> {
+        let stream = self.streams.get_mut(handle)?;
         let too_long = lane.is_too_long(&self.datagram[packet.payload.clone()]);
         if stream.forwarding.notice(packet, self.now) {
-            self.take_lane_back(key, Back::Packet);
+            self.take_lane_back(handle, Back::Packet);
         }
         if moved {
-            self.bring_back(key);
+            self.bring_back(handle);
         }
         if too_long {
-            self.cut(key, packet.payload_type)
+            self.cut(handle, packet.payload_type)
         } else {
             Some(lane)
         }
     }
 
     /// Pass a packet, which lies in `datagram`, to the other side of the bridge.
-    fn relay(&mut self, key: Key, packet: &Packet, lane: &Lane) {
+    fn relay(&mut self, handle: Handle, packet: &Packet, lane: &Lane) {
         let Some((mate, muted)) = self
             .streams
-            .get(key)
+            .get(handle)
             .and_then(|stream| Some((stream.mate?, stream.muted)))
         else {
             return;
@@ -152,13 +152,13 @@ impl Worker {
             mate.sending.withhold();
             return;
         }
-        let source = Source::Bridged {
-            stream: key.index,
+        let feed = Feed::Bridged {
+            stream: handle.index,
             ssrc: packet.ssrc,
         };
-        let Some(stamp) = forward(
+        let Some(stamp) = pass_on(
             mate,
-            source,
+            feed,
             packet,
             lane,
             &mut self.datagram[..],
@@ -182,8 +182,8 @@ impl Worker {
     }
 
     /// Record what the peer said.
-    fn tap_in(&mut self, key: Key, packet: &Packet, lane: &Lane) {
-        let (Some(stream), Some(coding)) = (self.streams.get(key), lane.coding) else {
+    fn tap_in(&mut self, handle: Handle, packet: &Packet, lane: &Lane) {
+        let (Some(stream), Some(coding)) = (self.streams.get(handle), lane.coding) else {
             return;
         };
         let heard = Heard {
@@ -207,9 +207,9 @@ fn sent_coding(lane: &Lane) -> Option<Coding> {
 
 /// Write the header that `mate`'s peer shall see just before the payload, over whatever CSRCs and extensions were there,
 /// translate the payload in place, and send. Gives the header.
-fn forward(
+fn pass_on(
     mate: &mut Stream,
-    source: Source,
+    feed: Feed,
     packet: &Packet,
     lane: &Lane,
     datagram: &mut [u8],
@@ -221,8 +221,8 @@ fn forward(
         .flatten();
     let (sending, to, rate_hz) = (&mut mate.sending, lane.payload_type, lane.clock_rate_hz);
     let stamp = match body {
-        Some(body) => sending.relay_event(source, packet, body, to, now, rate_hz)?,
-        None => sending.relay(source, packet, to, now, rate_hz)?,
+        Some(body) => sending.relay_event(feed, packet, body, to, now, rate_hz)?,
+        None => sending.relay(feed, packet, to, now, rate_hz)?,
     };
     if let Passage::Translate(table) = lane.passage {
         for octet in &mut datagram[packet.payload.clone()] {

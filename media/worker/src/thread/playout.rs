@@ -1,17 +1,21 @@
 //! What a stream sends by our own clock: plays, a packet each time its turn on the wheel comes.
 
 use super::recordings::BEEP;
-use super::{turn, Worker};
+use super::{turn, MediaThread};
 use crate::playback::{Play, Programme};
 use crate::protocol::{Event, Name};
-use crate::slab::Key;
+use crate::slab::Handle;
 use crate::stream::{Stream, Turn};
 
-impl Worker {
+impl MediaThread {
     /// A play was asked for. It begins when its programme is there.
     pub(super) fn play(&mut self, name: &str, play: Name) {
         let turn = turn!(self);
-        let Some(stream) = self.stream_keys.get(name).and_then(|key| self.streams.get_mut(*key)) else {
+        let Some(stream) = self
+            .stream_handles
+            .get(name)
+            .and_then(|handle| self.streams.get_mut(*handle))
+        else {
             return;
         };
         if stream.play.as_ref().is_some_and(|running| running.name == play) {
@@ -28,11 +32,11 @@ impl Worker {
 
     pub(super) fn begin_play(&mut self, name: &str, play: &str, programme: Result<Programme, String>) {
         let turn = turn!(self);
-        let Some(&key) = self.stream_keys.get(name) else {
+        let Some(&handle) = self.stream_handles.get(name) else {
             return;
         };
-        self.current = Some(key);
-        let Some(stream) = self.streams.get_mut(key) else {
+        self.current = Some(handle);
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         // Stopped, replaced or begun already: not wanted any more.
@@ -48,14 +52,18 @@ impl Worker {
             Ok(programme) => {
                 waiting.programme = Some(programme);
                 // One that replaces another keeps its pace.
-                self.schedule_voice(key);
+                self.schedule_voice(handle);
             }
         }
     }
 
     pub(super) fn stop_play(&mut self, name: &str, play: &str) {
         let turn = turn!(self);
-        if let Some(stream) = self.stream_keys.get(name).and_then(|key| self.streams.get_mut(*key)) {
+        if let Some(stream) = self
+            .stream_handles
+            .get(name)
+            .and_then(|handle| self.streams.get_mut(*handle))
+        {
             if stream.play.as_ref().is_some_and(|running| &*running.name == play) {
                 end_play(stream, "stopped", String::new(), turn);
             }
@@ -63,17 +71,17 @@ impl Worker {
     }
 
     /// A stream's turn on the wheel.
-    pub(super) fn play_out(&mut self, key: Key, tick: u64) {
-        self.current = Some(key);
+    pub(super) fn play_out(&mut self, handle: Handle, tick: u64) {
+        self.current = Some(handle);
         let due = |stream: &Stream| (stream.digits_due == tick, stream.voice_due == tick);
-        let Some((digits, voice)) = self.streams.get(key).map(due) else {
+        let Some((digits, voice)) = self.streams.get(handle).map(due) else {
             return;
         };
         if digits {
-            self.step_digits(key, tick);
+            self.step_digits(handle, tick);
         }
         if voice {
-            self.step_voice(key, tick);
+            self.step_voice(handle, tick);
         }
         self.look_at_beeps();
     }

@@ -1,6 +1,6 @@
 //! Recordings on the streams and bridges of this thread: which packets go where, and when samples go to the disk.
 
-use super::{turn, Worker};
+use super::{turn, MediaThread};
 use crate::audio::wav;
 use crate::clock::Nanos;
 use crate::codec::audio::Coding;
@@ -10,7 +10,7 @@ use crate::protocol::{Event, Name};
 use crate::record::writer::{Desk, Job};
 use crate::record::{Heard, Mode, TimeLine, CHUNK};
 use crate::rtp::{Stamp, HEADER};
-use crate::slab::{Key, Slab};
+use crate::slab::{Handle, Slab};
 use crate::stream::{Stream, Tap};
 use crate::thread::tasks::RecordTask;
 
@@ -20,8 +20,8 @@ pub(super) const BEEP: &str = "";
 /// What is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
-    Bridge(Key),
-    Stream(Key),
+    Bridge(Handle),
+    Stream(Handle),
 }
 
 /// A recording that goes on, or that waits for its beep to be over.
@@ -33,7 +33,7 @@ pub struct Recording {
     waits: bool,
     /// The length at which it ends by itself, in samples.
     limit: i64,
-    finish_keys: Box<str>,
+    finish_digits: Box<str>,
     octets_per_sample: u64,
     /// Finished samples that are not handed over yet.
     pending: Vec<u8>,
@@ -54,14 +54,14 @@ pub(super) fn tap(recordings: &mut Slab<Recording>, taps: &[Tap], heard: Heard, 
     }
 }
 
-impl Worker {
+impl MediaThread {
     pub(super) fn record(&mut self, task: RecordTask) {
-        if self.recording_keys.contains_key(&task.recording) {
+        if self.recording_handles.contains_key(&task.recording) {
             return;
         }
         let subject = match (&task.bridge, &task.stream) {
-            (Some(bridge), _) => self.bridge_keys.get(bridge).copied().map(Subject::Bridge),
-            (None, Some(stream)) => self.stream_keys.get(stream).copied().map(Subject::Stream),
+            (Some(bridge), _) => self.bridge_handles.get(bridge).copied().map(Subject::Bridge),
+            (None, Some(stream)) => self.stream_handles.get(stream).copied().map(Subject::Stream),
             (None, None) => None,
         };
         let Some(subject) = subject else {
@@ -94,7 +94,7 @@ impl Worker {
             line: TimeLine::new(task.channels == 2, task.silence_ms),
             waits: task.beep.is_some(),
             limit,
-            finish_keys: task.finish_keys.into(),
+            finish_digits: task.finish_digits.into(),
             octets_per_sample,
             pending: Vec::new(),
             handed: 0,
@@ -102,20 +102,20 @@ impl Worker {
             dropping: false,
             lost: 0,
         };
-        let key = self.recordings.insert(Box::new(recording));
-        self.recording_keys.insert(task.recording, key);
+        let handle = self.recordings.insert(Box::new(recording));
+        self.recording_handles.insert(task.recording, handle);
         match (task.beep, &task.stream) {
             (Some(beep), Some(stream)) => {
-                self.beeping.push(key);
+                self.beeping.push(handle);
                 self.play(stream, BEEP.into());
                 self.begin_play(stream, BEEP, Ok(Programme::new(vec![beep], 1, 0)));
             }
-            _ => self.begin_recording(key),
+            _ => self.begin_recording(handle),
         }
     }
 
-    fn begin_recording(&mut self, key: Key) {
-        let Some(recording) = self.recordings.get_mut(key) else {
+    fn begin_recording(&mut self, handle: Handle) {
+        let Some(recording) = self.recordings.get_mut(handle) else {
             return;
         };
         recording.waits = false;
@@ -123,7 +123,7 @@ impl Worker {
         recording.hand_over_at = self.now + CHUNK;
         let (name, subject) = (recording.name.clone(), recording.subject);
         self.desk.send(Job::Begin { recording: name });
-        self.add_taps(key, subject);
+        self.add_taps(handle, subject);
     }
 
     /// Begin what has waited for a beep that is over, or that something else has replaced.
@@ -132,13 +132,13 @@ impl Worker {
             return;
         }
         let mut waiting = std::mem::take(&mut self.beeping);
-        waiting.retain(|&key| {
+        waiting.retain(|&handle| {
             let beeps = self
                 .recordings
-                .get(key)
+                .get(handle)
                 .is_some_and(|recording| self.beeps_for(recording));
             if !beeps {
-                self.begin_recording(key);
+                self.begin_recording(handle);
             }
             beeps
         });
@@ -153,7 +153,7 @@ impl Worker {
         self.streams.get(stream).is_some_and(beeps)
     }
 
-    fn add_taps(&mut self, recording: Key, subject: Subject) {
+    fn add_taps(&mut self, recording: Handle, subject: Subject) {
         let tap = |track| Tap { recording, track };
         match subject {
             Subject::Bridge(bridge) => {
@@ -174,8 +174,8 @@ impl Worker {
     }
 
     /// Record what a stream's peer was just sent: `length` octets behind the header in `outgoing`.
-    pub(super) fn tap_out(&mut self, key: Key, stamp: Stamp, coding: Coding, length: usize) {
-        let Some(stream) = self.streams.get(key).filter(|stream| !stream.taps_out.is_empty()) else {
+    pub(super) fn tap_out(&mut self, handle: Handle, stamp: Stamp, coding: Coding, length: usize) {
+        let Some(stream) = self.streams.get(handle).filter(|stream| !stream.taps_out.is_empty()) else {
             return;
         };
         let heard = Heard {
@@ -197,27 +197,27 @@ impl Worker {
     }
 
     fn set_mode(&mut self, name: &str, mode: Mode) {
-        let key = self.recording_keys.get(name).copied();
-        if let Some(recording) = key.and_then(|key| self.recordings.get_mut(key)) {
+        let handle = self.recording_handles.get(name).copied();
+        if let Some(recording) = handle.and_then(|handle| self.recordings.get_mut(handle)) {
             recording.line.set_mode(mode, self.now);
         }
     }
 
-    /// The peer of a stream has pressed a key, which may be one that ends a recording.
-    pub(super) fn pressed(&mut self, stream: Key, key: char) {
-        let ended = |(number, recording): (Key, &mut Recording)| {
-            let by_this = recording.subject == Subject::Stream(stream) && recording.finish_keys.contains(key);
+    /// The peer of a stream has pressed a digit, which may be one that ends a recording.
+    pub(super) fn pressed(&mut self, stream: Handle, digit: char) {
+        let ended = |(number, recording): (Handle, &mut Recording)| {
+            let by_this = recording.subject == Subject::Stream(stream) && recording.finish_digits.contains(digit);
             by_this.then_some(number)
         };
-        let ended: Vec<Key> = self.recordings.iter_mut().filter_map(ended).collect();
+        let ended: Vec<Handle> = self.recordings.iter_mut().filter_map(ended).collect();
         for number in ended {
-            self.end_recording(number, "key", key.to_string());
+            self.end_recording(number, "key", digit.to_string());
         }
     }
 
     pub(super) fn stop_recording(&mut self, name: &str, reason: &'static str) {
-        if let Some(&key) = self.recording_keys.get(name) {
-            self.end_recording(key, reason, String::new());
+        if let Some(&handle) = self.recording_handles.get(name) {
+            self.end_recording(handle, reason, String::new());
         }
     }
 
@@ -226,15 +226,15 @@ impl Worker {
         if self.recordings.is_empty() {
             return;
         }
-        let of_it = |(key, recording): (Key, &mut Recording)| (recording.subject == subject).then_some(key);
-        let keys: Vec<Key> = self.recordings.iter_mut().filter_map(of_it).collect();
-        for key in keys {
-            self.end_recording(key, "ended", String::new());
+        let of_it = |(handle, recording): (Handle, &mut Recording)| (recording.subject == subject).then_some(handle);
+        let handles: Vec<Handle> = self.recordings.iter_mut().filter_map(of_it).collect();
+        for handle in handles {
+            self.end_recording(handle, "ended", String::new());
         }
     }
 
-    fn end_recording(&mut self, key: Key, reason: &'static str, detail: String) {
-        let Some(mut recording) = self.take_recording(key) else {
+    fn end_recording(&mut self, handle: Handle, reason: &'static str, detail: String) {
+        let Some(mut recording) = self.take_recording(handle) else {
             return;
         };
         self.stop_beep(&recording);
@@ -260,10 +260,10 @@ impl Worker {
     /// Forget a recording that the disk has refused.
     pub(super) fn lose_recording(&mut self, name: &str) {
         if let Some(recording) = self
-            .recording_keys
+            .recording_handles
             .get(name)
             .copied()
-            .and_then(|key| self.take_recording(key))
+            .and_then(|handle| self.take_recording(handle))
         {
             self.stop_beep(&recording);
         }
@@ -274,9 +274,9 @@ impl Worker {
         let Subject::Stream(stream) = recording.subject else {
             return;
         };
-        let wanted = |key: &Key| {
+        let wanted = |handle: &Handle| {
             self.recordings
-                .get(*key)
+                .get(*handle)
                 .is_some_and(|other| other.subject == recording.subject)
         };
         if !recording.waits || self.beeping.iter().any(wanted) {
@@ -287,14 +287,14 @@ impl Worker {
         }
     }
 
-    fn take_recording(&mut self, key: Key) -> Option<Box<Recording>> {
-        let recording = self.recordings.remove(key)?;
-        self.recording_keys.remove(&recording.name);
-        self.beeping.retain(|waiting| *waiting != key);
-        let mut forget = |stream: Key| {
+    fn take_recording(&mut self, handle: Handle) -> Option<Box<Recording>> {
+        let recording = self.recordings.remove(handle)?;
+        self.recording_handles.remove(&recording.name);
+        self.beeping.retain(|waiting| *waiting != handle);
+        let mut forget = |stream: Handle| {
             if let Some(stream) = self.streams.get_mut(stream) {
-                stream.taps_in.retain(|tap| tap.recording != key);
-                stream.taps_out.retain(|tap| tap.recording != key);
+                stream.taps_in.retain(|tap| tap.recording != handle);
+                stream.taps_out.retain(|tap| tap.recording != handle);
             }
         };
         match recording.subject {
@@ -317,7 +317,7 @@ impl Worker {
         self.look_at_beeps();
         let turn = turn!(self);
         let mut over = Vec::new();
-        for (key, recording) in self.recordings.iter_mut() {
+        for (handle, recording) in self.recordings.iter_mut() {
             if recording.waits {
                 continue;
             }
@@ -326,40 +326,42 @@ impl Worker {
                 recording.line.take(turn.now, &mut recording.pending);
             }
             if recording.line.fell_silent().is_some() {
-                over.push((key, "silence"));
+                over.push((handle, "silence"));
             } else if recording.line.duration(turn.now) >= recording.limit {
-                over.push((key, "max"));
+                over.push((handle, "max"));
             } else if due {
                 recording.hand_over_at = turn.now + CHUNK;
                 recording.hand_over(&self.desk);
             }
         }
-        for (key, reason) in over {
-            self.end_recording(key, reason, String::new());
+        for (handle, reason) in over {
+            self.end_recording(handle, reason, String::new());
         }
     }
 
     /// Take the recordings of a stream along when it leaves for another thread.
-    pub(super) fn detach_recordings(&mut self, stream: Key) -> Vec<Recording> {
-        let of_it =
-            |(key, recording): (Key, &mut Recording)| (recording.subject == Subject::Stream(stream)).then_some(key);
-        let keys: Vec<Key> = self.recordings.iter_mut().filter_map(of_it).collect();
-        keys.into_iter()
-            .filter_map(|key| self.take_recording(key))
+    pub(super) fn detach_recordings(&mut self, stream: Handle) -> Vec<Recording> {
+        let of_it = |(handle, recording): (Handle, &mut Recording)| {
+            (recording.subject == Subject::Stream(stream)).then_some(handle)
+        };
+        let handles: Vec<Handle> = self.recordings.iter_mut().filter_map(of_it).collect();
+        handles
+            .into_iter()
+            .filter_map(|handle| self.take_recording(handle))
             .map(|recording| *recording)
             .collect()
     }
 
-    pub(super) fn attach_recordings(&mut self, stream: Key, recordings: Vec<Recording>) {
+    pub(super) fn attach_recordings(&mut self, stream: Handle, recordings: Vec<Recording>) {
         for mut recording in recordings {
             recording.subject = Subject::Stream(stream);
             let (name, waits) = (recording.name.clone(), recording.waits);
-            let key = self.recordings.insert(Box::new(recording));
-            self.recording_keys.insert(name, key);
+            let handle = self.recordings.insert(Box::new(recording));
+            self.recording_handles.insert(name, handle);
             if waits {
-                self.beeping.push(key);
+                self.beeping.push(handle);
             } else {
-                self.add_taps(key, Subject::Stream(stream));
+                self.add_taps(handle, Subject::Stream(stream));
             }
         }
     }

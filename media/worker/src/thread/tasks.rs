@@ -181,10 +181,10 @@ pub struct RecordTask {
     /// 1 or 2.
     pub channels: u8,
     pub max_ms: u64,
-    /// Of a stream only: what its peer hears first, how long it may be silent (0 = for ever), which keys end it.
+    /// Of a stream only: what its peer hears first, how long it may be silent (0 = for ever), which digits end it.
     pub beep: Option<Arc<Prompt>>,
     pub silence_ms: u64,
-    pub finish_keys: String,
+    pub finish_digits: String,
 }
 
 /// The way down to one media thread.

@@ -27,28 +27,28 @@ fn a_panic_costs_the_stream_in_hand_and_no_other() {
     let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
     let (tasks, receiver) = mpsc::channel();
     let waker = Arc::new(Waker::new().expect("a waker"));
-    let mut worker = Worker::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a worker");
+    let mut thread = MediaThread::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a thread");
     for name in ["good", "bad"] {
         tasks.send(stream(name)).expect("sent");
     }
-    worker.take_tasks();
-    let bad = worker.stream_keys["bad"];
+    thread.take_tasks();
+    let bad = thread.stream_handles["bad"];
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        worker.current = Some(bad);
+        thread.current = Some(bad);
         std::panic::panic_any("a bug");
     }));
     assert!(panicked.is_err());
-    worker.give_up(bad);
+    thread.give_up(bad);
     assert_eq!(
-        worker.stream_keys.keys().map(|name| &**name).collect::<Vec<_>>(),
+        thread.stream_handles.keys().map(|name| &**name).collect::<Vec<_>>(),
         ["good"]
     );
     let told: Vec<String> = events.try_iter().map(|up| format!("{up:?}")).collect();
     assert!(told[0].contains("Failed") && told[0].contains("internal"), "{told:?}");
     assert!(told[1].contains("Closed") && told[1].contains("bad"), "{told:?}");
     tasks.send(Task::Stop).expect("sent");
-    worker.waker.wake();
-    worker.run_to_the_end();
+    thread.waker.wake();
+    thread.run_to_the_end();
     let told: Vec<String> = events.try_iter().map(|up| format!("{up:?}")).collect();
     assert!(told[0].contains("Closed") && told[0].contains("good"), "{told:?}");
     assert_eq!(told[1], "Stopped");
@@ -61,36 +61,36 @@ fn a_panic_in_one_s_turn_leaves_the_others_of_that_tick_theirs() {
     let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
     let (tasks, receiver) = mpsc::channel();
     let waker = Arc::new(Waker::new().expect("a waker"));
-    let mut worker = Worker::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a worker");
+    let mut thread = MediaThread::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a thread");
     tasks.send(stream("other")).expect("sent");
-    worker.take_tasks();
-    worker.play("other", "p".into());
-    worker.begin_play("other", "p", Ok(crate::playback::Programme::new(Vec::new(), 0, 0)));
-    let key = worker.stream_keys["other"];
-    let before = worker
+    thread.take_tasks();
+    thread.play("other", "p".into());
+    thread.begin_play("other", "p", Ok(crate::playback::Programme::new(Vec::new(), 0, 0)));
+    let handle = thread.stream_handles["other"];
+    let before = thread
         .streams
-        .get(key)
+        .get(handle)
         .map(|stream| stream.voice_due)
         .expect("a stream");
     // The tick was begun and the turn of someone else, who came first, ended the loop.
-    worker.now = (before + 1) * crate::thread::wheel::STEP;
-    while let Some((tick, due)) = worker.wheel.take_due(worker.now) {
+    thread.now = (before + 1) * crate::thread::wheel::STEP;
+    while let Some((tick, due)) = thread.wheel.take_due(thread.now) {
         if !due.is_empty() {
-            (worker.due, worker.due_tick) = (due, tick);
+            (thread.due, thread.due_tick) = (due, tick);
             break;
         }
     }
-    worker.tick();
-    let stream = worker.streams.get(key).expect("a stream");
+    thread.tick();
+    let stream = thread.streams.get(handle).expect("a stream");
     assert!(stream.play.is_none(), "its play had ended, and was looked at");
 }
 
 /// Streams on one thread, each with a peer that says a packet every 20 ms.
 struct Scene {
-    worker: Worker,
+    thread: MediaThread,
     tasks: mpsc::Sender<Task>,
     events: Receiver<Up>,
-    peers: Vec<(Key, UdpSocket)>,
+    peers: Vec<(Handle, UdpSocket)>,
     sequence: u16,
 }
 
@@ -101,15 +101,15 @@ impl Scene {
         let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
         let (tasks, receiver) = mpsc::channel();
         let waker = Arc::new(Waker::new().expect("a waker"));
-        let worker = Worker::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a worker");
+        let thread = MediaThread::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a thread");
         let mut scene = Self {
-            worker,
+            thread,
             tasks,
             events,
             peers: Vec::new(),
             sequence: 0,
         };
-        scene.worker.limit = Limit::new(1000);
+        scene.thread.limit = Limit::new(1000);
         for name in names {
             let peer = UdpSocket::bind("127.0.0.2:0").expect("a port");
             peer.set_nonblocking(true).expect("a mode");
@@ -120,15 +120,15 @@ impl Scene {
                 stream: (*name).into(),
                 session: Box::new(testing::session(&connect)),
             });
-            let key = scene.worker.stream_keys[*name];
-            scene.peers.push((key, peer));
+            let handle = scene.thread.stream_handles[*name];
+            scene.peers.push((handle, peer));
         }
         scene
     }
 
     fn carry_out(&mut self, task: Task) {
         self.tasks.send(task).expect("sent");
-        self.worker.take_tasks();
+        self.thread.take_tasks();
     }
 
     fn join(&mut self, names: &[&str]) {
@@ -142,8 +142,8 @@ impl Scene {
     }
 
     fn mix(&mut self) -> Option<&mut mixes::Mix> {
-        let key = *self.worker.mix_keys.get("m")?;
-        self.worker.mixes.get_mut(key)
+        let handle = *self.thread.mix_handles.get("m")?;
+        self.thread.mixes.get_mut(handle)
     }
 
     /// Have each peer say so many packets; how many each was sent, and what was told.
@@ -151,9 +151,9 @@ impl Scene {
         let mut counts = vec![0; self.peers.len()];
         for _ in 0..packets {
             self.say();
-            let until = self.worker.clock.now() + 20 * MILLISECOND;
-            while self.worker.clock.now() < until {
-                self.worker.guarded(Worker::turn);
+            let until = self.thread.clock.now() + 20 * MILLISECOND;
+            while self.thread.clock.now() < until {
+                self.thread.guarded(MediaThread::turn);
             }
             for (count, (_, peer)) in counts.iter_mut().zip(&self.peers) {
                 while peer.recv(&mut [0; 2000]).is_ok() {
@@ -170,8 +170,8 @@ impl Scene {
         packet[..12].copy_from_slice(&[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
         packet[2..4].copy_from_slice(&self.sequence.to_be_bytes());
         packet[4..8].copy_from_slice(&(u32::from(self.sequence) * 160).to_be_bytes());
-        for (key, peer) in &self.peers {
-            if let Some(stream) = self.worker.streams.get(*key) {
+        for (handle, peer) in &self.peers {
+            if let Some(stream) = self.thread.streams.get(*handle) {
                 let at = stream.any.local_addr().expect("bound");
                 peer.send_to(&packet, at).expect("sent");
             }
@@ -199,7 +199,7 @@ fn a_panic_in_a_member_s_part_of_a_mix_costs_that_member_and_no_other() {
     scene.carry_out(bridge("d", "e"));
     let (before, _) = scene.pass(10);
     assert!(before.iter().all(|&count| count >= 6), "{before:?}");
-    let victim = scene.worker.stream_keys["b"];
+    let victim = scene.thread.stream_handles["b"];
     scene.mix().expect("a mix").trap = Some(Some(victim));
     let (after, events) = scene.pass(15);
     assert_eq!(told(&events, &["Failed", "internal", "\"b\""]), 1, "{events:?}");

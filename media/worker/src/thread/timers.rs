@@ -1,8 +1,8 @@
 //! What happens because time passes: the wheel, and housekeeping ten times a second.
 
-use super::{turn, Worker, HOUSEKEEPING};
+use super::{turn, MediaThread, HOUSEKEEPING};
 
-impl Worker {
+impl MediaThread {
     /// Do all that is due.
     pub(super) fn tick(&mut self) {
         self.take_turns(); // of a tick that a panic has cut off
@@ -17,15 +17,15 @@ impl Worker {
             self.look_after_lanes();
             let turn = turn!(self);
             let mut pressed = Vec::new(); // takes memory only when a press was given up
-            for (key, stream) in self.streams.iter_mut() {
-                self.current = Some(key);
+            for (handle, stream) in self.streams.iter_mut() {
+                self.current = Some(handle);
                 stream.housekeeping(&mut self.random, turn);
-                if stream.keys.has_moves() {
-                    pressed.push(key);
+                if stream.presses.has_moves() {
+                    pressed.push(handle);
                 }
             }
-            for key in pressed {
-                self.carry_keys(key);
+            for handle in pressed {
+                self.carry_digits(handle);
             }
             self.look_after_recordings();
         }
@@ -33,11 +33,11 @@ impl Worker {
 
     /// The turns of a tick. Each leaves the list before it is taken, so that a panic in one costs no other.
     fn take_turns(&mut self) {
-        while let Some(key) = self.due.pop() {
-            if Self::is_mix(key) {
-                self.step_mix(key, self.due_tick);
+        while let Some(handle) = self.due.pop() {
+            if Self::is_mix(handle) {
+                self.step_mix(handle, self.due_tick);
             } else {
-                self.play_out(key, self.due_tick);
+                self.play_out(handle, self.due_tick);
             }
         }
     }

@@ -5,7 +5,7 @@
 //! it is silence, so that the peer's phone does not take the call for dead.
 
 use super::playout::end_play;
-use super::{outgoing, turn, Worker, MAX_DATAGRAM};
+use super::{outgoing, turn, MediaThread, MAX_DATAGRAM};
 use crate::audio::hearing::{self, Hearing, Sound};
 use crate::audio::jitter::Limits;
 use crate::audio::speaking::{packet_ms, Said, Speaking, PROMPT_HZ};
@@ -14,55 +14,55 @@ use crate::codec::g711::Law;
 use crate::codec::Kind;
 use crate::net::Outgoing;
 use crate::protocol::{Event, Failed};
-use crate::rtp::sending::Source;
+use crate::rtp::sending::Feed;
 use crate::rtp::{self, Stamp, HEADER};
 use crate::session::{Lane, Plan, Session, Toward};
-use crate::slab::Key;
+use crate::slab::Handle;
 use crate::stream::{Stream, Turn};
 use crate::thread::wheel::STEP_MS;
 
-/// The source of all audio that is not a play: the other side of a bridge, a mix.
-pub(super) const VOICE: Source = Source::Own(u32::MAX);
+/// The feed of all audio that is not a play: the other side of a bridge, a mix.
+pub(super) const VOICE: Feed = Feed::Own(u32::MAX);
 /// Nothing came from the other side for so long, and no noise was told: it pauses, and so do we.
 const QUIET_MS: u32 = 400;
 /// Audio of codecs that have a choice (Opus) is transcoded at what the other side can take of this.
 const FULL_HZ: u32 = 48_000;
 
-impl Worker {
+impl MediaThread {
     /// Have a stream's turn on the wheel come, unless it is coming already.
-    pub(super) fn schedule_voice(&mut self, key: Key) {
-        if let Some(stream) = self.streams.get_mut(key) {
+    pub(super) fn schedule_voice(&mut self, handle: Handle) {
+        if let Some(stream) = self.streams.get_mut(handle) {
             if stream.voice_due <= self.wheel.now() {
                 let tick = self.wheel.quiet_tick(stream.packet_ms());
-                stream.voice_due = self.wheel.schedule(key, tick);
+                stream.voice_due = self.wheel.schedule(handle, tick);
             }
         }
     }
 
     /// A stream's turn: the next packet of what we make for its peer.
-    pub(super) fn step_voice(&mut self, key: Key, tick: u64) {
-        let Some(stream) = self.streams.get(key) else {
+    pub(super) fn step_voice(&mut self, handle: Handle, tick: u64) {
+        let Some(stream) = self.streams.get(handle) else {
             return;
         };
         let next = tick + u64::from(stream.packet_ms() / STEP_MS);
         let plays = stream.play.as_ref().is_some_and(|play| play.programme.is_some());
         if plays {
-            self.step_play(key);
+            self.step_play(handle);
         } else if stream.spoken_to {
-            self.speak(key);
+            self.speak(handle);
         }
-        if let Some(stream) = self.streams.get_mut(key) {
+        if let Some(stream) = self.streams.get_mut(handle) {
             // A play whose files are still being read keeps its turn.
             if stream.play.is_some() || stream.spoken_to {
-                stream.voice_due = self.wheel.schedule(key, next);
+                stream.voice_due = self.wheel.schedule(handle, next);
             }
         }
     }
 
     /// Send the next packet of a play, end it, or wait until there is someone to send to.
-    fn step_play(&mut self, key: Key) {
+    fn step_play(&mut self, handle: Handle) {
         let turn = turn!(self);
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         if stream.play.as_ref().is_some_and(|play| play.is_over()) {
@@ -88,17 +88,17 @@ impl Worker {
             _ => stream.send_play(outgoing!(self), turn),
         };
         if let Some((stamp, octets)) = sent {
-            self.tap_out(key, stamp, coding, octets);
+            self.tap_out(handle, stamp, coding, octets);
         }
     }
 
     /// Send what the other side of the bridge says.
-    fn speak(&mut self, key: Key) {
+    fn speak(&mut self, handle: Handle) {
         let turn = turn!(self);
-        let Some(mate) = self.streams.get(key).and_then(|stream| stream.mate) else {
+        let Some(mate) = self.streams.get(handle).and_then(|stream| stream.mate) else {
             return;
         };
-        let (Some(to), Some(from)) = self.streams.pair(key, mate) else {
+        let (Some(to), Some(from)) = self.streams.pair(handle, mate) else {
             return;
         };
         let hushed = to.deaf || from.muted;
@@ -129,39 +129,39 @@ impl Worker {
         }
         let sent = to.send_frame(VOICE, units, true, outgoing!(self), turn);
         if let Some((stamp, octets)) = sent {
-            self.tap_out(key, stamp, coding, octets);
+            self.tap_out(handle, stamp, coding, octets);
         }
     }
 
     /// The packets of a stream are longer than the other side takes: from now on they are cut. Gives the lane anew.
-    pub(super) fn cut(&mut self, key: Key, payload_type: u8) -> Option<Lane> {
-        self.streams.get_mut(key)?.cut = true;
-        self.plan_ways(key);
-        self.streams.get(key)?.plan.lane(payload_type).copied()
+    pub(super) fn cut(&mut self, handle: Handle, payload_type: u8) -> Option<Lane> {
+        self.streams.get_mut(handle)?.cut = true;
+        self.plan_ways(handle);
+        self.streams.get(handle)?.plan.lane(payload_type).copied()
     }
 
     /// Work out anew how the audio of a stream, and of its mate or its mix, passes.
-    pub(super) fn plan_ways(&mut self, key: Key) {
-        self.bring_back(key);
+    pub(super) fn plan_ways(&mut self, handle: Handle) {
+        self.bring_back(handle);
         let seed = self.random.next();
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         if stream.mix.is_some() {
-            return self.plan_member(key);
+            return self.plan_member(handle);
         }
         let Some(mate) = stream.mate else {
             return stream.keep_to_itself();
         };
-        let (Some(one), Some(other)) = self.streams.pair(key, mate) else {
+        let (Some(one), Some(other)) = self.streams.pair(handle, mate) else {
             return;
         };
         join(one, other, seed);
         join(other, one, !seed);
         let both_ways = one.has_way_to(other) && other.has_way_to(one);
         let [one_codec, other_codec] = [&one, &other].map(|stream| stream.codec_name());
-        if let Some(bridge) = one.bridge.and_then(|key| self.bridges.get_mut(key)) {
-            let (first, second) = if bridge.first == key {
+        if let Some(bridge) = one.bridge.and_then(|handle| self.bridges.get_mut(handle)) {
+            let (first, second) = if bridge.first == handle {
                 (one_codec, other_codec)
             } else {
                 (other_codec, one_codec)
@@ -176,9 +176,9 @@ impl Worker {
                 }
             }
         }
-        for key in [key, mate] {
-            if self.streams.get(key).is_some_and(|stream| stream.spoken_to) {
-                self.schedule_voice(key);
+        for handle in [handle, mate] {
+            if self.streams.get(handle).is_some_and(|stream| stream.spoken_to) {
+                self.schedule_voice(handle);
             }
         }
     }
@@ -288,7 +288,7 @@ impl Stream {
     /// audio: what tells of noise holds no samples, and is silence to those who record.
     pub(super) fn send_frame(
         &mut self,
-        source: Source,
+        feed: Feed,
         units: u32,
         may_pause: bool,
         outgoing: &mut Outgoing,
@@ -298,11 +298,11 @@ impl Stream {
         let audio = speaking.payload_type();
         match speaking.encode(may_pause, &mut outgoing.packet[HEADER..MAX_DATAGRAM]) {
             Said::Pause => {
-                self.sending.pause(source, units, turn.now);
+                self.sending.pause(feed, units, turn.now);
                 None
             }
             Said::Packet { payload_type, octets } => {
-                let stamp = self.send_own(source, payload_type, units, octets, outgoing, turn);
+                let stamp = self.send_own(feed, payload_type, units, octets, outgoing, turn);
                 (payload_type == audio).then_some((stamp, octets))
             }
         }
@@ -311,7 +311,7 @@ impl Stream {
     /// Send the payload in `outgoing`, behind the room for its header.
     pub(super) fn send_own(
         &mut self,
-        source: Source,
+        feed: Feed,
         payload_type: u8,
         units: u32,
         octets: usize,
@@ -323,7 +323,7 @@ impl Stream {
             .as_ref()
             .and_then(Session::spoken)
             .map_or(PROMPT_HZ, |(format, _)| format.clock_rate_hz);
-        let stamp = self.sending.own(source, payload_type, octets, units, turn.now, rate_hz);
+        let stamp = self.sending.own(feed, payload_type, octets, units, turn.now, rate_hz);
         if let Some(head) = outgoing.packet.first_chunk_mut::<HEADER>() {
             rtp::write(head, stamp);
         }
@@ -342,11 +342,11 @@ impl Stream {
     ) -> Option<Stamp> {
         let count = (PROMPT_HZ / 1000 * length_ms) as usize;
         let play = self.play.as_mut()?;
-        let source = Source::Own(play.number);
+        let feed = Feed::Own(play.number);
         play.programme
             .as_mut()?
             .fill(law, &mut outgoing.packet[HEADER..HEADER + count]);
-        Some(self.send_own(source, payload_type, count as u32, count, outgoing, turn))
+        Some(self.send_own(feed, payload_type, count as u32, count, outgoing, turn))
     }
 
     /// Send the next packet of a play in a codec that is encoded for this peer alone.
@@ -354,10 +354,10 @@ impl Stream {
         let rate_hz = self.speaking.as_ref().map_or(PROMPT_HZ, |speaking| speaking.rate_hz());
         self.speak_at(rate_hz)?;
         let (speaking, play) = (self.speaking.as_mut()?, self.play.as_mut()?);
-        let (source, units) = (Source::Own(play.number), speaking.packet_units());
+        let (feed, units) = (Feed::Own(play.number), speaking.packet_units());
         let programme = play.programme.as_mut()?;
         speaking.fill_from_prompt(|samples| programme.fill_samples(samples));
-        self.send_frame(source, units, false, outgoing, turn)
+        self.send_frame(feed, units, false, outgoing, turn)
     }
 
     fn skip_play(&mut self, count: usize) {

@@ -5,7 +5,7 @@
 //! anew): the stream remembers its own due tick and the caller compares.
 
 use crate::clock::{Nanos, MILLISECOND};
-use crate::slab::Key;
+use crate::slab::Handle;
 
 /// The time from slot to slot.
 pub const STEP: Nanos = 5 * MILLISECOND;
@@ -15,11 +15,11 @@ const SLOTS: u64 = 64;
 /// See the module.
 #[derive(Debug)]
 pub struct Wheel {
-    slots: Vec<Vec<Key>>,
+    slots: Vec<Vec<Handle>>,
     /// The last tick that was taken.
     tick: u64,
     waiting: usize,
-    spare: Vec<Key>,
+    spare: Vec<Handle>,
 }
 
 impl Wheel {
@@ -32,10 +32,10 @@ impl Wheel {
         }
     }
 
-    /// Put `key` into the slot of `tick`, or the nearest that is still to come. Returns the tick chosen.
-    pub fn schedule(&mut self, key: Key, tick: u64) -> u64 {
+    /// Put `handle` into the slot of `tick`, or the nearest that is still to come. Returns the tick chosen.
+    pub fn schedule(&mut self, handle: Handle, tick: u64) -> u64 {
         let tick = tick.clamp(self.tick + 1, self.tick + SLOTS - 1);
-        self.slots[(tick % SLOTS) as usize].push(key);
+        self.slots[(tick % SLOTS) as usize].push(handle);
         self.waiting += 1;
         tick
     }
@@ -57,7 +57,7 @@ impl Wheel {
     }
 
     /// The entries of the next tick that is due, oldest first. The list must be given back with `recycle`.
-    pub fn take_due(&mut self, now: Nanos) -> Option<(u64, Vec<Key>)> {
+    pub fn take_due(&mut self, now: Nanos) -> Option<(u64, Vec<Handle>)> {
         let current = now / STEP;
         if self.waiting == 0 || self.tick >= current {
             return None;
@@ -69,7 +69,7 @@ impl Wheel {
         Some((self.tick, due))
     }
 
-    pub fn recycle(&mut self, mut list: Vec<Key>) {
+    pub fn recycle(&mut self, mut list: Vec<Handle>) {
         list.clear();
         self.spare = list;
     }
@@ -89,18 +89,18 @@ impl Wheel {
 mod tests {
     use super::*;
 
-    fn key(index: u32) -> Key {
-        Key { index, generation: 0 }
+    fn handle(index: u32) -> Handle {
+        Handle { index, generation: 0 }
     }
 
     #[test]
     fn entries_come_out_at_their_tick_and_not_before() {
         let mut wheel = Wheel::new(0);
-        wheel.schedule(key(1), 4);
+        wheel.schedule(handle(1), 4);
         let mut seen = Vec::new();
         for now in (0..30).map(|ms| ms * MILLISECOND) {
             while let Some((tick, due)) = wheel.take_due(now) {
-                seen.extend(due.iter().map(|key| (now / MILLISECOND, tick, key.index)));
+                seen.extend(due.iter().map(|handle| (now / MILLISECOND, tick, handle.index)));
                 wheel.recycle(due);
             }
         }
@@ -111,11 +111,11 @@ mod tests {
     #[test]
     fn a_late_loop_takes_every_tick_in_turn() {
         let mut wheel = Wheel::new(0);
-        wheel.schedule(key(2), 9);
-        wheel.schedule(key(1), 3);
+        wheel.schedule(handle(2), 9);
+        wheel.schedule(handle(1), 3);
         let mut seen = Vec::new();
         while let Some((tick, due)) = wheel.take_due(100 * MILLISECOND) {
-            seen.extend(due.iter().map(|key| (tick, key.index)));
+            seen.extend(due.iter().map(|handle| (tick, handle.index)));
             wheel.recycle(due);
         }
         assert_eq!(seen, [(3, 1), (9, 2)]);
@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn ticks_outside_the_ring_are_moved_into_it() {
         let mut wheel = Wheel::new(100 * STEP);
-        assert_eq!(wheel.schedule(key(1), 50), 101);
-        assert_eq!(wheel.schedule(key(2), 1000), 163);
+        assert_eq!(wheel.schedule(handle(1), 50), 101);
+        assert_eq!(wheel.schedule(handle(2), 1000), 163);
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
         let ticks: Vec<u64> = (0..8)
             .map(|index| {
                 let tick = wheel.quiet_tick(20);
-                wheel.schedule(key(index), tick)
+                wheel.schedule(handle(index), tick)
             })
             .collect();
         assert_eq!(ticks, [1, 2, 3, 4, 1, 2, 3, 4]);
@@ -145,7 +145,7 @@ mod tests {
         let mut wheel = Wheel::new(0);
         wheel.follow(1000 * STEP);
         assert!(wheel.take_due(1000 * STEP).is_none());
-        assert_eq!(wheel.schedule(key(1), 0), 1001);
+        assert_eq!(wheel.schedule(handle(1), 0), 1001);
         assert_eq!(wheel.next_at(), Some(1001 * STEP));
     }
 }

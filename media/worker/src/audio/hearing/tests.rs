@@ -473,7 +473,7 @@ fn any_packets_give_samples_at_every_tick() {
             now += random.below(40) * MILLISECOND;
             let count = 160 * (1 + random.below(6) as usize);
             hearing.pull(now, &mut out[..count]);
-            assert!(hearing.ear.waiting <= hearing.ear.line.len());
+            assert!(hearing.chain.waiting <= hearing.chain.line.len());
         }
     }
 }

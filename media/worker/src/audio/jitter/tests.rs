@@ -256,18 +256,18 @@ fn a_source_that_falls_silent_pauses_after_200_ms() {
 }
 
 #[test]
-fn keys_take_sequence_numbers_and_no_audio__rfc4733_2_5() {
+fn digits_take_sequence_numbers_and_no_audio__rfc4733_2_5() {
     let mut bench = Bench::new();
     bench.run(0..10, &[]);
     for index in 10..15 {
         // All packets of a press carry its beginning.
-        let key = Arrival {
+        let digit = Arrival {
             content: Content::Other,
             payload_type: 101,
             timestamp: packet(10, &[]).timestamp,
             ..packet(index, &[])
         };
-        assert_eq!(bench.put(&key), Fate::Kept);
+        assert_eq!(bench.put(&digit), Fate::Kept);
         bench.tick();
     }
     bench.run(15..20, &[]);

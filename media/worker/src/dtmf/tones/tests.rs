@@ -33,18 +33,18 @@ fn samples(audio: &[f64]) -> Vec<i16> {
 fn hear(detector: &mut Detector, audio: &[i16]) -> String {
     let mut told = String::new();
     detector.hear(audio, |heard| {
-        if let Heard::Down(key) = heard {
-            told.push(key);
+        if let Heard::Down(digit) = heard {
+            told.push(digit);
         }
     });
     told
 }
 
-/// How often of `ALL`, at ten places relative to the blocks, a key of this kind is heard.
+/// How often of `ALL`, at ten places relative to the blocks, a digit of this kind is heard.
 fn heard_of_160(make: impl Fn(f64, f64, f64) -> Vec<f64>) -> usize {
     let mut count = 0;
-    for (index, key) in ALL.chars().enumerate() {
-        let (low_hz, high_hz) = frequencies_of(key).expect("a key");
+    for (index, digit) in ALL.chars().enumerate() {
+        let (low_hz, high_hz) = frequencies_of(digit).expect("a digit");
         for shift in 0..10_usize {
             let mut detector = Detector::new(8000).expect("a rate");
             let mut audio = vec![0; 400 + 4 * shift];
@@ -52,8 +52,8 @@ fn heard_of_160(make: impl Fn(f64, f64, f64) -> Vec<f64>) -> usize {
             audio.extend([0; 400]);
             let told = hear(&mut detector, &audio);
             assert!(
-                told.len() <= 1 && told.chars().all(|heard| heard == key),
-                "{key} was heard as {told:?}"
+                told.len() <= 1 && told.chars().all(|heard| heard == digit),
+                "{digit} was heard as {told:?}"
             );
             count += told.len();
         }
@@ -61,14 +61,14 @@ fn heard_of_160(make: impl Fn(f64, f64, f64) -> Vec<f64>) -> usize {
     count
 }
 
-/// Keys as we make them, with gaps as long as the tones.
-fn made(keys: &str, tone_ms: u32, rate_hz: u32) -> Vec<i16> {
+/// Digits as we make them, with gaps as long as the tones.
+fn made(digits: &str, tone_ms: u32, rate_hz: u32) -> Vec<i16> {
     let length = rate_hz / 1000 * tone_ms;
     let mut audio = Vec::new();
-    for key in keys.chars() {
+    for digit in digits.chars() {
         let mut press = vec![7; 2 * length as usize];
         fill_tones(
-            crate::dtmf::event_of(key).expect("a key"),
+            crate::dtmf::event_of(digit).expect("a digit"),
             0,
             length,
             rate_hz,
@@ -80,7 +80,7 @@ fn made(keys: &str, tone_ms: u32, rate_hz: u32) -> Vec<i16> {
 }
 
 #[test]
-fn every_key_is_heard_as_it_is_made() {
+fn every_digit_is_heard_as_it_is_made() {
     for rate_hz in [8000, 16_000] {
         let audio = made(ALL, 50, rate_hz);
         assert_eq!(hear(&mut Detector::new(rate_hz).expect("a rate"), &audio), ALL);
@@ -171,7 +171,7 @@ fn forty_milliseconds_between_are_two_presses_and_10_are_one__q24() {
 }
 
 #[test]
-fn keys_that_follow_at_once_are_told_apart() {
+fn digits_that_follow_at_once_are_told_apart() {
     let mut detector = Detector::new(8000).expect("a rate");
     let mut audio = samples(&pair(770.0, 1336.0, -10.0, -10.0, 60, 8000, 0.0));
     audio.extend(samples(&pair(697.0, 1477.0, -10.0, -10.0, 60, 8000, 0.0)));
@@ -180,7 +180,7 @@ fn keys_that_follow_at_once_are_told_apart() {
 }
 
 #[test]
-fn keys_are_heard_through_noise_15_db_below() {
+fn digits_are_heard_through_noise_15_db_below() {
     let mut random = Random::new(3);
     let mut normal = move || {
         (0..12)
@@ -226,7 +226,11 @@ fn the_length_of_a_press_is_told() {
         audio.extend([0; 400]);
         let mut told = Vec::new();
         detector.hear(&audio, |heard| told.push(heard));
-        let [Heard::Down('7'), Heard::Up(Press { key: '7', duration_ms })] = told[..] else {
+        let [Heard::Down('7'), Heard::Up(Press {
+            digit: '7',
+            duration_ms,
+        })] = told[..]
+        else {
             panic!("{told:?}");
         };
         assert!(
@@ -237,7 +241,7 @@ fn the_length_of_a_press_is_told() {
 }
 
 #[test]
-fn ten_minutes_of_voices_hold_no_key() {
+fn ten_minutes_of_voices_hold_no_digit() {
     for seed in 0..10 {
         let mut detector = Detector::new(8000).expect("a rate");
         let audio = voice(100 + seed, 8000, 8000 * 60);
@@ -246,7 +250,7 @@ fn ten_minutes_of_voices_hold_no_key() {
 }
 
 #[test]
-fn noise_chords_and_single_tones_hold_no_key() {
+fn noise_chords_and_single_tones_hold_no_digit() {
     let mut detector = Detector::new(8000).expect("a rate");
     assert_eq!(hear(&mut detector, &noise(1, 80_000, 12_000)), "");
     for frequency_hz in (300..3400).step_by(7) {

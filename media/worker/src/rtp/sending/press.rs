@@ -1,11 +1,11 @@
-//! A key that passes across a bridge: what its timestamp becomes for the other peer.
+//! A digit that passes across a bridge: what its timestamp becomes for the other peer.
 //!
 //! The packets of a press share the moment at which it began as timestamp (RFC 4733 2.5.1.2), also those that repeat its end
 //! (2.5.1.4), and the far peer knows one press from another by nothing else. Events of some peers are far from their audio's
 //! clock, or say the same for each press: aiortp writes 0 unless it is told otherwise. So a press whose timestamp cannot be
 //! the audio's begins now, and what belongs to it is moved by as much.
 
-use super::{Source, MAX_STEP_S};
+use super::{Feed, MAX_STEP_S};
 use crate::clock::Nanos;
 use crate::rtp::event::{is_newer, is_pressed_again, Body, GIVEN_UP};
 use crate::rtp::Packet;
@@ -13,7 +13,7 @@ use crate::rtp::Packet;
 /// The newest packet of a press, as it came.
 #[derive(Debug, Clone, Copy)]
 pub struct Press {
-    source: Source,
+    feed: Feed,
     sequence: u16,
     timestamp: u32,
     body: Body,
@@ -22,7 +22,7 @@ pub struct Press {
     offset: u32,
 }
 
-/// Where a packet of a key belongs.
+/// Where a packet of a digit belongs.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Belongs {
     /// To what passes with this offset.
@@ -36,9 +36,9 @@ pub enum Belongs {
 }
 
 impl Press {
-    pub fn new(source: Source, packet: &Packet, body: Body, offset: u32, now: Nanos) -> Self {
+    pub fn new(feed: Feed, packet: &Packet, body: Body, offset: u32, now: Nanos) -> Self {
         Self {
-            source,
+            feed,
             sequence: packet.sequence,
             timestamp: packet.timestamp,
             body,
@@ -52,17 +52,17 @@ impl Press {
         self.timestamp.wrapping_add(self.offset)
     }
 
-    /// Whether a packet of `source` with this sequence number is the newest of a key.
-    pub fn is_before(&self, source: Source, sequence: u16) -> bool {
-        self.source != source || is_newer(sequence, self.sequence)
+    /// Whether a packet of `feed` with this sequence number is the newest of a digit.
+    pub fn is_before(&self, feed: Feed, sequence: u16) -> bool {
+        self.feed != feed || is_newer(sequence, self.sequence)
     }
 
     /// `audio`: by how much the timestamps of the audio are moved.
-    pub fn place(&self, source: Source, packet: &Packet, body: Body, audio: u32, now: Nanos, rate_hz: u32) -> Belongs {
-        if self.source != source {
+    pub fn place(&self, feed: Feed, packet: &Packet, body: Body, audio: u32, now: Nanos, rate_hz: u32) -> Belongs {
+        if self.feed != feed {
             return Belongs::Elsewhere;
         }
-        let newer = self.is_before(source, packet.sequence);
+        let newer = self.is_before(feed, packet.sequence);
         if packet.timestamp == self.timestamp {
             let other = body.event != self.body.event;
             return match newer {
@@ -197,7 +197,7 @@ mod tests {
         way.talk(10);
         let at = way.clock();
         assert_eq!(way.press(1, 0), 5000 + at - 160);
-        // The next key at once: a press of its own.
+        // The next digit at once: a press of its own.
         let at = way.clock();
         assert_eq!(way.press(2, 0), 5000 + at - 160);
         assert_eq!(
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_who_is_muted_stay_whole__rfc4733_2_5_1_2() {
+    fn digits_of_who_is_muted_stay_whole__rfc4733_2_5_1_2() {
         let mut way = Way::new();
         let mut told = Vec::new();
         for duration in [160, 320, 480, 480] {

@@ -1,9 +1,9 @@
 use super::*;
 use crate::clock::MILLISECOND;
 
-pub(super) const A: Source = Source::Bridged { stream: 1, ssrc: 10 };
-const B: Source = Source::Bridged { stream: 1, ssrc: 11 };
-const PLAY: Source = Source::Own(1);
+pub(super) const A: Feed = Feed::Bridged { stream: 1, ssrc: 10 };
+const B: Feed = Feed::Bridged { stream: 1, ssrc: 11 };
+const PLAY: Feed = Feed::Own(1);
 
 pub(super) fn packet(sequence: u16, timestamp: u32) -> Packet {
     Packet {
@@ -21,7 +21,7 @@ fn ms(value: u64) -> Nanos {
 }
 
 #[test]
-fn one_source_keeps_its_gaps_and_its_order() {
+fn one_feed_keeps_its_gaps_and_its_order() {
     let mut sending = Sending::new(9, 65_534, 5000);
     let mut sent = Vec::new();
     for (sequence, timestamp) in [(100, 1000), (101, 1160), (104, 1640), (103, 1480), (105, 1800)] {
@@ -41,7 +41,7 @@ fn one_source_keeps_its_gaps_and_its_order() {
 }
 
 #[test]
-fn a_new_source_goes_on_where_the_last_one_was__rfc3550_7_1() {
+fn a_new_feed_goes_on_where_the_last_one_was__rfc3550_7_1() {
     let mut sending = Sending::new(9, 0, 0);
     sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
     sending.relay(A, &packet(51, 160), 0, ms(20), 8000);
@@ -56,10 +56,10 @@ fn a_new_source_goes_on_where_the_last_one_was__rfc3550_7_1() {
 }
 
 #[test]
-fn a_source_that_has_ended_begins_again_when_it_is_time() {
+fn a_feed_that_has_ended_begins_again_when_it_is_time() {
     let mut sending = Sending::new(9, 0, 0);
     sending.own(PLAY, 0, 160, 160, ms(0), 8000);
-    sending.end(Source::Own(7));
+    sending.end(Feed::Own(7));
     assert_eq!(sending.own(PLAY, 0, 160, 160, ms(21), 8000).timestamp, 160);
     sending.end(PLAY);
     let again = sending.own(PLAY, 0, 160, 160, ms(521), 8000);
@@ -157,7 +157,7 @@ fn what_passed_elsewhere_leaves_no_jump() {
 }
 
 #[test]
-fn a_source_passes_however_long_it_goes_on() {
+fn a_feed_passes_however_long_it_goes_on() {
     let mut sending = Sending::new(9, 65_000, 0);
     let later = |number: u32| packet(number as u16, number * 160);
     for number in 0..200_000 {
@@ -165,7 +165,7 @@ fn a_source_passes_however_long_it_goes_on() {
         let expected = (number as u16).wrapping_add(65_000);
         assert_eq!(stamp.map(|stamp| stamp.sequence), Some(expected), "packet {number}");
     }
-    // What was before the source took over is still told apart from what comes late.
+    // What was before the feed took over is still told apart from what comes late.
     let play = sending.own(PLAY, 0, 160, 160, ms(4_000_000), 8000);
     sending.relay(A, &later(200_001), 0, ms(4_000_020), 8000);
     assert_eq!(sending.relay(A, &later(199_999), 0, ms(4_000_021), 8000), None);
@@ -173,7 +173,7 @@ fn a_source_passes_however_long_it_goes_on() {
 }
 
 #[test]
-fn a_source_passes_however_long_it_passed_elsewhere() {
+fn a_feed_passes_however_long_it_passed_elsewhere() {
     let mut sending = Sending::new(9, 0, 0);
     sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
     for number in 1..200_u32 {
@@ -203,7 +203,7 @@ fn after_the_track_was_lost_no_number_is_used_twice() {
 }
 
 #[test]
-fn what_belongs_before_the_change_of_source_is_dropped() {
+fn what_belongs_before_the_change_of_feed_is_dropped() {
     let mut sending = Sending::new(9, 0, 0);
     sending.own(PLAY, 0, 160, 160, ms(0), 8000);
     sending.relay(A, &packet(50, 160), 0, ms(20), 8000);
@@ -211,7 +211,7 @@ fn what_belongs_before_the_change_of_source_is_dropped() {
 }
 
 #[test]
-fn a_source_that_restarts_its_numbers_is_a_new_beginning() {
+fn a_feed_that_restarts_its_numbers_is_a_new_beginning() {
     for (sequence, timestamp) in [(20_000, 160), (40_000, 160), (51, 0x7000_0000)] {
         let mut sending = Sending::new(9, 0, 0);
         sending.relay(A, &packet(50, 0), 0, ms(0), 8000);
@@ -231,7 +231,7 @@ fn packets_of_a_digit_share_the_moment_of_the_press__rfc4733_2_5_1_2() {
     let mut sending = Sending::new(9, 0, 1000);
     sending.own(PLAY, 0, 160, 160, ms(0), 8000);
     let start = sending.timestamp_at(ms(20), 8000);
-    let digit = Source::Own(2);
+    let digit = Feed::Own(2);
     let stamps: Vec<_> = (0..3)
         .map(|index| sending.digit(digit, 101, 4, start, index == 0, ms(20 + 20 * index)))
         .collect();

@@ -13,13 +13,13 @@ use crate::protocol::{Connect, Counters, Event};
 use crate::record::writer;
 use crate::rtp::flood::Limit;
 use crate::rtp::{self, Stamp};
-use crate::slab::Key;
+use crate::slab::Handle;
 use crate::stream::{Sockets, Stream};
 use crate::sys::{self, Waker};
 use crate::testing;
 use crate::thread::tasks::Parcel;
 use crate::thread::tasks::Task;
-use crate::thread::Worker;
+use crate::thread::MediaThread;
 use std::sync::Arc;
 
 pub const EVENTS: u8 = 101;
@@ -48,7 +48,7 @@ pub struct Phone {
 }
 
 pub struct Call {
-    pub worker: Worker,
+    pub thread: MediaThread,
     pub forwarder: Arc<Forwarder>,
     pub tasks: Sender<Task>,
     pub told: Receiver<Up>,
@@ -78,10 +78,10 @@ impl Call {
         let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
         let (tasks, receiver) = mpsc::channel();
         let waker = Arc::new(Waker::new().expect("a waker"));
-        let mut worker = Worker::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a worker");
-        worker.limit = Limit::new(1000);
+        let mut thread = MediaThread::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a thread");
+        thread.limit = Limit::new(1000);
         let forwarder = Forwarder::double();
-        worker.forwarder = forwards.then(|| forwarder.clone());
+        thread.forwarder = forwards.then(|| forwarder.clone());
         let phone = |name, ssrc| {
             let socket = UdpSocket::bind("127.0.0.2:0").expect("a port");
             socket.set_nonblocking(true).expect("a mode");
@@ -96,7 +96,7 @@ impl Call {
             }
         };
         let mut call = Self {
-            worker,
+            thread,
             forwarder,
             tasks,
             told,
@@ -144,8 +144,8 @@ impl Call {
 
     pub fn task(&mut self, task: Task) {
         self.tasks.send(task).expect("sent");
-        self.worker.now = self.now;
-        self.worker.take_tasks();
+        self.thread.now = self.now;
+        self.thread.take_tasks();
     }
 
     pub fn play(&mut self, index: usize, loops: u32) {
@@ -179,12 +179,12 @@ impl Call {
     }
 
     pub fn stream(&mut self, index: usize) -> Option<&mut Stream> {
-        let key = *self.worker.stream_keys.get(self.phones[index].name)?;
-        self.worker.streams.get_mut(key)
+        let handle = *self.thread.stream_handles.get(self.phones[index].name)?;
+        self.thread.streams.get_mut(handle)
     }
 
-    pub fn key(&self, index: usize) -> Key {
-        self.worker.stream_keys[self.phones[index].name]
+    pub fn handle(&self, index: usize) -> Handle {
+        self.thread.stream_handles[self.phones[index].name]
     }
 
     pub fn is_down(&mut self) -> [bool; 2] {
@@ -201,8 +201,8 @@ impl Call {
     }
 
     pub fn turn(&mut self) {
-        self.worker.net.wait(0);
-        self.worker.take_turn(self.now);
+        self.thread.net.wait(0);
+        self.thread.take_turn(self.now);
         for phone in &mut self.phones {
             let mut datagram = [0; 2000];
             while let Ok(length) = phone.socket.recv(&mut datagram) {

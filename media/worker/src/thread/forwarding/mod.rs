@@ -14,25 +14,25 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::Worker;
+use super::MediaThread;
 use crate::forward::Forwarder;
 use crate::log;
 use crate::outbox::Up;
-use crate::slab::Key;
+use crate::slab::Handle;
 use crate::stream::forwarding::Back;
 use crate::thread::tasks::Task;
 
 /// So many are offered to the kernel in one turn: each takes a few system calls, and others wait for their packets.
 const AT_ONCE: usize = 64;
 
-impl Worker {
+impl MediaThread {
     /// A task is going to be carried out.
     pub(super) fn prepare_for(&mut self, task: &Task) {
         if self.forwarder.is_none() {
             return;
         }
-        let of_bridge = |name: &str| Some(self.bridges.get(*self.bridge_keys.get(name)?)?.first);
-        let of_stream = |name: &str| self.stream_keys.get(name).copied();
+        let of_bridge = |name: &str| Some(self.bridges.get(*self.bridge_handles.get(name)?)?.first);
+        let of_stream = |name: &str| self.stream_handles.get(name).copied();
         let touched = match task {
             Task::Stats { stream } => return self.account(of_stream(stream)),
             Task::Connect { stream, .. }
@@ -62,35 +62,35 @@ impl Worker {
             | Task::Attach(_)
             | Task::Stop => [None, None],
         };
-        for key in touched.into_iter().flatten() {
-            self.bring_back(key);
+        for handle in touched.into_iter().flatten() {
+            self.bring_back(handle);
         }
     }
 
     /// Take both directions of a stream's bridge back: something is going to change.
-    pub(super) fn bring_back(&mut self, key: Key) {
+    pub(super) fn bring_back(&mut self, handle: Handle) {
         if self.forwarder.is_some() {
-            self.take_lane_back(key, Back::Change);
-            if let Some(mate) = self.streams.get(key).and_then(|stream| stream.mate) {
+            self.take_lane_back(handle, Back::Change);
+            if let Some(mate) = self.streams.get(handle).and_then(|stream| stream.mate) {
                 self.take_lane_back(mate, Back::Change);
             }
         }
     }
 
     /// Take back what the peer of a stream says.
-    pub(super) fn take_lane_back(&mut self, key: Key, why: Back) {
-        let Some(mate) = self.streams.get(key).and_then(|stream| stream.mate) else {
+    pub(super) fn take_lane_back(&mut self, handle: Handle, why: Back) {
+        let Some(mate) = self.streams.get(handle).and_then(|stream| stream.mate) else {
             return;
         };
-        if let (Some(from), Some(to)) = self.streams.pair(key, mate) {
+        if let (Some(from), Some(to)) = self.streams.pair(handle, mate) {
             if from.take_back(to, why, self.now) {
-                self.told_lane(key, false);
+                self.told_lane(handle, false);
             }
         }
     }
 
-    fn told_lane(&self, key: Key, forwarded: bool) {
-        if let Some(stream) = self.streams.get(key) {
+    fn told_lane(&self, handle: Handle, forwarded: bool) {
+        if let Some(stream) = self.streams.get(handle) {
             log::debug("forwarded", &[("stream", &stream.name), ("in_kernel", &forwarded)]);
             self.outbox.send(Up::Forwarded {
                 stream: stream.name.clone(),
@@ -100,14 +100,14 @@ impl Worker {
     }
 
     /// Bring the counts of a stream up to date: what its peer says, and what it hears.
-    fn account(&mut self, key: Option<Key>) {
-        let Some(key) = key else {
+    fn account(&mut self, handle: Option<Handle>) {
+        let Some(handle) = handle else {
             return;
         };
-        let Some(mate) = self.streams.get(key).and_then(|stream| stream.mate) else {
+        let Some(mate) = self.streams.get(handle).and_then(|stream| stream.mate) else {
             return;
         };
-        for (from, to) in [(key, mate), (mate, key)] {
+        for (from, to) in [(handle, mate), (mate, handle)] {
             if let (Some(one), Some(other)) = self.streams.pair(from, to) {
                 if !one.account(other, self.now) {
                     self.told_lane(from, false);
@@ -124,22 +124,22 @@ impl Worker {
         let now = self.now;
         let (mut due, mut plain) = (Vec::new(), Vec::new()); // take memory only when a second ends, or something may go
         let open = forwarder.is_open();
-        for (key, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.mate.is_some()) {
+        for (handle, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.mate.is_some()) {
             if stream.needs_account(now) {
-                due.push(key);
+                due.push(handle);
             }
             if open && stream.forwarding.may_go(now) {
-                plain.push(key);
+                plain.push(handle);
             }
         }
-        for key in due {
-            self.current = Some(key);
-            self.account(Some(key));
+        for handle in due {
+            self.current = Some(handle);
+            self.account(Some(handle));
         }
         let mut offered = 0;
-        for key in plain {
-            self.current = Some(key);
-            offered += usize::from(self.hand_down(key, &forwarder));
+        for handle in plain {
+            self.current = Some(handle);
+            offered += usize::from(self.hand_down(handle, &forwarder));
             if offered >= AT_ONCE {
                 break;
             }
@@ -147,14 +147,14 @@ impl Worker {
     }
 
     /// Leave what the peer of a stream says to the kernel, if that may be. True when the kernel was asked.
-    fn hand_down(&mut self, key: Key, forwarder: &Arc<Forwarder>) -> bool {
-        let Some(mate) = self.streams.get(key).and_then(|stream| stream.mate) else {
+    fn hand_down(&mut self, handle: Handle, forwarder: &Arc<Forwarder>) -> bool {
+        let Some(mate) = self.streams.get(handle).and_then(|stream| stream.mate) else {
             return false;
         };
-        let (Some(from), Some(to)) = self.streams.pair(key, mate) else {
+        let (Some(from), Some(to)) = self.streams.pair(handle, mate) else {
             return false;
         };
-        let rule = from.rule(key, to, self.limit, self.now);
+        let rule = from.rule(handle, to, self.limit, self.now);
         let asked = rule.is_ok();
         let given = rule
             .map_err(str::to_owned)
@@ -165,7 +165,7 @@ impl Worker {
         match given {
             Ok((rule, flow)) => {
                 from.forwarding.go(forwarder, flow, &rule, self.now);
-                self.told_lane(key, true);
+                self.told_lane(handle, true);
             }
             Err(reason) => {
                 if from.forwarding.refuse(&reason, self.now) {

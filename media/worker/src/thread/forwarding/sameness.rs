@@ -50,8 +50,8 @@ const DEEDS: [(&str, Deed); 22] = [
         call.say(0, 0x10);
         call.pass(20 * MILLISECOND);
     }),
-    ("key of a", |call| call.press(0, 4)),
-    ("key of b", |call| call.press(1, 2)),
+    ("digit of a", |call| call.press(0, 4)),
+    ("digit of b", |call| call.press(1, 2)),
     ("play to a", |call| call.play(0, 2)),
     ("play to b", |call| call.play(1, 1)),
     ("stop play", |call| {
@@ -72,7 +72,7 @@ const DEEDS: [(&str, Deed); 22] = [
     ("resume", |call| call.connect(1, |_| ())),
     ("part", |call| call.task(Task::Unbridge { bridge: "ab".into() })),
     ("join", |call| {
-        if call.worker.bridges.is_empty() {
+        if call.thread.bridges.is_empty() {
             call.bridge();
         }
     }),
@@ -108,11 +108,11 @@ fn compare(script: &[usize]) -> (usize, usize) {
         assert_eq!(exact(&counters), exact(&expected), "{names:?}, phone {index}");
     }
     let told = |call: &Call| {
-        let keys = |event: &&Event| matches!(event, Event::Digit { .. } | Event::PlayEnded { .. });
+        let handles = |event: &&Event| matches!(event, Event::Digit { .. } | Event::PlayEnded { .. });
         let told: Vec<String> = call
             .events
             .iter()
-            .filter(keys)
+            .filter(handles)
             .map(|event| format!("{event:?}"))
             .collect();
         told

@@ -44,15 +44,15 @@ fn keys() -> SrtpKeys {
 #[test]
 fn each_reason_keeps_a_direction_up() {
     let tap = |call: &Call| Tap {
-        recording: call.key(0),
+        recording: call.handle(0),
         track: 0,
     };
     let reason = |change: &dyn Fn(&mut Call)| {
         let mut call = plain_call();
         change(&mut call);
-        let [a, b] = [call.key(0), call.key(1)];
-        let limit = call.worker.limit;
-        let (Some(from), Some(to)) = call.worker.streams.pair(a, b) else {
+        let [a, b] = [call.handle(0), call.handle(1)];
+        let limit = call.thread.limit;
+        let (Some(from), Some(to)) = call.thread.streams.pair(a, b) else {
             panic!("two streams");
         };
         from.rule(a, to, limit, call.now).map(|_| ()).err()
@@ -61,7 +61,7 @@ fn each_reason_keeps_a_direction_up() {
     type Change<'a> = &'a dyn Fn(&mut Call);
     let held = |connect: &mut Connect| connect.direction = "sendonly".into();
     let cases: [(&str, Change); 23] = [
-        ("no limit of packets", &|call| call.worker.limit = Limit::new(0)),
+        ("no limit of packets", &|call| call.thread.limit = Limit::new(0)),
         ("on hold", &|call| call.connect(0, held)),
         ("on hold", &|call| {
             call.connect(1, |it| it.direction = "recvonly".into())
@@ -140,7 +140,7 @@ fn each_task_on_a_stream_brings_both_directions_back_before_it_is_done() {
             max_ms: 0,
             beep: None,
             silence_ms: 0,
-            finish_keys: String::new(),
+            finish_digits: String::new(),
         })
     };
     type Made<'a> = Box<dyn Fn(&'a str) -> Task + 'a>;
@@ -285,13 +285,13 @@ fn silence_is_told_in_time_and_no_earlier() {
 #[test]
 fn whatever_becomes_of_a_stream_nobody_goes_on_for_it() {
     let mut call = plain_call();
-    let key = call.key(0);
-    call.worker.give_up(key);
+    let handle = call.handle(0);
+    call.thread.give_up(handle);
     assert_eq!(call.forwarder.rules().len(), 0);
     // Even when it is only dropped.
     let mut call = plain_call();
-    let key = call.key(0);
-    call.worker.streams.remove(key);
+    let handle = call.handle(0);
+    call.thread.streams.remove(handle);
     assert_eq!(call.forwarder.rules().len(), 1);
 }
 

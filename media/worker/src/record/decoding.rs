@@ -29,7 +29,7 @@ struct Held {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Ear {
+pub(super) struct Decoding {
     decoder: Decoder,
     resampler: Resampler,
     /// By how many samples what comes out lies behind what went in: in all, and in the resampler.
@@ -56,7 +56,7 @@ fn codec_delay_s(coding: Coding) -> f64 {
     }
 }
 
-impl Ear {
+impl Decoding {
     /// None when there is no memory for a decoder.
     pub fn new(coding: Coding) -> Option<Self> {
         let decoder = Decoder::new(coding, RATE_HZ)?;

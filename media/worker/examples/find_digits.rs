@@ -1,5 +1,5 @@
-//! Which keys the detector hears in audio: `find_keys < AUDIO`, 8 kHz, mono, 16 bits, low octet first, no header. For trying it
-//! with real speech, in which no key may be found, and with recordings of real telephones.
+//! Which digits the detector hears in audio: `find_digits < AUDIO`, 8 kHz, mono, 16 bits, low octet first, no header. For trying it
+//! with real speech, in which no digit may be found, and with recordings of real telephones.
 
 use std::io::Read;
 
