@@ -1,4 +1,9 @@
-//! Things under small numbers that are not given out again under the same handle.
+//! Things under small numbers that are not given out again under the same handle, and such that have names too.
+
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+
+use crate::protocol::Name;
 
 /// A place in a slab, and the how-manieth tenant of it: a handle of something that is gone finds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -139,6 +144,65 @@ impl<T> Slab<T> {
 
     pub fn is_empty(&self) -> bool {
         self.free.len() == self.slots.len()
+    }
+}
+
+/// A slab whose values are known to the controller by name.
+#[derive(Debug)]
+pub struct Named<T> {
+    slab: Slab<T>,
+    handles: HashMap<Name, Handle>,
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self {
+            slab: Slab::default(),
+            handles: HashMap::new(),
+        }
+    }
+}
+
+impl<T> Named<T> {
+    pub fn insert(&mut self, name: Name, value: Box<T>) -> Handle {
+        let handle = self.slab.insert(value);
+        self.handles.insert(name, handle);
+        handle
+    }
+
+    pub fn handle(&self, name: &str) -> Option<Handle> {
+        self.handles.get(name).copied()
+    }
+
+    pub fn named(&self, name: &str) -> Option<&T> {
+        self.slab.get(self.handle(name)?)
+    }
+
+    pub fn named_mut(&mut self, name: &str) -> Option<&mut T> {
+        self.slab.get_mut(self.handle(name)?)
+    }
+
+    /// Take the name away. What has it stays under its handle, until it is removed.
+    pub fn forget(&mut self, name: &str) -> Option<Handle> {
+        self.handles.remove(name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.handles.keys()
+    }
+}
+
+impl<T> Deref for Named<T> {
+    type Target = Slab<T>;
+
+    fn deref(&self) -> &Slab<T> {
+        &self.slab
+    }
+}
+
+impl<T> DerefMut for Named<T> {
+    fn deref_mut(&mut self) -> &mut Slab<T> {
+        &mut self.slab
     }
 }
 

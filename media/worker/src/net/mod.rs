@@ -63,14 +63,6 @@ pub enum Arrival {
     Unsent { token: u64, octets: usize },
 }
 
-/// A packet of our own in the making, and the way it goes.
-#[derive(Debug)]
-pub struct Outgoing<'a> {
-    /// Room for a header, a payload, and what encryption puts behind them.
-    pub packet: &'a mut [u8],
-    pub net: &'a mut Net,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Net(Back);

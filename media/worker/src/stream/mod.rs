@@ -17,7 +17,7 @@ use crate::clock::{Clock, Nanos, MILLISECOND};
 use crate::dtmf::events::EventAt;
 use crate::dtmf::presses::Presses;
 use crate::dtmf::sender::Sender;
-use crate::net::Net;
+use crate::net::{Net, MAX_DATAGRAM};
 use crate::outbox::Outbox;
 use crate::playback::Play;
 use crate::protocol::{Event, Name};
@@ -38,15 +38,26 @@ use forwarding::Forwarding;
 use statistics::Gauge;
 
 /// One turn of a thread's loop, as its streams see it.
-#[derive(Debug, Clone, Copy)]
-pub struct Turn<'a> {
+#[derive(Debug)]
+pub struct Turn {
     pub now: Nanos,
-    pub clock: &'a Clock,
+    pub clock: Clock,
     /// Our CNAME in reports.
-    pub cname: &'a str,
-    pub outbox: &'a Outbox,
+    pub cname: String,
+    pub outbox: Outbox,
     /// What a stream takes of its peer.
     pub limit: Limit,
+}
+
+/// Room for a datagram, with what protecting it may add.
+pub const ROOM: usize = MAX_DATAGRAM + MAX_TRAILER;
+
+/// A packet of our own in the making, and the way it goes.
+#[derive(Debug)]
+pub struct Wire {
+    pub net: Net,
+    /// Room for a header, a payload, and what encryption puts behind them.
+    pub packet: Box<[u8; ROOM]>,
 }
 
 /// Packet counts since the stream was opened.
@@ -256,7 +267,7 @@ impl Stream {
 
     /// Decide whose a datagram is. `packet`: what it is as RTP, with a payload type that was agreed. True when it is the
     /// peer's. `moved` is set when the `peer` socket was replaced.
-    pub fn admit(&mut self, from: SocketAddr, plausible: bool, moved: &mut bool, net: &mut Net, turn: Turn) -> bool {
+    pub fn admit(&mut self, from: SocketAddr, plausible: bool, moved: &mut bool, net: &mut Net, turn: &Turn) -> bool {
         let Some(latch) = self.latch.as_mut() else {
             return false; // nothing was agreed yet: early packets of either kind are dropped
         };
@@ -273,7 +284,7 @@ impl Stream {
                 true
             }
             Verdict::Stranger => {
-                self.note_stranger(from, turn.outbox);
+                self.note_stranger(from, &turn.outbox);
                 false
             }
         }
@@ -292,7 +303,7 @@ impl Stream {
     }
 
     /// Take note of a packet of the peer. True when its audio may be used.
-    pub fn hear(&mut self, packet: &Packet, lane: &Lane, datagram: &[u8], turn: Turn) -> bool {
+    pub fn hear(&mut self, packet: &Packet, lane: &Lane, datagram: &[u8], turn: &Turn) -> bool {
         self.counts.packets_in += 1;
         self.counts.octets_in += datagram.len() as u64;
         self.heard_at = turn.now;
@@ -335,7 +346,7 @@ impl Stream {
     }
 
     /// Take in an RTCP packet that came from `from`.
-    pub fn hear_rtcp(&mut self, datagram: &mut [u8], from: SocketAddr, turn: Turn) {
+    pub fn hear_rtcp(&mut self, datagram: &mut [u8], from: SocketAddr, turn: &Turn) {
         let Some(session) = self.session.as_ref() else {
             return;
         };
@@ -343,7 +354,7 @@ impl Stream {
         // A NAT gives RTCP a port of its own: the first one from the peer's address is taken.
         let plausible = self.reports.from.is_none() && self.remote().is_some_and(|remote| remote.ip() == from.ip());
         if !known && !plausible {
-            return self.note_stranger(from, turn.outbox);
+            return self.note_stranger(from, &turn.outbox);
         }
         let rate_hz = session.own().map_or(8000, |format| format.clock_rate_hz);
         let pauses = session.pauses;
@@ -362,7 +373,7 @@ impl Stream {
         };
         if self
             .reports
-            .hear(datagram, self.sending.ssrc, turn.now, turn.clock, tell)
+            .hear(datagram, self.sending.ssrc, turn.now, &turn.clock, tell)
         {
             self.read_measurements(datagram);
             self.reports.from = Some(from);
@@ -406,7 +417,7 @@ impl Stream {
     }
 
     /// The work of every tenth of a second: presses whose end was lost, silence, reports.
-    pub fn housekeeping(&mut self, random: &mut Random, turn: Turn) {
+    pub fn housekeeping(&mut self, random: &mut Random, turn: &Turn) {
         self.presses.expire(turn.now);
         if self.end_seconds(turn.now) {
             turn.outbox.tell(self.statistics());
@@ -430,14 +441,14 @@ impl Stream {
     }
 
     /// Send a report to the peer; the last one says goodbye.
-    pub fn report(&mut self, goodbye: bool, turn: Turn) {
+    pub fn report(&mut self, goodbye: bool, turn: &Turn) {
         let Some(session) = self.session.as_ref() else {
             return;
         };
         let rate_hz = session.own().map_or(8000, |format| format.clock_rate_hz);
         let Some(facts) = self
             .reports
-            .facts(&self.sending, &mut self.reception, rate_hz, turn.now, turn.clock)
+            .facts(&self.sending, &mut self.reception, rate_hz, turn.now, &turn.clock)
         else {
             return;
         };
@@ -446,7 +457,7 @@ impl Stream {
             ssrc: self.sending.ssrc,
             sender: facts.sender,
             report: facts.report,
-            name: turn.cname,
+            name: &turn.cname,
             goodbye,
         };
         let Some(room) = octets.first_chunk_mut() else {

@@ -5,15 +5,11 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 
-use super::{Stream, Turn};
-use crate::net::MAX_DATAGRAM;
+use super::{Stream, Turn, ROOM};
 use crate::rtp;
 use crate::rtp::latch::Look;
-use crate::srtp::{Agreed, Channel, Refused, MAX_TRAILER};
+use crate::srtp::{Agreed, Channel, Refused};
 use crate::{clock::Nanos, sys};
-
-/// The largest datagram that is encrypted, with what that adds.
-const ROOM: usize = MAX_DATAGRAM + MAX_TRAILER;
 
 thread_local! {
     /// Where packets are encrypted that are recorded too: who records them reads them after they were sent.
@@ -45,13 +41,13 @@ impl Stream {
     }
 
     /// Whether a datagram on the RTP port is worth looking at. Those of strangers, and those over the limit, are counted.
-    fn screen(&mut self, from: SocketAddr, turn: Turn) -> bool {
+    fn screen(&mut self, from: SocketAddr, turn: &Turn) -> bool {
         let Some(latch) = self.latch.as_ref() else {
             return false; // nothing was agreed yet: early packets are dropped
         };
         let look = latch.look(from, turn.now);
         if look == Look::Stranger {
-            self.note_stranger(from, turn.outbox);
+            self.note_stranger(from, &turn.outbox);
             return false;
         }
         self.allow(look == Look::Candidate, turn)
@@ -59,7 +55,7 @@ impl Stream {
 
     /// What a datagram on the RTP port says; nothing is looked at before it is known whose it may be, and that it is authentic.
     /// Where it was encrypted it lies in the clear then.
-    pub fn open<'a>(&mut self, datagram: &'a mut [u8], from: SocketAddr, turn: Turn) -> Option<&'a mut [u8]> {
+    pub fn open<'a>(&mut self, datagram: &'a mut [u8], from: SocketAddr, turn: &Turn) -> Option<&'a mut [u8]> {
         if !self.screen(from, turn) {
             return None;
         }
@@ -71,7 +67,7 @@ impl Stream {
         datagram.get_mut(..length)
     }
 
-    pub(super) fn allow(&mut self, sparing: bool, turn: Turn) -> bool {
+    pub(super) fn allow(&mut self, sparing: bool, turn: &Turn) -> bool {
         let allowed = self.allowance.take(turn.now, turn.limit, sparing);
         self.counts.flooded += u64::from(!allowed);
         allowed

@@ -2,7 +2,7 @@
 
 use super::playout::end_play;
 use super::recordings::Subject;
-use super::{turn, Bridge, MediaThread};
+use super::{Bridge, MediaThread};
 use crate::log;
 use crate::protocol::{Event, Name};
 use crate::session::Session;
@@ -12,7 +12,7 @@ use crate::thread::tasks::{Parcel, Task};
 
 impl MediaThread {
     pub(super) fn take_tasks(&mut self) {
-        while let Ok(task) = self.tasks.try_recv() {
+        while let Ok(task) = self.inbox.tasks.try_recv() {
             self.current = None;
             self.prepare_for(&task);
             self.carry_out(task);
@@ -53,7 +53,7 @@ impl MediaThread {
             Task::Stats { stream } => {
                 if let Some(stream) = self.find(&stream) {
                     let event = stream.statistics();
-                    self.outbox.tell(event);
+                    self.turn.outbox.tell(event);
                 }
             }
             Task::Mute { stream, muted, deaf } => self.mute(&stream, muted, deaf),
@@ -69,41 +69,40 @@ impl MediaThread {
 
     /// The stream of this name; it is blamed for what goes wrong from here on.
     fn find(&mut self, name: &str) -> Option<&mut Stream> {
-        let handle = *self.stream_handles.get(name)?;
+        let handle = self.streams.handle(name)?;
         self.current = Some(handle);
         self.streams.get_mut(handle)
     }
 
     fn attach(&mut self, parcel: Parcel) {
         if self.streams.is_empty() {
-            self.housekeeping_at = self.now;
+            self.agenda.housekeeping_at = self.turn.now;
         }
         let name = parcel.stream.name.clone();
-        let handle = self.streams.insert(parcel.stream);
-        self.stream_handles.insert(name, handle);
+        let handle = self.streams.insert(name, parcel.stream);
         self.watch(handle);
         self.attach_recordings(handle, parcel.recordings);
         // What it was sending goes on with the next tick of this thread's wheel.
         if let Some(stream) = self.streams.get_mut(handle) {
             if stream.play.is_some() {
-                stream.voice_due = self.wheel.schedule(handle, 0);
+                stream.voice_due = self.agenda.wheel.schedule(handle, 0);
             }
             if !stream.digits_out.is_idle() {
-                stream.digits_due = self.wheel.schedule(handle, 0);
+                stream.digits_due = self.agenda.wheel.schedule(handle, 0);
             }
         }
     }
 
     /// Only a stream that is in no bridge and no mix can leave.
     fn detach(&mut self, name: &str) -> Option<Parcel> {
-        let handle = *self.stream_handles.get(name)?;
+        let handle = self.streams.handle(name)?;
         let stream = self
             .streams
             .get(handle)
             .filter(|stream| stream.bridge.is_none() && stream.mix.is_none())?;
-        stream.forget_sockets(&mut self.net);
+        stream.forget_sockets(&mut self.wire.net);
         let recordings = self.detach_recordings(handle);
-        self.stream_handles.remove(name);
+        self.streams.forget(name);
         let mut stream = self.streams.remove(handle)?;
         stream.voice_due = 0;
         stream.digits_due = 0;
@@ -111,14 +110,14 @@ impl MediaThread {
     }
 
     fn connect(&mut self, name: &str, session: Session) {
-        let Some(&handle) = self.stream_handles.get(name) else {
+        let Some(handle) = self.streams.handle(name) else {
             return;
         };
         self.current = Some(handle);
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let moved = stream.connect(session, self.now, &mut self.net);
+        let moved = stream.connect(session, self.turn.now, &mut self.wire.net);
         if moved {
             self.watch_peer(handle);
         }
@@ -144,27 +143,29 @@ impl MediaThread {
     }
 
     fn mute(&mut self, name: &str, muted: bool, deaf: bool) {
-        let Some(stream) = self.find(name) else {
+        let Some(handle) = self.streams.handle(name) else {
             return;
         };
-        (stream.muted, stream.deaf) = (muted, deaf);
-        let handle = self.stream_handles[name];
+        self.current = Some(handle);
+        if let Some(stream) = self.streams.get_mut(handle) {
+            (stream.muted, stream.deaf) = (muted, deaf);
+        }
         self.plan_ways(handle);
     }
 
     fn bridge(&mut self, name: Name, first: &str, second: &str) {
-        let (Some(&first), Some(&second)) = (self.stream_handles.get(first), self.stream_handles.get(second)) else {
+        let (Some(first), Some(second)) = (self.streams.handle(first), self.streams.handle(second)) else {
             log::error("bridge_without_streams", &[("bridge", &name)]);
             return;
         };
         self.current = Some(first);
-        let handle = self.bridges.insert(Box::new(Bridge {
+        let bridge = Bridge {
             name: name.clone(),
             first,
             second,
             apart: None,
-        }));
-        self.bridge_handles.insert(name, handle);
+        };
+        let handle = self.bridges.insert(name, Box::new(bridge));
         for (one, other) in [(first, second), (second, first)] {
             if let Some(stream) = self.streams.get_mut(one) {
                 stream.bridge = Some(handle);
@@ -176,14 +177,10 @@ impl MediaThread {
     }
 
     fn unbridge(&mut self, name: &str) {
-        if let Some(&handle) = self.bridge_handles.get(name) {
+        if let Some(handle) = self.bridges.handle(name) {
             self.end_recordings_of(Subject::Bridge(handle));
         }
-        let Some(bridge) = self
-            .bridge_handles
-            .remove(name)
-            .and_then(|handle| self.bridges.remove(handle))
-        else {
+        let Some(bridge) = self.bridges.forget(name).and_then(|handle| self.bridges.remove(handle)) else {
             return;
         };
         self.bring_back(bridge.first);
@@ -200,7 +197,7 @@ impl MediaThread {
 
     /// End a stream and what it takes part in. Its sockets close with it.
     pub(super) fn close(&mut self, name: &str) {
-        let Some(handle) = self.stream_handles.remove(name) else {
+        let Some(handle) = self.streams.forget(name) else {
             return;
         };
         self.current = Some(handle);
@@ -213,14 +210,14 @@ impl MediaThread {
         }
         self.leave_any_mix(handle);
         self.end_recordings_of(Subject::Stream(handle));
-        let turn = turn!(self);
+        let turn = &self.turn;
         let Some(mut stream) = self.streams.remove(handle) else {
             return;
         };
         end_play(&mut stream, "closed", String::new(), turn);
         stream.report(true, turn);
-        stream.forget_sockets(&mut self.net);
-        self.outbox.tell(Event::Closed {
+        stream.forget_sockets(&mut self.wire.net);
+        self.turn.outbox.tell(Event::Closed {
             stream: name.to_owned(),
             counters: stream.counters(),
             quality: stream.quality(),
@@ -228,7 +225,7 @@ impl MediaThread {
     }
 
     fn stop(&mut self) {
-        let names: Vec<Name> = self.stream_handles.keys().cloned().collect();
+        let names: Vec<Name> = self.streams.names().cloned().collect();
         for name in names {
             self.close(&name);
         }

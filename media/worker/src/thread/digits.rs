@@ -3,20 +3,19 @@
 //! Each stream has one sender of digits, whether they come from `SendDigits` or are held by the peer on the other side. It
 //! goes on in steps of a packet's length, as events or as tones in the audio, whatever was agreed at the time of the step.
 
-use super::{outgoing, turn, MediaThread};
+use super::MediaThread;
 use crate::audio::speaking::PROMPT_HZ;
 use crate::codec::audio::Coding;
 use crate::dtmf::presses::Move;
 use crate::dtmf::sender::{self, Moment, Step};
 use crate::dtmf::tones::fill_tones;
 use crate::dtmf::{event_of, Form};
-use crate::net::Outgoing;
 use crate::protocol::{Event, Failed};
 use crate::rtp::sending::Feed;
 use crate::rtp::{self, Stamp, HEADER};
 use crate::session::digits::{digit_form, DigitWay};
 use crate::slab::Handle;
-use crate::stream::{Stream, Turn};
+use crate::stream::{Stream, Turn, Wire};
 use crate::thread::wheel;
 
 /// The number of the digits among the feeds of a stream; plays count up from 1.
@@ -32,7 +31,7 @@ impl MediaThread {
         let (moves, ways, mate) = (stream.presses.take_moves(), stream.plan.digits, stream.mate);
         for one in &moves {
             if let (Move::Up { press, form }, Some(stream)) = (one, self.streams.get(handle)) {
-                self.outbox.tell(Event::Digit {
+                self.turn.outbox.tell(Event::Digit {
                     stream: stream.name.to_string(),
                     digit: press.digit.to_string(),
                     duration_ms: press.duration_ms,
@@ -74,7 +73,7 @@ impl MediaThread {
     }
 
     pub(super) fn send_digits(&mut self, name: &str, digits: &str, tone_ms: u32, gap_ms: u32) {
-        let Some(&handle) = self.stream_handles.get(name) else {
+        let Some(handle) = self.streams.handle(name) else {
             return;
         };
         let Some(stream) = self.streams.get_mut(handle) else {
@@ -86,6 +85,7 @@ impl MediaThread {
         };
         match queued {
             Err(reason) => self
+                .turn
                 .outbox
                 .tell(Event::Failed(Failed::new("send_digits", name, "codec", reason))),
             Ok(()) => self.schedule_digits(handle),
@@ -95,16 +95,16 @@ impl MediaThread {
     /// Have the steps of a stream's digits begin, unless they go on already.
     pub(super) fn schedule_digits(&mut self, handle: Handle) {
         if let Some(stream) = self.streams.get_mut(handle) {
-            if stream.digits_due <= self.wheel.now() && !stream.digits_out.is_idle() {
-                let tick = self.wheel.quiet_tick(stream.digit_step_ms());
-                stream.digits_due = self.wheel.schedule(handle, tick);
+            if stream.digits_due <= self.agenda.wheel.now() && !stream.digits_out.is_idle() {
+                let tick = self.agenda.wheel.quiet_tick(stream.digit_step_ms());
+                stream.digits_due = self.agenda.wheel.schedule(handle, tick);
             }
         }
     }
 
     /// Send the next packet of the digits.
     pub(super) fn step_digits(&mut self, handle: Handle, tick: u64) {
-        let turn = turn!(self);
+        let turn = &self.turn;
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
@@ -121,12 +121,15 @@ impl MediaThread {
             stream.digits_busy = false;
             return;
         };
-        stream.digits_due = self.wheel.schedule(handle, tick + u64::from(step_ms / wheel::STEP_MS));
+        stream.digits_due = self
+            .agenda
+            .wheel
+            .schedule(handle, tick + u64::from(step_ms / wheel::STEP_MS));
         stream.digits_busy = step != Step::Pass;
         match (form, step) {
-            (Some(Form::Event), Step::Press(moment)) => stream.send_event(moment, outgoing!(self), turn),
+            (Some(Form::Event), Step::Press(moment)) => stream.send_event(moment, &mut self.wire, turn),
             (Some(Form::Tone), Step::Press(_) | Step::Hold) => {
-                let sent = stream.send_tone(step, outgoing!(self), turn);
+                let sent = stream.send_tone(step, &mut self.wire, turn);
                 if let Some((stamp, coding, octets)) = sent {
                     self.tap_out(handle, stamp, coding, octets);
                 }
@@ -146,7 +149,7 @@ impl Stream {
     }
 
     /// Send a part of a press as an event. Time passes also while the peer is on hold.
-    fn send_event(&mut self, moment: Moment, outgoing: &mut Outgoing, turn: Turn) {
+    fn send_event(&mut self, moment: Moment, wire: &mut Wire, turn: &Turn) {
         let format = self.session.as_ref().and_then(|session| {
             let rate_hz = session.own().map_or(8000, |own| own.clock_rate_hz);
             session.telephone_event(rate_hz)
@@ -166,15 +169,15 @@ impl Stream {
         let stamp = self
             .sending
             .digit(DIGITS, payload_type, octets.len(), start, moment.is_first(), turn.now);
-        outgoing.packet[HEADER..HEADER + octets.len()].copy_from_slice(&octets);
-        if let Some(head) = outgoing.packet.first_chunk_mut::<HEADER>() {
+        wire.packet[HEADER..HEADER + octets.len()].copy_from_slice(&octets);
+        if let Some(head) = wire.packet.first_chunk_mut::<HEADER>() {
             rtp::write(head, stamp);
-            self.transmit(outgoing.packet, HEADER + octets.len(), outgoing.net);
+            self.transmit(&mut wire.packet[..], HEADER + octets.len(), &mut wire.net);
         }
     }
 
     /// Send a part of a press, or of the silence behind it, in the audio. Gives the header, the codec and the length.
-    fn send_tone(&mut self, step: Step, outgoing: &mut Outgoing, turn: Turn) -> Option<(Stamp, Coding, usize)> {
+    fn send_tone(&mut self, step: Step, wire: &mut Wire, turn: &Turn) -> Option<(Stamp, Coding, usize)> {
         if !self.may_send() {
             return None;
         }
@@ -191,7 +194,7 @@ impl Stream {
             }
             Step::Hold | Step::Pass => frame.fill(0),
         }
-        let (stamp, octets) = self.send_frame(DIGITS, units, false, outgoing, turn)?;
+        let (stamp, octets) = self.send_frame(DIGITS, units, false, wire, turn)?;
         Some((stamp, coding, octets))
     }
 }

@@ -5,7 +5,7 @@
 //! hears the same octets as all others of that law who say nothing: they are encoded once.
 
 use super::voice::VOICE;
-use super::{outgoing, turn, MediaThread};
+use super::MediaThread;
 use crate::audio::hearing::Sound;
 use crate::audio::mix::{self, Mixer, Seat};
 use crate::audio::resample::Resampler;
@@ -90,17 +90,16 @@ impl Shared {
 
 impl MediaThread {
     pub(super) fn join_mix(&mut self, name: Name, stream: &str, beep: bool) {
-        let Some(&handle) = self.stream_handles.get(stream) else {
+        let Some(handle) = self.streams.handle(stream) else {
             return;
         };
         self.current = Some(handle);
-        let mix_handle = match self.mix_handles.get(&name) {
-            Some(&mix_handle) => mix_handle,
+        let mix_handle = match self.mixes.handle(&name) {
+            Some(mix_handle) => mix_handle,
             None => {
-                let mix_handle = self.mixes.insert(Box::new(Mix::new(name.clone())));
-                self.mix_handles.insert(name, mix_handle);
-                let tick = self.wheel.quiet_tick(TICK_MS);
-                let due = self.wheel.schedule(on_wheel(mix_handle), tick);
+                let mix_handle = self.mixes.insert(name.clone(), Box::new(Mix::new(name)));
+                let tick = self.agenda.wheel.quiet_tick(TICK_MS);
+                let due = self.agenda.wheel.schedule(on_wheel(mix_handle), tick);
                 if let Some(mix) = self.mixes.get_mut(mix_handle) {
                     mix.due = due;
                 }
@@ -125,13 +124,13 @@ impl MediaThread {
             stream: stream.name.to_string(),
             members: mix.members.len() as u32,
         };
-        self.outbox.tell(joined);
+        self.turn.outbox.tell(joined);
         self.plan_member(handle);
     }
 
     pub(super) fn leave_mix(&mut self, name: &str, stream: &str, beep: bool) {
-        let mix = self.mix_handles.get(name).copied();
-        if let (Some(mix), Some(&handle)) = (mix, self.stream_handles.get(stream)) {
+        let mix = self.mixes.handle(name);
+        if let (Some(mix), Some(handle)) = (mix, self.streams.handle(stream)) {
             self.current = Some(handle);
             if self.streams.get(handle).is_some_and(|stream| stream.mix == Some(mix)) {
                 self.leave_any_mix(handle);
@@ -159,15 +158,15 @@ impl MediaThread {
                 mix.mixer.leave(seat);
             }
         }
-        self.outbox.tell(Event::Left {
+        self.turn.outbox.tell(Event::Left {
             mix: mix.name.to_string(),
             stream: stream.name.to_string(),
             members: mix.members.len() as u32,
         });
         if mix.members.is_empty() {
-            mix.end_play("closed", String::new(), &self.outbox);
+            mix.end_play("closed", String::new(), &self.turn.outbox);
             if let Some(mix) = self.mixes.remove(mix_handle) {
-                self.mix_handles.remove(&mix.name);
+                self.mixes.forget(&mix.name);
             }
         }
     }
@@ -224,11 +223,12 @@ impl MediaThread {
             panicked = catch_unwind(AssertUnwindSafe(|| self.mix_turn(&mut mix))).err();
             if panicked.is_some() && self.current.is_none() {
                 mix.beep = None;
-                mix.end_play("failed", "a bug in the worker".to_owned(), &self.outbox);
+                mix.end_play("failed", "a bug in the worker".to_owned(), &self.turn.outbox);
                 mix.bugs += 1;
                 broken = mix.bugs >= TOO_MANY_BUGS;
             }
             mix.due = self
+                .agenda
                 .wheel
                 .schedule(on_wheel(handle), tick + u64::from(TICK_MS / STEP_MS));
         }
@@ -251,13 +251,13 @@ impl MediaThread {
         let members: Vec<Handle> = members.collect();
         let named = |handle: &Handle| self.streams.get(*handle).map(|stream| stream.name.clone());
         let streams = members.iter().filter_map(named).collect();
-        self.outbox.tell(Event::Failed(Failed::new(
+        self.turn.outbox.tell(Event::Failed(Failed::new(
             "join",
             &name,
             "internal",
             "a bug in the worker; the mix was ended",
         )));
-        self.outbox.send(Up::Dissolved { mix: name, streams });
+        self.turn.outbox.send(Up::Dissolved { mix: name, streams });
         for member in members {
             self.leave_any_mix(member);
         }
@@ -268,7 +268,7 @@ impl MediaThread {
         self.current = None;
         #[cfg(test)]
         mix.trip(None);
-        mix.announce(&self.outbox);
+        mix.announce(&self.turn.outbox);
         mix.mixer.finish();
         self.speak_to_members(mix);
     }
@@ -286,7 +286,7 @@ impl MediaThread {
             if let Some(hearing) = stream.hearing.as_mut() {
                 let frame = &mut mix.frame[..(rate_hz * TICK_MS / 1000) as usize];
                 // The noise of forty rooms is not heard.
-                if hearing.pull(self.now, frame) == Sound::Speech && hears {
+                if hearing.pull(self.turn.now, frame) == Sound::Speech && hears {
                     mix.mixer.say(seat, frame);
                 }
             }
@@ -296,7 +296,7 @@ impl MediaThread {
     fn speak_to_members(&mut self, mix: &mut Mix) {
         let mut shared = Shared::default();
         for at in 0..mix.members.len() {
-            let turn = turn!(self);
+            let turn = &self.turn;
             let member = &mix.members[at];
             let (Some((seat, rate_hz)), Some(stream)) = (member.seat, self.streams.get_mut(member.stream)) else {
                 continue;
@@ -317,9 +317,9 @@ impl MediaThread {
                 (heard, coding, speaking.takes_frames_as_they_are(TICK_MS))
             {
                 let payload_type = speaking.payload_type();
-                self.outgoing[HEADER..HEADER + PROMPT_TICK].copy_from_slice(shared.octets(law, frame));
+                self.wire.packet[HEADER..HEADER + PROMPT_TICK].copy_from_slice(shared.octets(law, frame));
                 let units = PROMPT_TICK as u32;
-                let stamp = stream.send_own(VOICE, payload_type, units, PROMPT_TICK, outgoing!(self), turn);
+                let stamp = stream.send_own(VOICE, payload_type, units, PROMPT_TICK, &mut self.wire, turn);
                 self.tap_out(handle, stamp, coding, PROMPT_TICK);
                 continue;
             }
@@ -337,29 +337,25 @@ impl MediaThread {
     }
 
     fn send_mixed(&mut self, handle: Handle, coding: Coding) {
-        let turn = turn!(self);
+        let turn = &self.turn;
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let units = stream.speaking.as_ref().map_or(0, |speaking| speaking.packet_units());
-        let sent = stream.send_frame(VOICE, units, true, outgoing!(self), turn);
+        let sent = stream.send_frame(VOICE, units, true, &mut self.wire, turn);
         if let Some((stamp, octets)) = sent {
             self.tap_out(handle, stamp, coding, octets);
         }
     }
 
     pub(super) fn play_mix(&mut self, name: &str, play: Name) {
-        let Some(mix) = self
-            .mix_handles
-            .get(name)
-            .and_then(|handle| self.mixes.get_mut(*handle))
-        else {
+        let Some(mix) = self.mixes.named_mut(name) else {
             return;
         };
         if mix.play.as_ref().is_some_and(|running| running.name == play) {
             return;
         }
-        mix.end_play("replaced", String::new(), &self.outbox);
+        mix.end_play("replaced", String::new(), &self.turn.outbox);
         mix.play = Some(Play {
             name: play,
             number: 0,
@@ -368,11 +364,7 @@ impl MediaThread {
     }
 
     pub(super) fn begin_play_mix(&mut self, name: &str, play: &str, programme: Result<Programme, String>) {
-        let Some(mix) = self
-            .mix_handles
-            .get(name)
-            .and_then(|handle| self.mixes.get_mut(*handle))
-        else {
+        let Some(mix) = self.mixes.named_mut(name) else {
             return;
         };
         let waiting = mix
@@ -381,22 +373,18 @@ impl MediaThread {
             .filter(|it| &*it.name == play && it.programme.is_none());
         match (waiting, programme) {
             (Some(waiting), Ok(programme)) => waiting.programme = Some(programme),
-            (Some(_), Err(reason)) => mix.end_play("failed", reason, &self.outbox),
+            (Some(_), Err(reason)) => mix.end_play("failed", reason, &self.turn.outbox),
             // Stopped or replaced meanwhile.
             (None, _) => {}
         }
     }
 
     pub(super) fn stop_play_mix(&mut self, name: &str, play: &str) {
-        let Some(mix) = self
-            .mix_handles
-            .get(name)
-            .and_then(|handle| self.mixes.get_mut(*handle))
-        else {
+        let Some(mix) = self.mixes.named_mut(name) else {
             return;
         };
         if mix.play.as_ref().is_some_and(|running| &*running.name == play) {
-            mix.end_play("stopped", String::new(), &self.outbox);
+            mix.end_play("stopped", String::new(), &self.turn.outbox);
         }
     }
 }

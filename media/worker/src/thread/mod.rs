@@ -21,10 +21,8 @@ mod timers;
 mod voice;
 mod wheel;
 
-use std::collections::HashMap;
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::mpsc::{self, Receiver};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -37,24 +35,19 @@ use crate::protocol::{Event, Failed, Name};
 use crate::random::Random;
 use crate::record::writer::Desk;
 use crate::rtp::flood::Limit;
-use crate::slab::{Handle, Slab};
-use crate::srtp;
-use crate::stream::Stream;
-use crate::sys::{self, Waker};
-use crate::thread::tasks::{Inlet, Task};
-use crate::thread::wheel::Wheel;
+use crate::slab::{Handle, Named};
+use crate::stream::{Stream, Turn, Wire, ROOM};
+use crate::sys;
 
-/// A buffer for one of them, with the room that protecting it may need.
-const BUFFER: usize = MAX_DATAGRAM + srtp::MAX_TRAILER;
 /// How many packets ahead a stream is brought near, and then what it points to.
 const FAR_AHEAD: usize = 4;
 const AHEAD: usize = 2;
-/// How often streams are looked after without a packet.
-const HOUSEKEEPING: Nanos = 100 * MILLISECOND;
-
 const WAKER_TOKEN: u64 = u64::MAX;
 
 pub use recordings::Recording;
+use recordings::Recordings;
+use tasks::{Inbox, Inlet};
+use timers::Agenda;
 
 /// Which of a stream's sockets is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,66 +70,23 @@ struct Bridge {
 /// See the module.
 #[derive(Debug)]
 pub struct MediaThread {
-    clock: Clock,
-    cname: String,
-    net: Net,
-    waker: Arc<Waker>,
-    tasks: Receiver<Task>,
-    outbox: Outbox,
-    streams: Slab<Stream>,
-    stream_handles: HashMap<Name, Handle>,
-    bridges: Slab<Bridge>,
-    bridge_handles: HashMap<Name, Handle>,
-    mixes: Slab<mixes::Mix>,
-    mix_handles: HashMap<Name, Handle>,
-    recordings: Slab<Recording>,
-    recording_handles: HashMap<Name, Handle>,
-    /// Recordings that wait for the end of their beep.
-    beeping: Vec<Handle>,
-    desk: Desk,
-    wheel: Wheel,
-    /// Whose turn at this tick of the wheel is still to come, the next at the end.
-    due: Vec<Handle>,
-    due_tick: u64,
+    turn: Turn,
+    wire: Wire,
+    inbox: Inbox,
+    streams: Named<Stream>,
+    bridges: Named<Bridge>,
+    mixes: Named<mixes::Mix>,
+    recordings: Recordings,
+    agenda: Agenda,
     random: Random,
-    limit: Limit,
     /// The way into the kernel, if plain bridges are to be forwarded there.
     forwarder: Option<Arc<Forwarder>>,
-    now: Nanos,
-    housekeeping_at: Nanos,
     /// The stream in hand, to be blamed for a panic.
     current: Option<Handle>,
     /// The datagram in hand, which is worked on in place.
-    datagram: Box<[u8; BUFFER]>,
-    /// A packet of our own.
-    outgoing: Box<[u8; BUFFER]>,
+    datagram: Box<[u8; ROOM]>,
     stopping: bool,
 }
-
-/// The clock, the way up and the name, borrowed apart from the streams.
-macro_rules! turn {
-    ($thread:expr) => {
-        $crate::stream::Turn {
-            now: $thread.now,
-            clock: &$thread.clock,
-            cname: &$thread.cname,
-            outbox: &$thread.outbox,
-            limit: $thread.limit,
-        }
-    };
-}
-pub(crate) use turn;
-
-/// The buffer of our own packets and the network, borrowed apart from the streams.
-macro_rules! outgoing {
-    ($thread:expr) => {
-        &mut $crate::net::Outgoing {
-            packet: &mut $thread.outgoing[..],
-            net: &mut $thread.net,
-        }
-    };
-}
-pub(crate) use outgoing;
 
 /// Start a media thread.
 pub fn start(
@@ -148,58 +98,44 @@ pub fn start(
     limit: Limit,
     forwarder: Option<Arc<Forwarder>>,
 ) -> io::Result<(Inlet, JoinHandle<()>)> {
-    let (sender, receiver) = mpsc::channel();
-    let waker = Arc::new(Waker::new()?);
-    let mut media_thread = MediaThread::new(io, clock, receiver, waker.clone(), outbox, desk)?;
-    media_thread.limit = limit;
+    let (inlet, inbox) = tasks::channel()?;
+    let mut media_thread = MediaThread::new(io, clock, inbox, outbox, desk)?;
+    media_thread.turn.limit = limit;
     media_thread.forwarder = forwarder;
     let thread = std::thread::Builder::new()
         .name(format!("media-{number}"))
         .spawn(move || media_thread.run_to_the_end())?;
-    Ok((Inlet::new(sender, waker), thread))
+    Ok((inlet, thread))
 }
 
 impl MediaThread {
-    fn new(
-        io: Io,
-        clock: Clock,
-        tasks: Receiver<Task>,
-        waker: Arc<Waker>,
-        outbox: Outbox,
-        desk: Desk,
-    ) -> io::Result<Self> {
+    fn new(io: Io, clock: Clock, inbox: Inbox, outbox: Outbox, desk: Desk) -> io::Result<Self> {
         let mut net = Net::new(io)?;
-        net.watch(&*waker, WAKER_TOKEN)?;
+        net.watch(&*inbox.waker, WAKER_TOKEN)?;
         let name: [u8; 12] = sys::entropy();
         let now = clock.now();
         Ok(Self {
-            clock,
-            cname: name.iter().map(|octet| format!("{octet:02x}")).collect(),
-            net,
-            waker,
-            tasks,
-            outbox,
-            streams: Slab::default(),
-            stream_handles: HashMap::new(),
-            bridges: Slab::default(),
-            bridge_handles: HashMap::new(),
-            mixes: Slab::default(),
-            mix_handles: HashMap::new(),
-            recordings: Slab::default(),
-            recording_handles: HashMap::new(),
-            beeping: Vec::new(),
-            desk,
-            wheel: Wheel::new(now),
-            due: Vec::new(),
-            due_tick: 0,
+            turn: Turn {
+                now,
+                clock,
+                cname: name.iter().map(|octet| format!("{octet:02x}")).collect(),
+                outbox,
+                limit: Limit::new(0),
+            },
+            wire: Wire {
+                net,
+                packet: Box::new([0; ROOM]),
+            },
+            inbox,
+            streams: Named::default(),
+            bridges: Named::default(),
+            mixes: Named::default(),
+            recordings: Recordings::new(desk),
+            agenda: Agenda::new(now),
             random: Random::new(u64::from_be_bytes(sys::entropy())),
-            limit: Limit::new(0),
             forwarder: None,
-            now,
-            housekeeping_at: now,
             current: None,
-            datagram: Box::new([0; BUFFER]),
-            outgoing: Box::new([0; BUFFER]),
+            datagram: Box::new([0; ROOM]),
             stopping: false,
         })
     }
@@ -207,10 +143,10 @@ impl MediaThread {
     fn run_to_the_end(&mut self) {
         if let Err(error) = self.start_net() {
             log::error("no_network", &[("reason", &error)]);
-            return self.outbox.send(Up::Stopped);
+            return self.turn.outbox.send(Up::Stopped);
         }
         while !self.guarded(Self::run) {}
-        self.outbox.send(Up::Stopped);
+        self.turn.outbox.send(Up::Stopped);
     }
 
     /// Do a part of the loop. False when it gave way: then the stream in hand is closed.
@@ -224,10 +160,10 @@ impl MediaThread {
 
     /// A ring that cannot be bound to this thread gives way to epoll; nothing but the waker is watched yet.
     fn start_net(&mut self) -> io::Result<()> {
-        if let Err(error) = self.net.start() {
+        if let Err(error) = self.wire.net.start() {
             log::warning("thread_without_io_uring", &[("reason", &error)]);
-            self.net = Net::new(Io::Epoll)?;
-            self.net.watch(&*self.waker, WAKER_TOKEN)?;
+            self.wire.net = Net::new(Io::Epoll)?;
+            self.wire.net.watch(&*self.inbox.waker, WAKER_TOKEN)?;
         }
         Ok(())
     }
@@ -240,7 +176,7 @@ impl MediaThread {
         // Whatever is wrong with the stream, the kernel is not to go on for it.
         let _ = catch_unwind(AssertUnwindSafe(|| self.bring_back(handle)));
         log::error("stream_panicked", &[("stream", &name)]);
-        self.outbox.tell(Event::Failed(Failed::new(
+        self.turn.outbox.tell(Event::Failed(Failed::new(
             "stream",
             &name,
             "internal",
@@ -249,31 +185,31 @@ impl MediaThread {
         // A second panic while closing must not end the thread either.
         if catch_unwind(AssertUnwindSafe(|| self.close(&name))).is_err() {
             self.streams.remove(handle);
-            self.stream_handles.remove(&name);
+            self.streams.forget(&name);
         }
     }
 
     fn run(&mut self) {
         while !self.stopping {
-            self.turn();
+            self.wait_and_take_turn();
         }
     }
 
-    fn turn(&mut self) {
+    fn wait_and_take_turn(&mut self) {
         let timeout_ms = self.timeout_ms();
-        self.net.wait(timeout_ms);
-        self.take_turn(self.clock.now());
+        self.wire.net.wait(timeout_ms);
+        self.take_turn(self.turn.clock.now());
     }
 
     /// Do all that is ready.
     fn take_turn(&mut self, now: Nanos) {
-        self.now = now;
-        self.wheel.follow(self.now);
-        while let Some(arrival) = self.net.take() {
+        self.turn.now = now;
+        self.agenda.wheel.follow(now);
+        while let Some(arrival) = self.wire.net.take() {
             self.look_ahead();
             match arrival {
                 Arrival::Waiting { token: WAKER_TOKEN } => {
-                    self.waker.reset();
+                    self.inbox.waker.reset();
                     self.take_tasks();
                 }
                 Arrival::Unsent { token, octets } => {
@@ -299,10 +235,11 @@ impl MediaThread {
     /// Thousands of streams do not fit into the processor's cache, and each packet looks at two of them: have those of the
     /// packets behind this one brought near meanwhile.
     fn look_ahead(&self) {
-        if let Some(token) = self.net.upcoming(FAR_AHEAD) {
+        if let Some(token) = self.wire.net.upcoming(FAR_AHEAD) {
             self.streams.prefetch(from_token(token).0);
         }
         if let Some(stream) = self
+            .wire
             .net
             .upcoming(AHEAD)
             .and_then(|token| self.streams.get(from_token(token).0))
@@ -319,12 +256,11 @@ impl MediaThread {
         if self.streams.is_empty() {
             return -1;
         }
-        let next = self
-            .wheel
-            .next_at()
-            .map_or(self.housekeeping_at, |at| at.min(self.housekeeping_at));
+        let next = self.agenda.next_at();
         // Rounded up: waking before the tick would only mean another turn.
-        next.saturating_sub(self.clock.now()).div_ceil(MILLISECOND).min(1000) as i32
+        next.saturating_sub(self.turn.clock.now())
+            .div_ceil(MILLISECOND)
+            .min(1000) as i32
     }
 
     /// Have the sockets of a stream watched by this thread.
@@ -332,8 +268,8 @@ impl MediaThread {
         let Some(stream) = self.streams.get(handle) else {
             return;
         };
-        let mut result = self.net.watch(&stream.any, token(handle, Port::Any));
-        result = result.and(self.net.watch(&stream.rtcp, token(handle, Port::Rtcp)));
+        let mut result = self.wire.net.watch(&stream.any, token(handle, Port::Any));
+        result = result.and(self.wire.net.watch(&stream.rtcp, token(handle, Port::Rtcp)));
         if let Err(error) = result {
             log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
         }
@@ -346,7 +282,7 @@ impl MediaThread {
             if let Some(Err(error)) = stream
                 .peer
                 .as_ref()
-                .map(|peer| self.net.watch_datagrams(peer, token(handle, Port::Peer)))
+                .map(|peer| self.wire.net.watch_datagrams(peer, token(handle, Port::Peer)))
             {
                 log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
             }

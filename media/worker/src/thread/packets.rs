@@ -1,7 +1,7 @@
 //! The packet path: from one stream's socket to its mate's, without an allocation, a lock or a copy.
 
 use super::recordings::tap;
-use super::{turn, MediaThread, MAX_DATAGRAM};
+use super::{MediaThread, MAX_DATAGRAM};
 use crate::clock::Nanos;
 use crate::codec::audio::Coding;
 use crate::codec::g711::Law;
@@ -25,7 +25,7 @@ impl MediaThread {
         let Some(peer) = stream.peer.as_ref() else {
             return;
         };
-        let Some(length) = self.net.receive(peer, &mut self.datagram[..MAX_DATAGRAM]) else {
+        let Some(length) = self.wire.net.receive(peer, &mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
         let Some(from) = stream.remote() else {
@@ -52,18 +52,18 @@ impl MediaThread {
         let Ok((length, from)) = stream.rtcp.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
-        stream.hear_rtcp(&mut self.datagram[..length], from, turn!(self));
+        stream.hear_rtcp(&mut self.datagram[..length], from, &self.turn);
     }
 
     /// What lies at the start of `datagram` came from `from`.
     fn accept(&mut self, handle: Handle, length: usize, from: std::net::SocketAddr) {
-        let turn = turn!(self);
+        let turn = &self.turn;
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
         let datagram = &mut self.datagram[..length];
         if rtp::is_rtcp(datagram) && stream.session.as_ref().is_some_and(|session| session.rtcp_mux) {
-            if stream.admit(from, false, &mut false, &mut self.net, turn) {
+            if stream.admit(from, false, &mut false, &mut self.wire.net, turn) {
                 stream.hear_rtcp(datagram, from, turn);
             }
             return;
@@ -77,7 +77,7 @@ impl MediaThread {
             Some((packet, lane, datagram.len()))
         });
         let mut moved = false;
-        if !stream.admit(from, known.is_some(), &mut moved, &mut self.net, turn) {
+        if !stream.admit(from, known.is_some(), &mut moved, &mut self.wire.net, turn) {
             return;
         }
         match known {
@@ -95,7 +95,7 @@ impl MediaThread {
         let Some(lane) = self.settle_way(handle, packet, lane, moved) else {
             return;
         };
-        let turn = turn!(self);
+        let turn = &self.turn;
         let datagram = &self.datagram[..length];
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
@@ -119,7 +119,7 @@ impl MediaThread {
     fn settle_way(&mut self, handle: Handle, packet: &Packet, lane: Lane, moved: bool) -> Option<Lane> {
         let stream = self.streams.get_mut(handle)?;
         let too_long = lane.is_too_long(&self.datagram[packet.payload.clone()]);
-        if stream.forwarding.notice(packet, self.now) {
+        if stream.forwarding.notice(packet, self.turn.now) {
             self.take_lane_back(handle, Back::Packet);
         }
         if moved {
@@ -162,8 +162,8 @@ impl MediaThread {
             packet,
             lane,
             &mut self.datagram[..],
-            &mut self.net,
-            self.now,
+            &mut self.wire.net,
+            self.turn.now,
         ) else {
             return;
         };
@@ -177,7 +177,7 @@ impl MediaThread {
                 coding,
                 payload: &self.datagram[packet.payload.clone()],
             };
-            tap(&mut self.recordings, &mate.taps_out, heard, self.now);
+            tap(&mut self.recordings.all, &mate.taps_out, heard, self.turn.now);
         }
     }
 
@@ -192,7 +192,7 @@ impl MediaThread {
             coding,
             payload: &self.datagram[packet.payload.clone()],
         };
-        tap(&mut self.recordings, &stream.taps_in, heard, self.now);
+        tap(&mut self.recordings.all, &stream.taps_in, heard, self.turn.now);
     }
 }
 

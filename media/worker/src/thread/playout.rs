@@ -1,7 +1,7 @@
 //! What a stream sends by our own clock: plays, a packet each time its turn on the wheel comes.
 
 use super::recordings::BEEP;
-use super::{turn, MediaThread};
+use super::MediaThread;
 use crate::playback::{Play, Programme};
 use crate::protocol::{Event, Name};
 use crate::slab::Handle;
@@ -10,12 +10,8 @@ use crate::stream::{Stream, Turn};
 impl MediaThread {
     /// A play was asked for. It begins when its programme is there.
     pub(super) fn play(&mut self, name: &str, play: Name) {
-        let turn = turn!(self);
-        let Some(stream) = self
-            .stream_handles
-            .get(name)
-            .and_then(|handle| self.streams.get_mut(*handle))
-        else {
+        let turn = &self.turn;
+        let Some(stream) = self.streams.named_mut(name) else {
             return;
         };
         if stream.play.as_ref().is_some_and(|running| running.name == play) {
@@ -31,8 +27,8 @@ impl MediaThread {
     }
 
     pub(super) fn begin_play(&mut self, name: &str, play: &str, programme: Result<Programme, String>) {
-        let turn = turn!(self);
-        let Some(&handle) = self.stream_handles.get(name) else {
+        let turn = &self.turn;
+        let Some(handle) = self.streams.handle(name) else {
             return;
         };
         self.current = Some(handle);
@@ -58,12 +54,8 @@ impl MediaThread {
     }
 
     pub(super) fn stop_play(&mut self, name: &str, play: &str) {
-        let turn = turn!(self);
-        if let Some(stream) = self
-            .stream_handles
-            .get(name)
-            .and_then(|handle| self.streams.get_mut(*handle))
-        {
+        let turn = &self.turn;
+        if let Some(stream) = self.streams.named_mut(name) {
             if stream.play.as_ref().is_some_and(|running| &*running.name == play) {
                 end_play(stream, "stopped", String::new(), turn);
             }
@@ -88,7 +80,7 @@ impl MediaThread {
 }
 
 /// End the play of a stream, if there is one, and say so. Nobody has asked for a beep, so its end is not told.
-pub(super) fn end_play(stream: &mut Stream, reason: &str, detail: String, turn: Turn) {
+pub(super) fn end_play(stream: &mut Stream, reason: &str, detail: String, turn: &Turn) {
     if let Some(play) = stream.play.take().filter(|play| &*play.name != BEEP) {
         turn.outbox.tell(Event::PlayEnded {
             stream: stream.name.to_string(),

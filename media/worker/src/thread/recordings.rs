@@ -1,6 +1,6 @@
 //! Recordings on the streams and bridges of this thread: which packets go where, and when samples go to the disk.
 
-use super::{turn, MediaThread};
+use super::MediaThread;
 use crate::audio::wav;
 use crate::clock::Nanos;
 use crate::codec::audio::Coding;
@@ -10,7 +10,7 @@ use crate::protocol::{Event, Name};
 use crate::record::writer::{Desk, Job};
 use crate::record::{Heard, Mode, TimeLine, CHUNK};
 use crate::rtp::{Stamp, HEADER};
-use crate::slab::{Handle, Slab};
+use crate::slab::{Handle, Named, Slab};
 use crate::stream::{Stream, Tap};
 use crate::thread::tasks::RecordTask;
 
@@ -45,6 +45,25 @@ pub struct Recording {
     lost: u64,
 }
 
+/// The recordings of a thread.
+#[derive(Debug)]
+pub(super) struct Recordings {
+    pub all: Named<Recording>,
+    /// Those that wait for the end of their beep.
+    pub beeping: Vec<Handle>,
+    pub desk: Desk,
+}
+
+impl Recordings {
+    pub fn new(desk: Desk) -> Self {
+        Self {
+            all: Named::default(),
+            beeping: Vec::new(),
+            desk,
+        }
+    }
+}
+
 /// Put a packet into the recordings that these taps lead to.
 pub(super) fn tap(recordings: &mut Slab<Recording>, taps: &[Tap], heard: Heard, now: Nanos) {
     for tap in taps {
@@ -56,18 +75,18 @@ pub(super) fn tap(recordings: &mut Slab<Recording>, taps: &[Tap], heard: Heard, 
 
 impl MediaThread {
     pub(super) fn record(&mut self, task: RecordTask) {
-        if self.recording_handles.contains_key(&task.recording) {
+        if self.recordings.all.handle(&task.recording).is_some() {
             return;
         }
         let subject = match (&task.bridge, &task.stream) {
-            (Some(bridge), _) => self.bridge_handles.get(bridge).copied().map(Subject::Bridge),
-            (None, Some(stream)) => self.stream_handles.get(stream).copied().map(Subject::Stream),
+            (Some(bridge), _) => self.bridges.handle(bridge).map(Subject::Bridge),
+            (None, Some(stream)) => self.streams.handle(stream).map(Subject::Stream),
             (None, None) => None,
         };
         let Some(subject) = subject else {
             // The control thread looked, so this is a bug; the end is told all the same.
             log::error("recording_of_nothing", &[("recording", &task.recording)]);
-            return self.outbox.tell(Event::RecordingEnded {
+            return self.turn.outbox.tell(Event::RecordingEnded {
                 recording: task.recording.to_string(),
                 path: task.path,
                 duration_ms: 0,
@@ -83,7 +102,7 @@ impl MediaThread {
             .max_ms
             .saturating_mul(u64::from(wav::RATE_HZ / 1000))
             .min(longest as u64)) as i64;
-        self.desk.send(Job::Open {
+        self.recordings.desk.send(Job::Open {
             recording: task.recording.clone(),
             path: task.path,
             channels: task.channels,
@@ -102,11 +121,10 @@ impl MediaThread {
             dropping: false,
             lost: 0,
         };
-        let handle = self.recordings.insert(Box::new(recording));
-        self.recording_handles.insert(task.recording, handle);
+        let handle = self.recordings.all.insert(task.recording, Box::new(recording));
         match (task.beep, &task.stream) {
             (Some(beep), Some(stream)) => {
-                self.beeping.push(handle);
+                self.recordings.beeping.push(handle);
                 self.play(stream, BEEP.into());
                 self.begin_play(stream, BEEP, Ok(Programme::new(vec![beep], 1, 0)));
             }
@@ -115,26 +133,27 @@ impl MediaThread {
     }
 
     fn begin_recording(&mut self, handle: Handle) {
-        let Some(recording) = self.recordings.get_mut(handle) else {
+        let Some(recording) = self.recordings.all.get_mut(handle) else {
             return;
         };
         recording.waits = false;
-        recording.line.begin(self.now);
-        recording.hand_over_at = self.now + CHUNK;
+        recording.line.begin(self.turn.now);
+        recording.hand_over_at = self.turn.now + CHUNK;
         let (name, subject) = (recording.name.clone(), recording.subject);
-        self.desk.send(Job::Begin { recording: name });
+        self.recordings.desk.send(Job::Begin { recording: name });
         self.add_taps(handle, subject);
     }
 
     /// Begin what has waited for a beep that is over, or that something else has replaced.
     pub(super) fn look_at_beeps(&mut self) {
-        if self.beeping.is_empty() {
+        if self.recordings.beeping.is_empty() {
             return;
         }
-        let mut waiting = std::mem::take(&mut self.beeping);
+        let mut waiting = std::mem::take(&mut self.recordings.beeping);
         waiting.retain(|&handle| {
             let beeps = self
                 .recordings
+                .all
                 .get(handle)
                 .is_some_and(|recording| self.beeps_for(recording));
             if !beeps {
@@ -142,7 +161,7 @@ impl MediaThread {
             }
             beeps
         });
-        self.beeping = waiting;
+        self.recordings.beeping = waiting;
     }
 
     /// Whether the stream of a recording plays the beep.
@@ -182,9 +201,9 @@ impl MediaThread {
             ssrc: stamp.ssrc,
             timestamp: stamp.timestamp,
             coding,
-            payload: &self.outgoing[HEADER..HEADER + length],
+            payload: &self.wire.packet[HEADER..HEADER + length],
         };
-        tap(&mut self.recordings, &stream.taps_out, heard, self.now);
+        tap(&mut self.recordings.all, &stream.taps_out, heard, self.turn.now);
     }
 
     pub(super) fn pause_recording(&mut self, name: &str, keep_time: bool) {
@@ -197,9 +216,9 @@ impl MediaThread {
     }
 
     fn set_mode(&mut self, name: &str, mode: Mode) {
-        let handle = self.recording_handles.get(name).copied();
-        if let Some(recording) = handle.and_then(|handle| self.recordings.get_mut(handle)) {
-            recording.line.set_mode(mode, self.now);
+        let handle = self.recordings.all.handle(name);
+        if let Some(recording) = handle.and_then(|handle| self.recordings.all.get_mut(handle)) {
+            recording.line.set_mode(mode, self.turn.now);
         }
     }
 
@@ -209,25 +228,25 @@ impl MediaThread {
             let by_this = recording.subject == Subject::Stream(stream) && recording.finish_digits.contains(digit);
             by_this.then_some(number)
         };
-        let ended: Vec<Handle> = self.recordings.iter_mut().filter_map(ended).collect();
+        let ended: Vec<Handle> = self.recordings.all.iter_mut().filter_map(ended).collect();
         for number in ended {
             self.end_recording(number, "key", digit.to_string());
         }
     }
 
     pub(super) fn stop_recording(&mut self, name: &str, reason: &'static str) {
-        if let Some(&handle) = self.recording_handles.get(name) {
+        if let Some(handle) = self.recordings.all.handle(name) {
             self.end_recording(handle, reason, String::new());
         }
     }
 
     /// End whatever records this bridge or stream.
     pub(super) fn end_recordings_of(&mut self, subject: Subject) {
-        if self.recordings.is_empty() {
+        if self.recordings.all.is_empty() {
             return;
         }
         let of_it = |(handle, recording): (Handle, &mut Recording)| (recording.subject == subject).then_some(handle);
-        let handles: Vec<Handle> = self.recordings.iter_mut().filter_map(of_it).collect();
+        let handles: Vec<Handle> = self.recordings.all.iter_mut().filter_map(of_it).collect();
         for handle in handles {
             self.end_recording(handle, "ended", String::new());
         }
@@ -238,17 +257,17 @@ impl MediaThread {
             return;
         };
         self.stop_beep(&recording);
-        let mut end = recording.line.duration(self.now).min(recording.limit);
+        let mut end = recording.line.duration(self.turn.now).min(recording.limit);
         if reason == "silence" {
             end = recording.line.fell_silent().map_or(end, |silent| end.min(silent));
         }
-        recording.line.finish(self.now, end, &mut recording.pending);
+        recording.line.finish(self.turn.now, end, &mut recording.pending);
         let length = end as u64 * recording.octets_per_sample;
         recording
             .pending
             .truncate(length.saturating_sub(recording.handed) as usize);
-        recording.hand_over(&self.desk);
-        self.desk.send(Job::Finish {
+        recording.hand_over(&self.recordings.desk);
+        self.recordings.desk.send(Job::Finish {
             recording: recording.name.clone(),
             length,
             lost: recording.lost,
@@ -260,9 +279,9 @@ impl MediaThread {
     /// Forget a recording that the disk has refused.
     pub(super) fn lose_recording(&mut self, name: &str) {
         if let Some(recording) = self
-            .recording_handles
-            .get(name)
-            .copied()
+            .recordings
+            .all
+            .handle(name)
             .and_then(|handle| self.take_recording(handle))
         {
             self.stop_beep(&recording);
@@ -276,10 +295,11 @@ impl MediaThread {
         };
         let wanted = |handle: &Handle| {
             self.recordings
+                .all
                 .get(*handle)
                 .is_some_and(|other| other.subject == recording.subject)
         };
-        if !recording.waits || self.beeping.iter().any(wanted) {
+        if !recording.waits || self.recordings.beeping.iter().any(wanted) {
             return;
         }
         if let Some(name) = self.streams.get(stream).map(|stream| stream.name.clone()) {
@@ -288,9 +308,9 @@ impl MediaThread {
     }
 
     fn take_recording(&mut self, handle: Handle) -> Option<Box<Recording>> {
-        let recording = self.recordings.remove(handle)?;
-        self.recording_handles.remove(&recording.name);
-        self.beeping.retain(|waiting| *waiting != handle);
+        let recording = self.recordings.all.remove(handle)?;
+        self.recordings.all.forget(&recording.name);
+        self.recordings.beeping.retain(|waiting| *waiting != handle);
         let mut forget = |stream: Handle| {
             if let Some(stream) = self.streams.get_mut(stream) {
                 stream.taps_in.retain(|tap| tap.recording != handle);
@@ -311,13 +331,13 @@ impl MediaThread {
 
     /// Hand finished samples to the writer, and end what has reached its length or has fallen silent.
     pub(super) fn look_after_recordings(&mut self) {
-        if self.recordings.is_empty() {
+        if self.recordings.all.is_empty() {
             return;
         }
         self.look_at_beeps();
-        let turn = turn!(self);
+        let turn = &self.turn;
         let mut over = Vec::new();
-        for (handle, recording) in self.recordings.iter_mut() {
+        for (handle, recording) in self.recordings.all.iter_mut() {
             if recording.waits {
                 continue;
             }
@@ -331,7 +351,7 @@ impl MediaThread {
                 over.push((handle, "max"));
             } else if due {
                 recording.hand_over_at = turn.now + CHUNK;
-                recording.hand_over(&self.desk);
+                recording.hand_over(&self.recordings.desk);
             }
         }
         for (handle, reason) in over {
@@ -344,7 +364,7 @@ impl MediaThread {
         let of_it = |(handle, recording): (Handle, &mut Recording)| {
             (recording.subject == Subject::Stream(stream)).then_some(handle)
         };
-        let handles: Vec<Handle> = self.recordings.iter_mut().filter_map(of_it).collect();
+        let handles: Vec<Handle> = self.recordings.all.iter_mut().filter_map(of_it).collect();
         handles
             .into_iter()
             .filter_map(|handle| self.take_recording(handle))
@@ -356,10 +376,9 @@ impl MediaThread {
         for mut recording in recordings {
             recording.subject = Subject::Stream(stream);
             let (name, waits) = (recording.name.clone(), recording.waits);
-            let handle = self.recordings.insert(Box::new(recording));
-            self.recording_handles.insert(name, handle);
+            let handle = self.recordings.all.insert(name, Box::new(recording));
             if waits {
-                self.beeping.push(handle);
+                self.recordings.beeping.push(handle);
             } else {
                 self.add_taps(handle, Subject::Stream(stream));
             }

@@ -1,7 +1,8 @@
 //! What the control thread asks of the media threads: tasks, in order, through a channel and a wake-up of the thread's loop.
 //! They run at call rate. `outbox` is the way back.
 
-use std::sync::mpsc::Sender;
+use std::io;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -194,11 +195,24 @@ pub struct Inlet {
     waker: Arc<Waker>,
 }
 
-impl Inlet {
-    pub fn new(tasks: Sender<Task>, waker: Arc<Waker>) -> Self {
-        Self { tasks, waker }
-    }
+/// Its end at that thread, whose loop watches the waker.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub tasks: Receiver<Task>,
+    pub waker: Arc<Waker>,
+}
 
+pub(super) fn channel() -> io::Result<(Inlet, Inbox)> {
+    let (sender, tasks) = mpsc::channel();
+    let waker = Arc::new(Waker::new()?);
+    let inlet = Inlet {
+        tasks: sender,
+        waker: waker.clone(),
+    };
+    Ok((inlet, Inbox { tasks, waker }))
+}
+
+impl Inlet {
     pub fn send(&self, task: Task) {
         if self.tasks.send(task).is_ok() {
             self.waker.wake();

@@ -3,9 +3,11 @@
 use super::*;
 use crate::record::writer;
 use crate::stream::Sockets;
+use crate::sys::Waker;
 use crate::testing;
-use crate::thread::tasks::Parcel;
+use crate::thread::tasks::{Parcel, Task};
 use std::net::UdpSocket;
+use std::sync::mpsc::{self, Receiver};
 
 fn stream(name: &str) -> Task {
     let socket = || sys::udp_exclusive("127.0.0.1:0".parse().expect("an address"), 0).expect("a port");
@@ -25,29 +27,25 @@ fn a_panic_costs_the_stream_in_hand_and_no_other() {
     let (up, events) = mpsc::channel();
     let outbox = Outbox::new(up, Arc::new(Waker::new().expect("a waker")));
     let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
-    let (tasks, receiver) = mpsc::channel();
-    let waker = Arc::new(Waker::new().expect("a waker"));
-    let mut thread = MediaThread::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a thread");
+    let (tasks, inbox) = tasks::channel().expect("a channel");
+    let mut thread = MediaThread::new(Io::Epoll, Clock::new(), inbox, outbox, desk).expect("a thread");
     for name in ["good", "bad"] {
-        tasks.send(stream(name)).expect("sent");
+        tasks.send(stream(name));
     }
     thread.take_tasks();
-    let bad = thread.stream_handles["bad"];
+    let bad = thread.streams.handle("bad").expect("a handle");
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         thread.current = Some(bad);
         std::panic::panic_any("a bug");
     }));
     assert!(panicked.is_err());
     thread.give_up(bad);
-    assert_eq!(
-        thread.stream_handles.keys().map(|name| &**name).collect::<Vec<_>>(),
-        ["good"]
-    );
+    assert_eq!(thread.streams.names().map(|name| &**name).collect::<Vec<_>>(), ["good"]);
     let told: Vec<String> = events.try_iter().map(|up| format!("{up:?}")).collect();
     assert!(told[0].contains("Failed") && told[0].contains("internal"), "{told:?}");
     assert!(told[1].contains("Closed") && told[1].contains("bad"), "{told:?}");
-    tasks.send(Task::Stop).expect("sent");
-    thread.waker.wake();
+    tasks.send(Task::Stop);
+    thread.inbox.waker.wake();
     thread.run_to_the_end();
     let told: Vec<String> = events.try_iter().map(|up| format!("{up:?}")).collect();
     assert!(told[0].contains("Closed") && told[0].contains("good"), "{told:?}");
@@ -59,24 +57,23 @@ fn a_panic_in_one_s_turn_leaves_the_others_of_that_tick_theirs() {
     let (up, _events) = mpsc::channel();
     let outbox = Outbox::new(up, Arc::new(Waker::new().expect("a waker")));
     let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
-    let (tasks, receiver) = mpsc::channel();
-    let waker = Arc::new(Waker::new().expect("a waker"));
-    let mut thread = MediaThread::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a thread");
-    tasks.send(stream("other")).expect("sent");
+    let (tasks, inbox) = tasks::channel().expect("a channel");
+    let mut thread = MediaThread::new(Io::Epoll, Clock::new(), inbox, outbox, desk).expect("a thread");
+    tasks.send(stream("other"));
     thread.take_tasks();
     thread.play("other", "p".into());
     thread.begin_play("other", "p", Ok(crate::playback::Programme::new(Vec::new(), 0, 0)));
-    let handle = thread.stream_handles["other"];
+    let handle = thread.streams.handle("other").expect("a handle");
     let before = thread
         .streams
         .get(handle)
         .map(|stream| stream.voice_due)
         .expect("a stream");
     // The tick was begun and the turn of someone else, who came first, ended the loop.
-    thread.now = (before + 1) * crate::thread::wheel::STEP;
-    while let Some((tick, due)) = thread.wheel.take_due(thread.now) {
+    thread.turn.now = (before + 1) * crate::thread::wheel::STEP;
+    while let Some((tick, due)) = thread.agenda.wheel.take_due(thread.turn.now) {
         if !due.is_empty() {
-            (thread.due, thread.due_tick) = (due, tick);
+            (thread.agenda.due, thread.agenda.tick) = (due, tick);
             break;
         }
     }
@@ -88,7 +85,7 @@ fn a_panic_in_one_s_turn_leaves_the_others_of_that_tick_theirs() {
 /// Streams on one thread, each with a peer that says a packet every 20 ms.
 struct Scene {
     thread: MediaThread,
-    tasks: mpsc::Sender<Task>,
+    tasks: Inlet,
     events: Receiver<Up>,
     peers: Vec<(Handle, UdpSocket)>,
     sequence: u16,
@@ -99,9 +96,8 @@ impl Scene {
         let (up, events) = mpsc::channel();
         let outbox = Outbox::new(up, Arc::new(Waker::new().expect("a waker")));
         let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
-        let (tasks, receiver) = mpsc::channel();
-        let waker = Arc::new(Waker::new().expect("a waker"));
-        let thread = MediaThread::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a thread");
+        let (tasks, inbox) = tasks::channel().expect("a channel");
+        let thread = MediaThread::new(Io::Epoll, Clock::new(), inbox, outbox, desk).expect("a thread");
         let mut scene = Self {
             thread,
             tasks,
@@ -109,7 +105,7 @@ impl Scene {
             peers: Vec::new(),
             sequence: 0,
         };
-        scene.thread.limit = Limit::new(1000);
+        scene.thread.turn.limit = Limit::new(1000);
         for name in names {
             let peer = UdpSocket::bind("127.0.0.2:0").expect("a port");
             peer.set_nonblocking(true).expect("a mode");
@@ -120,14 +116,14 @@ impl Scene {
                 stream: (*name).into(),
                 session: Box::new(testing::session(&connect)),
             });
-            let handle = scene.thread.stream_handles[*name];
+            let handle = scene.thread.streams.handle(name).expect("a handle");
             scene.peers.push((handle, peer));
         }
         scene
     }
 
     fn carry_out(&mut self, task: Task) {
-        self.tasks.send(task).expect("sent");
+        self.tasks.send(task);
         self.thread.take_tasks();
     }
 
@@ -142,7 +138,7 @@ impl Scene {
     }
 
     fn mix(&mut self) -> Option<&mut mixes::Mix> {
-        let handle = *self.thread.mix_handles.get("m")?;
+        let handle = self.thread.mixes.handle("m")?;
         self.thread.mixes.get_mut(handle)
     }
 
@@ -151,9 +147,9 @@ impl Scene {
         let mut counts = vec![0; self.peers.len()];
         for _ in 0..packets {
             self.say();
-            let until = self.thread.clock.now() + 20 * MILLISECOND;
-            while self.thread.clock.now() < until {
-                self.thread.guarded(MediaThread::turn);
+            let until = self.thread.turn.clock.now() + 20 * MILLISECOND;
+            while self.thread.turn.clock.now() < until {
+                self.thread.guarded(MediaThread::wait_and_take_turn);
             }
             for (count, (_, peer)) in counts.iter_mut().zip(&self.peers) {
                 while peer.recv(&mut [0; 2000]).is_ok() {
@@ -199,7 +195,7 @@ fn a_panic_in_a_member_s_part_of_a_mix_costs_that_member_and_no_other() {
     scene.carry_out(bridge("d", "e"));
     let (before, _) = scene.pass(10);
     assert!(before.iter().all(|&count| count >= 6), "{before:?}");
-    let victim = scene.thread.stream_handles["b"];
+    let victim = scene.thread.streams.handle("b").expect("a handle");
     scene.mix().expect("a mix").trap = Some(Some(victim));
     let (after, events) = scene.pass(15);
     assert_eq!(told(&events, &["Failed", "internal", "\"b\""]), 1, "{events:?}");

@@ -5,20 +5,19 @@
 //! it is silence, so that the peer's phone does not take the call for dead.
 
 use super::playout::end_play;
-use super::{outgoing, turn, MediaThread, MAX_DATAGRAM};
+use super::{MediaThread, MAX_DATAGRAM};
 use crate::audio::hearing::{self, Hearing, Sound};
 use crate::audio::jitter::Limits;
 use crate::audio::speaking::{packet_ms, Said, Speaking, PROMPT_HZ};
 use crate::codec::audio::Coding;
 use crate::codec::g711::Law;
 use crate::codec::Kind;
-use crate::net::Outgoing;
 use crate::protocol::{Event, Failed};
 use crate::rtp::sending::Feed;
 use crate::rtp::{self, Stamp, HEADER};
 use crate::session::{Lane, Plan, Session, Toward};
 use crate::slab::Handle;
-use crate::stream::{Stream, Turn};
+use crate::stream::{Stream, Turn, Wire};
 use crate::thread::wheel::STEP_MS;
 
 /// The feed of all audio that is not a play: the other side of a bridge, a mix.
@@ -32,9 +31,9 @@ impl MediaThread {
     /// Have a stream's turn on the wheel come, unless it is coming already.
     pub(super) fn schedule_voice(&mut self, handle: Handle) {
         if let Some(stream) = self.streams.get_mut(handle) {
-            if stream.voice_due <= self.wheel.now() {
-                let tick = self.wheel.quiet_tick(stream.packet_ms());
-                stream.voice_due = self.wheel.schedule(handle, tick);
+            if stream.voice_due <= self.agenda.wheel.now() {
+                let tick = self.agenda.wheel.quiet_tick(stream.packet_ms());
+                stream.voice_due = self.agenda.wheel.schedule(handle, tick);
             }
         }
     }
@@ -54,14 +53,14 @@ impl MediaThread {
         if let Some(stream) = self.streams.get_mut(handle) {
             // A play whose files are still being read keeps its turn.
             if stream.play.is_some() || stream.spoken_to {
-                stream.voice_due = self.wheel.schedule(handle, next);
+                stream.voice_due = self.agenda.wheel.schedule(handle, next);
             }
         }
     }
 
     /// Send the next packet of a play, end it, or wait until there is someone to send to.
     fn step_play(&mut self, handle: Handle) {
-        let turn = turn!(self);
+        let turn = &self.turn;
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
@@ -83,9 +82,9 @@ impl MediaThread {
         }
         let sent = match coding {
             Coding::G711(law) => stream
-                .send_prompt(law, payload_type, length_ms, outgoing!(self), turn)
+                .send_prompt(law, payload_type, length_ms, &mut self.wire, turn)
                 .map(|stamp| (stamp, (PROMPT_HZ / 1000 * length_ms) as usize)),
-            _ => stream.send_play(outgoing!(self), turn),
+            _ => stream.send_play(&mut self.wire, turn),
         };
         if let Some((stamp, octets)) = sent {
             self.tap_out(handle, stamp, coding, octets);
@@ -94,7 +93,7 @@ impl MediaThread {
 
     /// Send what the other side of the bridge says.
     fn speak(&mut self, handle: Handle) {
-        let turn = turn!(self);
+        let turn = &self.turn;
         let Some(mate) = self.streams.get(handle).and_then(|stream| stream.mate) else {
             return;
         };
@@ -127,7 +126,7 @@ impl MediaThread {
         if !to.may_send() || to.digits_busy || to.quiet_ms > QUIET_MS {
             return to.sending.pause(VOICE, units, turn.now);
         }
-        let sent = to.send_frame(VOICE, units, true, outgoing!(self), turn);
+        let sent = to.send_frame(VOICE, units, true, &mut self.wire, turn);
         if let Some((stamp, octets)) = sent {
             self.tap_out(handle, stamp, coding, octets);
         }
@@ -172,7 +171,7 @@ impl MediaThread {
                 bridge.apart.clone_from(&apart);
                 if let Some(reason) = apart {
                     let failed = Failed::new("bridge", &bridge.name, "codec", reason);
-                    self.outbox.tell(Event::Failed(failed));
+                    self.turn.outbox.tell(Event::Failed(failed));
                 }
             }
         }
@@ -291,18 +290,18 @@ impl Stream {
         feed: Feed,
         units: u32,
         may_pause: bool,
-        outgoing: &mut Outgoing,
-        turn: Turn,
+        wire: &mut Wire,
+        turn: &Turn,
     ) -> Option<(Stamp, usize)> {
         let speaking = self.speaking.as_mut()?;
         let audio = speaking.payload_type();
-        match speaking.encode(may_pause, &mut outgoing.packet[HEADER..MAX_DATAGRAM]) {
+        match speaking.encode(may_pause, &mut wire.packet[HEADER..MAX_DATAGRAM]) {
             Said::Pause => {
                 self.sending.pause(feed, units, turn.now);
                 None
             }
             Said::Packet { payload_type, octets } => {
-                let stamp = self.send_own(feed, payload_type, units, octets, outgoing, turn);
+                let stamp = self.send_own(feed, payload_type, units, octets, wire, turn);
                 (payload_type == audio).then_some((stamp, octets))
             }
         }
@@ -315,8 +314,8 @@ impl Stream {
         payload_type: u8,
         units: u32,
         octets: usize,
-        outgoing: &mut Outgoing,
-        turn: Turn,
+        wire: &mut Wire,
+        turn: &Turn,
     ) -> Stamp {
         let rate_hz = self
             .session
@@ -324,10 +323,10 @@ impl Stream {
             .and_then(Session::spoken)
             .map_or(PROMPT_HZ, |(format, _)| format.clock_rate_hz);
         let stamp = self.sending.own(feed, payload_type, octets, units, turn.now, rate_hz);
-        if let Some(head) = outgoing.packet.first_chunk_mut::<HEADER>() {
+        if let Some(head) = wire.packet.first_chunk_mut::<HEADER>() {
             rtp::write(head, stamp);
         }
-        self.transmit(outgoing.packet, HEADER + octets, outgoing.net);
+        self.transmit(&mut wire.packet[..], HEADER + octets, &mut wire.net);
         stamp
     }
 
@@ -337,27 +336,27 @@ impl Stream {
         law: Law,
         payload_type: u8,
         length_ms: u32,
-        outgoing: &mut Outgoing,
-        turn: Turn,
+        wire: &mut Wire,
+        turn: &Turn,
     ) -> Option<Stamp> {
         let count = (PROMPT_HZ / 1000 * length_ms) as usize;
         let play = self.play.as_mut()?;
         let feed = Feed::Own(play.number);
         play.programme
             .as_mut()?
-            .fill(law, &mut outgoing.packet[HEADER..HEADER + count]);
-        Some(self.send_own(feed, payload_type, count as u32, count, outgoing, turn))
+            .fill(law, &mut wire.packet[HEADER..HEADER + count]);
+        Some(self.send_own(feed, payload_type, count as u32, count, wire, turn))
     }
 
     /// Send the next packet of a play in a codec that is encoded for this peer alone.
-    fn send_play(&mut self, outgoing: &mut Outgoing, turn: Turn) -> Option<(Stamp, usize)> {
+    fn send_play(&mut self, wire: &mut Wire, turn: &Turn) -> Option<(Stamp, usize)> {
         let rate_hz = self.speaking.as_ref().map_or(PROMPT_HZ, |speaking| speaking.rate_hz());
         self.speak_at(rate_hz)?;
         let (speaking, play) = (self.speaking.as_mut()?, self.play.as_mut()?);
         let (feed, units) = (Feed::Own(play.number), speaking.packet_units());
         let programme = play.programme.as_mut()?;
         speaking.fill_from_prompt(|samples| programme.fill_samples(samples));
-        self.send_frame(feed, units, false, outgoing, turn)
+        self.send_frame(feed, units, false, wire, turn)
     }
 
     fn skip_play(&mut self, count: usize) {

@@ -1,7 +1,7 @@
 //! A call for tests of forwarding: the kernel is played by a double that does as the program does, and time is virtual.
 
 use std::net::UdpSocket;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver};
 
 use crate::clock::{Clock, Nanos, MILLISECOND, SECOND};
 use crate::forward::Forwarder;
@@ -17,8 +17,7 @@ use crate::slab::Handle;
 use crate::stream::{Sockets, Stream};
 use crate::sys::{self, Waker};
 use crate::testing;
-use crate::thread::tasks::Parcel;
-use crate::thread::tasks::Task;
+use crate::thread::tasks::{self, Inlet, Parcel, Task};
 use crate::thread::MediaThread;
 use std::sync::Arc;
 
@@ -50,7 +49,7 @@ pub struct Phone {
 pub struct Call {
     pub thread: MediaThread,
     pub forwarder: Arc<Forwarder>,
-    pub tasks: Sender<Task>,
+    pub tasks: Inlet,
     pub told: Receiver<Up>,
     pub events: Vec<Event>,
     pub phones: [Phone; 2],
@@ -76,10 +75,9 @@ impl Call {
         let (up, told) = mpsc::channel();
         let outbox = Outbox::new(up, Arc::new(Waker::new().expect("a waker")));
         let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
-        let (tasks, receiver) = mpsc::channel();
-        let waker = Arc::new(Waker::new().expect("a waker"));
-        let mut thread = MediaThread::new(Io::Epoll, Clock::new(), receiver, waker, outbox, desk).expect("a thread");
-        thread.limit = Limit::new(1000);
+        let (tasks, inbox) = tasks::channel().expect("a channel");
+        let mut thread = MediaThread::new(Io::Epoll, Clock::new(), inbox, outbox, desk).expect("a thread");
+        thread.turn.limit = Limit::new(1000);
         let forwarder = Forwarder::double();
         thread.forwarder = forwards.then(|| forwarder.clone());
         let phone = |name, ssrc| {
@@ -143,8 +141,8 @@ impl Call {
     }
 
     pub fn task(&mut self, task: Task) {
-        self.tasks.send(task).expect("sent");
-        self.thread.now = self.now;
+        self.tasks.send(task);
+        self.thread.turn.now = self.now;
         self.thread.take_tasks();
     }
 
@@ -179,12 +177,12 @@ impl Call {
     }
 
     pub fn stream(&mut self, index: usize) -> Option<&mut Stream> {
-        let handle = *self.thread.stream_handles.get(self.phones[index].name)?;
+        let handle = self.thread.streams.handle(self.phones[index].name)?;
         self.thread.streams.get_mut(handle)
     }
 
     pub fn handle(&self, index: usize) -> Handle {
-        self.thread.stream_handles[self.phones[index].name]
+        self.thread.streams.handle(self.phones[index].name).expect("a stream")
     }
 
     pub fn is_down(&mut self) -> [bool; 2] {
@@ -201,7 +199,7 @@ impl Call {
     }
 
     pub fn turn(&mut self) {
-        self.thread.net.wait(0);
+        self.thread.wire.net.wait(0);
         self.thread.take_turn(self.now);
         for phone in &mut self.phones {
             let mut datagram = [0; 2000];

@@ -31,8 +31,8 @@ impl MediaThread {
         if self.forwarder.is_none() {
             return;
         }
-        let of_bridge = |name: &str| Some(self.bridges.get(*self.bridge_handles.get(name)?)?.first);
-        let of_stream = |name: &str| self.stream_handles.get(name).copied();
+        let of_bridge = |name: &str| Some(self.bridges.named(name)?.first);
+        let of_stream = |name: &str| self.streams.handle(name);
         let touched = match task {
             Task::Stats { stream } => return self.account(of_stream(stream)),
             Task::Connect { stream, .. }
@@ -83,7 +83,7 @@ impl MediaThread {
             return;
         };
         if let (Some(from), Some(to)) = self.streams.pair(handle, mate) {
-            if from.take_back(to, why, self.now) {
+            if from.take_back(to, why, self.turn.now) {
                 self.told_lane(handle, false);
             }
         }
@@ -92,7 +92,7 @@ impl MediaThread {
     fn told_lane(&self, handle: Handle, forwarded: bool) {
         if let Some(stream) = self.streams.get(handle) {
             log::debug("forwarded", &[("stream", &stream.name), ("in_kernel", &forwarded)]);
-            self.outbox.send(Up::Forwarded {
+            self.turn.outbox.send(Up::Forwarded {
                 stream: stream.name.clone(),
                 forwarded,
             });
@@ -109,7 +109,7 @@ impl MediaThread {
         };
         for (from, to) in [(handle, mate), (mate, handle)] {
             if let (Some(one), Some(other)) = self.streams.pair(from, to) {
-                if !one.account(other, self.now) {
+                if !one.account(other, self.turn.now) {
                     self.told_lane(from, false);
                 }
             }
@@ -121,7 +121,7 @@ impl MediaThread {
         let Some(forwarder) = self.forwarder.clone() else {
             return;
         };
-        let now = self.now;
+        let now = self.turn.now;
         let (mut due, mut plain) = (Vec::new(), Vec::new()); // take memory only when a second ends, or something may go
         let open = forwarder.is_open();
         for (handle, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.mate.is_some()) {
@@ -154,7 +154,7 @@ impl MediaThread {
         let (Some(from), Some(to)) = self.streams.pair(handle, mate) else {
             return false;
         };
-        let rule = from.rule(handle, to, self.limit, self.now);
+        let rule = from.rule(handle, to, self.turn.limit, self.turn.now);
         let asked = rule.is_ok();
         let given = rule
             .map_err(str::to_owned)
@@ -164,11 +164,11 @@ impl MediaThread {
             });
         match given {
             Ok((rule, flow)) => {
-                from.forwarding.go(forwarder, flow, &rule, self.now);
+                from.forwarding.go(forwarder, flow, &rule, self.turn.now);
                 self.told_lane(handle, true);
             }
             Err(reason) => {
-                if from.forwarding.refuse(&reason, self.now) {
+                if from.forwarding.refuse(&reason, self.turn.now) {
                     log::debug("not_forwarded", &[("stream", &from.name), ("reason", &reason)]);
                 }
             }

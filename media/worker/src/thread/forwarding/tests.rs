@@ -51,7 +51,7 @@ fn each_reason_keeps_a_direction_up() {
         let mut call = plain_call();
         change(&mut call);
         let [a, b] = [call.handle(0), call.handle(1)];
-        let limit = call.thread.limit;
+        let limit = call.thread.turn.limit;
         let (Some(from), Some(to)) = call.thread.streams.pair(a, b) else {
             panic!("two streams");
         };
@@ -61,7 +61,7 @@ fn each_reason_keeps_a_direction_up() {
     type Change<'a> = &'a dyn Fn(&mut Call);
     let held = |connect: &mut Connect| connect.direction = "sendonly".into();
     let cases: [(&str, Change); 23] = [
-        ("no limit of packets", &|call| call.thread.limit = Limit::new(0)),
+        ("no limit of packets", &|call| call.thread.turn.limit = Limit::new(0)),
         ("on hold", &|call| call.connect(0, held)),
         ("on hold", &|call| {
             call.connect(1, |it| it.direction = "recvonly".into())
