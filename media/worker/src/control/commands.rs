@@ -152,7 +152,7 @@ impl Control {
             let pair = sys::udp_exclusive(SocketAddr::new(local, port), dscp)
                 .and_then(|any| sys::udp_exclusive(SocketAddr::new(local, port + 1), dscp).map(|rtcp| (any, rtcp)));
             match pair {
-                Ok((any, rtcp)) => return Ok((Sockets { any, rtcp, dscp }, port)),
+                Ok((any, rtcp)) => return Ok((Sockets::new(any, rtcp, dscp), port)),
                 Err(error) => {
                     pool.give(port, now);
                     match error.kind() {

@@ -150,16 +150,16 @@ impl Stream {
             return Err("no limit of packets");
         }
         self.stays_plain(to)?;
-        let (ssrc, payload_type) = self.forwarding.usual;
-        let lane = self.plan.lane(payload_type).ok_or("no packets yet")?;
+        let (ssrc, payload_type) = self.inbound.forwarding.usual;
+        let lane = self.inbound.plan.lane(payload_type).ok_or("no packets yet")?;
         // What is ready to make audio of another format anew does nothing while this one passes.
-        if lane.passage != Passage::Pass || self.listens {
+        if lane.passage != Passage::Pass || self.inbound.listens {
             return Err("the audio is made anew");
         }
         if !lane.kind.is_audio() {
             return Err("no audio at the moment");
         }
-        let settled = |stream: &Stream| stream.latch.as_ref().is_some_and(|latch| latch.is_settled(now));
+        let settled = |stream: &Stream| stream.inbound.latch.as_ref().is_some_and(|latch| latch.is_settled(now));
         if !settled(self) || !settled(to) {
             return Err("who the peer is may still change");
         }
@@ -167,8 +167,8 @@ impl Stream {
             stream: handle.index,
             ssrc,
         };
-        let passing = to.sending.passing(feed).ok_or("the numbers begin anew")?;
-        if self.reception.newest() != Some((ssrc, passing.sequence)) {
+        let passing = to.outbound.sending.passing(feed).ok_or("the numbers begin anew")?;
+        if self.inbound.reception.newest() != Some((ssrc, passing.sequence)) {
             return Err("packets are out of order");
         }
         let (local, peer) = self.ends().ok_or("no IPv4, or no route")?;
@@ -179,7 +179,7 @@ impl Stream {
             out_local,
             out_peer,
             ssrc_in: ssrc,
-            ssrc_out: to.sending.ssrc,
+            ssrc_out: to.outbound.sending.ssrc,
             payload_type_in: payload_type,
             payload_type_out: lane.payload_type,
             sequence_offset: passing.sequence_offset,
@@ -187,10 +187,10 @@ impl Stream {
             clock_rate_hz: lane.clock_rate_hz,
             highest_sequence: passing.sequence,
             timestamp: passing.timestamp,
-            jitter: (self.reception.jitter(lane.clock_rate_hz) * 16.0) as u32,
+            jitter: (self.inbound.reception.jitter(lane.clock_rate_hz) * 16.0) as u32,
             packets_per_second,
             max_octets: most_octets(lane).ok_or("how long packets are cannot be told")?,
-            dscp: to.dscp,
+            dscp: to.sockets.dscp,
         })
     }
 
@@ -203,19 +203,19 @@ impl Stream {
         if self.channel.is_some() || to.channel.is_some() {
             return Err("encrypted");
         }
-        if self.muted || to.deaf {
+        if self.route.muted || to.route.deaf {
             return Err("muted");
         }
-        if self.presses.listens_for_tones() {
+        if self.inbound.presses.listens_for_tones() {
             return Err("keys are listened for in the audio");
         }
-        if !self.taps_in.is_empty() || !to.taps_out.is_empty() {
+        if !self.inbound.taps.is_empty() || !to.outbound.taps.is_empty() {
             return Err("recorded");
         }
-        if to.play.is_some() {
+        if to.outbound.play.is_some() {
             return Err("a play");
         }
-        if to.digits_busy || !to.digits_out.is_idle() {
+        if to.outbound.digits.busy || !to.outbound.digits.sender.is_idle() {
             return Err("keys are sent");
         }
         Ok(())
@@ -227,13 +227,13 @@ impl Stream {
             SocketAddr::V4(address) => Some(address),
             SocketAddr::V6(_) => None,
         };
-        let socket: &UdpSocket = self.peer.as_ref()?;
+        let socket: &UdpSocket = self.sockets.peer.as_ref()?;
         Some((v4(socket.local_addr().ok()?)?, v4(socket.peer_addr().ok()?)?))
     }
 
     /// Whether something is about to be told, or decided, for which the counts must be right.
     pub fn needs_account(&self, now: Nanos) -> bool {
-        let silent = |limit| now.saturating_sub(self.heard_at) >= limit && !self.timeout_told;
+        let silent = |limit| now.saturating_sub(self.inbound.heard_at) >= limit && !self.inbound.timeout_told;
         self.reports.will_report(now)
             || self.gauge.as_ref().is_some_and(|gauge| gauge.is_due(now))
             || self
@@ -244,7 +244,7 @@ impl Stream {
 
     /// Make up for what the kernel did with the peer's packets until now. False when the flow is gone.
     pub fn account(&mut self, to: &mut Stream, now: Nanos) -> bool {
-        let Some(down) = self.forwarding.down.as_ref() else {
+        let Some(down) = self.inbound.forwarding.down.as_ref() else {
             return true;
         };
         match down.forwarder.read(down.flow) {
@@ -261,8 +261,8 @@ impl Stream {
 
     /// Take the peer's packets back from the kernel. True when they were there.
     pub fn take_back(&mut self, to: &mut Stream, why: Back, now: Nanos) -> bool {
-        self.forwarding.stay(now);
-        let Some(down) = self.forwarding.down.as_ref() else {
+        self.inbound.forwarding.stay(now);
+        let Some(down) = self.inbound.forwarding.down.as_ref() else {
             return false;
         };
         let counters = down.forwarder.take(down.flow);
@@ -270,17 +270,21 @@ impl Stream {
         match counters {
             Some(counters) => self.make_up(to, counters, now),
             // Nobody tells what it did since it was asked last.
-            None => to.sending.lose_track((since / SHORTEST + 1).min(20_000) as u16),
+            None => to
+                .outbound
+                .sending
+                .lose_track((since / SHORTEST + 1).min(20_000) as u16),
         }
-        self.forwarding.down = None;
-        self.forwarding
+        self.inbound.forwarding.down = None;
+        self.inbound
+            .forwarding
             .settle(why, counters.map_or(before, |counters| counters.packets), now);
         true
     }
 
     /// What each packet leaves behind in `hear`, `Sending::relay` and `transmit`, for those since it was done last.
     fn make_up(&mut self, to: &mut Stream, counters: Counters, now: Nanos) {
-        let Some(down) = self.forwarding.down.as_mut() else {
+        let Some(down) = self.inbound.forwarding.down.as_mut() else {
             return;
         };
         let seen = std::mem::replace(&mut down.seen, counters);
@@ -299,17 +303,18 @@ impl Stream {
         self.counts.octets_in += with_headers;
         to.counts.packets_out += packets;
         to.counts.octets_out += with_headers;
-        self.heard_at = self.heard_at.max(counters.last_at);
-        self.timeout_told = false;
+        self.inbound.heard_at = self.inbound.heard_at.max(counters.last_at);
+        self.inbound.timeout_told = false;
         let jitter = counters.jitter as f32 / 16.0;
-        self.reception
+        self.inbound
+            .reception
             .passed(packets, steps, counters.timestamp, counters.last_at, jitter, rate_hz);
         if let Some(gauge) = self.gauge.as_mut() {
             gauge.heard_many(packets, steps);
         }
         let newest = (counters.highest_sequence, counters.timestamp);
         let newest = (steps > 0).then_some((newest, counters.last_at));
-        to.sending.passed(packets, octets, newest);
+        to.outbound.sending.passed(packets, octets, newest);
     }
 }
 

@@ -36,13 +36,13 @@ impl Stream {
         if renewed {
             let [a, b, c, d, e, f]: [u8; 6] = sys::entropy();
             let ssrc = u32::from_be_bytes([a, b, c, d]);
-            self.sending.renew(ssrc, u16::from_be_bytes([e, f]) >> 1);
+            self.outbound.sending.renew(ssrc, u16::from_be_bytes([e, f]) >> 1);
         }
     }
 
     /// Whether a datagram on the RTP port is worth looking at. Those of strangers, and those over the limit, are counted.
     fn screen(&mut self, from: SocketAddr, turn: &Turn) -> bool {
-        let Some(latch) = self.latch.as_ref() else {
+        let Some(latch) = self.inbound.latch.as_ref() else {
             return false; // nothing was agreed yet: early packets are dropped
         };
         let look = latch.look(from, turn.now);
@@ -68,7 +68,7 @@ impl Stream {
     }
 
     pub(super) fn allow(&mut self, sparing: bool, turn: &Turn) -> bool {
-        let allowed = self.allowance.take(turn.now, turn.limit, sparing);
+        let allowed = self.inbound.allowance.take(turn.now, turn.limit, sparing);
         self.counts.flooded += u64::from(!allowed);
         allowed
     }
@@ -103,7 +103,7 @@ impl Stream {
     /// Hand `send` the first `length` octets of `datagram` as they go to the peer, encrypted where they lie if keys were
     /// agreed, or in a copy if they are recorded. What cannot be protected is not sent.
     pub(super) fn seal(&mut self, datagram: &mut [u8], length: usize, send: impl FnOnce(&Self, &[u8]) -> bool) -> bool {
-        if self.channel.is_none() || self.taps_out.is_empty() {
+        if self.channel.is_none() || self.outbound.taps.is_empty() {
             return self.seal_in_place(datagram, length, send);
         }
         SEALED.with_borrow_mut(|room| {

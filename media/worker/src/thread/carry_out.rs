@@ -84,11 +84,11 @@ impl MediaThread {
         self.attach_recordings(handle, parcel.recordings);
         // What it was sending goes on with the next tick of this thread's wheel.
         if let Some(stream) = self.streams.get_mut(handle) {
-            if stream.play.is_some() {
-                stream.voice_due = self.agenda.wheel.schedule(handle, 0);
+            if stream.outbound.play.is_some() {
+                stream.outbound.voice_due = self.agenda.wheel.schedule(handle, 0);
             }
-            if !stream.digits_out.is_idle() {
-                stream.digits_due = self.agenda.wheel.schedule(handle, 0);
+            if !stream.outbound.digits.sender.is_idle() {
+                stream.outbound.digits.due = self.agenda.wheel.schedule(handle, 0);
             }
         }
     }
@@ -99,13 +99,13 @@ impl MediaThread {
         let stream = self
             .streams
             .get(handle)
-            .filter(|stream| stream.bridge.is_none() && stream.mix.is_none())?;
-        stream.forget_sockets(&mut self.wire.net);
+            .filter(|stream| stream.route.bridge.is_none() && stream.route.mix.is_none())?;
+        stream.sockets.forget(&mut self.wire.net);
         let recordings = self.detach_recordings(handle);
         self.streams.forget(name);
         let mut stream = self.streams.remove(handle)?;
-        stream.voice_due = 0;
-        stream.digits_due = 0;
+        stream.outbound.voice_due = 0;
+        stream.outbound.digits.due = 0;
         Some(Parcel { stream, recordings })
     }
 
@@ -126,7 +126,7 @@ impl MediaThread {
         if self
             .streams
             .get(handle)
-            .is_some_and(|stream| stream.presses.has_moves())
+            .is_some_and(|stream| stream.inbound.presses.has_moves())
         {
             self.carry_digits(handle); // a press that was cut off by the change
         }
@@ -134,10 +134,10 @@ impl MediaThread {
 
     /// What was agreed changed: how long packets are shows anew.
     fn forget_cuts(&mut self, handle: Handle) {
-        let mate = self.streams.get(handle).and_then(|stream| stream.mate);
+        let mate = self.streams.get(handle).and_then(|stream| stream.route.mate);
         for handle in [Some(handle), mate].into_iter().flatten() {
             if let Some(stream) = self.streams.get_mut(handle) {
-                stream.cut = false;
+                stream.inbound.cut = false;
             }
         }
     }
@@ -148,7 +148,7 @@ impl MediaThread {
         };
         self.current = Some(handle);
         if let Some(stream) = self.streams.get_mut(handle) {
-            (stream.muted, stream.deaf) = (muted, deaf);
+            (stream.route.muted, stream.route.deaf) = (muted, deaf);
         }
         self.plan_ways(handle);
     }
@@ -168,9 +168,9 @@ impl MediaThread {
         let handle = self.bridges.insert(name, Box::new(bridge));
         for (one, other) in [(first, second), (second, first)] {
             if let Some(stream) = self.streams.get_mut(one) {
-                stream.bridge = Some(handle);
-                stream.mate = Some(other);
-                stream.cut = false;
+                stream.route.bridge = Some(handle);
+                stream.route.mate = Some(other);
+                stream.inbound.cut = false;
             }
         }
         self.plan_ways(first);
@@ -186,10 +186,10 @@ impl MediaThread {
         self.bring_back(bridge.first);
         for handle in [bridge.first, bridge.second] {
             if let Some(stream) = self.streams.get_mut(handle) {
-                stream.bridge = None;
-                stream.mate = None;
+                stream.route.bridge = None;
+                stream.route.mate = None;
                 // Nobody is left to let go of what is held.
-                stream.digits_out.release_all();
+                stream.outbound.digits.sender.release_all();
             }
             self.plan_ways(handle);
         }
@@ -201,7 +201,7 @@ impl MediaThread {
             return;
         };
         self.current = Some(handle);
-        let bridge = self.streams.get(handle).and_then(|stream| stream.bridge);
+        let bridge = self.streams.get(handle).and_then(|stream| stream.route.bridge);
         if let Some(bridge) = bridge
             .and_then(|handle| self.bridges.get(handle))
             .map(|bridge| bridge.name.clone())
@@ -216,7 +216,7 @@ impl MediaThread {
         };
         end_play(&mut stream, "closed", String::new(), turn);
         stream.report(true, turn);
-        stream.forget_sockets(&mut self.wire.net);
+        stream.sockets.forget(&mut self.wire.net);
         self.turn.outbox.tell(Event::Closed {
             stream: name.to_owned(),
             counters: stream.counters(),

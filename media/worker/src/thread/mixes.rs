@@ -4,13 +4,11 @@
 //! A tick is 20 ms. Members whose packets are longer or shorter get theirs when enough is there. Whoever listens in G.711
 //! hears the same octets as all others of that law who say nothing: they are encoded once.
 
-use super::voice::VOICE;
 use super::MediaThread;
 use crate::audio::hearing::Sound;
 use crate::audio::mix::{self, Mixer, Seat};
 use crate::audio::resample::Resampler;
 use crate::audio::speaking::PROMPT_HZ;
-use crate::clock::Nanos;
 use crate::codec::audio::Coding;
 use crate::codec::g711::Law;
 use crate::log;
@@ -20,7 +18,7 @@ use crate::protocol::{Event, Failed, Name};
 use crate::rtp::HEADER;
 use crate::session::{Plan, Toward};
 use crate::slab::Handle;
-use crate::stream::Stream;
+use crate::stream::outbound::VOICE;
 use crate::thread::wheel::STEP_MS;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
@@ -109,8 +107,8 @@ impl MediaThread {
         let (Some(mix), Some(stream)) = (self.mixes.get_mut(mix_handle), self.streams.get_mut(handle)) else {
             return;
         };
-        if stream.mix != Some(mix_handle) {
-            stream.mix = Some(mix_handle);
+        if stream.route.mix != Some(mix_handle) {
+            stream.route.mix = Some(mix_handle);
             mix.members.push(Member {
                 stream: handle,
                 seat: None,
@@ -132,7 +130,11 @@ impl MediaThread {
         let mix = self.mixes.handle(name);
         if let (Some(mix), Some(handle)) = (mix, self.streams.handle(stream)) {
             self.current = Some(handle);
-            if self.streams.get(handle).is_some_and(|stream| stream.mix == Some(mix)) {
+            if self
+                .streams
+                .get(handle)
+                .is_some_and(|stream| stream.route.mix == Some(mix))
+            {
                 self.leave_any_mix(handle);
                 if let Some(mix) = self.mixes.get_mut(mix).filter(|_| beep) {
                     mix.beep = Some(door());
@@ -146,7 +148,7 @@ impl MediaThread {
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let Some(mix_handle) = stream.mix.take() else {
+        let Some(mix_handle) = stream.route.mix.take() else {
             return;
         };
         stream.keep_to_itself();
@@ -177,17 +179,17 @@ impl MediaThread {
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let Some(mix) = stream.mix.and_then(|mix| self.mixes.get_mut(mix)) else {
+        let Some(mix) = stream.route.mix.and_then(|mix| self.mixes.get_mut(mix)) else {
             return;
         };
         let Some(member) = mix.members.iter_mut().find(|member| member.stream == handle) else {
             return;
         };
-        stream.plan = stream
+        stream.inbound.plan = stream
             .session
             .as_ref()
             .map_or_else(Plan::default, |session| Plan::new(session, Toward::Mix));
-        stream.spoken_to = false;
+        stream.outbound.spoken_to = false;
         let rate_hz = stream.speak_at(WIDE_HZ).map(|speaking| speaking.rate_hz());
         stream.listen_at(rate_hz, seed);
         if member.seat.map(|(_, rate_hz)| rate_hz) != rate_hz {
@@ -197,8 +199,8 @@ impl MediaThread {
             member.seat = rate_hz.and_then(|rate_hz| Some((mix.mixer.join(rate_hz)?, rate_hz)));
         }
         if let Some((seat, _)) = member.seat {
-            mix.mixer.mute(seat, stream.muted);
-            mix.mixer.deafen(seat, stream.deaf);
+            mix.mixer.mute(seat, stream.route.muted);
+            mix.mixer.deafen(seat, stream.route.deaf);
         }
     }
 
@@ -283,7 +285,7 @@ impl MediaThread {
             #[cfg(test)]
             mix.trip(Some(member.stream));
             let hears = stream.session.as_ref().is_some_and(|session| session.hears);
-            if let Some(hearing) = stream.hearing.as_mut() {
+            if let Some(hearing) = stream.inbound.hearing.as_mut() {
                 let frame = &mut mix.frame[..(rate_hz * TICK_MS / 1000) as usize];
                 // The noise of forty rooms is not heard.
                 if hearing.pull(self.turn.now, frame) == Sound::Speech && hears {
@@ -309,7 +311,7 @@ impl MediaThread {
                 stream.pause_voice(frame.len(), turn.now);
                 continue;
             }
-            let Some(speaking) = stream.speaking.as_mut() else {
+            let Some(speaking) = stream.outbound.speaking.as_mut() else {
                 continue;
             };
             let coding = speaking.coding();
@@ -325,7 +327,11 @@ impl MediaThread {
             }
             let mut taken = 0;
             while taken < frame.len() {
-                let Some(speaking) = self.streams.get_mut(handle).and_then(|stream| stream.speaking.as_mut()) else {
+                let Some(speaking) = self
+                    .streams
+                    .get_mut(handle)
+                    .and_then(|stream| stream.outbound.speaking.as_mut())
+                else {
                     break;
                 };
                 taken += speaking.add(&frame[taken..]);
@@ -341,7 +347,11 @@ impl MediaThread {
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let units = stream.speaking.as_ref().map_or(0, |speaking| speaking.packet_units());
+        let units = stream
+            .outbound
+            .speaking
+            .as_ref()
+            .map_or(0, |speaking| speaking.packet_units());
         let sent = stream.send_frame(VOICE, units, true, &mut self.wire, turn);
         if let Some((stamp, octets)) = sent {
             self.tap_out(handle, stamp, coding, octets);
@@ -471,16 +481,6 @@ impl Mix {
                 let count = resampler.process(&samples, &mut self.frame[..]);
                 self.mixer.announce(rate_hz, &self.frame[..count]);
             }
-        }
-    }
-}
-
-impl Stream {
-    /// Let time pass toward the peer without a packet of the mix.
-    fn pause_voice(&mut self, samples: usize, now: Nanos) {
-        if let Some(speaking) = self.speaking.as_ref() {
-            let units = speaking.units(samples);
-            self.sending.pause(VOICE, units, now);
         }
     }
 }

@@ -245,7 +245,7 @@ impl MediaThread {
             .and_then(|token| self.streams.get(from_token(token).0))
         {
             stream.prefetch_parts();
-            if let Some(mate) = stream.mate {
+            if let Some(mate) = stream.route.mate {
                 self.streams.prefetch(mate);
             }
         }
@@ -268,8 +268,8 @@ impl MediaThread {
         let Some(stream) = self.streams.get(handle) else {
             return;
         };
-        let mut result = self.wire.net.watch(&stream.any, token(handle, Port::Any));
-        result = result.and(self.wire.net.watch(&stream.rtcp, token(handle, Port::Rtcp)));
+        let mut result = self.wire.net.watch(&stream.sockets.any, token(handle, Port::Any));
+        result = result.and(self.wire.net.watch(&stream.sockets.rtcp, token(handle, Port::Rtcp)));
         if let Err(error) = result {
             log::error("watch_failed", &[("stream", &stream.name), ("reason", &error)]);
         }
@@ -280,6 +280,7 @@ impl MediaThread {
     fn watch_peer(&mut self, handle: Handle) {
         if let Some(stream) = self.streams.get(handle) {
             if let Some(Err(error)) = stream
+                .sockets
                 .peer
                 .as_ref()
                 .map(|peer| self.wire.net.watch_datagrams(peer, token(handle, Port::Peer)))

@@ -22,7 +22,7 @@ impl MediaThread {
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let Some(peer) = stream.peer.as_ref() else {
+        let Some(peer) = stream.sockets.peer.as_ref() else {
             return;
         };
         let Some(length) = self.wire.net.receive(peer, &mut self.datagram[..MAX_DATAGRAM]) else {
@@ -39,7 +39,7 @@ impl MediaThread {
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let Ok((length, from)) = stream.any.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
+        let Ok((length, from)) = stream.sockets.any.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
         self.accept(handle, length, from);
@@ -49,7 +49,7 @@ impl MediaThread {
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
         };
-        let Ok((length, from)) = stream.rtcp.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
+        let Ok((length, from)) = stream.sockets.rtcp.recv_from(&mut self.datagram[..MAX_DATAGRAM]) else {
             return;
         };
         stream.hear_rtcp(&mut self.datagram[..length], from, &self.turn);
@@ -73,7 +73,7 @@ impl MediaThread {
         };
         let whole = (datagram.len() < MAX_DATAGRAM).then_some(&*datagram);
         let known = whole.and_then(rtp::parse).and_then(|packet| {
-            let lane = *stream.plan.lane(packet.payload_type)?;
+            let lane = *stream.inbound.plan.lane(packet.payload_type)?;
             Some((packet, lane, datagram.len()))
         });
         let mut moved = false;
@@ -101,10 +101,12 @@ impl MediaThread {
             return;
         };
         let heard = stream.hear(packet, &lane, datagram, turn);
-        let pressed = stream.presses.has_moves();
+        let pressed = stream.inbound.presses.has_moves();
         if heard {
-            stream.listen(packet, &lane, &datagram[packet.payload.clone()], turn.now);
-            if !stream.taps_in.is_empty() {
+            stream
+                .inbound
+                .listen(packet, &lane, &datagram[packet.payload.clone()], turn.now);
+            if !stream.inbound.taps.is_empty() {
                 self.tap_in(handle, packet, &lane);
             }
             self.relay(handle, packet, &lane);
@@ -119,7 +121,7 @@ impl MediaThread {
     fn settle_way(&mut self, handle: Handle, packet: &Packet, lane: Lane, moved: bool) -> Option<Lane> {
         let stream = self.streams.get_mut(handle)?;
         let too_long = lane.is_too_long(&self.datagram[packet.payload.clone()]);
-        if stream.forwarding.notice(packet, self.turn.now) {
+        if stream.inbound.forwarding.notice(packet, self.turn.now) {
             self.take_lane_back(handle, Back::Packet);
         }
         if moved {
@@ -137,7 +139,7 @@ impl MediaThread {
         let Some((mate, muted)) = self
             .streams
             .get(handle)
-            .and_then(|stream| Some((stream.mate?, stream.muted)))
+            .and_then(|stream| Some((stream.route.mate?, stream.route.muted)))
         else {
             return;
         };
@@ -147,9 +149,9 @@ impl MediaThread {
         if matches!(lane.passage, Passage::Drop | Passage::Hear) {
             return;
         }
-        let hushed = (muted || mate.deaf) && lane.kind != Kind::TelephoneEvent;
+        let hushed = (muted || mate.route.deaf) && lane.kind != Kind::TelephoneEvent;
         if hushed || !mate.takes_bridged_audio() {
-            mate.sending.withhold();
+            mate.outbound.sending.withhold();
             return;
         }
         let feed = Feed::Bridged {
@@ -167,7 +169,7 @@ impl MediaThread {
         ) else {
             return;
         };
-        if mate.taps_out.is_empty() {
+        if mate.outbound.taps.is_empty() {
             return;
         }
         if let Some(coding) = sent_coding(lane) {
@@ -177,7 +179,7 @@ impl MediaThread {
                 coding,
                 payload: &self.datagram[packet.payload.clone()],
             };
-            tap(&mut self.recordings.all, &mate.taps_out, heard, self.turn.now);
+            tap(&mut self.recordings.all, &mate.outbound.taps, heard, self.turn.now);
         }
     }
 
@@ -192,7 +194,7 @@ impl MediaThread {
             coding,
             payload: &self.datagram[packet.payload.clone()],
         };
-        tap(&mut self.recordings.all, &stream.taps_in, heard, self.turn.now);
+        tap(&mut self.recordings.all, &stream.inbound.taps, heard, self.turn.now);
     }
 }
 
@@ -219,7 +221,7 @@ fn pass_on(
     let body = (lane.kind == Kind::TelephoneEvent)
         .then(|| Body::parse(&datagram[packet.payload.clone()]))
         .flatten();
-    let (sending, to, rate_hz) = (&mut mate.sending, lane.payload_type, lane.clock_rate_hz);
+    let (sending, to, rate_hz) = (&mut mate.outbound.sending, lane.payload_type, lane.clock_rate_hz);
     let stamp = match body {
         Some(body) => sending.relay_event(feed, packet, body, to, now, rate_hz)?,
         None => sending.relay(feed, packet, to, now, rate_hz)?,

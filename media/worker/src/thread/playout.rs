@@ -14,14 +14,19 @@ impl MediaThread {
         let Some(stream) = self.streams.named_mut(name) else {
             return;
         };
-        if stream.play.as_ref().is_some_and(|running| running.name == play) {
+        if stream
+            .outbound
+            .play
+            .as_ref()
+            .is_some_and(|running| running.name == play)
+        {
             return;
         }
         end_play(stream, "replaced", String::new(), turn);
-        stream.plays += 1;
-        stream.play = Some(Box::new(Play {
+        stream.outbound.plays += 1;
+        stream.outbound.play = Some(Box::new(Play {
             name: play,
-            number: stream.plays,
+            number: stream.outbound.plays,
             programme: None,
         }));
     }
@@ -37,6 +42,7 @@ impl MediaThread {
         };
         // Stopped, replaced or begun already: not wanted any more.
         let Some(waiting) = stream
+            .outbound
             .play
             .as_mut()
             .filter(|it| &*it.name == play && it.programme.is_none())
@@ -56,7 +62,12 @@ impl MediaThread {
     pub(super) fn stop_play(&mut self, name: &str, play: &str) {
         let turn = &self.turn;
         if let Some(stream) = self.streams.named_mut(name) {
-            if stream.play.as_ref().is_some_and(|running| &*running.name == play) {
+            if stream
+                .outbound
+                .play
+                .as_ref()
+                .is_some_and(|running| &*running.name == play)
+            {
                 end_play(stream, "stopped", String::new(), turn);
             }
         }
@@ -65,7 +76,7 @@ impl MediaThread {
     /// A stream's turn on the wheel.
     pub(super) fn play_out(&mut self, handle: Handle, tick: u64) {
         self.current = Some(handle);
-        let due = |stream: &Stream| (stream.digits_due == tick, stream.voice_due == tick);
+        let due = |stream: &Stream| (stream.outbound.digits.due == tick, stream.outbound.voice_due == tick);
         let Some((digits, voice)) = self.streams.get(handle).map(due) else {
             return;
         };
@@ -81,7 +92,7 @@ impl MediaThread {
 
 /// End the play of a stream, if there is one, and say so. Nobody has asked for a beep, so its end is not told.
 pub(super) fn end_play(stream: &mut Stream, reason: &str, detail: String, turn: &Turn) {
-    if let Some(play) = stream.play.take().filter(|play| &*play.name != BEEP) {
+    if let Some(play) = stream.outbound.play.take().filter(|play| &*play.name != BEEP) {
         turn.outbox.tell(Event::PlayEnded {
             stream: stream.name.to_string(),
             play: play.name.to_string(),

@@ -179,14 +179,14 @@ impl MediaThread {
                 let sides = self.bridges.get(bridge).map(|bridge| [bridge.first, bridge.second]);
                 for (track, side) in sides.into_iter().flatten().enumerate() {
                     if let Some(stream) = self.streams.get_mut(side) {
-                        stream.taps_in.push(tap(track));
+                        stream.inbound.taps.push(tap(track));
                     }
                 }
             }
             Subject::Stream(stream) => {
                 if let Some(stream) = self.streams.get_mut(stream) {
-                    stream.taps_in.push(tap(0));
-                    stream.taps_out.push(tap(1));
+                    stream.inbound.taps.push(tap(0));
+                    stream.outbound.taps.push(tap(1));
                 }
             }
         }
@@ -194,7 +194,11 @@ impl MediaThread {
 
     /// Record what a stream's peer was just sent: `length` octets behind the header in `outgoing`.
     pub(super) fn tap_out(&mut self, handle: Handle, stamp: Stamp, coding: Coding, length: usize) {
-        let Some(stream) = self.streams.get(handle).filter(|stream| !stream.taps_out.is_empty()) else {
+        let Some(stream) = self
+            .streams
+            .get(handle)
+            .filter(|stream| !stream.outbound.taps.is_empty())
+        else {
             return;
         };
         let heard = Heard {
@@ -203,7 +207,7 @@ impl MediaThread {
             coding,
             payload: &self.wire.packet[HEADER..HEADER + length],
         };
-        tap(&mut self.recordings.all, &stream.taps_out, heard, self.turn.now);
+        tap(&mut self.recordings.all, &stream.outbound.taps, heard, self.turn.now);
     }
 
     pub(super) fn pause_recording(&mut self, name: &str, keep_time: bool) {
@@ -313,8 +317,8 @@ impl MediaThread {
         self.recordings.beeping.retain(|waiting| *waiting != handle);
         let mut forget = |stream: Handle| {
             if let Some(stream) = self.streams.get_mut(stream) {
-                stream.taps_in.retain(|tap| tap.recording != handle);
-                stream.taps_out.retain(|tap| tap.recording != handle);
+                stream.inbound.taps.retain(|tap| tap.recording != handle);
+                stream.outbound.taps.retain(|tap| tap.recording != handle);
             }
         };
         match recording.subject {
@@ -388,7 +392,7 @@ impl MediaThread {
 
 /// Whether a stream plays the tone before a recording.
 fn beeps(stream: &Stream) -> bool {
-    stream.play.as_ref().is_some_and(|play| &*play.name == BEEP)
+    stream.outbound.play.as_ref().is_some_and(|play| &*play.name == BEEP)
 }
 
 impl Recording {

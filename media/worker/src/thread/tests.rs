@@ -11,11 +11,7 @@ use std::sync::mpsc::{self, Receiver};
 
 fn stream(name: &str) -> Task {
     let socket = || sys::udp_exclusive("127.0.0.1:0".parse().expect("an address"), 0).expect("a port");
-    let sockets = Sockets {
-        any: socket(),
-        rtcp: socket(),
-        dscp: 0,
-    };
+    let sockets = Sockets::new(socket(), socket(), 0);
     Task::Attach(Box::new(Parcel {
         stream: Box::new(Stream::new(name.into(), sockets, 0)),
         recordings: Vec::new(),
@@ -67,7 +63,7 @@ fn a_panic_in_one_s_turn_leaves_the_others_of_that_tick_theirs() {
     let before = thread
         .streams
         .get(handle)
-        .map(|stream| stream.voice_due)
+        .map(|stream| stream.outbound.voice_due)
         .expect("a stream");
     // The tick was begun and the turn of someone else, who came first, ended the loop.
     thread.turn.now = (before + 1) * crate::thread::wheel::STEP;
@@ -79,7 +75,7 @@ fn a_panic_in_one_s_turn_leaves_the_others_of_that_tick_theirs() {
     }
     thread.tick();
     let stream = thread.streams.get(handle).expect("a stream");
-    assert!(stream.play.is_none(), "its play had ended, and was looked at");
+    assert!(stream.outbound.play.is_none(), "its play had ended, and was looked at");
 }
 
 /// Streams on one thread, each with a peer that says a packet every 20 ms.
@@ -168,7 +164,7 @@ impl Scene {
         packet[4..8].copy_from_slice(&(u32::from(self.sequence) * 160).to_be_bytes());
         for (handle, peer) in &self.peers {
             if let Some(stream) = self.thread.streams.get(*handle) {
-                let at = stream.any.local_addr().expect("bound");
+                let at = stream.sockets.any.local_addr().expect("bound");
                 peer.send_to(&packet, at).expect("sent");
             }
         }

@@ -52,7 +52,7 @@ impl MediaThread {
             for (handle, stream) in self.streams.iter_mut() {
                 self.current = Some(handle);
                 stream.housekeeping(&mut self.random, turn);
-                if stream.presses.has_moves() {
+                if stream.inbound.presses.has_moves() {
                     pressed.push(handle);
                 }
             }

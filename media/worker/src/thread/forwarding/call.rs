@@ -111,11 +111,7 @@ impl Call {
 
     pub fn open(&mut self, index: usize) {
         let socket = || sys::udp_exclusive("127.0.0.1:0".parse().expect("an address"), 0).expect("a port");
-        let sockets = Sockets {
-            any: socket(),
-            rtcp: socket(),
-            dscp: 0,
-        };
+        let sockets = Sockets::new(socket(), socket(), 0);
         self.task(Task::Attach(Box::new(Parcel {
             stream: Box::new(Stream::new(self.phones[index].name.into(), sockets, self.now)),
             recordings: Vec::new(),
@@ -186,7 +182,10 @@ impl Call {
     }
 
     pub fn is_down(&mut self) -> [bool; 2] {
-        [0, 1].map(|index| self.stream(index).is_some_and(|stream| stream.forwarding.is_down()))
+        [0, 1].map(|index| {
+            self.stream(index)
+                .is_some_and(|stream| stream.inbound.forwarding.is_down())
+        })
     }
 
     /// Time passes, and all that is due is done.
@@ -273,7 +272,10 @@ impl Call {
         rtp::write(datagram.first_chunk_mut().expect("room"), head);
         datagram[0] |= flags;
         datagram.extend_from_slice(payload);
-        let Some(to) = self.stream(index).map(|stream| stream.any.local_addr().expect("bound")) else {
+        let Some(to) = self
+            .stream(index)
+            .map(|stream| stream.sockets.any.local_addr().expect("bound"))
+        else {
             return;
         };
         let from = self.phones[index].socket.local_addr().expect("bound");

@@ -71,7 +71,7 @@ impl MediaThread {
     pub(super) fn bring_back(&mut self, handle: Handle) {
         if self.forwarder.is_some() {
             self.take_lane_back(handle, Back::Change);
-            if let Some(mate) = self.streams.get(handle).and_then(|stream| stream.mate) {
+            if let Some(mate) = self.streams.get(handle).and_then(|stream| stream.route.mate) {
                 self.take_lane_back(mate, Back::Change);
             }
         }
@@ -79,7 +79,7 @@ impl MediaThread {
 
     /// Take back what the peer of a stream says.
     pub(super) fn take_lane_back(&mut self, handle: Handle, why: Back) {
-        let Some(mate) = self.streams.get(handle).and_then(|stream| stream.mate) else {
+        let Some(mate) = self.streams.get(handle).and_then(|stream| stream.route.mate) else {
             return;
         };
         if let (Some(from), Some(to)) = self.streams.pair(handle, mate) {
@@ -104,7 +104,7 @@ impl MediaThread {
         let Some(handle) = handle else {
             return;
         };
-        let Some(mate) = self.streams.get(handle).and_then(|stream| stream.mate) else {
+        let Some(mate) = self.streams.get(handle).and_then(|stream| stream.route.mate) else {
             return;
         };
         for (from, to) in [(handle, mate), (mate, handle)] {
@@ -124,11 +124,15 @@ impl MediaThread {
         let now = self.turn.now;
         let (mut due, mut plain) = (Vec::new(), Vec::new()); // take memory only when a second ends, or something may go
         let open = forwarder.is_open();
-        for (handle, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.mate.is_some()) {
+        for (handle, stream) in self
+            .streams
+            .iter_mut()
+            .filter(|(_, stream)| stream.route.mate.is_some())
+        {
             if stream.needs_account(now) {
                 due.push(handle);
             }
-            if open && stream.forwarding.may_go(now) {
+            if open && stream.inbound.forwarding.may_go(now) {
                 plain.push(handle);
             }
         }
@@ -148,7 +152,7 @@ impl MediaThread {
 
     /// Leave what the peer of a stream says to the kernel, if that may be. True when the kernel was asked.
     fn hand_down(&mut self, handle: Handle, forwarder: &Arc<Forwarder>) -> bool {
-        let Some(mate) = self.streams.get(handle).and_then(|stream| stream.mate) else {
+        let Some(mate) = self.streams.get(handle).and_then(|stream| stream.route.mate) else {
             return false;
         };
         let (Some(from), Some(to)) = self.streams.pair(handle, mate) else {
@@ -164,11 +168,11 @@ impl MediaThread {
             });
         match given {
             Ok((rule, flow)) => {
-                from.forwarding.go(forwarder, flow, &rule, self.turn.now);
+                from.inbound.forwarding.go(forwarder, flow, &rule, self.turn.now);
                 self.told_lane(handle, true);
             }
             Err(reason) => {
-                if from.forwarding.refuse(&reason, self.turn.now) {
+                if from.inbound.forwarding.refuse(&reason, self.turn.now) {
                     log::debug("not_forwarded", &[("stream", &from.name), ("reason", &reason)]);
                 }
             }

@@ -75,11 +75,11 @@ fn each_reason_keeps_a_direction_up() {
         }),
         ("recorded", &|call| {
             let tap = tap(call);
-            call.stream(0).expect("a").taps_in.push(tap);
+            call.stream(0).expect("a").inbound.taps.push(tap);
         }),
         ("recorded", &|call| {
             let tap = tap(call);
-            call.stream(1).expect("b").taps_out.push(tap);
+            call.stream(1).expect("b").outbound.taps.push(tap);
         }),
         ("a play", &|call| call.play(1, 0)),
         ("keys are sent", &|call| call.send_digits(1)),
@@ -105,7 +105,7 @@ fn each_reason_keeps_a_direction_up() {
             call.connect(1, |it| it.remote_port += 2)
         }),
         ("the numbers begin anew", &|call| {
-            call.stream(1).expect("b").sending.withhold()
+            call.stream(1).expect("b").outbound.sending.withhold()
         }),
         ("the numbers begin anew", &|call| {
             call.phones[0].ssrc += 1;
@@ -113,8 +113,12 @@ fn each_reason_keeps_a_direction_up() {
             call.talk(20 * MILLISECOND);
             call.mute(0, false, false);
         }),
-        ("no IPv4, or no route", &|call| call.stream(0).expect("a").peer = None),
-        ("no IPv4, or no route", &|call| call.stream(1).expect("b").peer = None),
+        ("no IPv4, or no route", &|call| {
+            call.stream(0).expect("a").sockets.peer = None
+        }),
+        ("no IPv4, or no route", &|call| {
+            call.stream(1).expect("b").sockets.peer = None
+        }),
     ];
     for (number, (expected, change)) in cases.into_iter().enumerate() {
         let found = reason(&|call| {
@@ -247,7 +251,7 @@ fn a_packet_that_comes_up_brings_back_its_direction_alone() {
 fn packets_of_strangers_and_reports_bring_nothing_back() {
     let mut call = plain_call();
     let stranger = std::net::UdpSocket::bind("127.0.0.3:0").expect("a port");
-    let to = call.stream(0).expect("a").any.local_addr().expect("bound");
+    let to = call.stream(0).expect("a").sockets.any.local_addr().expect("bound");
     let mut packet = [0x55; 172];
     packet[..2].copy_from_slice(&[0x80, 0]);
     stranger.send_to(&packet, to).expect("sent");
