@@ -230,7 +230,7 @@ mod tests {
         fn new(format: Format) -> Self {
             let coding = format.coding.expect("a codec");
             Self {
-                listener: ToneListener::new(&[format]).expect("an ear"),
+                listener: ToneListener::new(&[format]).expect("a listener"),
                 coding,
                 encoder: Encoder::new(coding, 8000).expect("an encoder"),
                 sequence: 0xFFF0,
@@ -368,7 +368,7 @@ mod tests {
             format("G722", 8000, 1, 9),
             format("opus", 48_000, 2, 111),
         ];
-        let mut listener = ToneListener::new(&formats).expect("an ear");
+        let mut listener = ToneListener::new(&formats).expect("a listener");
         assert!(listener.is_for(&formats) && !listener.is_for(&formats[..2]));
         for index in 0..5000_u64 {
             let payload: Vec<u8> = (0..random.below(300)).map(|_| random.next() as u8).collect();

@@ -4,16 +4,14 @@
 //! A tick is 20 ms. Members whose packets are longer or shorter get theirs when enough is there. Whoever listens in G.711
 //! hears the same octets as all others of that law who say nothing: they are encoded once.
 
+use super::mix::{door, Member, Mix, Shared, PROMPT_TICK, TICK_MS};
 use super::MediaThread;
 use crate::audio::hearing::Sound;
-use crate::audio::mix::{self, Mixer, Seat};
-use crate::audio::resample::Resampler;
-use crate::audio::speaking::PROMPT_HZ;
+use crate::audio::mix;
 use crate::codec::audio::Coding;
-use crate::codec::g711::Law;
 use crate::log;
-use crate::outbox::{Outbox, Up};
-use crate::playback::{tones, Play, Programme, Prompt};
+use crate::outbox::Up;
+use crate::playback::{Play, Programme};
 use crate::protocol::{Event, Failed, Name};
 use crate::rtp::HEADER;
 use crate::session::{Plan, Toward};
@@ -21,70 +19,13 @@ use crate::slab::Handle;
 use crate::stream::outbound::VOICE;
 use crate::thread::wheel::STEP_MS;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
-use std::sync::{Arc, OnceLock};
 
-const TICK_MS: u32 = 20;
-const PROMPT_TICK: usize = (PROMPT_HZ / 1000 * TICK_MS) as usize;
-/// The longest frame: 48 kHz.
-const MAX_FRAME: usize = 48 * TICK_MS as usize;
 /// Codecs that have a choice (Opus) take part at this rate: speech of full width, for a third of what 48 kHz cost.
 const WIDE_HZ: u32 = 16_000;
-/// How long the tone at the door is.
-const BEEP_MS: u64 = 200;
 /// So often may a mix's sums go wrong before it ends: what was announced is dropped first.
 const TOO_MANY_BUGS: u32 = 2;
 /// Tells the turns of mixes from those of streams on the wheel.
 const ON_WHEEL: u32 = 1 << 31;
-
-/// Someone in a mix; without a seat until their session is known.
-#[derive(Debug)]
-struct Member {
-    stream: Handle,
-    seat: Option<(Seat, u32)>,
-}
-
-/// See the module.
-#[derive(Debug)]
-pub(super) struct Mix {
-    pub name: Name,
-    mixer: Mixer,
-    members: Vec<Member>,
-    due: u64,
-    play: Option<Play>,
-    beep: Option<Programme>,
-    /// From the rate of prompts to those of the members.
-    announcers: Vec<Resampler>,
-    frame: Box<[i16; MAX_FRAME]>,
-    /// How often its sums went wrong.
-    bugs: u32,
-    /// Whose turn is to go wrong; None: that of nobody in particular.
-    #[cfg(test)]
-    pub(super) trap: Option<Option<Handle>>,
-}
-
-/// What all who listen in a law hear in this tick.
-#[derive(Default)]
-struct Shared {
-    mu: Option<[u8; PROMPT_TICK]>,
-    a: Option<[u8; PROMPT_TICK]>,
-}
-
-impl Shared {
-    fn octets(&mut self, law: Law, frame: &[i16]) -> &[u8; PROMPT_TICK] {
-        let place = match law {
-            Law::Mu => &mut self.mu,
-            Law::A => &mut self.a,
-        };
-        place.get_or_insert_with(|| {
-            let mut octets = [law.silence(); PROMPT_TICK];
-            octets
-                .iter_mut()
-                .zip(frame)
-                .for_each(|(octet, &sample)| *octet = law.encode(sample));
-            octets
-        })
-    }
-}
 
 impl MediaThread {
     pub(super) fn join_mix(&mut self, name: Name, stream: &str, beep: bool) {
@@ -399,105 +340,9 @@ impl MediaThread {
     }
 }
 
-impl Mix {
-    fn new(name: Name) -> Self {
-        Self {
-            name,
-            mixer: Mixer::new(TICK_MS),
-            members: Vec::new(),
-            due: 0,
-            play: None,
-            beep: None,
-            announcers: Vec::new(),
-            frame: Box::new([0; MAX_FRAME]),
-            bugs: 0,
-            #[cfg(test)]
-            trap: None,
-        }
-    }
-
-    #[cfg(test)]
-    fn trip(&self, at: Option<Handle>) {
-        if self.trap == Some(at) {
-            std::panic::panic_any("a bug");
-        }
-    }
-
-    fn end_play(&mut self, reason: &str, detail: String, outbox: &Outbox) {
-        if let Some(play) = self.play.take() {
-            outbox.tell(Event::PlayEnded {
-                stream: String::new(),
-                play: play.name.to_string(),
-                reason: reason.to_owned(),
-                position_ms: play.position_ms(),
-                detail,
-                mix: self.name.to_string(),
-            });
-        }
-    }
-
-    /// Add what is played to all.
-    fn announce(&mut self, outbox: &Outbox) {
-        let mut samples = [0_i16; PROMPT_TICK];
-        let mut any = false;
-        if let Some(programme) = self.play.as_mut().and_then(|play| play.programme.as_mut()) {
-            if programme.is_over() {
-                self.end_play("finished", String::new(), outbox);
-            } else {
-                programme.fill_samples(&mut samples);
-                any = true;
-            }
-        }
-        if let Some(beep) = self.beep.as_mut() {
-            let mut tone = [0_i16; PROMPT_TICK];
-            beep.fill_samples(&mut tone);
-            let over = beep.is_over();
-            samples
-                .iter_mut()
-                .zip(tone)
-                .for_each(|(sample, tone)| *sample = sample.saturating_add(tone));
-            any = true;
-            if over {
-                self.beep = None;
-            }
-        }
-        if !any {
-            return;
-        }
-        let rates: [Option<u32>; 8] = {
-            let mut rates = self.mixer.rates();
-            std::array::from_fn(|_| rates.next())
-        };
-        for rate_hz in rates.into_iter().flatten() {
-            if rate_hz == PROMPT_HZ {
-                self.mixer.announce(rate_hz, &samples);
-                continue;
-            }
-            if !self.announcers.iter().any(|known| known.to_hz() == rate_hz) {
-                self.announcers.extend(Resampler::new(PROMPT_HZ, rate_hz));
-            }
-            let resampler = self.announcers.iter_mut().find(|known| known.to_hz() == rate_hz);
-            if let Some(resampler) = resampler {
-                let count = resampler.process(&samples, &mut self.frame[..]);
-                self.mixer.announce(rate_hz, &self.frame[..count]);
-            }
-        }
-    }
-}
-
 fn on_wheel(handle: Handle) -> Handle {
     Handle {
         index: handle.index | ON_WHEEL,
         ..handle
     }
-}
-
-/// The tone that tells of someone who comes or goes.
-fn door() -> Programme {
-    static TONE: OnceLock<Arc<Prompt>> = OnceLock::new();
-    let tone = TONE.get_or_init(|| {
-        // The tone is one of the table's, so there is nothing that can be unknown.
-        Arc::new(tones::prompt("beep", "us").unwrap_or_else(|_| Prompt::new(vec![0; PROMPT_TICK])))
-    });
-    Programme::new(vec![tone.clone()], 1, BEEP_MS)
 }

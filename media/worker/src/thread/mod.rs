@@ -10,6 +10,7 @@
 mod carry_out;
 mod digits;
 mod forwarding;
+mod mix;
 mod mixes;
 mod packets;
 mod playout;
@@ -75,7 +76,7 @@ pub struct MediaThread {
     inbox: Inbox,
     streams: Named<Stream>,
     bridges: Named<Bridge>,
-    mixes: Named<mixes::Mix>,
+    mixes: Named<mix::Mix>,
     recordings: Recordings,
     agenda: Agenda,
     random: Random,

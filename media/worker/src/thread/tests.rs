@@ -133,7 +133,7 @@ impl Scene {
         }
     }
 
-    fn mix(&mut self) -> Option<&mut mixes::Mix> {
+    fn mix(&mut self) -> Option<&mut mix::Mix> {
         let handle = self.thread.mixes.handle("m")?;
         self.thread.mixes.get_mut(handle)
     }
