@@ -242,7 +242,7 @@ fn record(name: &str, coding: Coding) -> Option<()> {
 
 type Sent = (Packet, Vec<u8>);
 
-/// An listener for a codec, and packets of speech in it; their timestamps are their length.
+/// A listener for a codec, and packets of speech in it; their timestamps are their length.
 fn listened_to(codec: (&str, u32, u8), frames: &[Vec<i16>]) -> Option<(ToneListener, Vec<Sent>)> {
     let (name, clock_rate_hz, channels) = codec;
     let format = Format::new(&Codec {

@@ -4,7 +4,7 @@
 //!
 //!     out NAME SUITE BASE64 [MKI]      keys for sending; again: other keys
 //!     in NAME SUITE BASE64 [MKI]       keys for receiving; again: other keys
-//!     protect NAME HEX                 also protect_rtcp, unprotect, unprotect_rtcp
+//!     protect NAME HEX                 also protect_control, unprotect, unprotect_control: RTCP
 //!
 //! Answers are `ok`, the packet in hexadecimal digits, or `!` and a reason.
 
@@ -38,7 +38,7 @@ impl Peer {
                 known.rekey(&keys, 0);
                 Ok("ok".into())
             }
-            [act @ ("protect" | "protect_rtcp"), name, packet] => {
+            [act @ ("protect" | "protect_control"), name, packet] => {
                 let outbound = self.out.get_mut(name).ok_or("no such name")?;
                 let mut buffer = from_hex(packet)?;
                 let length = buffer.len();
@@ -50,7 +50,7 @@ impl Peer {
                 done.map(|length| to_hex(&buffer[..length]))
                     .map_err(|refused| format!("{refused:?}"))
             }
-            [act @ ("unprotect" | "unprotect_rtcp"), name, packet] => {
+            [act @ ("unprotect" | "unprotect_control"), name, packet] => {
                 let inbound = self.inbound.get_mut(name).ok_or("no such name")?;
                 let mut buffer = from_hex(packet)?;
                 let done = match act {

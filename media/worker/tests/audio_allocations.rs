@@ -138,7 +138,7 @@ fn digits_are_listened_for_without_an_allocation() {
         let coding = format.coding.expect("a codec");
         let mut encoder = Encoder::new(coding, 8000).expect("an encoder");
         let rate_hz = encoder.rate_hz();
-        let mut listener = ToneListener::new(&[format]).expect("an listener");
+        let mut listener = ToneListener::new(&[format]).expect("a listener");
         let (mut octets, mut frame, mut told) = ([0; 2000], vec![0; rate_hz as usize / 50], 0);
         let mut tick = |number: u32| {
             // A digit of 100 ms every 200 ms.

@@ -1,4 +1,4 @@
-//! An listener for digits in the audio of one peer: packets are decoded as they arrive, beside whatever else becomes of them.
+//! A listener for digits in the audio of one peer: packets are decoded as they arrive, beside whatever else becomes of them.
 //!
 //! Nothing waits in a jitter buffer: a tone is steady, so a packet that was lost or came late only shortens it. A press that a
 //! gap tears apart for longer than Q.24 allows is two presses.

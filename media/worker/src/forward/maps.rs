@@ -28,7 +28,7 @@ impl Maps {
     /// Open what was pinned in `directory`, and begin with nothing in it. The error says what to do.
     pub fn open(directory: &Path) -> io::Result<Self> {
         let advised = |error: io::Error, advice: &str| {
-            io::Error::new(error.kind(), format!("{}: error; {advice}", directory.display()))
+            io::Error::new(error.kind(), format!("{}: {error}; {advice}", directory.display()))
         };
         let prepare = "run `dialplane-media forward` as root, with --user for the account of this worker";
         let file = File::open(directory).map_err(|error| advised(error, prepare))?;

@@ -299,7 +299,7 @@ pub fn load(name: &str, code: &[u8], license: &str) -> io::Result<OwnedFd> {
             let said = String::from_utf8_lossy(&text[..end]);
             let last: Vec<&str> = said.lines().rev().take(4).collect();
             let last: Vec<&str> = last.into_iter().rev().collect();
-            Err(io::Error::new(error.kind(), format!("error; {}", last.join(" / "))))
+            Err(io::Error::new(error.kind(), format!("{error}; {}", last.join(" / "))))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One unbroken RTP stream toward a peer, whatever it is made of: bridged packets of changing feeds, plays, digits.
 //!
-//! The peer hears one SSRC whose sequence numbers and timestamps never jump. A *feed* is whatever feeds the stream at
+//! The peer hears one SSRC whose sequence numbers and timestamps never jump. A *feed* is what the stream is made of at
 //! the moment. While one bridged feed goes on, its own numbers pass with a constant offset, so that its losses and
 //! pauses stay visible to the peer's jitter buffer. When the feed changes, new offsets are chosen so that the sequence
 //! goes on by one and the timestamp by the time that passed, and the first packet carries the marker. The same is done when
