@@ -131,12 +131,9 @@ class Fetcher:
         """An exchange in a slot of its own."""
         deadline = self._loop.time() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
-                await pool.enter(place)
+            await pool.enter(place, timeout_s)
         except Failure as refused:
             return refused
-        except TimeoutError:
-            return Failure("timeout", f"no turn in {timeout_s:g} s")
         try:
             answer = await self._exchanges.have(ask, max(0.0, deadline - self._loop.time()))
             if isinstance(answer, Failure) and answer.error == "timeout":
