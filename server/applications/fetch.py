@@ -63,7 +63,8 @@ class Fetcher:
         self._exchanges = Exchanges(settings, resolver)
         self._visits = Visits()
         self._documents = Pool("documents", Budget(settings.max_concurrent, settings.max_per_host), settings.queue_s)
-        self._events = Pool("events", Budget(settings.max_events, settings.max_per_host), settings.queue_s)
+        # Nobody waits for an event, so it may wait for its turn as long as it could for an answer.
+        self._events = Pool("events", Budget(settings.max_events, settings.max_per_host), settings.timeout_s)
         self._audio = Pool("audio", Budget(settings.max_downloads, settings.max_per_host), settings.queue_s)
         self._loop = asyncio.get_running_loop()
 
