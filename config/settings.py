@@ -177,14 +177,14 @@ class HttpSettings(Section):
     max_concurrent: int = Field(
         default=1024,
         ge=1,
-        description="Documents that may be asked for at the same time; one host has at most half as many as are still free.",
+        description="Documents that may be asked for at the same time; hosts and their applications share them so that none can take all.",
     )
-    max_events: int = Field(default=256, ge=1, description="Status callbacks that may be under way at the same time, shared likewise.")
-    max_downloads: int = Field(default=64, ge=1, description="Audio files that may be fetched at the same time, shared likewise.")
+    max_events: int = Field(default=512, ge=1, description="Status callbacks that may be under way at the same time, shared likewise.")
+    max_downloads: int = Field(default=256, ge=1, description="Audio files that may be fetched at the same time, shared likewise.")
     max_per_host: int = Field(
         default=512,
         ge=1,
-        description="Requests of one kind that may be under way to one host; one of its applications has at most half as many as are free.",
+        description="Requests of one kind (documents, callbacks, audio) that may be under way to one host and port.",
     )
     queue_s: float = Field(
         default=2.0, gt=0, description="Seconds that a request may wait for its turn when too many are under way; then it has failed."

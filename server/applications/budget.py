@@ -1,9 +1,10 @@
 """Who may have how many requests under way, so that an application that hangs hurts nobody but itself.
 
 Requests are of three kinds: documents (a call waits), audio (a verb waits), events (nobody waits). Each kind has a budget of its
-own. Within one, slots are shared by two levels, hosts and the applications on them, with dynamic thresholds: whoever holds
-half as many slots as are still free gets no more. One alone can have a third of all; five that take what they can get leave
-an eighth to others, whatever the numbers are, and nobody needs to be configured.
+own. Within one, slots are shared by two levels, hosts and the applications on them, with dynamic thresholds: a host may hold half
+as many slots as are still free in all, and an application half as many as are left of what its host may hold. One alone can have
+a seventh of all; five that take what they can get leave some to others, on their host and elsewhere, whatever the numbers are,
+and nobody needs to be configured. An application that holds none gets one as long as a quarter of all is free.
 
 A host or an application that hangs is remembered: after a few time-outs in a row only some requests at a time go there as
 probes, and all others fail at once, so that a fallback is asked without waiting. The first answer clears it. A host counts as
@@ -50,10 +51,6 @@ class Standing:
         return self.timeouts >= after and now - self.timed_out_at < FORGOTTEN_S
 
 
-def _shares(held: int, free: int) -> bool:
-    return free > 0 and (held == 0 or 2 * held < free)
-
-
 class Budget:
     """The slots of one kind of request. limit: in all; per_host: to one host."""
 
@@ -63,9 +60,13 @@ class Budget:
         self.in_flight = 0
 
     def admits(self, place: Place) -> bool:
-        """Whether there is a slot now. Who holds none gets one as long as any is free."""
+        """Whether there is a slot now."""
         host, application = self._two(place)
-        return _shares(host.in_flight, self._limit - self.in_flight) and _shares(application.in_flight, self._per_host - host.in_flight)
+        free = self._limit - self.in_flight
+        left_there = min(self._per_host, free // 2) - host.in_flight
+        if application.in_flight:
+            return 2 * application.in_flight < left_there
+        return host.in_flight < self._per_host and (left_there > 0 or 4 * free > self._limit or (free > 0 and not host.in_flight))
 
     def hangs(self, place: Place, now: float) -> bool:
         """Whether there are probes enough under way to a place that hangs: no need to wait for a slot."""

@@ -39,6 +39,7 @@ from server.calls.effects import Parameters
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 IDEMPOTENCY = ("I-Twilio-Idempotency-Token", "Idempotency-Key")
 _CHUNK = 16384
+_UNLIMITED = aiohttp.ClientTimeout(total=None, sock_connect=None)  # `Exchanges.have` limits the whole
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ class Exchanges:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": self._settings.user_agent},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            timeout=_UNLIMITED,
             trust_env=False,
         )
         session._retry_connection = False  # noqa: SLF001 # aiohttp would ask a GET again also where the application was seen to fail
@@ -160,7 +161,7 @@ class Exchanges:
             target = bare
             data = encode_form(ask.parameters)
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=ask.still_s, sock_read=ask.still_s)
+        timeout = _UNLIMITED if ask.still_s is None else aiohttp.ClientTimeout(total=None, sock_connect=ask.still_s, sock_read=ask.still_s)
         async with session.request(
             ask.method.upper(), URL(target, encoded=True), data=data, headers=headers, allow_redirects=False, timeout=timeout
         ) as response:
@@ -200,7 +201,8 @@ async def _read(response: aiohttp.ClientResponse, ask: Ask, answer: Answer) -> N
         async for chunk in response.content.iter_chunked(_CHUNK):
             for part in unpacker.feed(chunk):
                 kept.extend(part) if file is None else file.write(part)
-            await asyncio.sleep(0)  # what lies in the buffer is read without waiting: the time limit must be able to strike
+            if len(chunk) == _CHUNK:
+                await asyncio.sleep(0)  # what lies in the buffer is read without waiting: the time limit must be able to strike
     finally:
         if file is not None:
             file.close()

@@ -63,7 +63,8 @@ class Fetcher:
         self._exchanges = Exchanges(settings, resolver)
         self._visits = Visits()
         self._documents = Pool("documents", Budget(settings.max_concurrent, settings.max_per_host), settings.queue_s)
-        self._events = Pool("events", Budget(settings.max_events, settings.max_per_host), settings.queue_s)
+        # Nobody waits for an event, so it may wait for its turn as long as it could for an answer.
+        self._events = Pool("events", Budget(settings.max_events, settings.max_per_host), settings.timeout_s)
         self._audio = Pool("audio", Budget(settings.max_downloads, settings.max_per_host), settings.queue_s)
         self._loop = asyncio.get_running_loop()
 
@@ -135,12 +136,9 @@ class Fetcher:
         """An exchange in a slot of its own."""
         deadline = self._loop.time() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
-                await pool.enter(place)
+            await pool.enter(place, timeout_s)
         except Failure as refused:
             return refused
-        except TimeoutError:
-            return Failure("timeout", f"no turn in {timeout_s:g} s")
         try:
             answer = await self._exchanges.have(ask, max(0.0, deadline - self._loop.time()))
             if isinstance(answer, Failure) and answer.error == "timeout":

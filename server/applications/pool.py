@@ -36,8 +36,11 @@ class Pool:
     def in_flight(self) -> int:
         return self._budget.in_flight
 
-    async def enter(self, place: Place) -> None:
-        """Take a slot; `leave` gives it back. Raises Failure (timeout) when there is none in time, or the place hangs."""
+    async def enter(self, place: Place, at_most_s: float = float("inf")) -> None:
+        """Take a slot; `leave` gives it back. Raises Failure (timeout) when there is none in time, or the place hangs.
+
+        at_most_s: how long this one may wait, if that is less than others may.
+        """
         if self._budget.hangs(place, self._loop.time()):
             raise _hanging(place)
         if self._budget.admits(place):
@@ -48,7 +51,7 @@ class Pool:
         waiter = _Waiter(place, self._loop.create_future())
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(min(self._wait_s, at_most_s)):
                 await waiter.turn
         except BaseException as problem:
             if waiter in self._waiting:

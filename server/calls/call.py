@@ -471,8 +471,9 @@ class Call:
         stage = self._stage
         for sid in [sid for sid, recording in stage.recordings.items() if recording.over]:
             del stage.recordings[sid]
-        for sid in [sid for sid, (leg, _) in stage.legs.items() if leg.gone]:
-            del stage.legs[sid]
+        for leg in [leg for leg, _ in stage.legs.values() if leg.gone]:
+            del stage.legs[leg.sid]
+            leg.forget()
         if self.phase is Phase.ENDING and self._verb is None:
             self._wrap_up()
         return self._outbox.drain()

@@ -291,6 +291,7 @@ class Registry:
 
     def _forget(self, call: Call) -> None:
         del self.calls[call.sid]
+        call.leg.forget()
         self._armed.pop(call.sid, None)
         for owners, key in self._owned.pop(call.sid, []):
             if owners.get(key) is call:  # a leg may belong to another call by now

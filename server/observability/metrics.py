@@ -48,6 +48,7 @@ class Metrics:
         self._http = counter("http_requests", "Requests to applications, by result", "purpose", "result")
         self._http_s = histogram("http_seconds", "Requests to applications: time taken", _HTTP_BUCKETS, "purpose")
         self._sip = counter("sip_messages", "SIP messages: methods, and classes of responses", "direction", "transport", "message")
+        self._sip_counted: dict[tuple[str, str, str], Counter] = {}  # few; looking one up by its labels costs more than counting
         self._again = counter("sip_retransmissions", "SIP messages seen or sent before", "direction")
         self._dropped = counter("sip_dropped", "SIP input thrown away or refused below the calls", "reason")
         self._notices = counter("notifications", "Notifications to authors of applications", "code", "level")
@@ -60,10 +61,13 @@ class Metrics:
             case Dropped():
                 self._dropped.labels(event.reason).inc()
             case Traced():
-                direction = event.direction.value
-                self._sip.labels(direction, event.flow.transport, _message(event.summary)).inc()
+                labels = (event.direction.value, event.flow.transport, _message(event.summary))
+                counted = self._sip_counted.get(labels)
+                if counted is None:
+                    counted = self._sip_counted[labels] = self._sip.labels(*labels)
+                counted.inc()
                 if event.repeated:
-                    self._again.labels(direction).inc()
+                    self._again.labels(labels[0]).inc()
 
     def fetched(self, request: Fetch, answer: Fetched) -> None:
         result = answer.error or ("200" if answer.status == 200 else f"{answer.status // 100}xx")

@@ -8,7 +8,7 @@ Source: RFC 3261 9.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from sip.core.commands import HeaderList
 from sip.core.context import Context
@@ -16,15 +16,24 @@ from sip.core.parts import SessionPart
 from sip.core.transactions import ClientTransaction
 
 
+class Canceller(Protocol):
+    """The session, as far as its CANCEL needs it."""
+
+    context: Context
+    headers: HeaderList
+
+    def cancel_unanswered(self, now: float) -> None:
+        """The patience is at its end."""
+
+
 class Cancelling(SessionPart):
-    """wanted: the user has given the INVITE up. reason: value of the Reason header field, for CANCEL or for a BYE in its place.
+    """wanted: the user has given the INVITE up. reason: value of the Reason header field, for CANCEL or for a BYE in its place."""
 
-    unanswered: called when the patience is at its end.
-    """
+    __slots__ = ("_give_up_at", "_sent", "_session", "reason", "wanted")
 
-    def __init__(self, context: Context, unanswered: Callable[[float], None]) -> None:
-        self._context = context
-        self._unanswered = unanswered
+    def __init__(self, session: Canceller) -> None:
+        super().__init__()
+        self._session = session
         self._sent = False
         self._give_up_at: float | None = None
         self.wanted = False
@@ -33,15 +42,16 @@ class Cancelling(SessionPart):
     def want(self, reason: str | None) -> None:
         self.wanted, self.reason = True, reason
 
-    def send(self, invite: ClientTransaction, headers: HeaderList, now: float) -> None:
+    def send(self, invite: ClientTransaction, now: float) -> None:
         """Once; the INVITE has had a 1xx."""
         if self._sent:
             return
         self._sent = True
-        self._give_up_at = now + self._context.times.timeout
-        self._context.agenda.arm(self)
+        context = self._session.context
+        self._give_up_at = now + context.times.timeout
+        context.agenda.arm(self)
         reason = () if self.reason is None else (("Reason", self.reason),)
-        invite.cancel((*headers, *reason), now)
+        invite.cancel((*self._session.headers, *reason), now)
 
     def deadline(self) -> float | None:
         return self._give_up_at
@@ -49,7 +59,7 @@ class Cancelling(SessionPart):
     def expire(self, now: float) -> None:
         if self._give_up_at is not None and self._give_up_at <= now:
             self._give_up_at = None
-            self._unanswered(now)
+            self._session.cancel_unanswered(now)
 
     def close(self, now: float) -> None:
         self._give_up_at = None

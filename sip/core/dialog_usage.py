@@ -13,6 +13,7 @@ from sip.core.digest import DigestClient
 from sip.core.exchange import Exchange, ExchangeUser
 from sip.core.flows import Flow
 from sip.core.machine import Packet
+from sip.core.parts import SessionPart
 from sip.core.responses import merge, send_response
 from sip.core.routing import our_contact, parse_next_hop, unreachable_contact
 from sip.core.transactions import ServerTransaction
@@ -26,7 +27,11 @@ class DialogUsage:
     """id: in the timeline. headers: the user's, in every message of this usage.
 
     digest: its memory of challenges; None without credentials.
+    dialog: the one that it lives in, once there is one.
+    added: parts of extensions, which may add to its messages.
     """
+
+    added: tuple[SessionPart, ...] = ()
 
     def __init__(self, core: Core, name: SessionId, headers: HeaderList = (), digest: DigestClient | None = None) -> None:
         self.core = core
@@ -34,6 +39,7 @@ class DialogUsage:
         self.id = name
         self.headers = headers
         self.digest = digest
+        self.dialog: Dialog | None = None
 
     def exchange(self, user: ExchangeUser, dialog: Dialog, request: Request, now: float) -> Exchange:
         """Send a request that is no INVITE; `user` hears of its outcome."""
@@ -42,7 +48,9 @@ class DialogUsage:
         return exchange
 
     def build(self, dialog: Dialog, method: str, headers: HeaderList = (), body: bytes = b"", content_type: str = "") -> Request:
-        """The next request in the dialog, with what the user and the usage add."""
+        """The next request in the dialog, with what the user and the parts add."""
+        for part in self.added:
+            headers = (*headers, *part.request_headers(method))
         request = dialog.request(method, body, content_type)
         items = [*request.headers, ("User-Agent", self.context.settings.user_agent)]
         if method in ("INVITE", "UPDATE"):
@@ -79,13 +87,15 @@ class DialogUsage:
         body: bytes = b"",
         content_type: str = "",
         core_headers: HeaderList = (),
-        dialog: Dialog | None = None,
     ) -> Packet:
         """A response of this usage. Those that make or keep a dialog carry Contact, Record-Route and what we can do."""
         method = transaction.request.method
         core = list(core_headers)
+        if status > 100:
+            for part in self.added:
+                headers = (*headers, *part.response_headers(transaction, status))
         if 100 < status < 300 and method in TARGET_REFRESHES:
-            user, secure = (None, False) if dialog is None else (dialog.contact_user, dialog.secure)
+            user, secure = (None, False) if self.dialog is None else (self.dialog.contact_user, self.dialog.secure)
             contact = our_contact(self.context.listeners, transaction.incoming.flow, user, secure)
             if contact is not None:
                 core.append(("Contact", contact))

@@ -44,7 +44,7 @@ from sip.core.outgoing_session import OutgoingSession
 from sip.core.prelude import Prelude
 from sip.core.responses import send_broken
 from sip.core.session import Session
-from sip.core.transports import default_port
+from sip.core.transports import TRANSPORTS, default_port
 from sip.core.uas import Received, UasCore
 from sip.core.usage import Core, Extension
 from sip.message import (
@@ -100,12 +100,11 @@ class Endpoint:
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Output]:
         """A datagram or WebSocket message, or what was read from a stream."""
-        connection = self._connection(flow) if flow.reliable else None
-        if connection is not None and connection.closing:
-            return self._drain()
-        if flow.framed or connection is None:
+        transport = TRANSPORTS[flow.transport]
+        connection = self._connection(flow) if transport.reliable else None
+        if connection is None or (transport.framed and not connection.closing):
             self._receive_framed(data, flow, now)
-        else:
+        elif not connection.closing:
             self._receive_stream(data, connection, flow, now)
         return self._drain()
 

@@ -37,11 +37,6 @@ class Flow:
         """Nothing is lost on the way, and there is a connection."""
         return TRANSPORTS[self.transport].reliable
 
-    @property
-    def framed(self) -> bool:
-        """What is read at once is one message."""
-        return TRANSPORTS[self.transport].framed
-
 
 @dataclass(frozen=True, slots=True)
 class Listener:

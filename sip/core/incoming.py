@@ -32,6 +32,7 @@ class Incoming:
     to_tag: str | None
     call_id: str
     cseq: int
+    _key: ServerKey | None = None
 
     @property
     def merge_key(self) -> MergeKey:
@@ -39,9 +40,13 @@ class Incoming:
 
     def server_key(self, method: str | None = None) -> ServerKey:
         """What this request's server transaction is found by; ACK finds its INVITE's, CANCEL asks with method="INVITE"."""
-        method = method or self.request.method
-        if method == "ACK":
-            method = "INVITE"
+        if method is not None:
+            return self._key_of(method)
+        if self._key is None:
+            self._key = self._key_of("INVITE" if self.request.method == "ACK" else self.request.method)
+        return self._key
+
+    def _key_of(self, method: str) -> ServerKey:
         via = self.via
         branch = via.branch
         if branch is not None and branch.startswith(BRANCH_COOKIE):

@@ -29,7 +29,7 @@ class IncomingSession(Session):
         self.register(dialog)
         self._invite = transaction
         self._cancelled = False
-        self._refresh = ProvisionalRefresh(core.context, self.send_provisional)
+        self._refresh = ProvisionalRefresh(self)
         self.parts.append(self._refresh)
 
     def open(self, now: float) -> None:

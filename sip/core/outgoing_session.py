@@ -42,7 +42,7 @@ class OutgoingSession(Session):
         self._cseq = 1
         self._early: dict[str, Dialog] = {}
         self._byes: dict[str, Request] = {}  # by To tag: the callee hung up before its 2xx got here
-        self._cancelling = Cancelling(context, self._cancel_unanswered)
+        self._cancelling = Cancelling(self)
         self.parts.append(self._cancelling)
         self._delivery = Delivery(
             core.deliveries, self, new.request, new.next_hop, self.id, contact=new.contact, ack_headers=command.session_headers
@@ -63,7 +63,7 @@ class OutgoingSession(Session):
         if self._delivery.stop():
             self._fail(FailureCause.CANCELED, None, now)  # nothing has gone out
         elif self._delivery.transaction is not None and self._delivery.transaction.provisional:
-            self._cancelling.send(self._delivery.transaction, self.headers, now)
+            self._cancelling.send(self._delivery.transaction, now)
 
     def send_bye(self, command: SendBye, now: float) -> None:
         if self.state is State.OPENING:
@@ -100,7 +100,7 @@ class OutgoingSession(Session):
 
     def _progressed(self, transaction: ClientTransaction, response: Response, tag: str | None, now: float) -> None:
         if self._cancelling.wanted:
-            self._cancelling.send(transaction, self.headers, now)
+            self._cancelling.send(transaction, now)
             return
         if response.status == 100:
             return
@@ -165,7 +165,7 @@ class OutgoingSession(Session):
         else:
             super()._bye_received(dialog, request, now)
 
-    def _cancel_unanswered(self, now: float) -> None:
+    def cancel_unanswered(self, now: float) -> None:
         self._delivery.abandon(now)
         self._fail(FailureCause.CANCELED, None, now)
 

@@ -20,7 +20,10 @@ class SessionPart:
     What follows `close` is asked of the parts of extensions only.
     """
 
-    armed_at: float | None = None
+    __slots__ = ("armed_at",)
+
+    def __init__(self) -> None:
+        self.armed_at: float | None = None
 
     def deadline(self) -> float | None:
         return None

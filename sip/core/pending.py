@@ -58,6 +58,8 @@ class PendingHost(Protocol):
 class PendingRequests:
     """A `Responder`."""
 
+    __slots__ = ("_session", "_waiting")
+
     def __init__(self, session: PendingHost) -> None:
         self._session = session
         self._waiting: dict[TransactionId, tuple[ServerTransaction, Dialog]] = {}

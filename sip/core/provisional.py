@@ -5,32 +5,41 @@ Source: RFC 3261 13.3.1.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from sip.core.commands import SendProvisional
 from sip.core.context import Context
 from sip.core.parts import SessionPart
 
 
-class ProvisionalRefresh(SessionPart):
-    """send: sends it, and tells `sent` of it as of every other."""
+class Ringing(Protocol):
+    """The session, as far as its provisional responses need it."""
 
-    def __init__(self, context: Context, send: Callable[[SendProvisional, float], None]) -> None:
-        self._context = context
-        self._send = send
+    context: Context
+
+    def send_provisional(self, command: SendProvisional, now: float) -> None:
+        """Send it, and tell `ProvisionalRefresh.sent` of it as of every other."""
+
+
+class ProvisionalRefresh(SessionPart):
+    __slots__ = ("_at", "_last", "_session")
+
+    def __init__(self, session: Ringing) -> None:
+        super().__init__()
+        self._session = session
         self._last: SendProvisional | None = None
         self._at = 0.0
 
     def sent(self, command: SendProvisional, now: float) -> None:
-        self._last, self._at = command, now + self._context.settings.provisional_refresh_s
-        self._context.agenda.arm(self)
+        self._last, self._at = command, now + self._session.context.settings.provisional_refresh_s
+        self._session.context.agenda.arm(self)
 
     def deadline(self) -> float | None:
         return None if self._last is None else self._at
 
     def expire(self, now: float) -> None:
         if self._last is not None:
-            self._send(self._last, now)
+            self._session.send_provisional(self._last, now)
 
     def close(self, now: float) -> None:
         self._last = None

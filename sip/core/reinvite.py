@@ -52,7 +52,10 @@ class Inviter(Protocol):
 class Reinviter(SessionPart):
     """Its deadline: the retry after glare, or the patience with a peer that never answers finally."""
 
+    __slots__ = ("_cancelled", "_closed", "_delivery", "_patience_at", "_queue", "_retries", "_retry_at", "_session")
+
     def __init__(self, session: Inviter) -> None:
+        super().__init__()
         self._session = session
         self._queue: deque[tuple[bytes, str]] = deque()
         self._delivery: Delivery | None = None

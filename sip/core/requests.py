@@ -25,11 +25,11 @@ class NewRequest:
 
 def new_request(context: Context, method: str, command: SendInvite | SendOutOfDialog, core_headers: HeaderList) -> NewRequest:
     """core_headers: of the core, behind those that every request has. Raises UsageError for URIs that are none."""
-    target = _user_uri(command.request_uri)
+    uri = str(_bare(_user_uri(command.request_uri)))
     caller = _user_uri(command.from_uri)
-    callee = _user_uri(command.to_uri or command.request_uri)
+    callee = str(_bare(_user_uri(command.to_uri))) if command.to_uri else uri
     items: list[tuple[str, str]] = []
-    next_hop = parse_next_hop(str(_bare(target)))
+    next_hop = parse_next_hop(uri)
     if command.next_hop is not None:
         proxy = _user_uri(command.next_hop)
         next_hop = parse_next_hop(str(proxy))
@@ -40,7 +40,7 @@ def new_request(context: Context, method: str, command: SendInvite | SendOutOfDi
     items += [
         ("Max-Forwards", "70"),
         ("From", str(NameAddr(command.from_display, str(_bare(caller)), {"tag": tag}))),
-        ("To", str(NameAddr(None, str(_bare(callee))))),
+        ("To", str(NameAddr(None, callee))),
         ("Call-ID", call_id),
         ("CSeq", f"{cseq} {method}"),
         ("User-Agent", context.settings.user_agent),
@@ -48,7 +48,6 @@ def new_request(context: Context, method: str, command: SendInvite | SendOutOfDi
     ]
     if command.body and command.content_type:
         items.append(("Content-Type", command.content_type))
-    uri = str(_bare(target))
     request = Request(method, uri, merge(items, (*session_headers, *command.headers)), command.body)
     return NewRequest(request, next_hop, (caller.user, uri.lower().startswith("sips:")))
 

@@ -67,16 +67,20 @@ def choose_listener(listeners: Sequence[Listener], transport: str, remote: str, 
     The preferred socket comes first, then one of the same loopback-ness, then the order of the configuration.
     """
     family = ":" in remote
-    fitting = [one for one in listeners if one.transport == transport and (":" in one.bind.host) == family]
-    if preferred is not None:
-        for one in fitting:
-            if one.bind == preferred:
-                return one
-    near = scope(remote) == LOOPBACK
-    for one in fitting:
-        if (scope(one.bind.host) == LOOPBACK) == near:
+    near = None
+    first = nearest = None
+    for one in listeners:
+        bind = one.bind
+        if one.transport != transport or (":" in bind.host) != family:
+            continue
+        if preferred is not None and (bind is preferred or bind == preferred):
             return one
-    return fitting[0] if fitting else None
+        first = first or one
+        if nearest is None:
+            near = scope(remote) == LOOPBACK if near is None else near
+            if (scope(bind.host) == LOOPBACK) == near:
+                nearest = one
+    return nearest or first
 
 
 def listener_of(listeners: Sequence[Listener], flow: Flow) -> Listener | None:

@@ -42,7 +42,7 @@ class State(enum.Enum):
 
 
 class Session(DialogUsage):
-    """dialog: the one that the session lives in; None as long as an outgoing one is unanswered.
+    """dialog: None as long as an outgoing session is unanswered.
 
     parts: what has a timer of its own, but for the 2xx that wait for their ACK (`unacked`, by CSeq).
     added: those of them that extensions brought along.
@@ -51,13 +51,12 @@ class Session(DialogUsage):
     def __init__(self, core: Core, session: SessionId, headers: HeaderList, digest: DigestClient | None) -> None:
         super().__init__(core, session, headers, digest)
         self.state = State.OPENING
-        self.dialog: Dialog | None = None
         self.unacked: dict[int, Unacked] = {}
         self._pending = PendingRequests(self)
         self._held_bye: SendBye | None = None
         self._registered: list[Dialog] = []
         self._reinviter = Reinviter(self)
-        self.added = [part for one in core.extensions if (part := one.session_part(self)) is not None]
+        self.added = tuple(part for one in core.extensions if (part := one.session_part(self)) is not None) if core.extensions else ()
         self.parts: list[SessionPart] = [self._reinviter, *self.added]
         core.sessions[session] = self
 
@@ -87,7 +86,7 @@ class Session(DialogUsage):
     def request_received(self, transaction: ServerTransaction, dialog: Dialog, now: float) -> None:
         """A request inside a dialog of this session; its form and its order have been checked."""
         request = transaction.request
-        if any(part.request_received(transaction, now) for part in self.added):
+        if self.added and any(part.request_received(transaction, now) for part in self.added):
             return
         match request.method:
             case "BYE":
@@ -150,29 +149,7 @@ class Session(DialogUsage):
             self.hang_up(self.dialog, now)  # the peer may live after all
         self.end(SessionEnded(self.id, EndCause.DIALOG_GONE, response=response), now)
 
-    # --- building and sending -------------------------------------------------------------------------------------
-
-    def build(self, dialog: Dialog, method: str, headers: HeaderList = (), body: bytes = b"", content_type: str = "") -> Request:
-        for part in self.added:
-            headers = (*headers, *part.request_headers(method))
-        return super().build(dialog, method, headers, body, content_type)
-
-    def respond(
-        self,
-        transaction: ServerTransaction,
-        status: int,
-        now: float,
-        reason: str = "",
-        headers: HeaderList = (),
-        body: bytes = b"",
-        content_type: str = "",
-        core_headers: HeaderList = (),
-        dialog: Dialog | None = None,
-    ) -> Packet:
-        if status > 100:
-            for part in self.added:
-                headers = (*headers, *part.response_headers(transaction, status))
-        return super().respond(transaction, status, now, reason, headers, body, content_type, core_headers, dialog or self.dialog)
+    # --- sending --------------------------------------------------------------------------------------------------
 
     def send_ack(self, transaction: ClientTransaction, dialog: Dialog, tag: str, now: float) -> None:
         """The ACK for a 2xx: the dialog's route, the INVITE's CSeq and credentials (13.2.2.4)."""

@@ -192,6 +192,7 @@ class ServerTransaction:
     """
 
     __slots__ = (
+        "_asked",
         "_context",
         "_echoed",
         "_key",
@@ -220,6 +221,7 @@ class ServerTransaction:
         self.to_tag = to_tag
         self.session = session
         self.user: ServerUser | None = None
+        self._asked = False
         reliable = incoming.flow.reliable
         self.machine: ServerInvite | ServerRequest = (
             ServerInvite(reliable, context.times) if self.request.method == "INVITE" else ServerRequest(reliable, context.times, now)
@@ -244,6 +246,7 @@ class ServerTransaction:
 
     def ask(self, responder: Responder) -> None:
         """The user is asked for the answer; `responder` will get it."""
+        self._asked = True
         self._layer.asked[self.id] = (self, responder)
 
     def respond(self, status: int, packet: Packet, now: float) -> None:
@@ -262,8 +265,9 @@ class ServerTransaction:
 
     def _carry_out(self, actions: list[Action], now: float) -> None:
         context = self._context
-        if not self.open:
-            self._layer.asked.pop(self.id, None)
+        if self._asked and not self.open:
+            self._asked = False
+            del self._layer.asked[self.id]
         if self.machine.state is State.TERMINATED:
             self._forget()
         else:

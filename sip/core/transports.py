@@ -1,7 +1,7 @@
 """The transports of SIP as data: what the core, the resolver and the shell ask about one.
 
 A new transport is a line here, and in the shell (`sip.transport`) the sockets for it.
-Source: RFC 3261 18, 19.1.2; RFC 3263 4.1 (services); RFC 7118 (WebSocket); RFC 5923 for what `reliable` connections share.
+Source: RFC 3261 18, 19.1.2; RFC 3263 4.1 (services); RFC 7118 (WebSocket).
 """
 
 from __future__ import annotations

@@ -137,10 +137,9 @@ class UasCore:
             or self._merged(incoming)
             or self._require(request)
         )
-        server = self._core.outside.get(request.method)
         if refusal is not None:
             self._refuse(incoming, refusal)
-        elif server is not None:
+        elif (server := self._core.outside.get(request.method)) is not None:
             self._serve(server, incoming, now)
         elif request.method == "OPTIONS":
             send_stateless(context, incoming, 200, headers=capability_headers(context))  # 11.2

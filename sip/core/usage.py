@@ -81,7 +81,7 @@ class SharedDialog:
     def __init__(self, dialog: Dialog) -> None:
         self.dialog = dialog
         self.session: InviteUser | None = None
-        self.usages: list[Usage] = []
+        self.usages: tuple[Usage, ...] = ()
 
     def user_of(self, request: Request) -> DialogUser | None:
         for usage in self.usages:
@@ -163,7 +163,8 @@ class Core:
 
     def join(self, dialog: Dialog, usage: Usage) -> None:
         """Let requests of the peer in this dialog find the usage."""
-        self._shared(dialog).usages.append(usage)
+        shared = self._shared(dialog)
+        shared.usages = (*shared.usages, usage)
 
     def join_session(self, dialog: Dialog, session: InviteUser) -> None:
         shared = self._shared(dialog)
@@ -171,17 +172,20 @@ class Core:
 
     def leave(self, dialog: Dialog, user: Usage | InviteUser) -> None:
         """The dialog ends with its last user (RFC 5057 4.1)."""
-        shared = self.dialogs.get(dialog.key)
+        key = dialog.key
+        shared = self.dialogs.get(key)
         if shared is None:
             return
         if shared.session is user:
             shared.session = None
-        shared.usages = [usage for usage in shared.usages if usage is not user]
+        if shared.usages:
+            shared.usages = tuple(usage for usage in shared.usages if usage is not user)
         if shared.session is None and not shared.usages:
-            del self.dialogs[dialog.key]
+            del self.dialogs[key]
 
     def _shared(self, dialog: Dialog) -> SharedDialog:
-        shared = self.dialogs.get(dialog.key)
+        key = dialog.key
+        shared = self.dialogs.get(key)
         if shared is None:
-            shared = self.dialogs[dialog.key] = SharedDialog(dialog)
+            shared = self.dialogs[key] = SharedDialog(dialog)
         return shared

@@ -25,7 +25,6 @@ KNOWN: frozenset[frozenset[str]] = frozenset(
         frozenset({"IncomingSession", "Reinviter"}),
         frozenset({"OutgoingSession", "Reinviter", "Delivery", "ClientTransaction"}),
         frozenset({"ClientTransaction", "Delivery"}),
-        frozenset({"Dial", "Branch", "list", "method"}),
     }
 )
 

@@ -12,6 +12,7 @@ import pytest
 from tests.support import ports, sound
 from tests.support.app import Application, audio, nothing, rcml
 from tests.support.baresip import Baresip
+from tests.support.pace import judged_by_time
 from tests.support.rtp import build_packet
 from tests.support.scene import Scene, ear
 from tests.support.server import PLAIN, ServerProcess, serving
@@ -65,5 +66,6 @@ async def test_l16_is_transcoded__sdp_md(scene: Scene, tmp_path: Path) -> None:
         await baresip.command("hangup")
         await scene.through(callee)
     assert baresip.codec() == "L16"
-    assert sound.share_found(sound.chirp_down(), ear(callee).heard()) >= 0.8
-    assert sound.share_found(sound.chirp_up(), baresip.heard()) >= 0.8
+    with judged_by_time():
+        assert sound.share_found(sound.chirp_down(), ear(callee).heard()) >= 0.8
+        assert sound.share_found(sound.chirp_up(), baresip.heard()) >= 0.8

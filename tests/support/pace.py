@@ -120,6 +120,13 @@ class Pace:
         """The longest of them, in seconds; 0 for none."""
         return max((stall.seconds for stall in self.within(since, until)), default=0.0)
 
+    def allowance(self, since: float | None = None, until: float | None = None) -> float:
+        """By how much a time may be off for the stalls in it: the longest of each who was held up, one after the other."""
+        longest: dict[str, float] = {}
+        for stall in self.within(since, until):
+            longest[stall.who] = max(longest.get(stall.who, 0.0), stall.seconds)
+        return sum(longest.values())
+
     def told(self, since: float | None = None) -> str:
         """For a failure's text."""
         found = sorted(self.within(since), key=lambda stall: -stall.seconds)

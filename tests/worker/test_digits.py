@@ -184,9 +184,9 @@ async def test_every_press_is_told_once_whatever_the_network_does__rfc4733_2_5(
     heard = await told(media, len(keys))
     with judged_by_time(allowed_s=PATIENCE_S):
         assert heard == keys
+        # The same clock and audio that passes: the packets pass too, and a phone that knows the rules hears each key once.
+        assert keys_of(bob.packets) == keys
     assert sources(media) == {"rfc4733"}
-    # The same clock and audio that passes: the packets pass too, and a phone that knows the rules hears each key once.
-    assert keys_of(bob.packets) == keys
 
 
 @pytest.mark.xfail(
@@ -607,11 +607,13 @@ async def test_a_held_key_is_let_go_when_the_bridge_ends(media: Controller, alic
     mouth = Mouth(alice, to_alice)
     for number in range(1, 6):
         mouth.send([mouth.packet(event("9", 160 * number), 101)])
+        due = time.monotonic() + 0.02
         await asyncio.sleep(0.02)
+        PACE.note(time.monotonic() - due, "a phone")
     media.send(Unbridge(bridge="ab"))
     await asyncio.sleep(0.3)
     await media.settled("a", "b")
     await bob.until_silence()
-    with judged_by_time(allowed_s=PATIENCE_S):
+    with judged_by_time():
         (one,) = presses(bob.packets, 110)
         assert one.ends == 3 and one.duration <= 0.16 * 48_000

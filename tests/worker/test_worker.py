@@ -490,7 +490,7 @@ async def test_a_phone_behind_a_nat_is_found_and_a_stranger_never_heard(media: C
         alice.send_to((opened[0].address, opened[0].port))
         latched = await media.expect(Latched, stream="a")
         assert (latched.address, latched.port) == (alice.host, alice.port)
-        await asyncio.sleep(0.1)
+        await media.counters("a", packets_in=10)
         mallory.say(sound.tone(1000, 2.0))
         mallory.send_to((opened[0].address, opened[0].port))
         stranger = await media.expect(Stranger, stream="a")

@@ -21,7 +21,7 @@
 
 #define UP TC_ACT_UNSPEC
 #define SECOND 1000000000ULL
-/* Larger steps are a source that began anew (RFC 3550 A.1), as in src/rtp.rs; MAX_STEP_S as in src/sending.rs. */
+/* Larger steps are a source that began anew (RFC 3550 A.1), as in src/rtp/mod.rs; MAX_STEP_S as in src/rtp/sending. */
 #define MAX_DROPOUT 3000
 #define MAX_MISORDER 100
 #define MAX_STEP_S 30
@@ -55,7 +55,7 @@ struct rule {
 	/* What is not newer than this stays with the worker: highest sequence number at the start, cycles above. */
 	__u32 floor;
 	__u32 unused_too;
-	/* The time that one packet takes up (src/flood.rs). */
+	/* The time that one packet takes up (src/rtp/flood.rs). */
 	__u64 share;
 };
 

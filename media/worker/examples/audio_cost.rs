@@ -3,19 +3,19 @@
 
 use std::hint::black_box;
 
+use dialplane_media::audio::hearing::{Hearing, Lane};
+use dialplane_media::audio::jitter::Limits;
+use dialplane_media::audio::mix::{Mix, Mixer};
+use dialplane_media::audio::plc::Concealer;
+use dialplane_media::audio::resample::Resampler;
 use dialplane_media::clock::MILLISECOND;
 use dialplane_media::codec::audio::{Coding, Decoder, Encoder, MAX_SAMPLES};
 use dialplane_media::codec::g711::Law;
 use dialplane_media::codec::{cn, opus, Format};
-use dialplane_media::dtmf_inband::Detector;
-use dialplane_media::ear::Ear;
-use dialplane_media::hearing::{Hearing, Lane};
-use dialplane_media::jitter::Limits;
-use dialplane_media::mix::{Mix, Mixer};
-use dialplane_media::plc::Concealer;
+use dialplane_media::dtmf::listener::ToneListener;
+use dialplane_media::dtmf::tones::Detector;
 use dialplane_media::protocol::Codec;
 use dialplane_media::record::{Heard, TimeLine};
-use dialplane_media::resample::Resampler;
 use dialplane_media::rtp::Packet;
 
 const TICKS: usize = 2000;
@@ -242,8 +242,8 @@ fn record(name: &str, coding: Coding) -> Option<()> {
 
 type Sent = (Packet, Vec<u8>);
 
-/// An ear for a codec, and packets of speech in it; their timestamps are their length.
-fn listened_to(codec: (&str, u32, u8), frames: &[Vec<i16>]) -> Option<(Ear, Vec<Sent>)> {
+/// A listener for a codec, and packets of speech in it; their timestamps are their length.
+fn listened_to(codec: (&str, u32, u8), frames: &[Vec<i16>]) -> Option<(ToneListener, Vec<Sent>)> {
     let (name, clock_rate_hz, channels) = codec;
     let format = Format::new(&Codec {
         payload_type: 96,
@@ -262,18 +262,18 @@ fn listened_to(codec: (&str, u32, u8), frames: &[Vec<i16>]) -> Option<(Ear, Vec<
     packets
         .iter_mut()
         .for_each(|(packet, _)| packet.timestamp = clock_rate_hz / 50);
-    Some((Ear::new(&[format])?, packets))
+    Some((ToneListener::new(&[format])?, packets))
 }
 
 fn small_parts() -> Option<()> {
     let frames = all_speech(8000);
     let mut detector = Detector::new(8000)?;
-    measure("find keys in audio", |tick| {
+    measure("find digits in audio", |tick| {
         detector.hear(&frames[tick % TICKS], |heard| _ = black_box(heard))
     });
     for (name, codec) in [("PCMU", ("PCMU", 8000, 1)), ("Opus", ("opus", 48_000, 2))] {
-        let (mut ear, packets) = listened_to(codec, &frames)?;
-        measure(&format!("listen for keys in {name}"), |tick| {
+        let (mut listener, packets) = listened_to(codec, &frames)?;
+        measure(&format!("listen for digits in {name}"), |tick| {
             let (packet, payload) = &packets[tick % TICKS];
             let sequence = tick as u16;
             let packet = Packet {
@@ -281,7 +281,7 @@ fn small_parts() -> Option<()> {
                 timestamp: (tick as u32).wrapping_mul(packet.timestamp),
                 ..packet.clone()
             };
-            ear.hear(&packet, payload, 0, |heard| _ = black_box(heard));
+            listener.hear(&packet, payload, 0, |heard| _ = black_box(heard));
         });
     }
     let mut concealer = Concealer::new(8000);

@@ -4,7 +4,7 @@
 //!
 //!     out NAME SUITE BASE64 [MKI]      keys for sending; again: other keys
 //!     in NAME SUITE BASE64 [MKI]       keys for receiving; again: other keys
-//!     protect NAME HEX                 also protect_control, unprotect, unprotect_control
+//!     protect NAME HEX                 also protect_control, unprotect, unprotect_control: RTCP
 //!
 //! Answers are `ok`, the packet in hexadecimal digits, or `!` and a reason.
 
@@ -45,7 +45,7 @@ impl Peer {
                 buffer.resize(length + MAX_TRAILER, 0);
                 let done = match act {
                     "protect" => outbound.protect(&mut buffer, length),
-                    _ => outbound.protect_control(&mut buffer, length),
+                    _ => outbound.protect_rtcp(&mut buffer, length),
                 };
                 done.map(|length| to_hex(&buffer[..length]))
                     .map_err(|refused| format!("{refused:?}"))
@@ -55,7 +55,7 @@ impl Peer {
                 let mut buffer = from_hex(packet)?;
                 let done = match act {
                     "unprotect" => inbound.unprotect(&mut buffer, 0),
-                    _ => inbound.unprotect_control(&mut buffer, 0),
+                    _ => inbound.unprotect_rtcp(&mut buffer, 0),
                 };
                 done.map(|length| to_hex(&buffer[..length]))
                     .map_err(|refused| format!("{refused:?}"))

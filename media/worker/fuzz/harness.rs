@@ -1,23 +1,26 @@
 //! What must hold for any octets, one function each. libFuzzer drives them (`fuzz_targets`), and so does a test that needs
 //! nothing but a stable compiler (`tests/fuzz_smoke.rs`). A panic is a find.
 
+use dialplane_media::audio::hearing::{Hearing, Lane, MAX_TICK_MS};
+use dialplane_media::audio::jitter::Limits;
+use dialplane_media::audio::wav;
 use dialplane_media::clock::{Nanos, MILLISECOND};
 use dialplane_media::codec::audio::{Coding, Decoder, MAX_SAMPLES};
 use dialplane_media::codec::cn::Noise;
 use dialplane_media::codec::Format;
-use dialplane_media::dtmf;
-use dialplane_media::ear::Ear;
-use dialplane_media::hearing::{Hearing, Lane, MAX_TICK_MS};
-use dialplane_media::jitter::Limits;
+use dialplane_media::dtmf::events::{EventAt, Receiver};
+use dialplane_media::dtmf::listener::ToneListener;
+use dialplane_media::dtmf::sender::{Sender, Step, STEP_MS};
+use dialplane_media::dtmf::{event_of, Heard};
 use dialplane_media::protocol::{decode_command, encode, Codec, FrameReader, MAX_FRAME};
 use dialplane_media::quality::losses::Watch;
 use dialplane_media::quality::xr::read_voip_metrics;
-use dialplane_media::reception::Reception;
-use dialplane_media::rtcp::{self, Item};
+use dialplane_media::rtp::event::Body;
+use dialplane_media::rtp::reception::Reception;
+use dialplane_media::rtp::rtcp::{self, Item};
+use dialplane_media::rtp::sending::{Feed, Sending};
 use dialplane_media::rtp::{self, Packet, HEADER};
-use dialplane_media::sending::{Sending, Source};
 use dialplane_media::srtp::{Inbound, Keys, Outbound, Refused, Suite, MAX_TRAILER};
-use dialplane_media::wav;
 
 type Harness = fn(&[u8]);
 
@@ -61,14 +64,14 @@ pub fn rtp(data: &[u8]) {
         if index % 5 == 4 {
             reception.report();
         }
-        let source = Source::Bridged {
+        let feed = Feed::Bridged {
             stream: 0,
             ssrc: packet.ssrc,
         };
-        let body = dtmf::Body::parse(&datagram[packet.payload.clone()]).filter(|body| body.event < 16);
+        let body = Body::parse(&datagram[packet.payload.clone()]).filter(|body| body.event < 16);
         let stamp = match body {
-            Some(body) => sending.relay_event(source, &packet, body, 101, now, 8000),
-            None => sending.relay(source, &packet, 8, now, 8000),
+            Some(body) => sending.relay_event(feed, &packet, body, 101, now, 8000),
+            None => sending.relay(feed, &packet, 8, now, 8000),
         };
         if let Some(stamp) = stamp {
             let mut head = [0; HEADER];
@@ -123,12 +126,12 @@ pub fn srtp(data: &[u8]) {
         let [act, change, packet @ ..] = piece else {
             continue;
         };
-        let control = act & 1 != 0;
+        let report = act & 1 != 0;
         let mut buffer = packet.to_vec();
         if act & 2 != 0 {
             // As it came: nobody who lacks the key can make a packet.
-            let refused = if control {
-                inbound.unprotect_control(&mut buffer, 0)
+            let refused = if report {
+                inbound.unprotect_rtcp(&mut buffer, 0)
             } else {
                 inbound.unprotect(&mut buffer, 0)
             };
@@ -142,8 +145,8 @@ pub fn srtp(data: &[u8]) {
             inbound.rekey(&ours, 0);
         }
         buffer.resize(packet.len() + MAX_TRAILER, 0);
-        let protected = if control {
-            outbound.protect_control(&mut buffer, packet.len())
+        let protected = if report {
+            outbound.protect_rtcp(&mut buffer, packet.len())
         } else {
             outbound.protect(&mut buffer, packet.len())
         };
@@ -157,8 +160,8 @@ pub fn srtp(data: &[u8]) {
             let place = usize::from(*change) % length;
             changed[place] ^= 1 << (act >> 5);
             let wrong = changed.clone();
-            let opened = if control {
-                inbound.unprotect_control(&mut changed, 0)
+            let opened = if report {
+                inbound.unprotect_rtcp(&mut changed, 0)
             } else {
                 inbound.unprotect(&mut changed, 0)
             };
@@ -166,8 +169,8 @@ pub fn srtp(data: &[u8]) {
             assert_eq!(changed, wrong);
         }
         let sent = buffer.clone();
-        let opened = if control {
-            inbound.unprotect_control(&mut buffer, 0)
+        let opened = if report {
+            inbound.unprotect_rtcp(&mut buffer, 0)
         } else {
             inbound.unprotect(&mut buffer, 0)
         };
@@ -175,8 +178,8 @@ pub fn srtp(data: &[u8]) {
             Ok(plain) => {
                 assert_eq!(&buffer[..plain], packet);
                 let mut again = sent;
-                let repeated = if control {
-                    inbound.unprotect_control(&mut again, 0)
+                let repeated = if report {
+                    inbound.unprotect_rtcp(&mut again, 0)
                 } else {
                     inbound.unprotect(&mut again, 0)
                 };
@@ -191,23 +194,23 @@ pub fn srtp(data: &[u8]) {
     }
 }
 
-/// Any packets, at any times, are presses of keys that exist, and what went down comes up. Any string is spelt out in steps
+/// Any packets, at any times, are presses of digits that exist, and what went down comes up. Any string is spelt out in steps
 /// that end, or refused, whatever is held and let go meanwhile.
 pub fn dtmf(data: &[u8]) {
-    let (mut receiver, mut now, mut timestamp) = (dtmf::Receiver::default(), 0, 0_u32);
+    let (mut receiver, mut now, mut timestamp) = (Receiver::default(), 0, 0_u32);
     let mut held = 0;
-    let mut take = |heard: dtmf::Heard| match heard {
-        dtmf::Heard::Down(key) => {
-            assert!(dtmf::event_of(key).is_some() && held == 0);
+    let mut take = |heard: Heard| match heard {
+        Heard::Down(digit) => {
+            assert!(event_of(digit).is_some() && held == 0);
             held += 1;
         }
-        dtmf::Heard::Up(press) => {
-            assert!(dtmf::event_of(press.key).is_some() && held == 1);
+        Heard::Up(press) => {
+            assert!(event_of(press.digit).is_some() && held == 1);
             held -= 1;
         }
     };
     for packet in data.chunks(8) {
-        let Some(body) = dtmf::Body::parse(packet) else {
+        let Some(body) = Body::parse(packet) else {
             break;
         };
         let [.., a, b, c, d] = *packet else {
@@ -216,7 +219,7 @@ pub fn dtmf(data: &[u8]) {
         now += Nanos::from(a) * 5 * MILLISECOND;
         timestamp = timestamp.wrapping_add(u32::from_be_bytes([b, 0, c, d]));
         let rate_hz = if c & 1 == 0 { 8000 } else { 48_000 };
-        let at = dtmf::Place {
+        let at = EventAt {
             ssrc: u32::from(b >> 6),
             sequence: u16::from_be_bytes([a, c]),
             timestamp,
@@ -228,14 +231,14 @@ pub fn dtmf(data: &[u8]) {
             receiver.expire(now).into_iter().for_each(&mut take);
         }
     }
-    hear_keys(data);
-    let mut sender = dtmf::Sender::default();
+    hear_digits(data);
+    let mut sender = Sender::default();
     let text = String::from_utf8_lossy(&data[..data.len().min(32)]);
     let tone_ms = data.first().map_or(100, |&octet| 20 * u32::from(octet));
     if sender.push(&text, tone_ms, tone_ms).is_ok() {
         let mut steps = 0;
-        while let Some(step) = sender.step(dtmf::STEP_MS) {
-            if let dtmf::Step::Key(moment) = step {
+        while let Some(step) = sender.step(STEP_MS) {
+            if let Step::Press(moment) = step {
                 moment.body(if steps & 1 == 0 { 8000 } else { 48_000 });
             }
             match data.get(steps) {
@@ -250,8 +253,8 @@ pub fn dtmf(data: &[u8]) {
     }
 }
 
-/// The same of tones, in packets of several codecs: of each key that is told, down and up are told in turn.
-fn hear_keys(data: &[u8]) {
+/// The same of tones, in packets of several codecs: of each digit that is told, down and up are told in turn.
+fn hear_digits(data: &[u8]) {
     let formats = [
         ("PCMU", 8000, 1),
         ("G722", 8000, 1),
@@ -269,11 +272,11 @@ fn hear_keys(data: &[u8]) {
             fmtp: String::new(),
         })
     });
-    let mut ear = Ear::new(&formats.collect::<Vec<_>>()).expect("codecs that we have");
+    let mut listener = ToneListener::new(&formats.collect::<Vec<_>>()).expect("codecs that we have");
     let (mut now, mut held) = (0, None);
-    let mut take = |heard: dtmf::Heard| match heard {
-        dtmf::Heard::Down(key) => assert_eq!(held.replace(key), None),
-        dtmf::Heard::Up(press) => assert_eq!(held.take(), Some(press.key)),
+    let mut take = |heard: Heard| match heard {
+        Heard::Down(digit) => assert_eq!(held.replace(digit), None),
+        Heard::Up(press) => assert_eq!(held.take(), Some(press.digit)),
     };
     for piece in pieces(data) {
         let [a, b, c, payload @ ..] = piece else {
@@ -288,9 +291,9 @@ fn hear_keys(data: &[u8]) {
             ssrc: u32::from(b >> 7),
             payload: 0..0,
         };
-        ear.hear(&packet, payload, now, &mut take);
+        listener.hear(&packet, payload, now, &mut take);
         if c & 1 == 0 {
-            ear.expire(now, &mut take);
+            listener.expire(now, &mut take);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::forward::command::{self, Preparation};
 use crate::log::Level;
 use crate::net::Io;
+use crate::options::Options;
 
 /// How the worker is to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,21 +71,6 @@ dialplane-media forward --remove [--pin DIR]: as root, prepare or end forwarding
 
 /// Read the arguments that follow the program's name. The error is a sentence for the user.
 pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String> {
-    let mut args = Args {
-        socket: PathBuf::new(),
-        port_min: 16384,
-        port_max: 32767,
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
-        io: None,
-        idle_exit: None,
-        dscp: 46,
-        prompt_cache_mib: 64,
-        record_buffer_mib: 32,
-        mix_members: 40,
-        max_packets_per_second: 1000,
-        forward: None,
-        log_level: Level::Info,
-    };
     let mut rest = arguments.into_iter().peekable();
     if rest.next_if(|argument| argument == "forward").is_some() {
         let help = rest
@@ -96,44 +82,13 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
             command::parse(rest).map(Wish::Prepare)
         };
     }
+    let mut args = Args::default();
     let mut options = Options::new(rest);
     while let Some(name) = options.next_name() {
-        let mut value = || options.value();
         match name.as_str() {
             "--version" => return Ok(Wish::Version),
             "--help" | "-h" => return Ok(Wish::Help),
-            "--socket" => args.socket = value()?.into(),
-            "--port-min" => args.port_min = number(&name, &value()?, 1024, 65534)? as u16,
-            "--port-max" => args.port_max = number(&name, &value()?, 1025, 65535)? as u16,
-            "--threads" => args.threads = number(&name, &value()?, 1, 256)? as usize,
-            "--io" => {
-                args.io = match value()?.as_str() {
-                    "auto" => None,
-                    "uring" => Some(Io::Uring),
-                    "epoll" => Some(Io::Epoll),
-                    other => return Err(format!("--io wants auto, uring or epoll, not {other:?}")),
-                }
-            }
-            "--idle-exit" => {
-                let seconds = number(&name, &value()?, 0, 1 << 32)?;
-                args.idle_exit = (seconds > 0).then(|| Duration::from_secs(seconds));
-            }
-            "--dscp" => args.dscp = number(&name, &value()?, 0, 63)? as u8,
-            "--prompt-cache-mib" => args.prompt_cache_mib = number(&name, &value()?, 0, 1 << 20)? as usize,
-            "--record-buffer-mib" => args.record_buffer_mib = number(&name, &value()?, 1, 1 << 20)? as usize,
-            "--mix-members" => args.mix_members = number(&name, &value()?, 2, 100)? as usize,
-            "--max-packets-per-second" => {
-                args.max_packets_per_second = number(&name, &value()?, 0, 1_000_000)? as u32;
-            }
-            "--forward" => {
-                let directory = value()?;
-                args.forward = (!directory.is_empty()).then(|| directory.into());
-            }
-            "--log-level" => {
-                let level = value()?;
-                args.log_level = Level::from_name(&level).ok_or_else(|| format!("no log level {level:?}"))?;
-            }
-            other => return Err(format!("unknown argument {other:?}")),
+            name => args.set(name, || options.value())?,
         }
     }
     if args.socket.as_os_str().is_empty() {
@@ -145,36 +100,64 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Wish, String
     Ok(Wish::Run(Box::new(args)))
 }
 
-/// Options one after the other, `--name VALUE` or `--name=VALUE`.
-pub struct Options<I> {
-    rest: I,
-    name: String,
-    inline: Option<String>,
-}
-
-impl<I: Iterator<Item = String>> Options<I> {
-    pub fn new(rest: I) -> Self {
+impl Default for Args {
+    fn default() -> Self {
         Self {
-            rest,
-            name: String::new(),
-            inline: None,
+            socket: PathBuf::new(),
+            port_min: 16384,
+            port_max: 32767,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            io: None,
+            idle_exit: None,
+            dscp: 46,
+            prompt_cache_mib: 64,
+            record_buffer_mib: 32,
+            mix_members: 40,
+            max_packets_per_second: 1000,
+            forward: None,
+            log_level: Level::Info,
         }
     }
+}
 
-    /// The name of the next one.
-    pub fn next_name(&mut self) -> Option<String> {
-        let argument = self.rest.next()?;
-        (self.name, self.inline) = match argument.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (argument, None),
-        };
-        Some(self.name.clone())
-    }
-
-    /// Its value, which may be empty.
-    pub fn value(&mut self) -> Result<String, String> {
-        let value = self.inline.take().or_else(|| self.rest.next());
-        value.ok_or_else(|| format!("{} wants a value", self.name))
+impl Args {
+    /// Take one option; `value` gives what was written behind it.
+    fn set(&mut self, name: &str, mut value: impl FnMut() -> Result<String, String>) -> Result<(), String> {
+        match name {
+            "--socket" => self.socket = value()?.into(),
+            "--port-min" => self.port_min = number(name, &value()?, 1024, 65534)? as u16,
+            "--port-max" => self.port_max = number(name, &value()?, 1025, 65535)? as u16,
+            "--threads" => self.threads = number(name, &value()?, 1, 256)? as usize,
+            "--io" => {
+                self.io = match value()?.as_str() {
+                    "auto" => None,
+                    "uring" => Some(Io::Uring),
+                    "epoll" => Some(Io::Epoll),
+                    other => return Err(format!("--io wants auto, uring or epoll, not {other:?}")),
+                }
+            }
+            "--idle-exit" => {
+                let seconds = number(name, &value()?, 0, 1 << 32)?;
+                self.idle_exit = (seconds > 0).then(|| Duration::from_secs(seconds));
+            }
+            "--dscp" => self.dscp = number(name, &value()?, 0, 63)? as u8,
+            "--prompt-cache-mib" => self.prompt_cache_mib = number(name, &value()?, 0, 1 << 20)? as usize,
+            "--record-buffer-mib" => self.record_buffer_mib = number(name, &value()?, 1, 1 << 20)? as usize,
+            "--mix-members" => self.mix_members = number(name, &value()?, 2, 100)? as usize,
+            "--max-packets-per-second" => {
+                self.max_packets_per_second = number(name, &value()?, 0, 1_000_000)? as u32;
+            }
+            "--forward" => {
+                let directory = value()?;
+                self.forward = (!directory.is_empty()).then(|| directory.into());
+            }
+            "--log-level" => {
+                let level = value()?;
+                self.log_level = Level::from_name(&level).ok_or_else(|| format!("no log level {level:?}"))?;
+            }
+            other => return Err(format!("unknown argument {other:?}")),
+        }
+        Ok(())
     }
 }
 

@@ -4,12 +4,17 @@
 //! keys are ignored, absent ones take their default. `tests/vectors/media/frames.json` holds one frame of each message;
 //! the tests of both sides read it, so the two statements cannot drift apart.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// The number both sides exchange in `Hello` and `Welcome`.
 pub const PROTOCOL_VERSION: u32 = 2;
 /// The largest frame body either side may send, in octets.
 pub const MAX_FRAME: usize = 1 << 20;
+
+/// A stream's, bridge's, mix's, play's or recording's name, as the threads share it.
+pub type Name = Arc<str>;
 
 /// One RTP payload format by its SDP names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,13 @@
-//! Things under small numbers that are not given out again under the same key.
+//! Things under small numbers that are not given out again under the same handle, and such that have names too.
 
-/// A place in a slab, and the how-manieth tenant of it: a key of something that is gone finds nothing.
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+
+use crate::protocol::Name;
+
+/// A place in a slab, and the how-manieth tenant of it: a handle of something that is gone finds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct Handle {
     pub index: u32,
     pub generation: u32,
 }
@@ -30,11 +35,11 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    pub fn insert(&mut self, value: Box<T>) -> Key {
+    pub fn insert(&mut self, value: Box<T>) -> Handle {
         if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
             slot.value = Some(value);
-            return Key {
+            return Handle {
                 index,
                 generation: slot.generation,
             };
@@ -44,40 +49,40 @@ impl<T> Slab<T> {
             generation: 0,
             value: Some(value),
         });
-        Key { index, generation: 0 }
+        Handle { index, generation: 0 }
     }
 
-    pub fn remove(&mut self, key: Key) -> Option<Box<T>> {
+    pub fn remove(&mut self, handle: Handle) -> Option<Box<T>> {
         let slot = self
             .slots
-            .get_mut(key.index as usize)
-            .filter(|slot| slot.generation == key.generation)?;
+            .get_mut(handle.index as usize)
+            .filter(|slot| slot.generation == handle.generation)?;
         let value = slot.value.take()?;
-        // 30 bits, so that a key fits into an epoll token beside a few flags.
+        // 30 bits, so that a handle fits into an epoll token beside a few flags.
         slot.generation = (slot.generation + 1) & 0x3FFF_FFFF;
-        self.free.push(key.index);
+        self.free.push(handle.index);
         Some(value)
     }
 
     /// Take a value out for a while; its place is kept for `put_back`.
-    pub fn take(&mut self, key: Key) -> Option<Box<T>> {
-        let slot = self.slots.get_mut(key.index as usize)?;
-        if slot.generation == key.generation {
+    pub fn take(&mut self, handle: Handle) -> Option<Box<T>> {
+        let slot = self.slots.get_mut(handle.index as usize)?;
+        if slot.generation == handle.generation {
             slot.value.take()
         } else {
             None
         }
     }
 
-    pub fn put_back(&mut self, key: Key, value: Box<T>) {
-        if let Some(slot) = self.slots.get_mut(key.index as usize) {
+    pub fn put_back(&mut self, handle: Handle, value: Box<T>) {
+        if let Some(slot) = self.slots.get_mut(handle.index as usize) {
             slot.value = Some(value);
         }
     }
 
-    pub fn get(&self, key: Key) -> Option<&T> {
-        let slot = self.slots.get(key.index as usize)?;
-        if slot.generation == key.generation {
+    pub fn get(&self, handle: Handle) -> Option<&T> {
+        let slot = self.slots.get(handle.index as usize)?;
+        if slot.generation == handle.generation {
             slot.value.as_deref()
         } else {
             None
@@ -85,15 +90,15 @@ impl<T> Slab<T> {
     }
 
     /// A value will be looked at soon: have it brought near.
-    pub fn prefetch(&self, key: Key) {
-        if let Some(value) = self.get(key) {
+    pub fn prefetch(&self, handle: Handle) {
+        if let Some(value) = self.get(handle) {
             crate::sys::prefetch(value);
         }
     }
 
-    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let slot = self.slots.get_mut(key.index as usize)?;
-        if slot.generation == key.generation {
+    pub fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
+        let slot = self.slots.get_mut(handle.index as usize)?;
+        if slot.generation == handle.generation {
             slot.value.as_deref_mut()
         } else {
             None
@@ -101,7 +106,7 @@ impl<T> Slab<T> {
     }
 
     /// Two different values at once.
-    pub fn pair(&mut self, first: Key, second: Key) -> (Option<&mut T>, Option<&mut T>) {
+    pub fn pair(&mut self, first: Handle, second: Handle) -> (Option<&mut T>, Option<&mut T>) {
         let (low, high) = (
             first.index.min(second.index) as usize,
             first.index.max(second.index) as usize,
@@ -126,19 +131,78 @@ impl<T> Slab<T> {
         )
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Handle, &mut T)> {
         self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
             let generation = slot.generation;
-            let key = Key {
+            let handle = Handle {
                 index: index as u32,
                 generation,
             };
-            slot.value.as_deref_mut().map(|value| (key, value))
+            slot.value.as_deref_mut().map(|value| (handle, value))
         })
     }
 
     pub fn is_empty(&self) -> bool {
         self.free.len() == self.slots.len()
+    }
+}
+
+/// A slab whose values are known to the controller by name.
+#[derive(Debug)]
+pub struct Named<T> {
+    slab: Slab<T>,
+    handles: HashMap<Name, Handle>,
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self {
+            slab: Slab::default(),
+            handles: HashMap::new(),
+        }
+    }
+}
+
+impl<T> Named<T> {
+    pub fn insert(&mut self, name: Name, value: Box<T>) -> Handle {
+        let handle = self.slab.insert(value);
+        self.handles.insert(name, handle);
+        handle
+    }
+
+    pub fn handle(&self, name: &str) -> Option<Handle> {
+        self.handles.get(name).copied()
+    }
+
+    pub fn named(&self, name: &str) -> Option<&T> {
+        self.slab.get(self.handle(name)?)
+    }
+
+    pub fn named_mut(&mut self, name: &str) -> Option<&mut T> {
+        self.slab.get_mut(self.handle(name)?)
+    }
+
+    /// Take the name away. What has it stays under its handle, until it is removed.
+    pub fn forget(&mut self, name: &str) -> Option<Handle> {
+        self.handles.remove(name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.handles.keys()
+    }
+}
+
+impl<T> Deref for Named<T> {
+    type Target = Slab<T>;
+
+    fn deref(&self) -> &Slab<T> {
+        &self.slab
+    }
+}
+
+impl<T> DerefMut for Named<T> {
+    fn deref_mut(&mut self) -> &mut Slab<T> {
+        &mut self.slab
     }
 }
 

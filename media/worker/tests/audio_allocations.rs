@@ -1,15 +1,15 @@
 //! Audio takes no memory packet by packet: not to be heard, made up, mixed, resampled, sent or recorded.
 
 use allocation_counter::measure;
+use dialplane_media::audio::hearing::{Hearing, Lane};
+use dialplane_media::audio::jitter::Limits;
+use dialplane_media::audio::mix::Mixer;
 use dialplane_media::clock::MILLISECOND;
 use dialplane_media::codec::audio::{Coding, Encoder};
 use dialplane_media::codec::g711::Law;
 use dialplane_media::codec::{opus, Format};
-use dialplane_media::dtmf_inband::{fill_tones, Detector};
-use dialplane_media::ear::Ear;
-use dialplane_media::hearing::{Hearing, Lane};
-use dialplane_media::jitter::Limits;
-use dialplane_media::mix::Mixer;
+use dialplane_media::dtmf::listener::ToneListener;
+use dialplane_media::dtmf::tones::{fill_tones, Detector};
 use dialplane_media::protocol::Codec;
 use dialplane_media::record::{Heard, TimeLine};
 use dialplane_media::rtp::Packet;
@@ -121,7 +121,7 @@ fn a_call_is_recorded_without_an_allocation() {
 }
 
 #[test]
-fn keys_are_listened_for_without_an_allocation() {
+fn digits_are_listened_for_without_an_allocation() {
     for (name, clock_rate_hz, channels) in [
         ("PCMA", 8000, 1),
         ("G722", 8000, 1),
@@ -138,10 +138,10 @@ fn keys_are_listened_for_without_an_allocation() {
         let coding = format.coding.expect("a codec");
         let mut encoder = Encoder::new(coding, 8000).expect("an encoder");
         let rate_hz = encoder.rate_hz();
-        let mut ear = Ear::new(&[format]).expect("an ear");
+        let mut listener = ToneListener::new(&[format]).expect("a listener");
         let (mut octets, mut frame, mut told) = ([0; 2000], vec![0; rate_hz as usize / 50], 0);
         let mut tick = |number: u32| {
-            // A key of 100 ms every 200 ms.
+            // A digit of 100 ms every 200 ms.
             let from = number % 10 * frame.len() as u32;
             fill_tones(5, from, rate_hz / 10, rate_hz, &mut frame);
             let length = encoder.encode(&frame, &mut octets);
@@ -153,11 +153,11 @@ fn keys_are_listened_for_without_an_allocation() {
                 ssrc: 1,
                 payload: 0..0,
             };
-            ear.hear(&packet, &octets[..length], 0, |_| told += 1);
+            listener.hear(&packet, &octets[..length], 0, |_| told += 1);
         };
         tick(0); // the first packet makes the decoder
         let taken = measure(|| (1..101).for_each(&mut tick));
         assert_eq!(taken.count_total, 0, "{name}");
-        assert!((18..=20).contains(&told), "{name}: ten keys down and up, {told}");
+        assert!((18..=20).contains(&told), "{name}: ten digits down and up, {told}");
     }
 }

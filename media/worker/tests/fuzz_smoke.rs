@@ -1,10 +1,12 @@
-//! The harnesses of `fuzz/` on a stable compiler: every file of their corpora, then changed ones for a while.
+//! The harnesses of `fuzz/` on a stable compiler: every input of their corpora, then changed ones for a while.
 //!
 //! `FUZZ_SECONDS` for each harness (default 1); `FUZZ_SEED` for other changes. A find prints the octets that led to it.
 
 // Helpers of tests may expect, as tests may; and the harnesses say what they mean in plain arithmetic.
 #![allow(clippy::expect_used, clippy::manual_is_multiple_of)]
 
+#[path = "../fuzz/corpus.rs"]
+mod corpus;
 #[path = "../fuzz/harness.rs"]
 mod harness;
 
@@ -14,8 +16,6 @@ use std::time::{Duration, Instant};
 
 use dialplane_media::random::Random;
 
-const LONGEST: u64 = 2048;
-
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name)
         .ok()
@@ -23,14 +23,14 @@ fn number(name: &str, default: u64) -> u64 {
         .unwrap_or(default)
 }
 
-fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .expect("a corpus")
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
-    files.sort();
-    files.iter().map(|file| std::fs::read(file).expect("a file")).collect()
+/// What was written by hand, then what was found.
+fn inputs(name: &str) -> Vec<Vec<u8>> {
+    let (mut inputs, found) = (
+        corpus::named(name).expect("inputs with names"),
+        corpus::found(name).expect("inputs that were found"),
+    );
+    inputs.extend(found);
+    inputs
 }
 
 /// One to four small changes, of the kinds that break parsers.
@@ -56,7 +56,7 @@ fn change(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
             _ => octets.push(random.next() as u8),
         }
     }
-    octets.truncate(LONGEST as usize);
+    octets.truncate(corpus::LONGEST);
     octets
 }
 
@@ -72,7 +72,7 @@ fn drive(name: &str) {
         .into_iter()
         .find(|(known, _)| *known == name)
         .expect("a harness");
-    let mut seeds = corpus(name);
+    let mut seeds = inputs(name);
     assert!(seeds.len() >= 3, "{name} has no corpus");
     for seed in &seeds {
         run(name, harness, seed);
@@ -89,7 +89,7 @@ fn drive(name: &str) {
             count += 1;
         }
     }
-    println!("{name}: {} files, {count} changed ones", seeds.len() - 1);
+    println!("{name}: {} inputs, {count} changed ones", seeds.len() - 1);
 }
 
 #[test]
@@ -140,6 +140,22 @@ fn every_harness_has_its_target_and_its_corpus() {
             folder.join("fuzz_targets").join(name).with_extension("rs").is_file(),
             "{name}"
         );
-        assert!(folder.join("corpus").join(name).is_dir(), "{name}");
+        assert!(corpus::inputs(name).is_dir(), "{name}");
+    }
+}
+
+#[test]
+fn what_was_found_is_packed_in_one_order_and_none_twice() {
+    for (name, _) in harness::ALL {
+        let found = corpus::found(name).expect("inputs that were found");
+        let packed = corpus::text(&found);
+        let lines = packed.lines().count();
+        assert_eq!(lines, found.len(), "{name}: one is twice, empty or too long");
+        let mut sorted = found.clone();
+        sorted.sort();
+        assert_eq!(
+            sorted, found,
+            "{name}: pack it with `cargo run --example corpus pack {name}`"
+        );
     }
 }

@@ -15,9 +15,9 @@ fn packets_are_protected_and_unprotected_without_an_allocation() {
             let length = outbound.protect(&mut buffer, 172).expect("protected");
             assert_eq!(inbound.unprotect(&mut buffer[..length], 0), Ok(172));
             buffer[1] = 201;
-            let length = outbound.protect_control(&mut buffer, 28).expect("protected");
-            assert_eq!(inbound.unprotect_control(&mut buffer[..length], 0), Ok(28));
-            assert!(inbound.unprotect_control(&mut buffer[..40], 0).is_err());
+            let length = outbound.protect_rtcp(&mut buffer, 28).expect("protected");
+            assert_eq!(inbound.unprotect_rtcp(&mut buffer[..length], 0), Ok(28));
+            assert!(inbound.unprotect_rtcp(&mut buffer[..40], 0).is_err());
         };
         pass(0); // the source finds its place
         let taken = measure(|| (1..200).for_each(&mut pass));

@@ -75,6 +75,28 @@ class Opening(Protocol):
         """End it unanswered: by a final response, or by CANCEL."""
 
 
+class Opened:
+    """The opening of a leg of which nothing lives any more: the real one would hold the leg, and be held by it."""
+
+    late_offer = False
+    hops_left = 0
+
+    def offered_codecs(self) -> tuple[Codec, ...]:
+        return ()
+
+    def early_media(self, prefer: tuple[Codec, ...]) -> bool:
+        return False
+
+    def prepare_answer(self, prefer: tuple[Codec, ...]) -> None:
+        pass
+
+    def answer(self, prefer: tuple[Codec, ...]) -> None:
+        pass
+
+    def give_up(self, status: int, phrase: str, headers: commands.HeaderList, reason: str | None) -> None:
+        pass
+
+
 class LegBridge(Protocol):
     """What a leg knows of the bridge that it is in (`server.calls.bridge`)."""
 
@@ -342,6 +364,10 @@ class Leg:
             self._callbacks.tell(self.outbox, facts, event)
 
     # --- another home ---------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Nothing of it lives any more: let go of what it is held by, so that no cycle is left for the collector to find."""
+        self.opening = Opened()
 
     def rehome(self, outbox: Outbox) -> None:
         """Belong to another call from now on. The record keeps the parent that dialled it."""

@@ -13,6 +13,7 @@ the caller's final goes before the CANCELs too, so those wait for `release`; whe
 from __future__ import annotations
 
 import enum
+import functools
 from dataclasses import replace
 
 from media import engine
@@ -82,7 +83,13 @@ class RunningDial(VerbOf[Dial]):
             assert isinstance(noun, CallNoun)
             self._warn_of_ignored(noun)
             callbacks = LegCallbacks(noun, placed.destinations[0].from_display)
-            branch = Outbound(self.outbox, placed, self._preference, hops_left=self.leg.opening.hops_left, callbacks=callbacks)
+            branch = Outbound(
+                self.outbox,
+                placed,
+                functools.partial(_preference, self.leg, verb),
+                hops_left=self.leg.opening.hops_left,
+                callbacks=callbacks,
+            )
             self.branches.append(branch)
             self.stage.adopt(branch.leg, self)
         if not self.branches:
@@ -92,14 +99,6 @@ class RunningDial(VerbOf[Dial]):
         for branch in self.branches:
             branch.start()
         self._ringing.start()
-
-    def _preference(self) -> CodecPreference:
-        """What the callees are offered first. A codec that can only pass is of no use where something is played or recorded.
-
-        A recording (8 kHz) hears no more than the narrowest caller, so it asks for nothing beyond that.
-        """
-        preference = self.leg.preference(relay=not self.verb.record and self.verb.dial_music is None)
-        return replace(preference, far_hz=max(map(sampling_hz, preference.codecs), default=0))
 
     def _warn_of_ignored(self, noun: CallNoun) -> None:
         """Attributes of later releases: the author must not believe that they worked."""
@@ -416,3 +415,12 @@ class RunningDial(VerbOf[Dial]):
         """After the result has been acted on: take back what still rings (a timeout's CANCELs)."""
         for branch in self.branches:
             branch.end(Cause.NO_ANSWER, By.TIMER, text="Dial timeout")
+
+
+def _preference(caller: Leg, verb: Dial) -> CodecPreference:
+    """What the callees are offered first. A codec that can only pass is of no use where something is played or recorded.
+
+    A recording (8 kHz) hears no more than the narrowest caller, so it asks for nothing beyond that.
+    """
+    preference = caller.preference(relay=not verb.record and verb.dial_music is None)
+    return replace(preference, far_hz=max(map(sampling_hz, preference.codecs), default=0))

@@ -4,8 +4,8 @@
 //! predictor. `Generator` drives that predictor backwards with white noise. On the way out, `Suppressor` tells pauses from
 //! speech and measures their noise.
 
+use crate::codec::to_i16;
 use crate::random::Random;
-use crate::resample::to_i16;
 
 /// The most coefficients that we send and use; more describe a background no better.
 pub const ORDER: usize = 10;

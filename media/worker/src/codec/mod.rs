@@ -10,6 +10,12 @@ pub mod opus;
 use crate::protocol;
 use audio::Coding;
 
+/// To 16 bits, rounded, clipped at the ends.
+pub fn to_i16(sample: f32) -> i16 {
+    // The conversion saturates. Half away from zero, without a call of the mathematics library.
+    (sample + 0.5_f32.copysign(sample)) as i16
+}
+
 /// What a negotiated payload type carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -1,23 +1,18 @@
-//! Each command: checked here, carried out here (sockets, directory) or on the media thread that it concerns.
+//! Each command: checked here, carried out here (sockets, directory) or on the media thread that it concerns. What concerns one
+//! stream is in this file; bridges and mixes are in `ways`, plays and recordings in `media`.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
 
-use super::directory::{BridgeEntry, StreamEntry};
+use super::directory::StreamEntry;
 use super::Control;
 use crate::clock::MILLISECOND;
-use crate::log;
-use crate::ports::Pool;
-use crate::protocol::{is_identifier, Command, Connect, Counters, Event, Failed, Quality};
+use crate::control::ports::Pool;
+use crate::protocol::{is_identifier, Command, Connect, Counters, Event, Failed, Name, Quality};
 use crate::session::Session;
 use crate::stream::{Sockets, Stream};
 use crate::sys;
-use crate::tasks::{HandOver, Name, Parcel, Task};
-
-/// How long a media thread may take to give up a stream.
-const HAND_OVER: Duration = Duration::from_secs(2);
+use crate::thread::tasks::{Parcel, Task};
 
 impl Control {
     /// Do what the controller asks for, or say why not.
@@ -39,121 +34,43 @@ impl Control {
                 expires_ms,
             } => self.open(stream, call, address, *expires_ms),
             Command::Connect(connect) => self.connect(connect),
-            Command::Bridge { bridge, first, second } => self.bridge(bridge, first, second),
-            Command::Unbridge { bridge } => {
-                if let Some(entry) = self.directory.remove_bridge(bridge) {
-                    let bridge = bridge.as_str().into();
-                    self.inlets[entry.thread].send(Task::Unbridge { bridge });
-                }
-                Ok(())
-            }
             Command::Stats { stream } => {
-                let thread = self.thread_of(op, stream, stream)?;
-                let stream = stream.as_str().into();
-                self.inlets[thread].send(Task::Stats { stream });
-                Ok(())
+                let task = |stream| Task::Stats { stream };
+                self.send_to_stream(op, stream, task)
             }
-            Command::Close { stream } => {
-                if self.directory.streams.contains_key(stream.as_str()) {
-                    self.close_stream(stream);
-                } else {
-                    self.tell(Event::Closed {
-                        stream: stream.clone(),
-                        counters: Counters::default(),
-                        quality: Quality::default(),
-                    });
-                }
-                Ok(())
-            }
-            Command::List {} => {
-                let listing = self.directory.listing();
-                self.tell(listing);
-                Ok(())
+            Command::Close { stream } => self.close(stream),
+            Command::Deadline { stream, in_ms } => self.deadline(stream, *in_ms),
+            Command::List {} => self.list(),
+            Command::Bridge { bridge, first, second } => self.bridge(bridge, first, second),
+            Command::Unbridge { bridge } => self.unbridge(bridge),
+            Command::Join { mix, stream, beep } => self.join(mix, stream, *beep),
+            Command::Leave { mix, stream, beep } => self.leave(mix, stream, *beep),
+            Command::Mute { stream, muted, deaf } => {
+                let (muted, deaf) = (*muted, *deaf);
+                self.send_to_stream(op, stream, |stream| Task::Mute { stream, muted, deaf })
             }
             Command::Play(play) => self.play(play),
-            Command::Join { mix, stream, beep } => self.join(mix, stream, *beep),
-            Command::Leave { mix, stream, beep } => {
-                let thread = self.directory.mixes.get(mix.as_str()).map(|entry| entry.thread);
-                if let Some(thread) = thread.filter(|_| self.directory.leave(mix, stream)) {
-                    self.inlets[thread].send(Task::Leave {
-                        mix: mix.as_str().into(),
-                        stream: stream.as_str().into(),
-                        beep: *beep,
-                    });
-                }
-                Ok(())
-            }
-            Command::Mute { stream, muted, deaf } => {
-                let thread = self.thread_of(op, stream, stream)?;
-                self.inlets[thread].send(Task::Mute {
-                    stream: stream.as_str().into(),
-                    muted: *muted,
-                    deaf: *deaf,
-                });
-                Ok(())
-            }
-            Command::StopPlay { stream, play, mix } => {
-                if let Some(entry) = self.directory.mixes.get(mix.as_str()) {
-                    let (mix, play) = (mix.as_str().into(), play.as_str().into());
-                    self.inlets[entry.thread].send(Task::StopPlayMix { mix, play });
-                } else if let Some(entry) = self.directory.stream(stream) {
-                    let (stream, play) = (stream.as_str().into(), play.as_str().into());
-                    self.inlets[entry.thread].send(Task::StopPlay { stream, play });
-                }
-                Ok(())
-            }
+            Command::StopPlay { stream, play, mix } => self.stop_play(stream, play, mix),
             Command::Record(record) => self.record(record),
-            Command::PauseRecord { recording, keep_time } => {
-                let (name, keep_time) = (recording.as_str().into(), *keep_time);
-                self.send_to_recording(
-                    op,
-                    recording,
-                    Task::PauseRecord {
-                        recording: name,
-                        keep_time,
-                    },
-                )
-            }
-            Command::ResumeRecord { recording } => {
-                let name = recording.as_str().into();
-                self.send_to_recording(op, recording, Task::ResumeRecord { recording: name })
-            }
-            Command::StopRecord { recording } => {
-                if let Some(thread) = self.directory.recording_thread(recording) {
-                    if let Some(entry) = self.directory.recordings.get_mut(recording.as_str()) {
-                        entry.ending = true;
-                    }
-                    let recording = recording.as_str().into();
-                    self.inlets[thread].send(Task::StopRecord { recording });
-                }
-                Ok(())
-            }
+            Command::PauseRecord { recording, keep_time } => self.pause_recording(recording, *keep_time),
+            Command::ResumeRecord { recording } => self.resume_recording(recording),
+            Command::StopRecord { recording } => self.stop_recording(recording),
             Command::SendDigits {
                 stream,
                 digits,
                 tone_ms,
                 gap_ms,
-            } => {
-                let thread = self.thread_of(op, stream, stream)?;
-                self.inlets[thread].send(Task::SendDigits {
-                    stream: stream.as_str().into(),
-                    digits: digits.clone(),
-                    tone_ms: *tone_ms,
-                    gap_ms: *gap_ms,
-                });
-                Ok(())
-            }
-            Command::Deadline { stream, in_ms } => {
-                self.thread_of(op, stream, stream)?;
-                let at = self.clock.now().saturating_add(in_ms.saturating_mul(MILLISECOND));
-                if let Some(entry) = self.directory.streams.get_mut(stream.as_str()) {
-                    entry.deadline = (*in_ms > 0).then_some(at);
-                }
-                Ok(())
-            }
+            } => self.send_digits(stream, digits, *tone_ms, *gap_ms),
             // Both are taken where frames are read.
             Command::Hello { .. } | Command::Shutdown {} => Ok(()),
         }
+    }
+
+    /// Send a task to the thread of a living stream.
+    fn send_to_stream(&self, op: &str, stream: &str, task: impl FnOnce(Name) -> Task) -> Result<(), Failed> {
+        let thread = self.thread_of(op, stream, stream)?;
+        self.inlets[thread].send(task(stream.into()));
+        Ok(())
     }
 
     /// The thread of a living stream.
@@ -235,7 +152,7 @@ impl Control {
             let pair = sys::udp_exclusive(SocketAddr::new(local, port), dscp)
                 .and_then(|any| sys::udp_exclusive(SocketAddr::new(local, port + 1), dscp).map(|rtcp| (any, rtcp)));
             match pair {
-                Ok((any, rtcp)) => return Ok((Sockets { any, rtcp, dscp }, port)),
+                Ok((any, rtcp)) => return Ok((Sockets::new(any, rtcp, dscp), port)),
                 Err(error) => {
                     pool.give(port, now);
                     match error.kind() {
@@ -264,105 +181,17 @@ impl Control {
         Ok(())
     }
 
-    fn bridge(&mut self, bridge: &str, first: &str, second: &str) -> Result<(), Failed> {
-        let refuse = |code: &str, reason: &str| Failed::new("bridge", bridge, code, reason);
-        let thread = self.thread_of("bridge", bridge, first)?;
-        self.thread_of("bridge", bridge, second)?;
-        if first == second {
-            return Err(refuse("busy", "a stream cannot be bridged with itself"));
+    fn close(&mut self, stream: &str) -> Result<(), Failed> {
+        if self.directory.streams.contains_key(stream) {
+            self.close_stream(stream);
+        } else {
+            self.tell(Event::Closed {
+                stream: stream.to_owned(),
+                counters: Counters::default(),
+                quality: Quality::default(),
+            });
         }
-        if let Some(entry) = self.directory.bridges.get(bridge) {
-            if (&*entry.first, &*entry.second) == (first, second) {
-                return Ok(());
-            }
-        }
-        let elsewhere = |stream: &str| {
-            let entry = self.directory.stream(stream);
-            entry
-                .and_then(|entry| entry.bridge.as_deref())
-                .is_some_and(|other| other != bridge)
-        };
-        if elsewhere(first) || elsewhere(second) {
-            return Err(refuse("busy", "one of the streams is in another bridge"));
-        }
-        let mixed = |stream: &str| self.directory.stream(stream).is_some_and(|entry| entry.mix.is_some());
-        if mixed(first) || mixed(second) {
-            return Err(refuse("busy", "one of the streams is in a mix"));
-        }
-        if let Some(before) = self.directory.remove_bridge(bridge) {
-            let bridge = bridge.into();
-            self.inlets[before.thread].send(Task::Unbridge { bridge });
-        }
-        self.bring(second, thread)
-            .map_err(|reason| refuse("internal", reason))?;
-        let entry = BridgeEntry {
-            first: first.into(),
-            second: second.into(),
-            thread,
-        };
-        self.inlets[thread].send(Task::Bridge {
-            bridge: bridge.into(),
-            first: entry.first.clone(),
-            second: entry.second.clone(),
-        });
-        self.directory.add_bridge(bridge.into(), entry);
         Ok(())
-    }
-
-    fn join(&mut self, mix: &str, stream: &str, beep: bool) -> Result<(), Failed> {
-        let refuse = |code: &str, reason: String| Failed::new("join", mix, code, reason);
-        let here = self.thread_of("join", mix, stream)?;
-        let entry = &self.directory.streams[stream];
-        if entry.bridge.is_some() {
-            return Err(refuse("busy", "the stream is in a bridge".into()));
-        }
-        let known = entry.mix.as_deref().map(|other| other == mix);
-        if known == Some(false) {
-            return Err(refuse("busy", "the stream is in another mix".into()));
-        }
-        let place = self.directory.mixes.get(mix);
-        let thread = place.map_or(here, |place| place.thread);
-        if known.is_none() {
-            let most = self.args.mix_members;
-            if place.is_some_and(|place| place.members >= most) {
-                return Err(refuse("limit", format!("the mix has {most} members already")));
-            }
-            self.bring(stream, thread)
-                .map_err(|reason| refuse("internal", reason.into()))?;
-            self.directory.add_member(mix.into(), stream, thread);
-        }
-        self.inlets[thread].send(Task::Join {
-            mix: mix.into(),
-            stream: stream.into(),
-            beep,
-        });
-        Ok(())
-    }
-
-    /// Have a stream on that thread: all of a bridge or mix lives on one. Rare, since the streams of a call are opened together.
-    fn bring(&mut self, stream: &str, thread: usize) -> Result<(), &'static str> {
-        let from = self.directory.stream(stream).map_or(thread, |entry| entry.thread);
-        if from == thread {
-            return Ok(());
-        }
-        let over = Arc::new(HandOver::new());
-        self.inlets[from].send(Task::Detach {
-            stream: stream.into(),
-            over: over.clone(),
-        });
-        match over.take(HAND_OVER) {
-            Some(Some(moved)) => {
-                self.inlets[thread].send(Task::Attach(moved));
-                self.directory.move_stream(stream, thread);
-                Ok(())
-            }
-            Some(None) => Err("the stream cannot leave its thread"),
-            // That thread keeps the stream, or takes it back.
-            None => {
-                log::error("hand_over_failed", &[("stream", &stream)]);
-                Err("a media thread does not answer")
-            }
-        }
     }
 
     /// Ask for a stream's end. Its thread says `Closed`.
@@ -380,5 +209,31 @@ impl Control {
             self.directory.leave(&mix, name);
         }
         self.inlets[thread].send(Task::Close { stream: name.into() });
+    }
+
+    fn deadline(&mut self, stream: &str, in_ms: u64) -> Result<(), Failed> {
+        self.thread_of("deadline", stream, stream)?;
+        let at = self.clock.now().saturating_add(in_ms.saturating_mul(MILLISECOND));
+        if let Some(entry) = self.directory.streams.get_mut(stream) {
+            entry.deadline = (in_ms > 0).then_some(at);
+        }
+        Ok(())
+    }
+
+    fn list(&mut self) -> Result<(), Failed> {
+        let listing = self.directory.listing();
+        self.tell(listing);
+        Ok(())
+    }
+
+    fn send_digits(&mut self, stream: &str, digits: &str, tone_ms: u32, gap_ms: u32) -> Result<(), Failed> {
+        let digits = digits.to_owned();
+        let task = |stream| Task::SendDigits {
+            stream,
+            digits,
+            tone_ms,
+            gap_ms,
+        };
+        self.send_to_stream("send_digits", stream, task)
     }
 }

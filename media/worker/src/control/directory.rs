@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::clock::Nanos;
-use crate::protocol::{Event, ListedStream, Record};
-use crate::tasks::Name;
+use crate::protocol::{Event, ListedStream, Name, Record};
 
 /// A stream, from its opening until its thread has said `Closed`.
 #[derive(Debug)]

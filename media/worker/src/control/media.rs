@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use super::directory::{Recorded, RecordingEntry};
 use super::{Control, WaitingPlay};
-use crate::play::{Programme, Prompt};
-use crate::prompts;
-use crate::protocol::{Failed, Play, Record};
-use crate::tasks::{Name, RecordTask, Target, Task};
-use crate::tones;
+use crate::playback::prompts::{self, Loaded};
+use crate::playback::{tones, Programme, Prompt, Target};
+use crate::protocol::{Failed, Name, Play, Record};
+use crate::thread::tasks::{RecordTask, Task};
 
 /// Files of one play.
 const MAX_FILES: usize = 1000;
 /// What can be pressed.
-const KEYS: &str = "0123456789*#ABCD";
+const DIGITS: &str = "0123456789*#ABCD";
 
 impl Control {
     pub(super) fn play(&mut self, play: &Play) -> Result<(), Failed> {
@@ -67,6 +66,17 @@ impl Control {
         Ok(())
     }
 
+    pub(super) fn stop_play(&mut self, stream: &str, play: &str, mix: &str) -> Result<(), Failed> {
+        if let Some(entry) = self.directory.mixes.get(mix) {
+            let (mix, play) = (mix.into(), play.into());
+            self.inlets[entry.thread].send(Task::StopPlayMix { mix, play });
+        } else if let Some(entry) = self.directory.stream(stream) {
+            let (stream, play) = (stream.into(), play.into());
+            self.inlets[entry.thread].send(Task::StopPlay { stream, play });
+        }
+        Ok(())
+    }
+
     /// Who is to hear a play, and the thread that makes it heard.
     fn target(&self, play: &Play) -> Result<(Target, usize), Failed> {
         let refuse = |code: &str, reason: &str| Failed::new("play", &play.play, code, reason);
@@ -85,61 +95,43 @@ impl Control {
     }
 
     fn tone(&mut self, name: &str, country: &str) -> Result<Arc<Prompt>, String> {
-        let key = (name.to_owned(), country.to_owned());
-        if let Some(prompt) = self.tones.get(&key) {
+        let tone = (name.to_owned(), country.to_owned());
+        if let Some(prompt) = self.tones.get(&tone) {
             return Ok(prompt.clone());
         }
         let prompt = Arc::new(tones::prompt(name, country)?);
-        self.tones.insert(key, prompt.clone());
+        self.tones.insert(tone, prompt.clone());
         Ok(prompt)
     }
 
     /// The files of a play were read.
-    pub(super) fn begin_play(
-        &mut self,
-        target: Target,
-        play: Name,
-        number: u64,
-        prompts: Result<Vec<Arc<Prompt>>, String>,
-    ) {
-        let key = (target, play);
+    pub(super) fn begin_play(&mut self, loaded: Loaded) {
+        let waiting = (loaded.target, loaded.play);
         // One of the same name may have come meanwhile, with other files.
         if self
             .waiting_plays
-            .get(&key)
-            .is_none_or(|waiting| waiting.number != number)
+            .get(&waiting)
+            .is_none_or(|play| play.number != loaded.number)
         {
             return;
         }
-        let Some(WaitingPlay { loops, duration_ms, .. }) = self.waiting_plays.remove(&key) else {
+        let Some(WaitingPlay { loops, duration_ms, .. }) = self.waiting_plays.remove(&waiting) else {
             return;
         };
-        let (target, play) = key;
+        let (target, play) = waiting;
         let thread = match &target {
             Target::Stream(stream) => self.directory.stream(stream).map(|entry| entry.thread),
             Target::Mix(mix) => self.directory.mixes.get(mix).map(|entry| entry.thread),
         };
         if let Some(thread) = thread {
-            let programme = prompts.map(|parts| Programme::new(parts, loops, duration_ms));
+            let programme = loaded.prompts.map(|parts| Programme::new(parts, loops, duration_ms));
             self.inlets[thread].send(begin(target, play, programme));
         }
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Result<(), Failed> {
         let refuse = |code: &str, reason: &str| Failed::new("record", &record.recording, code, reason);
-        if record.bridge.is_empty() == record.stream.is_empty() {
-            return Err(refuse("file", "exactly one of bridge and stream is to be recorded"));
-        }
-        if !(1..=2).contains(&record.channels) {
-            return Err(refuse("file", "a recording has one channel or two"));
-        }
-        let of_stream_only = record.beep || record.silence_ms > 0 || !record.finish_keys.is_empty();
-        if record.stream.is_empty() && of_stream_only {
-            return Err(refuse("file", "beep, silence_ms and finish_keys are for streams"));
-        }
-        if record.finish_keys.chars().any(|key| !KEYS.contains(key)) {
-            return Err(refuse("file", "finish_keys are of 0-9*#A-D"));
-        }
+        check(record)?;
         if let Some(entry) = self.directory.recordings.get(record.recording.as_str()) {
             if entry.asked == *record && !entry.ending {
                 return Ok(());
@@ -182,20 +174,61 @@ impl Control {
             max_ms: record.max_ms,
             beep,
             silence_ms: record.silence_ms,
-            finish_keys: record.finish_keys.clone(),
+            finish_digits: record.finish_keys.clone(),
         }));
         Ok(())
     }
 
+    pub(super) fn pause_recording(&self, recording: &str, keep_time: bool) -> Result<(), Failed> {
+        let task = |recording| Task::PauseRecord { recording, keep_time };
+        self.send_to_recording("pause_record", recording, task)
+    }
+
+    pub(super) fn resume_recording(&self, recording: &str) -> Result<(), Failed> {
+        let task = |recording| Task::ResumeRecord { recording };
+        self.send_to_recording("resume_record", recording, task)
+    }
+
+    /// Unlike the others, this may come for a recording that is over.
+    pub(super) fn stop_recording(&mut self, recording: &str) -> Result<(), Failed> {
+        if let Some(thread) = self.directory.recording_thread(recording) {
+            if let Some(entry) = self.directory.recordings.get_mut(recording) {
+                entry.ending = true;
+            }
+            let recording = recording.into();
+            self.inlets[thread].send(Task::StopRecord { recording });
+        }
+        Ok(())
+    }
+
     /// Send a task to where a recording goes on.
-    pub(super) fn send_to_recording(&self, op: &str, recording: &str, task: Task) -> Result<(), Failed> {
+    fn send_to_recording(&self, op: &str, recording: &str, task: impl FnOnce(Name) -> Task) -> Result<(), Failed> {
         let thread = self
             .directory
             .recording_thread(recording)
             .ok_or_else(|| Failed::new(op, recording, "unknown_recording", "no recording of that name"))?;
-        self.inlets[thread].send(task);
+        self.inlets[thread].send(task(recording.into()));
         Ok(())
     }
+}
+
+/// Whether a command makes sense by itself.
+fn check(record: &Record) -> Result<(), Failed> {
+    let refuse = |code: &str, reason: &str| Failed::new("record", &record.recording, code, reason);
+    if record.bridge.is_empty() == record.stream.is_empty() {
+        return Err(refuse("file", "exactly one of bridge and stream is to be recorded"));
+    }
+    if !(1..=2).contains(&record.channels) {
+        return Err(refuse("file", "a recording has one channel or two"));
+    }
+    let of_stream_only = record.beep || record.silence_ms > 0 || !record.finish_keys.is_empty();
+    if record.stream.is_empty() && of_stream_only {
+        return Err(refuse("file", "beep, silence_ms and finish_keys are for streams"));
+    }
+    if record.finish_keys.chars().any(|digit| !DIGITS.contains(digit)) {
+        return Err(refuse("file", "finish_keys are of 0-9*#A-D"));
+    }
+    Ok(())
 }
 
 /// A play is to come.

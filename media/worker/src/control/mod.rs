@@ -8,7 +8,9 @@ mod commands;
 mod directory;
 mod link;
 mod media;
+mod ports;
 mod socket;
+mod ways;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,18 +19,18 @@ use std::sync::Arc;
 
 use crate::args::Args;
 use crate::clock::{Clock, Nanos, SECOND};
-use crate::flood::Limit;
+use crate::control::ports::Pool;
 use crate::forward::Forwarder;
 use crate::log;
 use crate::net::{self, Io};
-use crate::play::Prompt;
-use crate::ports::Pool;
-use crate::prompts;
-use crate::protocol::{self, Command, Event, Failed, PROTOCOL_VERSION};
+use crate::outbox::{Outbox, Up};
+use crate::playback::{prompts, Prompt, Target};
+use crate::protocol::{self, Command, Event, Failed, Name, PROTOCOL_VERSION};
+use crate::record::writer::{self, Desk};
+use crate::rtp::flood::Limit;
 use crate::sys::{self, Epoll, Ready, Signals, Waker};
-use crate::tasks::{Inlet, Name, Outbox, Target, Task, Up};
-use crate::worker;
-use crate::writer::{self, Desk};
+use crate::thread;
+use crate::thread::tasks::{Inlet, Task};
 use directory::Directory;
 use link::Link;
 use socket::ControlSocket;
@@ -80,46 +82,36 @@ struct Control {
     stop_by: Option<Nanos>,
 }
 
+/// What the control thread waits for.
+struct Inputs {
+    socket: ControlSocket,
+    signals: Signals,
+    waker: Arc<Waker>,
+    events: Receiver<Up>,
+}
+
+/// The threads below.
+struct Threads {
+    io: Io,
+    inlets: Vec<Inlet>,
+    desk: Desk,
+    loader: Sender<prompts::Job>,
+}
+
+fn said(what: &'static str) -> impl Fn(std::io::Error) -> String {
+    move |error| format!("{what}: {error}")
+}
+
 /// Run the worker until it is told to stop. The error says why it could not start.
 pub fn run(args: &Args) -> Result<(), String> {
-    let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     let descriptors = sys::raise_descriptor_limit();
-    let signals = Signals::new().map_err(said("signals"))?;
-    let socket = ControlSocket::bind(&args.socket)?;
     let clock = Clock::new();
     let epoll = Epoll::new().map_err(said("epoll"))?;
-    let (up, events) = mpsc::channel();
-    let waker = Arc::new(Waker::new().map_err(said("eventfd"))?);
-    let outbox = Outbox::new(up, waker.clone());
-    epoll.add(&socket.listener, LISTENER).map_err(said("epoll"))?;
-    epoll.add(&*waker, WAKER).map_err(said("epoll"))?;
-    epoll.add(&signals, SIGNALS).map_err(said("epoll"))?;
-    let io = net::choose(args.io)?;
-    let mut inlets = Vec::new();
-    let (desk, _) = writer::start(args.record_buffer_mib << 20, outbox.clone()).map_err(said("thread"))?;
-    let (loader, _) = prompts::start(args.prompt_cache_mib << 20, outbox.clone()).map_err(said("thread"))?;
-    let limit = Limit::new(args.max_packets_per_second);
-    let forwarder = args.forward.as_ref().and_then(|directory| {
-        // Not a reason to stay away: calls go on in user space.
-        let unavailable = |error| log::warning("forwarding_unavailable", &[("reason", &error)]);
-        Forwarder::start(directory, clock).map_err(unavailable).ok()
-    });
-    for number in 0..args.threads {
-        let started = worker::start(
-            number,
-            io,
-            clock,
-            outbox.clone(),
-            desk.clone(),
-            limit,
-            forwarder.clone(),
-        );
-        let (inlet, _) = started.map_err(said("thread"))?;
-        inlets.push(inlet);
-    }
+    let (inputs, outbox) = Inputs::new(args, &epoll)?;
+    let threads = Threads::start(args, clock, &outbox)?;
     let mut control = Control {
         args: args.clone(),
-        io,
+        io: threads.io,
         clock,
         epoll,
         links: HashMap::new(),
@@ -129,9 +121,9 @@ pub fn run(args: &Args) -> Result<(), String> {
         untold: Vec::new(),
         directory: Directory::new(args.threads),
         pools: HashMap::new(),
-        inlets,
-        desk,
-        loader,
+        inlets: threads.inlets,
+        desk: threads.desk,
+        loader: threads.loader,
         tones: HashMap::new(),
         waiting_plays: HashMap::new(),
         plays: 0,
@@ -145,17 +137,74 @@ pub fn run(args: &Args) -> Result<(), String> {
         &[
             ("socket", &args.socket.display()),
             ("threads", &args.threads),
-            ("io", &io.name()),
+            ("io", &control.io.name()),
             ("max_streams", &control.max_streams),
         ],
     );
-    control.run(&socket, &waker, &signals, &events);
+    control.run(&inputs);
     log::info("stopped", &[]);
     Ok(())
 }
 
+impl Inputs {
+    /// All of them, watched by `epoll`; and the way for the other threads to be heard.
+    fn new(args: &Args, epoll: &Epoll) -> Result<(Self, Outbox), String> {
+        let signals = Signals::new().map_err(said("signals"))?;
+        let socket = ControlSocket::bind(&args.socket)?;
+        let (up, events) = mpsc::channel();
+        let waker = Arc::new(Waker::new().map_err(said("eventfd"))?);
+        let outbox = Outbox::new(up, waker.clone());
+        epoll.add(&socket.listener, LISTENER).map_err(said("epoll"))?;
+        epoll.add(&*waker, WAKER).map_err(said("epoll"))?;
+        epoll.add(&signals, SIGNALS).map_err(said("epoll"))?;
+        let inputs = Self {
+            socket,
+            signals,
+            waker,
+            events,
+        };
+        Ok((inputs, outbox))
+    }
+}
+
+impl Threads {
+    fn start(args: &Args, clock: Clock, outbox: &Outbox) -> Result<Self, String> {
+        let io = net::choose(args.io)?;
+        let (desk, _) = writer::start(args.record_buffer_mib << 20, outbox.clone()).map_err(said("thread"))?;
+        let deliver = outbox.clone();
+        let deliver = move |loaded| deliver.send(Up::Loaded(loaded));
+        let (loader, _) = prompts::start(args.prompt_cache_mib << 20, deliver).map_err(said("thread"))?;
+        let limit = Limit::new(args.max_packets_per_second);
+        let forwarder = args.forward.as_ref().and_then(|directory| {
+            // Not a reason to stay away: calls go on in user space.
+            let unavailable = |error| log::warning("forwarding_unavailable", &[("reason", &error)]);
+            Forwarder::start(directory, clock).map_err(unavailable).ok()
+        });
+        let mut inlets = Vec::new();
+        for number in 0..args.threads {
+            let started = thread::start(
+                number,
+                io,
+                clock,
+                outbox.clone(),
+                desk.clone(),
+                limit,
+                forwarder.clone(),
+            );
+            let (inlet, _) = started.map_err(said("thread"))?;
+            inlets.push(inlet);
+        }
+        Ok(Self {
+            io,
+            inlets,
+            desk,
+            loader,
+        })
+    }
+}
+
 impl Control {
-    fn run(&mut self, socket: &ControlSocket, waker: &Waker, signals: &Signals, events: &Receiver<Up>) {
+    fn run(&mut self, inputs: &Inputs) {
         let mut ready = [Ready::EMPTY; 64];
         loop {
             // Deadlines here are seconds away: a look every second is enough, and none while a controller is there.
@@ -167,14 +216,14 @@ impl Control {
             let ready = self.epoll.wait(&mut ready, timeout_ms);
             for one in ready {
                 match one.token() {
-                    LISTENER => self.accept(socket),
-                    WAKER => waker.reset(),
-                    SIGNALS if signals.taken() => self.stop("signal"),
+                    LISTENER => self.accept(&inputs.socket),
+                    WAKER => inputs.waker.reset(),
+                    SIGNALS if inputs.signals.taken() => self.stop("signal"),
                     SIGNALS => {}
                     link => self.serve(link),
                 }
             }
-            while let Ok(up) = events.try_recv() {
+            while let Ok(up) = inputs.events.try_recv() {
                 self.take(up);
             }
             let now = self.clock.now();
@@ -349,12 +398,7 @@ impl Control {
                 }
                 self.tell(event);
             }
-            Up::Loaded {
-                target,
-                play,
-                number,
-                prompts,
-            } => self.begin_play(target, play, number, prompts),
+            Up::Loaded(loaded) => self.begin_play(loaded),
             Up::Forwarded { stream, forwarded } => {
                 if let Some(entry) = self.directory.streams.get_mut(&stream) {
                     entry.forwarded = forwarded;

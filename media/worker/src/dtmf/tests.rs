@@ -1,7 +1,11 @@
+use super::events::*;
+use super::sender::*;
 use super::*;
+use crate::clock::{samples, Nanos, MILLISECOND};
+use crate::rtp::event::{Body, GIVEN_UP};
 
-fn place(timestamp: u32, now: Nanos) -> Place {
-    Place {
+fn place(timestamp: u32, now: Nanos) -> EventAt {
+    EventAt {
         ssrc: 1,
         sequence: (now / MILLISECOND) as u16,
         timestamp,
@@ -23,7 +27,7 @@ fn hear(packets: &[(u8, u32, u16, bool)]) -> String {
                 Heard::Down(_) => held += 1,
                 Heard::Up(press) => {
                     held -= 1;
-                    told += &format!("{}:{} ", press.key, press.duration_ms);
+                    told += &format!("{}:{} ", press.digit, press.duration_ms);
                 }
             }
             assert!((0..=1).contains(&held), "down and up in turn");
@@ -31,12 +35,13 @@ fn hear(packets: &[(u8, u32, u16, bool)]) -> String {
     }
     if let Some(Heard::Up(press)) = receiver.expire(now + GIVEN_UP) {
         held -= 1;
-        told += &format!("{}:{} late", press.key, press.duration_ms);
+        told += &format!("{}:{} late", press.digit, press.duration_ms);
     }
     assert_eq!(held, 0, "what went down came up");
     told.trim_end().to_owned()
 }
 
+// Of one piece: a table of presses.
 #[test]
 fn a_press_is_told_once__rfc4733_2_5() {
     type Case<'a> = (&'a str, &'a [(u8, u32, u16, bool)], &'a str);
@@ -55,7 +60,7 @@ fn a_press_is_told_once__rfc4733_2_5() {
         ("only an end", &[(11, 0, 800, true)], "#:100"),
         ("no end", &[(5, 0, 160, false), (5, 0, 320, false)], "5:40 late"),
         (
-            "no end, next key",
+            "no end, next digit",
             &[(5, 0, 320, false), (6, 4000, 160, false), (6, 4000, 320, true)],
             "5:40 6:40",
         ),
@@ -85,12 +90,12 @@ fn a_press_is_told_once__rfc4733_2_5() {
             "1:80 2:80",
         ),
         (
-            "same key twice",
+            "same digit twice",
             &[(1, 0, 640, true), (1, 4000, 640, true)],
             "1:80 1:80",
         ),
         (
-            "same key twice, first end lost",
+            "same digit twice, first end lost",
             &[(1, 0, 640, false), (1, 4000, 160, false), (1, 4000, 640, true)],
             "1:80 1:80",
         ),
@@ -120,26 +125,26 @@ fn one_timestamp_for_each_press_leaves_them_presses__rfc4733_2_5_1_2() {
     let mut receiver = Receiver::default();
     let mut told = String::new();
     let mut note = |ms: u64, sequence: u16, event: u8, duration: u16, end: bool| {
-        let at = Place {
+        let at = EventAt {
             sequence,
             ..place(0, ms * MILLISECOND)
         };
         for heard in receiver.note(Body { event, end, duration }, at).into_iter().flatten() {
             if let Heard::Up(press) = heard {
-                told.push(press.key);
+                told.push(press.digit);
             }
         }
     };
     note(0, 1, 1, 160, false);
-    // A burst of losses: the duration says that the key was held meanwhile.
+    // A burst of losses: the duration says that the digit was held meanwhile.
     note(400, 15, 1, 3360, false);
     note(420, 16, 1, 3520, true);
     note(440, 17, 1, 3520, true);
-    // A copy of the end that took its time, and the key anew.
+    // A copy of the end that took its time, and the digit anew.
     note(700, 17, 1, 3520, true);
     note(910, 30, 1, 160, false);
     note(930, 31, 1, 320, true);
-    // Another key at once, and a copy of the one before.
+    // Another digit at once, and a copy of the one before.
     note(950, 33, 2, 160, false);
     note(951, 32, 1, 320, true);
     note(970, 34, 2, 320, true);
@@ -147,7 +152,7 @@ fn one_timestamp_for_each_press_leaves_them_presses__rfc4733_2_5_1_2() {
 }
 
 #[test]
-fn events_that_are_no_key_are_not_told() {
+fn events_that_are_no_digit_are_not_told() {
     assert_eq!(hear(&[(16, 0, 800, true), (255, 4000, 800, true)]), "");
 }
 
@@ -172,7 +177,7 @@ fn any_packets_tell_no_more_presses_than_packets() {
 }
 
 #[test]
-fn a_key_is_down_with_its_first_packet() {
+fn a_digit_is_down_with_its_first_packet() {
     let mut receiver = Receiver::default();
     let body = |end| Body {
         event: 5,
@@ -185,7 +190,7 @@ fn a_key_is_down_with_its_first_packet() {
     );
     assert_eq!(receiver.note(body(false), place(0, 0)), [None; 3]);
     let press = Press {
-        key: '5',
+        digit: '5',
         duration_ms: 20,
     };
     assert_eq!(
@@ -202,21 +207,21 @@ fn a_peer_that_counts_anew_is_heard() {
         end: true,
         duration: 800,
     };
-    let ups = |receiver: &mut Receiver, at: Place| receiver.note(body, at)[2].is_some();
+    let ups = |receiver: &mut Receiver, at: EventAt| receiver.note(body, at)[2].is_some();
     let mut receiver = Receiver::default();
     assert!(ups(&mut receiver, place(1_000_000, 0)));
     assert!(!ups(&mut receiver, place(996_000, 100 * MILLISECOND)), "a late copy");
-    let other_source = Place {
+    let other_source = EventAt {
         ssrc: 2,
         ..place(990_000, 200 * MILLISECOND)
     };
     assert!(ups(&mut receiver, other_source));
-    let much_later = Place {
+    let much_later = EventAt {
         ssrc: 2,
         ..place(980_000, 300 * MILLISECOND + LATE)
     };
     assert!(ups(&mut receiver, much_later));
-    let far_back = Place {
+    let far_back = EventAt {
         ssrc: 2,
         ..place(800_000, 400 * MILLISECOND + LATE)
     };
@@ -228,7 +233,7 @@ fn script(sender: &mut Sender) -> String {
     let mut script = String::new();
     while let Some(step) = sender.step(STEP_MS) {
         script += &match step {
-            Step::Key(moment) => {
+            Step::Press(moment) => {
                 let (body, _) = moment.body(8000);
                 let first = if moment.is_first() { "!" } else { "" };
                 let end = if body.end { "E" } else { "" };
@@ -242,15 +247,15 @@ fn script(sender: &mut Sender) -> String {
 }
 
 #[test]
-fn a_string_of_keys_is_spelt_out_in_steps() {
+fn a_string_of_digits_is_spelt_out_in_steps() {
     let mut sender = Sender::default();
-    sender.push("1w#", 60, 80).expect("keys");
+    sender.push("1w#", 60, 80).expect("digits");
     let press = |event: u8| format!("!{event}20 {event}40 {event}60 {event}E60 {event}E60 {event}E60 - ");
     assert_eq!(script(&mut sender), press(1) + &"p".repeat(25) + &press(11));
 }
 
 #[test]
-fn a_held_key_ends_when_it_is_let_go_and_not_before_what_was_held() {
+fn a_held_digit_ends_when_it_is_let_go_and_not_before_what_was_held() {
     for (steps, held_ms, expected) in [
         (3, 30, "5E60 5E60 5E60 "),
         (3, 90, "580 5E90 5E90 5E90 - "),
@@ -259,16 +264,16 @@ fn a_held_key_ends_when_it_is_let_go_and_not_before_what_was_held() {
         let mut sender = Sender::default();
         sender.hold(5);
         for _ in 0..steps {
-            assert!(matches!(sender.step(STEP_MS), Some(Step::Key(_))));
+            assert!(matches!(sender.step(STEP_MS), Some(Step::Press(_))));
         }
-        sender.release(6, 1000); // of another key
+        sender.release(6, 1000); // of another digit
         sender.release(5, held_ms);
         assert_eq!(script(&mut sender), expected);
     }
 }
 
 #[test]
-fn held_keys_wait_for_those_before_them_and_for_eight_seconds_at_the_longest() {
+fn held_digits_wait_for_those_before_them_and_for_eight_seconds_at_the_longest() {
     let mut sender = Sender::default();
     sender.hold(1);
     sender.step(STEP_MS);
@@ -281,7 +286,7 @@ fn held_keys_wait_for_those_before_them_and_for_eight_seconds_at_the_longest() {
     for _ in 0..2 * MAX_WAITING {
         sender.hold(4);
     }
-    assert_eq!(sender.parts.len(), MAX_WAITING);
+    assert_eq!(sender.waiting(), MAX_WAITING);
     assert!(sender.push("1", 100, 100).is_err());
 }
 
@@ -289,10 +294,10 @@ fn held_keys_wait_for_those_before_them_and_for_eight_seconds_at_the_longest() {
 fn a_long_press_of_a_fast_clock_goes_on_in_segments__rfc4733_2_5_1_3() {
     for tone_ms in [1364, 1365, 1366, 1380, 2000, 2730, 2731, 8000] {
         let mut sender = Sender::default();
-        sender.push("7", tone_ms, 100).expect("a key");
+        sender.push("7", tone_ms, 100).expect("a digit");
         let mut receiver = Receiver::default();
         let (mut now, mut told, mut before) = (0, Vec::new(), (0, 0));
-        while let Some(Step::Key(moment)) = sender.step(STEP_MS) {
+        while let Some(Step::Press(moment)) = sender.step(STEP_MS) {
             now += 20 * MILLISECOND;
             let (body, segment) = moment.body(48_000);
             if segment != before.0 && !body.end {
@@ -303,13 +308,17 @@ fn a_long_press_of_a_fast_clock_goes_on_in_segments__rfc4733_2_5_1_3() {
                 );
             }
             before = (segment, body.duration);
-            let at = Place {
+            let at = EventAt {
                 rate_hz: 48_000,
                 ..place(500_000 + segment, now)
             };
             told.extend(receiver.note(body, at).into_iter().flatten());
         }
-        let [Heard::Down('7'), Heard::Up(Press { key: '7', duration_ms })] = told[..] else {
+        let [Heard::Down('7'), Heard::Up(Press {
+            digit: '7',
+            duration_ms,
+        })] = told[..]
+        else {
             panic!("{tone_ms}: {told:?}");
         };
         assert_eq!(duration_ms, tone_ms);
@@ -319,19 +328,19 @@ fn a_long_press_of_a_fast_clock_goes_on_in_segments__rfc4733_2_5_1_3() {
 #[test]
 fn what_is_sent_is_what_is_heard() {
     let mut sender = Sender::default();
-    sender.push("159*0#abcd", 100, 100).expect("keys");
+    sender.push("159*0#abcd", 100, 100).expect("digits");
     let mut receiver = Receiver::default();
     let (mut now, mut timestamp, mut told) = (0, 0, String::new());
     while let Some(step) = sender.step(STEP_MS) {
         now += 20 * MILLISECOND;
-        if let Step::Key(moment) = step {
+        if let Step::Press(moment) = step {
             if moment.is_first() {
                 timestamp = samples(now, 8000) as u32;
             }
             let body = Body::parse(&moment.body(8000).0.octets()).expect("four octets");
             for heard in receiver.note(body, place(timestamp, now)).into_iter().flatten() {
                 if let Heard::Up(press) = heard {
-                    told.push(press.key);
+                    told.push(press.digit);
                 }
             }
         }
@@ -340,7 +349,7 @@ fn what_is_sent_is_what_is_heard() {
 }
 
 #[test]
-fn one_bad_key_refuses_all() {
+fn one_bad_digit_refuses_all() {
     let mut sender = Sender::default();
     assert!(sender.push("12x", 100, 100).is_err());
     assert!(sender.push(&"1".repeat(MAX_WAITING + 1), 100, 100).is_err());

@@ -10,7 +10,7 @@ use std::os::unix::fs::{chown, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{layout, program};
-use crate::args::Options;
+use crate::options::Options;
 use crate::sys::bpf::{self, mounts, Map};
 use crate::sys::routes::Routes;
 

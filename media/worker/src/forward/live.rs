@@ -148,6 +148,7 @@ fn rule(peer: SocketAddrV4, local: &UdpSocket, out_local: &UdpSocket, out_peer: 
     }
 }
 
+// Of one piece: one flow from its beginning to its end, each step on what the one before left.
 #[test]
 fn on_the_loopback_a_flow_goes_by_the_kernel_while_it_is_given() {
     apart(|| {

@@ -178,6 +178,18 @@ fn what_comes_too_late_is_left_out() {
     assert_eq!(levels(&finish(line, 400 * MS)), [0; 15]);
 }
 
+/// The places of the loud samples of one side of a recording in stereo.
+fn clicks(out: &[u8], track: usize) -> Vec<i64> {
+    let samples = out
+        .chunks(4)
+        .map(|frame| i16::from_le_bytes([frame[2 * track], frame[2 * track + 1]]));
+    samples
+        .enumerate()
+        .filter(|(_, sample)| *sample > 10_000)
+        .map(|(at, _)| at as i64)
+        .collect()
+}
+
 #[test]
 fn both_directions_stay_aligned_with_loss_jitter_and_drifting_clocks() {
     // A click at every second of real time in both directions; the right sender's clock is 100 ppm slow, its network
@@ -215,17 +227,7 @@ fn both_directions_stay_aligned_with_loss_jitter_and_drifting_clocks() {
         put(&mut line, track, track as u32, timestamp, &payload, now);
         line.take(now, &mut out);
     }
-    let clicks = |track: usize| -> Vec<i64> {
-        let samples = out
-            .chunks(4)
-            .map(|frame| i16::from_le_bytes([frame[2 * track], frame[2 * track + 1]]));
-        samples
-            .enumerate()
-            .filter(|(_, sample)| *sample > 10_000)
-            .map(|(at, _)| at as i64)
-            .collect()
-    };
-    let (left, right) = (clicks(0), clicks(1));
+    let (left, right) = (clicks(&out, 0), clicks(&out, 1));
     assert!(left.len() > 570 && right.len() > 560, "{} {}", left.len(), right.len());
     // The first seconds are those in which the fastest packet is still being found.
     let settled = right.iter().filter(|at| **at > 5 * 8000);

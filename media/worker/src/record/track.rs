@@ -1,95 +1,41 @@
 //! One direction of a recording: its samples that are not written yet, and how packets get among them.
 
-use super::ear::Ear;
+use super::decoding::Decoding;
 use super::source::{Arrival, Source};
-use super::{Heard, RATE_HZ, RING};
+use super::strip::{Strip, LOUD};
+use super::Heard;
 use crate::clock::Nanos;
 use crate::codec::audio::Coding;
-use crate::codec::g711::Law;
-
-/// A packet whose samples are all below this (about -36 dBFS) is not loud.
-pub(super) const LOUD: u16 = 512;
-
-/// Samples by their place on the time line.
-#[derive(Debug)]
-pub(super) struct Ring(Box<[i16; RING]>);
-
-impl Ring {
-    /// The two stretches that a range takes, as far as it lies between what is written and what can be held; and how many
-    /// of its samples are left out before them.
-    fn parts(&mut self, at: i64, count: usize, written: i64) -> (&mut [i16], &mut [i16], usize) {
-        let begin = at.max(written);
-        let end = (at + count as i64).min(written + RING as i64);
-        let length = (end - begin).max(0) as usize;
-        let index = begin.max(0) as usize % RING;
-        let first = length.min(RING - index);
-        let (low, high) = self.0.split_at_mut(index);
-        let skipped = (begin - at).min(count as i64) as usize;
-        (&mut high[..first], &mut low[..length - first], skipped)
-    }
-
-    pub fn lay(&mut self, samples: &[i16], at: i64, written: i64) {
-        let (first, second, skipped) = self.parts(at, samples.len(), written);
-        let samples = &samples[skipped..];
-        let (before, after) = samples.split_at(first.len());
-        first.copy_from_slice(before);
-        second.copy_from_slice(&after[..second.len()]);
-    }
-
-    /// Lay G.711 octets; gives the largest sample.
-    fn lay_g711(&mut self, law: Law, octets: &[u8], at: i64, written: i64) -> u16 {
-        let (first, second, skipped) = self.parts(at, octets.len(), written);
-        let table = law.decoder();
-        let mut peak = 0;
-        let (before, after) = octets[skipped..].split_at(first.len());
-        for (part, octets) in [(first, before), (second, after)] {
-            for (place, octet) in part.iter_mut().zip(octets) {
-                let sample = table[usize::from(*octet)];
-                peak = peak.max(sample.unsigned_abs());
-                *place = sample;
-            }
-        }
-        peak
-    }
-
-    /// Move the samples from `first` to `last` back by `by`.
-    fn move_back(&mut self, first: i64, last: i64, by: i64) {
-        for at in first..last {
-            let sample = std::mem::take(&mut self.0[at as usize % RING]);
-            self.0[(at - by) as usize % RING] = sample;
-        }
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Track {
-    ring: Ring,
+    strip: Strip,
     source: Option<Source>,
     /// The newest G.711 packet was loud.
     loud: bool,
-    ear: Option<Box<Ear>>,
+    decoding: Option<Box<Decoding>>,
 }
 
 impl Track {
     pub fn new() -> Self {
         Self {
-            ring: Ring(Box::new([0; RING])),
+            strip: Strip::new(),
             source: None,
             loud: false,
-            ear: None,
+            decoding: None,
         }
     }
 
     /// Octets that wait to be decoded.
     #[cfg(test)]
     pub fn octets_held(&self) -> usize {
-        self.ear.as_ref().map_or(0, |ear| ear.octets_held())
+        self.decoding.as_ref().map_or(0, |decoding| decoding.octets_held())
     }
 
-    /// Part of the ring, by index; it does not wrap.
+    /// Part of the samples, by index; it does not wrap.
     pub fn stretch(&mut self, index: usize, count: usize) -> &mut [i16] {
-        &mut self.ring.0[index..index + count]
+        self.strip.stretch(index, count)
     }
 
     /// Take in a packet when the time line is `length` samples long and written up to `written`.
@@ -99,44 +45,48 @@ impl Track {
         };
         let arrival = Arrival::new(heard.ssrc, heard.timestamp, heard.coding.clock_hz(), units, length);
         if let Coding::G711(law) = heard.coding {
-            if let Some(ear) = &mut self.ear {
+            if let Some(decoding) = &mut self.decoding {
                 // Another codec came before: what it said lies before this.
-                ear.run_out(&mut self.ring, written);
+                decoding.run_out(&mut self.strip, written);
             }
             let place = self.place(arrival, true, written, now);
-            self.loud = self.ring.lay_g711(law, heard.payload, place, written) >= LOUD;
+            self.loud = self.strip.lay_g711(law, heard.payload, place, written) >= LOUD;
             return;
         }
-        if self.ear.as_ref().is_none_or(|ear| ear.coding() != heard.coding) {
-            if let Some(mut before) = self.ear.take() {
-                before.run_out(&mut self.ring, written);
+        if self
+            .decoding
+            .as_ref()
+            .is_none_or(|decoding| decoding.coding() != heard.coding)
+        {
+            if let Some(mut before) = self.decoding.take() {
+                before.run_out(&mut self.strip, written);
             }
-            self.ear = Ear::new(heard.coding).map(Box::new);
+            self.decoding = Decoding::new(heard.coding).map(Box::new);
         }
         let place = self.place(arrival, false, written, now);
-        if let Some(ear) = &mut self.ear {
-            ear.hold(place, arrival.count, heard.payload, &mut self.ring, written);
+        if let Some(decoding) = &mut self.decoding {
+            decoding.hold(place, arrival.count, heard.payload, &mut self.strip, written);
         }
         self.ripen(length - super::WINDOW, written, now);
     }
 
     /// Have everything before `end` among the samples.
     pub fn ripen(&mut self, end: i64, written: i64, now: Nanos) {
-        let Some(ear) = &mut self.ear else {
+        let Some(decoding) = &mut self.decoding else {
             return;
         };
-        while let Some(quiet) = ear.is_due(end) {
+        while let Some(quiet) = decoding.is_due(end) {
             // Errors are put right where a word was not cut, and that is known only of what was decoded.
             if let Some(error) = self.source.as_ref().and_then(|source| source.error(quiet, now)) {
-                ear.shift(error);
+                decoding.shift(error);
                 if let Some(source) = &mut self.source {
                     source.shift(error);
                 }
                 continue;
             }
-            ear.decode_next(&mut self.ring, written);
+            decoding.decode_next(&mut self.strip, written);
         }
-        ear.end_tail(end, &mut self.ring, written);
+        decoding.end_tail(end, &mut self.strip, written);
     }
 
     /// Where a packet begins. `corrects`: errors of the source are put right before it.
@@ -162,21 +112,16 @@ impl Track {
     /// A packet came that was faster by `by` samples than all before: those were late. If none of them is written yet,
     /// they are moved to where they belong.
     fn move_beginning(&mut self, source: &mut Source, by: i64, written: i64) -> bool {
-        let lead = self.ear.as_ref().map_or(0, |ear| ear.lag());
+        let lead = self.decoding.as_ref().map_or(0, |decoding| decoding.lag());
         if source.first - lead - by < written {
             return false;
         }
-        self.ring.move_back(source.first - lead, source.last, by);
-        if let Some(ear) = &mut self.ear {
-            ear.shift(-by);
-            ear.move_back(by);
+        self.strip.move_back(source.first - lead, source.last, by);
+        if let Some(decoding) = &mut self.decoding {
+            decoding.shift(-by);
+            decoding.move_back(by);
         }
         source.move_back(by);
         true
     }
-}
-
-/// Samples at `RATE_HZ` in a time.
-pub(super) fn samples_in(seconds: f64) -> i64 {
-    (seconds * f64::from(RATE_HZ)).round() as i64
 }

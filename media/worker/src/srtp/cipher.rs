@@ -22,7 +22,7 @@ const AUTHENTICATION_KEY: usize = 20;
 
 /// What makes a packet unlike all others under its key.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct PacketIndex {
     pub ssrc: u32,
     /// 48 bits for RTP, 31 for RTCP.
     pub index: u64,
@@ -30,7 +30,7 @@ pub struct Place {
     pub trailer: [u8; 4],
 }
 
-impl Place {
+impl PacketIndex {
     pub fn of_rtp(ssrc: u32, index: u64) -> Self {
         Self {
             ssrc,
@@ -39,7 +39,7 @@ impl Place {
         }
     }
 
-    pub fn of_control(ssrc: u32, index: u32) -> Self {
+    pub fn of_rtcp(ssrc: u32, index: u32) -> Self {
         Self {
             ssrc,
             index: u64::from(index),
@@ -60,43 +60,37 @@ pub struct Cipher {
     transform: Transform,
     salt: [u8; 14],
     tag_len: usize,
-    control: bool,
+    rtcp: bool,
 }
 
 /// The two of a direction.
 pub struct Pair {
     pub rtp: Cipher,
-    pub control: Cipher,
+    pub rtcp: Cipher,
 }
 
 impl Pair {
     pub fn new(keys: &Keys) -> Self {
         Self {
             rtp: Cipher::new(keys, false),
-            control: Cipher::new(keys, true),
+            rtcp: Cipher::new(keys, true),
         }
     }
 }
 
 impl Cipher {
-    pub fn new(keys: &Keys, control: bool) -> Self {
+    pub fn new(keys: &Keys, rtcp: bool) -> Self {
         let mut key = Zeroizing::new([0; 32]);
         let mut authentication = Zeroizing::new([0; AUTHENTICATION_KEY]);
         let mut salt = [0; 14];
-        derive(keys, Purpose::Encryption, control, &mut key[..keys.suite.key_len()]);
-        derive(keys, Purpose::Authentication, control, &mut authentication[..]);
-        derive(keys, Purpose::Salt, control, &mut salt[..keys.suite.salt_len()]);
-        Self::from_session(keys.suite, &key, &authentication, salt, control)
+        derive(keys, Purpose::Encryption, rtcp, &mut key[..keys.suite.key_len()]);
+        derive(keys, Purpose::Authentication, rtcp, &mut authentication[..]);
+        derive(keys, Purpose::Salt, rtcp, &mut salt[..keys.suite.salt_len()]);
+        Self::from_session(keys.suite, &key, &authentication, salt, rtcp)
     }
 
     /// From session keys as they are; of `key` the first half when the suite's is short.
-    fn from_session(
-        suite: Suite,
-        key: &[u8; 32],
-        mac: &[u8; AUTHENTICATION_KEY],
-        salt: [u8; 14],
-        control: bool,
-    ) -> Self {
+    fn from_session(suite: Suite, key: &[u8; 32], mac: &[u8; AUTHENTICATION_KEY], salt: [u8; 14], rtcp: bool) -> Self {
         let mut short = Zeroizing::new([0; 16]);
         short.copy_from_slice(&key[..16]);
         let short = &(*short).into();
@@ -116,12 +110,8 @@ impl Cipher {
         Self {
             transform,
             salt,
-            tag_len: if control {
-                suite.control_tag_len()
-            } else {
-                suite.tag_len()
-            },
-            control,
+            tag_len: if rtcp { suite.control_tag_len() } else { suite.tag_len() },
+            rtcp,
         }
     }
 
@@ -136,7 +126,7 @@ impl Cipher {
 
     /// Encrypt `body` and give the tag, of which `tag_len` octets count. None never happens: the packets that exist are
     /// far shorter than what one nonce may encrypt.
-    pub fn seal(&self, header: &[u8], body: &mut [u8], place: Place) -> Option<[u8; MAX_TAG]> {
+    pub fn seal(&self, header: &[u8], body: &mut [u8], place: PacketIndex) -> Option<[u8; MAX_TAG]> {
         let mut tag = [0; MAX_TAG];
         match &self.transform {
             Transform::Counter128(aes, mac) => {
@@ -164,7 +154,7 @@ impl Cipher {
     }
 
     /// Decrypt `body` when `tag` is right; else leave it as it is. Takes the same time wherever a wrong tag is wrong.
-    pub fn open(&self, header: &[u8], body: &mut [u8], tag: &[u8], place: Place) -> bool {
+    pub fn open(&self, header: &[u8], body: &mut [u8], tag: &[u8], place: PacketIndex) -> bool {
         match &self.transform {
             Transform::Counter128(aes, mac) => {
                 let right = code(mac, header, body, place).verify_truncated_left(tag).is_ok();
@@ -202,8 +192,8 @@ impl Cipher {
     }
 
     /// What an AEAD authenticates beside the body: the header of RTP; of RTCP the first 8 octets and the trailer.
-    fn associated<T>(&self, header: &[u8], place: Place, work: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        if !self.control {
+    fn associated<T>(&self, header: &[u8], place: PacketIndex, work: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        if !self.rtcp {
             return Some(work(header));
         }
         let mut data = [0; 12];
@@ -213,7 +203,7 @@ impl Cipher {
     }
 
     /// The first counter block: salt, SSRC and index, one over the other (RFC 3711 4.1.1).
-    fn counter(&self, place: Place) -> [u8; 16] {
+    fn counter(&self, place: PacketIndex) -> [u8; 16] {
         let mut block = [0; 16];
         block[..14].copy_from_slice(&self.salt);
         overlay(&mut block[4..8], &place.ssrc.to_be_bytes());
@@ -222,7 +212,7 @@ impl Cipher {
     }
 
     /// The same for GCM, whose counter is its own affair (RFC 7714 8.1, 9.1).
-    fn nonce(&self, place: Place) -> [u8; 12] {
+    fn nonce(&self, place: PacketIndex) -> [u8; 12] {
         let mut nonce = [0; 12];
         nonce.copy_from_slice(&self.salt[..12]);
         overlay(&mut nonce[2..6], &place.ssrc.to_be_bytes());
@@ -246,7 +236,7 @@ where
     StreamCipherCoreWrapper::from_core(core).apply_keystream(body);
 }
 
-fn code(mac: &Hmac<Sha1>, header: &[u8], body: &[u8], place: Place) -> Hmac<Sha1> {
+fn code(mac: &Hmac<Sha1>, header: &[u8], body: &[u8], place: PacketIndex) -> Hmac<Sha1> {
     let mut code = mac.clone();
     code.update(header);
     code.update(body);
@@ -259,18 +249,18 @@ mod tests {
     use super::super::test_support::hex;
     use super::*;
 
-    fn session(suite: Suite, key: &str, salt: &str, control: bool) -> Cipher {
+    fn session(suite: Suite, key: &str, salt: &str, rtcp: bool) -> Cipher {
         let mut long = [0; 32];
         let key = hex(key);
         long[..key.len()].copy_from_slice(&key);
         let mut wide = [0; 14];
         let salt = hex(salt);
         wide[..salt.len()].copy_from_slice(&salt);
-        Cipher::from_session(suite, &long, &[0; AUTHENTICATION_KEY], wide, control)
+        Cipher::from_session(suite, &long, &[0; AUTHENTICATION_KEY], wide, rtcp)
     }
 
     /// SSRC and index 0: the counter block is the salt.
-    const ORIGIN: Place = Place {
+    const ORIGIN: PacketIndex = PacketIndex {
         ssrc: 0,
         index: 0,
         trailer: [0; 4],
@@ -309,14 +299,14 @@ mod tests {
     const GCM_256: &str = "000102030405060708090a0b0c0d0e0f 101112131415161718191a1b1c1d1e1f";
     const GCM_SALT: &str = "51756964 2070726f 2071756f";
 
-    fn seal_and_open(cipher: &Cipher, header: &str, plain: &str, place: Place, expected: &str) {
+    fn seal_and_open(cipher: &Cipher, header: &str, plain: &str, place: PacketIndex, expected: &str) {
         let (header, plain) = (hex(header), hex(plain));
         let mut body = plain.clone();
         let tag = cipher.seal(&header, &mut body, place).expect("sealed");
         assert_eq!([&body[..], &tag].concat(), hex(expected));
         assert!(cipher.open(&header, &mut body, &tag, place));
         assert_eq!(body, plain);
-        let wrong = Place {
+        let wrong = PacketIndex {
             index: place.index + 1,
             ..place
         };
@@ -328,7 +318,7 @@ mod tests {
     fn gcm_of_rtp__rfc7714_16() {
         let header = "8040f17b 8041f8d3 5501a0b2";
         let plain = "47616c6c 69612065 7374206f 6d6e6973 20646976 69736120 696e2070 61727465 73207472 6573";
-        let place = Place {
+        let place = PacketIndex {
             ssrc: 0x5501_a0b2,
             index: 0xf17b,
             trailer: [0; 4],
@@ -354,7 +344,7 @@ mod tests {
         let header = "81c8000d 4d617273";
         let plain =
             "4e545031 4e545032 52545020 0000042a 0000e930 4c756e61 deadbeef deadbeef deadbeef deadbeef deadbeef";
-        let place = Place {
+        let place = PacketIndex {
             ssrc: 0x4d61_7273,
             index: 0x5d4,
             trailer: [0x80, 0, 0x05, 0xd4],
@@ -385,7 +375,7 @@ mod tests {
             "00000000 00000000 00000000 0000",
             false,
         );
-        let place = Place {
+        let place = PacketIndex {
             ssrc: 0x0102_0304,
             index: 0x0506_0708_090A,
             trailer: [0; 4],

@@ -17,8 +17,8 @@ pub enum Purpose {
 }
 
 /// Fill `into` with the session key for a purpose.
-pub fn derive(keys: &Keys, purpose: Purpose, control: bool, into: &mut [u8]) {
-    let label = purpose as u8 + if control { 3 } else { 0 };
+pub fn derive(keys: &Keys, purpose: Purpose, rtcp: bool, into: &mut [u8]) {
+    let label = purpose as u8 + if rtcp { 3 } else { 0 };
     let mut iv = Zeroizing::new([0; 16]);
     // A salt of 96 bits is followed by 16 zero bits (RFC 7714 11), and every salt by the 16 bits of the block counter.
     iv[..keys.salt().len()].copy_from_slice(keys.salt());
@@ -38,10 +38,10 @@ mod tests {
     use super::super::test_support::hex;
     use super::*;
 
-    fn derived(suite: Suite, master: &str, purpose: Purpose, control: bool, length: usize) -> Vec<u8> {
+    fn derived(suite: Suite, master: &str, purpose: Purpose, rtcp: bool, length: usize) -> Vec<u8> {
         let keys = Keys::new(suite, &hex(master)).expect("keys");
         let mut octets = vec![0; length];
-        derive(&keys, purpose, control, &mut octets);
+        derive(&keys, purpose, rtcp, &mut octets);
         octets
     }
 

@@ -1,6 +1,6 @@
 //! What the peer sends: the receiver's side of RFC 3711 3.3 and 3.4, and the doubts about a peer that `srtp` names.
 
-use super::cipher::{Pair, Place};
+use super::cipher::{PacketIndex, Pair};
 use super::index::{Seen, Window, LAST_INDEX};
 use super::keys::Keys;
 use super::sources::{Source, Sources};
@@ -14,12 +14,12 @@ pub const OLD_KEY: Nanos = 32 * SECOND;
 /// not rolled over unseen within the few packets that may be lost.
 const ROLLED_OVER_UNSEEN: u16 = 1 << 14;
 
-struct Ring {
+struct KeySet {
     keys: Keys,
     pair: Box<Pair>,
 }
 
-impl Ring {
+impl KeySet {
     fn new(keys: &Keys) -> Self {
         Self {
             keys: keys.clone(),
@@ -30,8 +30,8 @@ impl Ring {
 
 /// The receiver's half of a stream. One for all SSRCs that the peer sends.
 pub struct Inbound {
-    current: Ring,
-    previous: Option<Ring>,
+    current: KeySet,
+    previous: Option<KeySet>,
     previous_until: Nanos,
     /// Rises with every change of keys.
     epoch: u32,
@@ -41,7 +41,7 @@ pub struct Inbound {
 impl Inbound {
     pub fn new(keys: &Keys) -> Self {
         Self {
-            current: Ring::new(keys),
+            current: KeySet::new(keys),
             previous: None,
             previous_until: 0,
             epoch: 0,
@@ -64,7 +64,7 @@ impl Inbound {
                 (source.rtp_epoch, source.control_epoch) = (self.epoch, self.epoch);
             }
         }
-        let next = back.unwrap_or_else(|| Ring::new(keys));
+        let next = back.unwrap_or_else(|| KeySet::new(keys));
         self.previous = Some(std::mem::replace(&mut self.current, next));
     }
 
@@ -102,17 +102,17 @@ impl Inbound {
     }
 
     /// Decrypt an RTCP packet in place; gives its length without what protection added.
-    pub fn unprotect_control(&mut self, datagram: &mut [u8], now: Nanos) -> Result<usize, Refused> {
+    pub fn unprotect_rtcp(&mut self, datagram: &mut [u8], now: Nanos) -> Result<usize, Refused> {
         let ssrc = control_header(datagram).ok_or(Refused::Malformed)?;
         let source = self.sources.get(ssrc);
         let may_restart = source.control_epoch != self.epoch;
-        let refused = match open_control(&self.current, datagram, ssrc, source.control, may_restart) {
+        let refused = match open_rtcp(&self.current, datagram, ssrc, source.rtcp, may_restart) {
             Ok((plain, window)) => {
-                if source.control.highest() > window.highest() {
+                if source.rtcp.highest() > window.highest() {
                     self.previous = None; // what it protected begins anew, and could be replayed
                 }
                 self.sources.put(Source {
-                    control: window,
+                    rtcp: window,
                     control_epoch: self.epoch,
                     ..source
                 });
@@ -123,11 +123,8 @@ impl Inbound {
         let Some(previous) = self.previous.as_ref().filter(|_| now < self.previous_until) else {
             return Err(refused);
         };
-        let (plain, window) = open_control(previous, datagram, ssrc, source.control, false).map_err(|_| refused)?;
-        self.sources.put(Source {
-            control: window,
-            ..source
-        });
+        let (plain, window) = open_rtcp(previous, datagram, ssrc, source.rtcp, false).map_err(|_| refused)?;
+        self.sources.put(Source { rtcp: window, ..source });
         Ok(plain)
     }
 }
@@ -141,14 +138,14 @@ impl std::fmt::Debug for Inbound {
 /// Try an RTP packet under one key. `may_restart`: the source was not heard under it yet. Gives the length of the plain
 /// packet, and the window with it in.
 fn open_rtp(
-    ring: &Ring,
+    key_set: &KeySet,
     datagram: &mut [u8],
     header: &RtpHeader,
     window: Window,
     may_restart: bool,
 ) -> Result<(usize, Window), Refused> {
-    let cipher = &ring.pair.rtp;
-    let identifier = ring.keys.identifier();
+    let cipher = &key_set.pair.rtp;
+    let identifier = key_set.keys.identifier();
     let behind = identifier.len() + cipher.tag_len();
     let plain = datagram
         .len()
@@ -189,7 +186,7 @@ fn open_rtp(
                 continue;
             }
         }
-        if cipher.open(head, body, tag, Place::of_rtp(header.ssrc, index)) {
+        if cipher.open(head, body, tag, PacketIndex::of_rtp(header.ssrc, index)) {
             window.note(index);
             return Ok((plain, window));
         }
@@ -200,15 +197,15 @@ fn open_rtp(
 }
 
 /// The same for RTCP, which carries its index.
-fn open_control(
-    ring: &Ring,
+fn open_rtcp(
+    key_set: &KeySet,
     datagram: &mut [u8],
     ssrc: u32,
     window: Window,
     may_restart: bool,
 ) -> Result<(usize, Window), Refused> {
-    let cipher = &ring.pair.control;
-    let identifier = ring.keys.identifier();
+    let cipher = &key_set.pair.rtcp;
+    let identifier = key_set.keys.identifier();
     let behind = 4 + identifier.len() + cipher.tag_len();
     let plain = datagram
         .len()
@@ -241,7 +238,7 @@ fn open_control(
         Seen::Unknown => return Err(Refused::Late),
     };
     let (head, body) = packet.split_at_mut(CONTROL_HEADER);
-    if !cipher.open(head, body, tag, Place::of_control(ssrc, index as u32)) {
+    if !cipher.open(head, body, tag, PacketIndex::of_rtcp(ssrc, index as u32)) {
         return Err(Refused::Unauthentic);
     }
     window.note(index);

@@ -5,7 +5,7 @@ const WINDOW: u64 = 128;
 /// Indices of RTP have 48 bits.
 pub const LAST_INDEX: u64 = (1 << 48) - 1;
 /// Indices of RTCP have 31 bits.
-pub const LAST_CONTROL_INDEX: u64 = (1 << 31) - 1;
+pub const LAST_RTCP_INDEX: u64 = (1 << 31) - 1;
 
 /// What is known of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What we send: the sender's side of RFC 3711 3.3 and 3.4.
 
-use super::cipher::{Pair, Place};
-use super::index::{Seen, LAST_CONTROL_INDEX, LAST_INDEX};
+use super::cipher::{PacketIndex, Pair};
+use super::index::{Seen, LAST_INDEX, LAST_RTCP_INDEX};
 use super::keys::Keys;
 use super::sources::Sources;
 use super::{control_header, rtp_header, Refused, CONTROL_HEADER};
@@ -60,7 +60,7 @@ impl Outbound {
         let (packet, room) = buffer.split_at_mut(length);
         let (head, body) = packet.split_at_mut(header.length);
         let tag = cipher
-            .seal(head, body, Place::of_rtp(header.ssrc, index))
+            .seal(head, body, PacketIndex::of_rtp(header.ssrc, index))
             .ok_or(Refused::Malformed)?;
         let parts: [&[u8]; 2] = if cipher.is_aead() {
             [&tag[..cipher.tag_len()], self.keys.identifier()]
@@ -71,12 +71,12 @@ impl Outbound {
     }
 
     /// Encrypt the RTCP packet, which may be a compound one, in the first `length` octets of `buffer`.
-    pub fn protect_control(&mut self, buffer: &mut [u8], length: usize) -> Result<usize, Refused> {
+    pub fn protect_rtcp(&mut self, buffer: &mut [u8], length: usize) -> Result<usize, Refused> {
         let ssrc = buffer
             .get(..length)
             .and_then(control_header)
             .ok_or(Refused::Malformed)?;
-        let cipher = &self.pair.control;
+        let cipher = &self.pair.rtcp;
         let behind = 4 + self.keys.identifier().len() + cipher.tag_len();
         if buffer.len() - length < behind {
             return Err(Refused::NoRoom);
@@ -85,13 +85,13 @@ impl Outbound {
             return Err(Refused::Sources);
         }
         let mut source = self.sources.get(ssrc);
-        let index = source.control.highest().map_or(0, |highest| highest + 1);
-        if index > LAST_CONTROL_INDEX {
+        let index = source.rtcp.highest().map_or(0, |highest| highest + 1);
+        if index > LAST_RTCP_INDEX {
             return Err(Refused::Exhausted);
         }
-        source.control.note(index);
+        source.rtcp.note(index);
         self.sources.put(source);
-        let place = Place::of_control(ssrc, index as u32);
+        let place = PacketIndex::of_rtcp(ssrc, index as u32);
         let (packet, room) = buffer.split_at_mut(length);
         let (head, body) = packet.split_at_mut(CONTROL_HEADER);
         let tag = cipher.seal(head, body, place).ok_or(Refused::Malformed)?;
@@ -137,7 +137,7 @@ mod tests {
             ..Source::default()
         };
         source.rtp.note(LAST_INDEX - 1);
-        source.control.note(LAST_CONTROL_INDEX - 1);
+        source.rtcp.note(LAST_RTCP_INDEX - 1);
         outbound.sources.put(source);
         let mut packet = [0; 40];
         packet[..12].copy_from_slice(&[0x80, 0, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -145,7 +145,7 @@ mod tests {
         packet[2..4].copy_from_slice(&[0, 0]);
         assert_eq!(outbound.protect(&mut packet, 20), Err(Refused::Exhausted));
         packet[..8].copy_from_slice(&[0x80, 201, 0, 1, 0, 0, 0, 1]);
-        assert!(outbound.protect_control(&mut packet, 8).is_ok());
-        assert_eq!(outbound.protect_control(&mut packet, 8), Err(Refused::Exhausted));
+        assert!(outbound.protect_rtcp(&mut packet, 8).is_ok());
+        assert_eq!(outbound.protect_rtcp(&mut packet, 8), Err(Refused::Exhausted));
     }
 }

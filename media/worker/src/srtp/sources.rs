@@ -11,7 +11,7 @@ pub const MAX_SOURCES: usize = 64;
 pub struct Source {
     pub ssrc: u32,
     pub rtp: Window,
-    pub control: Window,
+    pub rtcp: Window,
     pub rtp_epoch: u32,
     pub control_epoch: u32,
     pub(super) heard: u64,

@@ -48,9 +48,9 @@ fn protect(outbound: &mut Outbound, packet: &[u8]) -> Result<Vec<u8>, Refused> {
     Ok(buffer)
 }
 
-fn protect_control(outbound: &mut Outbound, packet: &[u8]) -> Result<Vec<u8>, Refused> {
+fn protect_rtcp(outbound: &mut Outbound, packet: &[u8]) -> Result<Vec<u8>, Refused> {
     let mut buffer = [packet, &[0xEE; MAX_TRAILER]].concat();
-    let length = outbound.protect_control(&mut buffer, packet.len())?;
+    let length = outbound.protect_rtcp(&mut buffer, packet.len())?;
     buffer.truncate(length);
     Ok(buffer)
 }
@@ -73,9 +73,9 @@ fn unprotect(inbound: &mut Inbound, datagram: &[u8]) -> Result<Vec<u8>, Refused>
     unprotect_at(inbound, datagram, 0)
 }
 
-fn unprotect_control(inbound: &mut Inbound, datagram: &[u8]) -> Result<Vec<u8>, Refused> {
+fn unprotect_rtcp(inbound: &mut Inbound, datagram: &[u8]) -> Result<Vec<u8>, Refused> {
     let mut buffer = datagram.to_vec();
-    match inbound.unprotect_control(&mut buffer, 0) {
+    match inbound.unprotect_rtcp(&mut buffer, 0) {
         Ok(length) => {
             buffer.truncate(length);
             Ok(buffer)
@@ -122,9 +122,9 @@ fn what_was_protected_comes_back() {
             assert!(length < 15 || protected[12..12 + length] != packet[12..]);
             assert_eq!(unprotect(&mut inbound, &protected), Ok(packet));
             let report = rtcp(SSRC, sequence);
-            let protected = protect_control(&mut outbound, &report).expect("protected");
+            let protected = protect_rtcp(&mut outbound, &report).expect("protected");
             assert_eq!(protected.len(), report.len() + 4 + suite.control_tag_len());
-            assert_eq!(unprotect_control(&mut inbound, &protected), Ok(report));
+            assert_eq!(unprotect_rtcp(&mut inbound, &protected), Ok(report));
         }
     }
 }
@@ -151,8 +151,8 @@ fn other_keys_open_nothing() {
         let mut inbound = Inbound::new(&keys(suite, 2));
         let protected = protect(&mut outbound, &rtp(SSRC, 1, &[0; 160])).expect("protected");
         assert_eq!(unprotect(&mut inbound, &protected), Err(Refused::Unauthentic));
-        let protected = protect_control(&mut outbound, &rtcp(SSRC, 6)).expect("protected");
-        assert_eq!(unprotect_control(&mut inbound, &protected), Err(Refused::Unauthentic));
+        let protected = protect_rtcp(&mut outbound, &rtcp(SSRC, 6)).expect("protected");
+        assert_eq!(unprotect_rtcp(&mut inbound, &protected), Err(Refused::Unauthentic));
     }
 }
 
@@ -163,22 +163,22 @@ fn any_changed_bit_is_noticed_and_changes_nothing() {
         let packet = rtp(SSRC, 1, &[0x33; 20]);
         let report = rtcp(SSRC, 3);
         let protected = protect(&mut outbound, &packet).expect("protected");
-        let control = protect_control(&mut outbound, &report).expect("protected");
+        let sealed = protect_rtcp(&mut outbound, &report).expect("protected");
         for bit in 0..8 * protected.len() {
             let mut changed = protected.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             assert!(unprotect(&mut inbound, &changed).is_err(), "{suite:?}, bit {bit}");
         }
-        for bit in 0..8 * control.len() {
-            let mut changed = control.clone();
+        for bit in 0..8 * sealed.len() {
+            let mut changed = sealed.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             assert!(
-                unprotect_control(&mut inbound, &changed).is_err(),
+                unprotect_rtcp(&mut inbound, &changed).is_err(),
                 "{suite:?}, bit {bit} of RTCP"
             );
         }
         assert_eq!(unprotect(&mut inbound, &protected), Ok(packet));
-        assert_eq!(unprotect_control(&mut inbound, &control), Ok(report));
+        assert_eq!(unprotect_rtcp(&mut inbound, &sealed), Ok(report));
     }
 }
 
@@ -188,12 +188,12 @@ fn cut_and_random_octets_are_refused() {
     for suite in Suite::ALL {
         let (mut outbound, mut inbound) = both(suite);
         let protected = protect(&mut outbound, &rtp(SSRC, 1, &[0x33; 20])).expect("protected");
-        let control = protect_control(&mut outbound, &rtcp(SSRC, 3)).expect("protected");
+        let sealed = protect_rtcp(&mut outbound, &rtcp(SSRC, 3)).expect("protected");
         for length in 0..protected.len() {
             assert!(unprotect(&mut inbound, &protected[..length]).is_err());
         }
-        for length in 0..control.len() {
-            assert!(unprotect_control(&mut inbound, &control[..length]).is_err());
+        for length in 0..sealed.len() {
+            assert!(unprotect_rtcp(&mut inbound, &sealed[..length]).is_err());
         }
         for _ in 0..5_000 {
             let mut octets: Vec<u8> = (0..random.below(120)).map(|_| random.next() as u8).collect();
@@ -204,12 +204,12 @@ fn cut_and_random_octets_are_refused() {
             if let Some(second) = octets.get_mut(1) {
                 *second = 192 | *second & 31;
             }
-            assert!(unprotect_control(&mut inbound, &octets).is_err());
+            assert!(unprotect_rtcp(&mut inbound, &octets).is_err());
             // What cannot be a packet is not sent either.
             let length = octets.len();
             octets.resize(length + random.below(24) as usize, 0);
             let _ = outbound.protect(&mut octets, length);
-            let _ = outbound.protect_control(&mut octets, length);
+            let _ = outbound.protect_rtcp(&mut octets, length);
         }
         assert_eq!(outbound.protect(&mut [0x80; 20], 21), Err(Refused::Malformed));
     }
@@ -249,20 +249,20 @@ fn a_packet_counts_once__rfc3711_3_3_2() {
 fn a_report_counts_once() {
     let (mut outbound, mut inbound) = both(Suite::AesCm128HmacSha1_32);
     let all: Vec<Vec<u8>> = (0..3)
-        .map(|_| protect_control(&mut outbound, &rtcp(SSRC, 1)).expect("protected"))
+        .map(|_| protect_rtcp(&mut outbound, &rtcp(SSRC, 1)).expect("protected"))
         .collect();
     for index in [0, 2, 1] {
-        assert!(unprotect_control(&mut inbound, &all[index]).is_ok());
-        assert_eq!(unprotect_control(&mut inbound, &all[index]), Err(Refused::Replayed));
+        assert!(unprotect_rtcp(&mut inbound, &all[index]).is_ok());
+        assert_eq!(unprotect_rtcp(&mut inbound, &all[index]), Err(Refused::Replayed));
     }
 }
 
 #[test]
 fn a_report_must_be_encrypted() {
     let (mut outbound, mut inbound) = both(Suite::AesCm128HmacSha1_80);
-    let mut report = protect_control(&mut outbound, &rtcp(SSRC, 1)).expect("protected");
+    let mut report = protect_rtcp(&mut outbound, &rtcp(SSRC, 1)).expect("protected");
     report[12] &= 0x7F;
-    assert_eq!(unprotect_control(&mut inbound, &report), Err(Refused::Malformed));
+    assert_eq!(unprotect_rtcp(&mut inbound, &report), Err(Refused::Malformed));
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn more_sources_than_are_kept_apart_are_not_sent() {
         assert!(protect(&mut outbound, &rtp(ssrc, 1, &[1; 20])).is_ok());
     }
     assert_eq!(protect(&mut outbound, &rtp(64, 1, &[1; 20])), Err(Refused::Sources));
-    assert_eq!(protect_control(&mut outbound, &rtcp(64, 1)), Err(Refused::Sources));
+    assert_eq!(protect_rtcp(&mut outbound, &rtcp(64, 1)), Err(Refused::Sources));
     assert!(protect(&mut outbound, &rtp(63, 2, &[1; 20])).is_ok());
 }
 
@@ -402,8 +402,8 @@ fn an_identifier_travels_with_the_packets__rfc3711_3_1() {
         }
         assert_eq!(unprotect(&mut inbound, &protected), Ok(packet));
         let report = rtcp(SSRC, 2);
-        let protected = protect_control(&mut outbound, &report).expect("protected");
-        assert_eq!(unprotect_control(&mut inbound, &protected), Ok(report));
+        let protected = protect_rtcp(&mut outbound, &report).expect("protected");
+        assert_eq!(unprotect_rtcp(&mut inbound, &protected), Ok(report));
     }
 }
 
@@ -440,8 +440,8 @@ fn or_begins_at_zero_as_a_new_context_does__rfc4568_7_1_4() {
     for suite in Suite::ALL {
         let (mut old, mut inbound, first) = under_way(suite);
         let straggler = protect(&mut old, &rtp(SSRC, 31_001, &[1; 20])).expect("protected");
-        let report = protect_control(&mut old, &rtcp(SSRC, 1)).expect("protected");
-        assert!(unprotect_control(&mut inbound, &report).is_ok());
+        let report = protect_rtcp(&mut old, &rtcp(SSRC, 1)).expect("protected");
+        assert!(unprotect_rtcp(&mut inbound, &report).is_ok());
         inbound.rekey(&keys(suite, 2), 0);
         let mut fresh = Outbound::new(&keys(suite, 2));
         let packet = rtp(SSRC, 31_002, &[1; 20]);
@@ -449,9 +449,9 @@ fn or_begins_at_zero_as_a_new_context_does__rfc4568_7_1_4() {
         assert_eq!(unprotect(&mut inbound, &protected), Ok(packet));
         assert_eq!(unprotect(&mut inbound, &protected), Err(Refused::Replayed));
         let report = rtcp(SSRC, 1);
-        let protected = protect_control(&mut fresh, &report).expect("protected");
-        assert_eq!(unprotect_control(&mut inbound, &protected), Ok(report));
-        assert_eq!(unprotect_control(&mut inbound, &protected), Err(Refused::Replayed));
+        let protected = protect_rtcp(&mut fresh, &report).expect("protected");
+        assert_eq!(unprotect_rtcp(&mut inbound, &protected), Ok(report));
+        assert_eq!(unprotect_rtcp(&mut inbound, &protected), Err(Refused::Replayed));
         // What the old key protected could now be played again: it is good no more.
         assert!(unprotect(&mut inbound, &first).is_err());
         assert!(unprotect(&mut inbound, &straggler).is_err());
@@ -479,20 +479,20 @@ fn packets_under_the_old_key_are_taken_for_a_while() {
     assert_eq!(unprotect_at(&mut inbound, &protected, 999 + OLD_KEY), Ok(packet));
     assert!(unprotect_at(&mut inbound, &protected, 999 + OLD_KEY).is_err());
     let report = rtcp(SSRC, 2);
-    let protected = protect_control(&mut outbound, &report).expect("protected");
-    assert_eq!(unprotect_control(&mut inbound, &protected), Ok(report));
+    let protected = protect_rtcp(&mut outbound, &report).expect("protected");
+    assert_eq!(unprotect_rtcp(&mut inbound, &protected), Ok(report));
 }
 
 #[test]
 fn going_back_to_the_keys_before_opens_no_door_for_replay() {
     let suite = Suite::AeadAes128Gcm;
     let (mut outbound, mut inbound, first) = under_way(suite);
-    let report = protect_control(&mut outbound, &rtcp(SSRC, 1)).expect("protected");
-    assert!(unprotect_control(&mut inbound, &report).is_ok());
+    let report = protect_rtcp(&mut outbound, &rtcp(SSRC, 1)).expect("protected");
+    assert!(unprotect_rtcp(&mut inbound, &report).is_ok());
     inbound.rekey(&keys(suite, 2), 0);
     inbound.rekey(&keys(suite, 1), 10 * OLD_KEY);
     assert!(unprotect(&mut inbound, &first).is_err());
-    assert_eq!(unprotect_control(&mut inbound, &report), Err(Refused::Replayed));
+    assert_eq!(unprotect_rtcp(&mut inbound, &report), Err(Refused::Replayed));
     let packet = rtp(SSRC, 31_001, &[1; 20]);
     let protected = protect(&mut outbound, &packet).expect("protected");
     assert_eq!(unprotect(&mut inbound, &protected), Ok(packet));

@@ -1,6 +1,6 @@
 //! One direction of a bridge in the kernel: whether it may be there, by which rule, and what it did meanwhile.
 //!
-//! User space is the reference. What the kernel does for a while is what `Worker::relay` would have done: other header, same
+//! User space is the reference. What the kernel does for a while is what `MediaThread::relay` would have done: other header, same
 //! payload. So a direction may be there only while nothing else is to happen to its packets (`Stream::rule`), and all
 //! that a packet would have left behind in the two streams is made up for from the counters of the flow (`account`).
 
@@ -10,13 +10,13 @@ use std::sync::Arc;
 use super::Stream;
 use crate::clock::{Nanos, MILLISECOND, SECOND};
 use crate::codec::audio::Coding;
-use crate::flood::Limit;
 use crate::forward::{Counters, Flow, Forwarder, Rule};
 use crate::net::MAX_DATAGRAM;
+use crate::rtp::flood::Limit;
+use crate::rtp::sending::Feed;
 use crate::rtp::{Packet, HEADER};
-use crate::sending::Source;
 use crate::session::{Lane, Passage};
-use crate::slab::Key;
+use crate::slab::Handle;
 
 /// So long nothing but plain audio must have come, and nothing been asked for.
 const PLAIN: Nanos = 2 * SECOND;
@@ -142,54 +142,33 @@ impl Forwarding {
 }
 
 impl Stream {
-    /// The rule by which the kernel may forward what the peer of this stream, which is `key`, says to the peer of `to`; or
+    /// The rule by which the kernel may forward what the peer of this stream, which is `handle`, says to the peer of `to`; or
     /// why it may not.
-    pub fn rule(&self, key: Key, to: &Stream, limit: Limit, now: Nanos) -> Result<Rule, &'static str> {
+    pub fn rule(&self, handle: Handle, to: &Stream, limit: Limit, now: Nanos) -> Result<Rule, &'static str> {
         let packets_per_second = limit.packets_per_second();
         if packets_per_second == 0 {
             return Err("no limit of packets");
         }
-        let session = self.session.as_ref().ok_or("nothing agreed")?;
-        if !session.hears || !to.may_send() {
-            return Err("on hold");
-        }
-        if self.channel.is_some() || to.channel.is_some() {
-            return Err("encrypted");
-        }
-        if self.muted || to.deaf {
-            return Err("muted");
-        }
-        if self.keys.has_ear() {
-            return Err("keys are listened for in the audio");
-        }
-        if !self.taps_in.is_empty() || !to.taps_out.is_empty() {
-            return Err("recorded");
-        }
-        if to.play.is_some() {
-            return Err("a play");
-        }
-        if to.digits_busy || !to.digits_out.is_idle() {
-            return Err("keys are sent");
-        }
-        let (ssrc, payload_type) = self.forwarding.usual;
-        let lane = self.plan.lane(payload_type).ok_or("no packets yet")?;
+        self.stays_plain(to)?;
+        let (ssrc, payload_type) = self.inbound.forwarding.usual;
+        let lane = self.inbound.plan.lane(payload_type).ok_or("no packets yet")?;
         // What is ready to make audio of another format anew does nothing while this one passes.
-        if lane.passage != Passage::Pass || self.listens {
+        if lane.passage != Passage::Pass || self.inbound.listens {
             return Err("the audio is made anew");
         }
         if !lane.kind.is_audio() {
             return Err("no audio at the moment");
         }
-        let settled = |stream: &Stream| stream.latch.as_ref().is_some_and(|latch| latch.is_settled(now));
+        let settled = |stream: &Stream| stream.inbound.latch.as_ref().is_some_and(|latch| latch.is_settled(now));
         if !settled(self) || !settled(to) {
             return Err("who the peer is may still change");
         }
-        let source = Source::Bridged {
-            stream: key.index,
+        let feed = Feed::Bridged {
+            stream: handle.index,
             ssrc,
         };
-        let passing = to.sending.passing(source).ok_or("the numbers begin anew")?;
-        if self.reception.newest() != Some((ssrc, passing.sequence)) {
+        let passing = to.outbound.sending.passing(feed).ok_or("the numbers begin anew")?;
+        if self.inbound.reception.newest() != Some((ssrc, passing.sequence)) {
             return Err("packets are out of order");
         }
         let (local, peer) = self.ends().ok_or("no IPv4, or no route")?;
@@ -200,7 +179,7 @@ impl Stream {
             out_local,
             out_peer,
             ssrc_in: ssrc,
-            ssrc_out: to.sending.ssrc,
+            ssrc_out: to.outbound.sending.ssrc,
             payload_type_in: payload_type,
             payload_type_out: lane.payload_type,
             sequence_offset: passing.sequence_offset,
@@ -208,11 +187,38 @@ impl Stream {
             clock_rate_hz: lane.clock_rate_hz,
             highest_sequence: passing.sequence,
             timestamp: passing.timestamp,
-            jitter: (self.reception.jitter(lane.clock_rate_hz) * 16.0) as u32,
+            jitter: (self.inbound.reception.jitter(lane.clock_rate_hz) * 16.0) as u32,
             packets_per_second,
             max_octets: most_octets(lane).ok_or("how long packets are cannot be told")?,
-            dscp: to.dscp,
+            dscp: to.sockets.dscp,
         })
+    }
+
+    /// Whether nothing was agreed or asked for by which more would become of a packet than another header.
+    fn stays_plain(&self, to: &Stream) -> Result<(), &'static str> {
+        let session = self.session.as_ref().ok_or("nothing agreed")?;
+        if !session.hears || !to.may_send() {
+            return Err("on hold");
+        }
+        if self.channel.is_some() || to.channel.is_some() {
+            return Err("encrypted");
+        }
+        if self.route.muted || to.route.deaf {
+            return Err("muted");
+        }
+        if self.inbound.presses.listens_for_tones() {
+            return Err("keys are listened for in the audio");
+        }
+        if !self.inbound.taps.is_empty() || !to.outbound.taps.is_empty() {
+            return Err("recorded");
+        }
+        if to.outbound.play.is_some() {
+            return Err("a play");
+        }
+        if to.outbound.digits.busy || !to.outbound.digits.sender.is_idle() {
+            return Err("keys are sent");
+        }
+        Ok(())
     }
 
     /// Both ends of the connected socket.
@@ -221,14 +227,14 @@ impl Stream {
             SocketAddr::V4(address) => Some(address),
             SocketAddr::V6(_) => None,
         };
-        let socket: &UdpSocket = self.peer.as_ref()?;
+        let socket: &UdpSocket = self.sockets.peer.as_ref()?;
         Some((v4(socket.local_addr().ok()?)?, v4(socket.peer_addr().ok()?)?))
     }
 
     /// Whether something is about to be told, or decided, for which the counts must be right.
     pub fn needs_account(&self, now: Nanos) -> bool {
-        let silent = |limit| now.saturating_sub(self.heard_at) >= limit && !self.timeout_told;
-        self.control.will_report(now)
+        let silent = |limit| now.saturating_sub(self.inbound.heard_at) >= limit && !self.inbound.timeout_told;
+        self.reports.will_report(now)
             || self.gauge.as_ref().is_some_and(|gauge| gauge.is_due(now))
             || self
                 .session
@@ -238,7 +244,7 @@ impl Stream {
 
     /// Make up for what the kernel did with the peer's packets until now. False when the flow is gone.
     pub fn account(&mut self, to: &mut Stream, now: Nanos) -> bool {
-        let Some(down) = self.forwarding.down.as_ref() else {
+        let Some(down) = self.inbound.forwarding.down.as_ref() else {
             return true;
         };
         match down.forwarder.read(down.flow) {
@@ -255,8 +261,8 @@ impl Stream {
 
     /// Take the peer's packets back from the kernel. True when they were there.
     pub fn take_back(&mut self, to: &mut Stream, why: Back, now: Nanos) -> bool {
-        self.forwarding.stay(now);
-        let Some(down) = self.forwarding.down.as_ref() else {
+        self.inbound.forwarding.stay(now);
+        let Some(down) = self.inbound.forwarding.down.as_ref() else {
             return false;
         };
         let counters = down.forwarder.take(down.flow);
@@ -264,17 +270,21 @@ impl Stream {
         match counters {
             Some(counters) => self.make_up(to, counters, now),
             // Nobody tells what it did since it was asked last.
-            None => to.sending.lose_track((since / SHORTEST + 1).min(20_000) as u16),
+            None => to
+                .outbound
+                .sending
+                .lose_track((since / SHORTEST + 1).min(20_000) as u16),
         }
-        self.forwarding.down = None;
-        self.forwarding
+        self.inbound.forwarding.down = None;
+        self.inbound
+            .forwarding
             .settle(why, counters.map_or(before, |counters| counters.packets), now);
         true
     }
 
     /// What each packet leaves behind in `hear`, `Sending::relay` and `transmit`, for those since it was done last.
     fn make_up(&mut self, to: &mut Stream, counters: Counters, now: Nanos) {
-        let Some(down) = self.forwarding.down.as_mut() else {
+        let Some(down) = self.inbound.forwarding.down.as_mut() else {
             return;
         };
         let seen = std::mem::replace(&mut down.seen, counters);
@@ -293,17 +303,18 @@ impl Stream {
         self.counts.octets_in += with_headers;
         to.counts.packets_out += packets;
         to.counts.octets_out += with_headers;
-        self.heard_at = self.heard_at.max(counters.last_at);
-        self.timeout_told = false;
+        self.inbound.heard_at = self.inbound.heard_at.max(counters.last_at);
+        self.inbound.timeout_told = false;
         let jitter = counters.jitter as f32 / 16.0;
-        self.reception
+        self.inbound
+            .reception
             .passed(packets, steps, counters.timestamp, counters.last_at, jitter, rate_hz);
         if let Some(gauge) = self.gauge.as_mut() {
             gauge.heard_many(packets, steps);
         }
         let newest = (counters.highest_sequence, counters.timestamp);
         let newest = (steps > 0).then_some((newest, counters.last_at));
-        to.sending.passed(packets, octets, newest);
+        to.outbound.sending.passed(packets, octets, newest);
     }
 }
 

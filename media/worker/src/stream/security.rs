@@ -5,14 +5,11 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 
-use super::{Stream, Turn};
-use crate::latch::Look;
-use crate::net::MAX_DATAGRAM;
-use crate::srtp::{Agreed, Channel, Refused, MAX_TRAILER};
+use super::{Stream, Turn, ROOM};
+use crate::rtp;
+use crate::rtp::latch::Look;
+use crate::srtp::{Agreed, Channel, Refused};
 use crate::{clock::Nanos, sys};
-
-/// The largest datagram that is encrypted, with what that adds.
-const ROOM: usize = MAX_DATAGRAM + MAX_TRAILER;
 
 thread_local! {
     /// Where packets are encrypted that are recorded too: who records them reads them after they were sent.
@@ -39,31 +36,45 @@ impl Stream {
         if renewed {
             let [a, b, c, d, e, f]: [u8; 6] = sys::entropy();
             let ssrc = u32::from_be_bytes([a, b, c, d]);
-            self.sending.renew(ssrc, u16::from_be_bytes([e, f]) >> 1);
+            self.outbound.sending.renew(ssrc, u16::from_be_bytes([e, f]) >> 1);
         }
     }
 
     /// Whether a datagram on the RTP port is worth looking at. Those of strangers, and those over the limit, are counted.
-    pub fn screen(&mut self, from: SocketAddr, turn: Turn) -> bool {
-        let Some(latch) = self.latch.as_ref() else {
+    fn screen(&mut self, from: SocketAddr, turn: &Turn) -> bool {
+        let Some(latch) = self.inbound.latch.as_ref() else {
             return false; // nothing was agreed yet: early packets are dropped
         };
         let look = latch.look(from, turn.now);
         if look == Look::Stranger {
-            self.note_stranger(from, turn.outbox);
+            self.note_stranger(from, &turn.outbox);
             return false;
         }
         self.allow(look == Look::Candidate, turn)
     }
 
-    pub(super) fn allow(&mut self, sparing: bool, turn: Turn) -> bool {
-        let allowed = self.allowance.take(turn.now, turn.limit, sparing);
+    /// What a datagram on the RTP port says; nothing is looked at before it is known whose it may be, and that it is authentic.
+    /// Where it was encrypted it lies in the clear then.
+    pub fn open<'a>(&mut self, datagram: &'a mut [u8], from: SocketAddr, turn: &Turn) -> Option<&'a mut [u8]> {
+        if !self.screen(from, turn) {
+            return None;
+        }
+        // We speak no ICE, so it is not answered; and who sends it in the clear beside SRTP does nothing wrong.
+        if rtp::is_stun(datagram) {
+            return None;
+        }
+        let length = self.unprotect(datagram, turn.now)?;
+        datagram.get_mut(..length)
+    }
+
+    pub(super) fn allow(&mut self, sparing: bool, turn: &Turn) -> bool {
+        let allowed = self.inbound.allowance.take(turn.now, turn.limit, sparing);
         self.counts.flooded += u64::from(!allowed);
         allowed
     }
 
     /// Decrypt an RTP packet where it lies, if keys were agreed; gives its length. One that is not authentic is counted.
-    pub fn unprotect(&mut self, datagram: &mut [u8], now: Nanos) -> Option<usize> {
+    fn unprotect(&mut self, datagram: &mut [u8], now: Nanos) -> Option<usize> {
         let Some(channel) = self.channel.as_mut() else {
             return Some(datagram.len());
         };
@@ -72,11 +83,11 @@ impl Stream {
     }
 
     /// The same for RTCP.
-    pub(super) fn unprotect_control(&mut self, datagram: &mut [u8], now: Nanos) -> Option<usize> {
+    pub(super) fn unprotect_rtcp(&mut self, datagram: &mut [u8], now: Nanos) -> Option<usize> {
         let Some(channel) = self.channel.as_mut() else {
             return Some(datagram.len());
         };
-        let opened = channel.inbound.unprotect_control(datagram, now);
+        let opened = channel.inbound.unprotect_rtcp(datagram, now);
         self.settle(opened)
     }
 
@@ -92,7 +103,7 @@ impl Stream {
     /// Hand `send` the first `length` octets of `datagram` as they go to the peer, encrypted where they lie if keys were
     /// agreed, or in a copy if they are recorded. What cannot be protected is not sent.
     pub(super) fn seal(&mut self, datagram: &mut [u8], length: usize, send: impl FnOnce(&Self, &[u8]) -> bool) -> bool {
-        if self.channel.is_none() || self.taps_out.is_empty() {
+        if self.channel.is_none() || self.outbound.taps.is_empty() {
             return self.seal_in_place(datagram, length, send);
         }
         SEALED.with_borrow_mut(|room| {
@@ -113,9 +124,9 @@ impl Stream {
     }
 
     /// The same for a report; gives its length.
-    pub(super) fn protect_control(&mut self, report: &mut [u8], length: usize) -> Option<usize> {
+    pub(super) fn protect_rtcp(&mut self, report: &mut [u8], length: usize) -> Option<usize> {
         match self.channel.as_mut() {
-            Some(channel) => channel.outbound.protect_control(report, length).ok(),
+            Some(channel) => channel.outbound.protect_rtcp(report, length).ok(),
             None => Some(length),
         }
     }

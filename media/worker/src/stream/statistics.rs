@@ -6,7 +6,7 @@ use crate::protocol::{self, Counters, Event};
 use crate::quality::emodel::Codec;
 use crate::quality::xr::{read_voip_metrics, VoipMetrics};
 use crate::quality::{Known, Quality};
-use crate::rtcp::Block;
+use crate::rtp::rtcp::Block;
 use crate::session::Session;
 
 /// What the jitter buffer of the phone holds to which we relay; a guess.
@@ -141,16 +141,19 @@ impl Stream {
 
     /// What the jitter buffer counts: packets that came after their time, and how long it holds one.
     fn buffer(&self) -> (u64, f32) {
-        self.hearing.as_ref().map_or((0, BUFFER_MS), |hearing| {
+        self.inbound.hearing.as_ref().map_or((0, BUFFER_MS), |hearing| {
             let held_ms = hearing.target() as f32 / MILLISECOND as f32;
-            (hearing.counts().late, if self.listens { held_ms } else { BUFFER_MS })
+            (
+                hearing.counts().late,
+                if self.inbound.listens { held_ms } else { BUFFER_MS },
+            )
         })
     }
 
     /// End the seconds that are over. True when statistics are due without being asked for.
     pub(super) fn end_seconds(&mut self, now: Nanos) -> bool {
         let (late_total, buffer_ms) = self.buffer();
-        let jitter_ms = self.reception.jitter_ms() as f32;
+        let jitter_ms = self.inbound.reception.jitter_ms() as f32;
         let (Some(gauge), Some(session)) = (self.gauge.as_mut(), self.session.as_ref()) else {
             return false;
         };
@@ -178,7 +181,7 @@ impl Stream {
             jitter_ms,
             buffer_ms,
             packet_ms: session.ptime_ms as f32,
-            round_trip_ms: self.control.round_trip_ms,
+            round_trip_ms: self.reports.round_trip_ms,
         };
         (gauge.received, gauge.sent, gauge.late) = (counts.packets_in, counts.packets_out, late_total);
         gauge.quality.end_second(&known, now);
@@ -190,7 +193,7 @@ impl Stream {
 
     /// What the peer measured by itself, in a report that was found to be its own.
     pub(super) fn read_measurements(&mut self, datagram: &[u8]) {
-        let ssrc = self.sending.ssrc;
+        let ssrc = self.outbound.sending.ssrc;
         if let Some(gauge) = self.gauge.as_mut() {
             read_voip_metrics(datagram, |metrics| {
                 if metrics.ssrc == ssrc {
@@ -207,6 +210,7 @@ impl Stream {
     /// The whole account, with the seconds that were not told yet.
     pub fn statistics(&mut self) -> Event {
         let (play, position_ms) = self
+            .outbound
             .play
             .as_ref()
             .map_or((String::new(), 0), |play| (play.name.to_string(), play.position_ms()));
@@ -217,7 +221,7 @@ impl Stream {
             seconds: self.gauge.as_mut().map(|gauge| gauge.untold()).unwrap_or_default(),
             play,
             position_ms,
-            forwarded: self.forwarding.is_down(),
+            forwarded: self.inbound.forwarding.is_down(),
         }
     }
 
@@ -229,14 +233,14 @@ impl Stream {
             bytes_in: counts.octets_in,
             packets_out: counts.packets_out,
             bytes_out: counts.octets_out,
-            lost_in: self.reception.lost(),
+            lost_in: self.inbound.reception.lost(),
             strangers: counts.strangers,
             malformed: counts.malformed,
             unauthentic: counts.unauthentic,
             flooded: counts.flooded,
-            jitter_ms: self.reception.jitter_ms(),
-            round_trip_ms: self.control.round_trip_ms.unwrap_or(-1.0),
-            remote_lost: self.control.remote_lost.map_or(-1, |lost| i64::from(lost.max(0))),
+            jitter_ms: self.inbound.reception.jitter_ms(),
+            round_trip_ms: self.reports.round_trip_ms.unwrap_or(-1.0),
+            remote_lost: self.reports.remote_lost.map_or(-1, |lost| i64::from(lost.max(0))),
         }
     }
 }

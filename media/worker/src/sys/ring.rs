@@ -25,7 +25,7 @@ use io_uring::{cqueue, opcode, EnterFlags, IoUring};
 use crate::log;
 
 /// What a receive buffer holds; longer datagrams are cut off.
-const BUFFER: usize = crate::net::MAX_DATAGRAM;
+const BUFFER: usize = super::MAX_DATAGRAM;
 /// How many there are, a power of two: some milliseconds of a busy thread's packets. More would only wear out its cache.
 const BUFFERS: u16 = 512;
 /// Operations that can wait for the next system call.

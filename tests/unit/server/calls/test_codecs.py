@@ -67,29 +67,29 @@ def talking(offer: str, answer: str, **policy: object) -> Bench:
 # --- the pair that needs no transcoding ---------------------------------------------------------------------------
 
 
-def test_callee_is_offered_the_callers_codecs_first_in_its_order__issue_3() -> None:
+def test_callee_is_offered_the_callers_codecs_first_in_its_order__sdp_md() -> None:
     bench = Bench(dial(ONE), offer=caller("111 8 101"))
     assert offered(bench)[:4] == ["111", "8", "0", "9"]
 
 
-def test_caller_gets_what_the_callee_took__issue_3() -> None:
+def test_caller_gets_what_the_callee_took__sdp_md() -> None:
     bench = talking("111 0 8 101", "8 101")
     assert answered(bench) == ["8", "101"]
     assert [fact["audio"] for fact in facts(bench, "bridge")] == ["passes PCMA"]
 
 
-def test_the_callees_second_codec_saves_transcoding_too__issue_3() -> None:
+def test_the_callees_second_codec_saves_transcoding_too__sdp_md() -> None:
     assert answered(talking("111 0", "9 0")) == ["0"]
 
 
-def test_without_a_common_codec_the_callers_order_decides_and_the_bridge_transcodes__issue_3() -> None:
+def test_without_a_common_codec_the_callers_order_decides_and_the_bridge_transcodes__sdp_md() -> None:
     bench = talking("111 9", "8 101")
     assert answered(bench) == ["111"]
     assert [fact["audio"] for fact in facts(bench, "bridge")] == ["transcodes opus to PCMA"]
     assert facts(bench, "bridge")[0]["keys"] == "in the audio to events"
 
 
-def test_callee_is_offered_first_what_the_answered_caller_speaks__issue_3() -> None:
+def test_callee_is_offered_first_what_the_answered_caller_speaks__sdp_md() -> None:
     bench = Bench(dial(ONE, 'answerOnBridge="false"'), offer=caller("9 0 101"))
     assert answered(bench) == ["9", "101"] and offered(bench)[:3] == ["9", "0", "8"]
     bench.answer(0, callee("0 101"))
@@ -97,7 +97,7 @@ def test_callee_is_offered_first_what_the_answered_caller_speaks__issue_3() -> N
     assert [fact["audio"] for fact in facts(bench, "bridge")] == ["transcodes G722 to PCMU"]
 
 
-def test_late_offer_begins_with_what_the_callee_took__issue_3() -> None:
+def test_late_offer_begins_with_what_the_callee_took__sdp_md() -> None:
     bench = Bench(dial(ONE), offer=b"")
     assert offered(bench)[:4] == ["0", "8", "9", "111"]
     bench.answer(0, callee("111 101"))
@@ -144,13 +144,13 @@ def test_caller_is_met_in_the_ip_version_of_its_offer_where_that_can_be__rfc6157
 # --- in the middle of a call --------------------------------------------------------------------------------------
 
 
-def test_reinvite_is_answered_with_the_codec_of_the_other_side__issue_3() -> None:
+def test_reinvite_is_answered_with_the_codec_of_the_other_side__sdp_md() -> None:
     bench = talking("0 101", "0 101")
     assert numbers(ask(bench, caller("111 0 101")).body) == ["0", "101"]
     assert not facts(bench, "codecs-changed")
 
 
-def test_new_codec_by_reinvite_is_transcoded_and_noted__issue_3() -> None:
+def test_new_codec_by_reinvite_is_transcoded_and_noted__sdp_md() -> None:
     bench = talking("0 101", "0 101")
     assert numbers(ask(bench, caller("111 101")).body) == ["111", "101"]
     assert [fact["audio"] for fact in facts(bench, "codecs-changed")] == ["transcodes opus to PCMU"]
@@ -165,7 +165,7 @@ def test_empty_reinvite_is_offered_the_other_sides_codec_first__rfc3261_14_2() -
 
 
 @pytest.mark.parametrize("hold", [b"a=sendonly", b"a=inactive", b"c=IN IP4 0.0.0.0"])
-def test_a_peer_that_holds_may_be_silent__issue_3(hold: bytes) -> None:
+def test_a_peer_that_holds_may_be_silent__sdp_md(hold: bytes) -> None:
     bench = talking("0", "0")
     kind = b"c=IN IP4 192.0.2.7" if hold.startswith(b"c=") else b"a=sendrecv"
     ask(bench, caller("0").replace(kind, hold))
@@ -180,7 +180,7 @@ def test_a_peer_that_holds_may_be_silent__issue_3(hold: bytes) -> None:
 @pytest.mark.parametrize(
     ("codecs", "setting", "inband"), [("0 101", "auto", False), ("0", "auto", True), ("111", "auto", True), ("0", "off", False)]
 )
-def test_keys_are_looked_for_in_the_audio_when_there_are_no_events__issue_3(codecs: str, setting: str, inband: bool) -> None:
+def test_keys_are_looked_for_in_the_audio_when_there_are_no_events__sdp_md(codecs: str, setting: str, inband: bool) -> None:
     bench = talking(codecs, "0 101", media=MediaSettings.model_validate({"inband_digits": setting}))
     assert connected(bench).inband_digits is inband
     assert not connected(bench, 0).inband_digits
@@ -400,7 +400,7 @@ def test_ways_that_differ_by_direction_are_both_told__sdp_md() -> None:
     assert [fact["audio"] for fact in facts(bench, "bridge")] == ["passes PCMU, transcodes opus to PCMU"]
 
 
-def test_another_codec_in_the_200_than_in_the_183_is_told__issue_3() -> None:
+def test_another_codec_in_the_200_than_in_the_183_is_told__sdp_md() -> None:
     bench = Bench(dial(ONE), offer=caller("0 8"))
     bench.progress(0, 183, callee("8"))
     bench.answer(0, callee("0"))
@@ -428,7 +428,7 @@ def test_answer_without_sdp_stands_for_the_183_of_its_own_dialog__rfc3261_13_2_2
     assert [bye.session for bye in bench.of(commands.SendBye)] == [bench.leg(0)] and not bench.of(commands.SendAnswer)
 
 
-def test_fallback_proxy_is_offered_what_the_first_was__issue_3() -> None:
+def test_fallback_proxy_is_offered_what_the_first_was__sdp_md() -> None:
     """Early media of the first agreed on plain G.711; that binds nobody behind the second."""
     proxies = Outbound("carrier", ("sip:gw1.example.com", "sip:gw2.example.com"), srtp="optional")
     bench = Bench(dial("<Number>1234</Number>"), outbound=proxies)

@@ -418,7 +418,7 @@ def test_worker_dies_while_bridged__failed_with_media_failure__behaviour_3_1() -
     assert bench.action["DialCallStatus"] == "failed" and bench.action["FailureReason"] == "Media failure"
 
 
-def test_media_silent_on_both_sides_ends_the_call__issue_2() -> None:
+def test_media_silent_on_both_sides_ends_the_call__call_control_md() -> None:
     bench = Bench(dial(ONE))
     bench.answer(0)
     caller = next(iter(bench.registry.calls))
@@ -432,7 +432,7 @@ def test_media_silent_on_both_sides_ends_the_call__issue_2() -> None:
     assert bench.action["DialCallStatus"] == "completed" and bench.action["CallStatus"] == "completed"
 
 
-def test_media_timeout_of_one_side_that_is_heard_again_does_not_count__issue_2() -> None:
+def test_media_timeout_of_one_side_that_is_heard_again_does_not_count__call_control_md() -> None:
     bench = Bench(dial(ONE))
     bench.answer(0)
     caller = next(iter(bench.registry.calls))
@@ -509,7 +509,7 @@ def test_leg_status_callback_event_selects__behaviour_2_6() -> None:
     assert [item["CallStatus"] for item in bench.web.of("leg-status")] == ["ringing", "completed"]
 
 
-def test_screening_is_not_supported_and_says_so__issue_2() -> None:
+def test_screening_is_not_supported_and_says_so__rcml_md() -> None:
     bench = Bench(dial('<Sip url="/screen">sip:alice@192.0.2.8</Sip>', ""))
     assert [(item.code, item.level, item.line) for item in bench.notifications] == [(12200, "error", 1)]
 

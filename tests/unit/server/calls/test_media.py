@@ -195,7 +195,7 @@ def test_late_recording_does_not_hold_a_call_whose_worker_died__behaviour_7() ->
     assert not any(bench.registry.counts().values())
 
 
-def test_recording_of_a_worker_that_died_is_kept__issue_2() -> None:
+def test_recording_of_a_worker_that_died_is_kept__call_control_md() -> None:
     """A WAV is valid after the worker was killed: it must not lie about without an owner."""
     bench = Bench(dial(ONE, RECORDED))
     bench.answer(0)
@@ -208,7 +208,7 @@ def test_recording_of_a_worker_that_died_is_kept__issue_2() -> None:
     assert [item.code for item in bench.notifications] == [13610]
 
 
-def test_recording_that_stopped_early_is_kept_and_noted__issue_2() -> None:
+def test_recording_that_stopped_early_is_kept_and_noted__call_control_md() -> None:
     bench = Bench(dial(ONE, RECORDED))
     bench.answer(0)
     bench.run(2.0)
@@ -243,7 +243,7 @@ def test_recording_refused_by_the_worker_does_not_delay_the_action__behaviour_7(
 # --- silence ------------------------------------------------------------------------------------------------------
 
 
-def test_silence_of_the_caller_before_the_answer_counts__issue_2() -> None:
+def test_silence_of_the_caller_before_the_answer_counts__call_control_md() -> None:
     """The worker tells of a silence once; a caller who was dead while it rang is still dead in the bridge."""
     bench = Bench(dial(ONE, f'action="{ACTION}" timeout="200" answerOnBridge="false"'))
     bench.run(70.0)
@@ -255,7 +255,7 @@ def test_silence_of_the_caller_before_the_answer_counts__issue_2() -> None:
     assert {bye.session for bye in bench.of(commands.SendBye)} == {IN, bench.leg(0)}
 
 
-def test_when_both_sides_are_dead_no_further_verb_is_run__issue_2() -> None:
+def test_when_both_sides_are_dead_no_further_verb_is_run__call_control_md() -> None:
     bench = Bench(dial(ONE, "", "<Play loop='0'>/forever.wav</Play>"))
     bench.answer(0)
     for stream in (call_sid(bench), bench.leg(0)):
@@ -267,7 +267,7 @@ def test_when_both_sides_are_dead_no_further_verb_is_run__issue_2() -> None:
     assert bench.records[-1].ended.cause is Cause.COMPLETED
 
 
-def test_silence_is_only_noted_when_it_shall_not_end_calls__issue_2() -> None:
+def test_silence_is_only_noted_when_it_shall_not_end_calls__call_control_md() -> None:
     bench = Bench(dial(ONE), media_timeout_ends_call=False)
     bench.answer(0)
     for stream in (call_sid(bench), bench.leg(0)):

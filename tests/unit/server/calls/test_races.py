@@ -264,7 +264,7 @@ def test_action_that_is_no_url_ends_the_call_with_the_dial__behaviour_0_11() -> 
     assert bench.order() == ["180", "INVITE", "486"]
 
 
-def test_a_conference_is_answered_and_fails_until_there_are_any__issue_2() -> None:
+def test_a_conference_is_answered_and_fails_until_there_are_any__rcml_md() -> None:
     bench = Bench(dial("<Conference>room</Conference>"))
     bench.run(0.1)
     assert bench.order() == ["180", "200", "BYE"] and 11008 in [item.code for item in bench.notifications]
@@ -280,7 +280,7 @@ def test_fork_timeout_reports_the_first_noun_that_rang_not_the_first_to_ring__be
     assert bench.action["DialCallStatus"] == "no-answer" and bench.action["DialCallSid"] == bench.leg(0)
 
 
-def test_hunting_for_an_agent_is_no_loop_but_failing_at_once_is__issue_2() -> None:
+def test_hunting_for_an_agent_is_no_loop_but_failing_at_once_is__rcml_md() -> None:
     hunt = dial(ONE, f'action="{ACTION}" timeout="3"')
     patient = Bench(hunt, action=hunt, rcml=RcmlSettings(max_idle_documents=5))
     patient.run(60.0)

@@ -50,7 +50,7 @@ def test_calls_that_are_over_take_no_place__behaviour_2_11() -> None:
     assert [reject.status for reject in bench.of(commands.SendReject)] == [603]
 
 
-def test_a_call_has_a_line_at_its_start_and_one_at_its_end__issue_2() -> None:
+def test_a_call_has_a_line_at_its_start_and_one_at_its_end__operations_md() -> None:
     bench = Bench(dial(ONE, ""))
     bench.fail(0, 486)
     started, ended = bench.logs
@@ -59,7 +59,7 @@ def test_a_call_has_a_line_at_its_start_and_one_at_its_end__issue_2() -> None:
     assert [line.event for line in Bench("", application=Refusal(404, "Not Found", "no such number")).logs] == ["call_refused"]
 
 
-def test_every_http_exchange_stands_in_the_timeline__issue_2() -> None:
+def test_every_http_exchange_stands_in_the_timeline__call_control_md() -> None:
     application = Application("2222", VOICE, status_callback="http://app/status")
     bench = Bench(dial('<Sip statusCallback="/leg">sip:alice@192.0.2.8</Sip>'), application=application)
     bench.progress(0)
@@ -70,7 +70,7 @@ def test_every_http_exchange_stands_in_the_timeline__issue_2() -> None:
     assert {note.leg for note in bench.notes if note.data.get("purpose") == "leg-status"} == {bench.leg(0)}
 
 
-def test_exchange_that_ends_after_the_call_stands_in_the_timeline_too__issue_2() -> None:
+def test_exchange_that_ends_after_the_call_stands_in_the_timeline_too__call_control_md() -> None:
     bench = Bench(dial('<Sip statusCallback="/leg">sip:alice@192.0.2.8</Sip>', ""))
     bench.web.delay_s = 4.0
     bench.fail(0, 486)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import sqlite3
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -202,12 +203,13 @@ async def test_calls_that_end_one_after_the_other_share_a_transaction(tmp_path: 
     await database.start()
     await asyncio.sleep(0.05)
     event.listen(database.engine.sync_engine, "commit", begun)
+    began = time.monotonic()
     for n in range(60):
         database.writer.put(entry(n, sid=f"CA{n}"))
         database.writer.put(call(f"CA{n}"))
         await asyncio.sleep(0.005)
     await database.writer.flush()
-    assert transactions <= 10
+    assert transactions <= (time.monotonic() - began) / 0.1 + 3  # and not one for each of 60 calls, however slow the machine is
     assert database.writer.written == 120
     await database.stop()
 

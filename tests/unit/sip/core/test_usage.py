@@ -86,7 +86,8 @@ class Subscription(DialogUsage):
 
     def request_received(self, transaction: ServerTransaction, dialog: Dialog, now: float) -> None:
         headers = transaction.request.headers
-        self.respond(transaction, 200, now, dialog=dialog)
+        self.dialog = dialog
+        self.respond(transaction, 200, now)
         if transaction.request.method == "NOTIFY":
             self.context.emit(Notified(self.id, transaction.request.body))
             over = (headers.get("Subscription-State") or "").startswith("terminated")
@@ -206,6 +207,7 @@ class Limited(Extension):
 
 class Limit(SessionPart):
     def __init__(self, session: SessionHost) -> None:
+        super().__init__()
         self._session = session
         self._seconds = 0
         self._end_at: float | None = None
