@@ -26,7 +26,7 @@ from server.calls.legs.callbacks import LegCallbacks
 from server.calls.legs.leg import Leg
 from server.calls.legs.media import CodecPreference
 from server.calls.legs.outbound import ELSEWHERE, Outbound
-from server.calls.outbox import reason_of
+from server.calls.outbox import reason_of, sip_reason
 from server.calls.outcome import CODE_OF_CANCELED_BRANCHES, CODE_OF_TIMEOUT, CODE_OF_UNREACHABLE, DialResult
 from server.calls.recording import Recording
 from server.calls.records import By, Cause
@@ -148,6 +148,11 @@ class RunningDial(VerbOf[Dial]):
     def leg_counted(self, leg: Leg, packets_in: int) -> None:
         if self.phase is Phase.DIALING:
             self._ringing.counted(leg, packets_in)
+
+    def leg_vanished(self, leg: Leg, text: str) -> None:
+        """As if it had hung up; its BYE is not to be hoped for."""
+        if self.winner is not None and leg is self.winner.leg and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
+            self._hang_up_winner(By.SERVER, sip_reason(200, text), text)
 
     def leg_canceled(self, leg: Leg) -> None:
         """An unanswered one is cancelled, the others ring on; the winner is hung up."""

@@ -156,6 +156,9 @@ class RunningVerb:
     def leg_counted(self, leg: Leg, packets_in: int) -> None:
         """How many packets have been heard of such a leg, as was asked of the engine."""
 
+    def leg_vanished(self, leg: Leg, text: str) -> None:
+        """Such a leg, an answered one, has fallen silent, and its peer does not answer."""
+
     def leg_canceled(self, leg: Leg) -> None:
         """The operator ends such a leg, and it alone."""
 
