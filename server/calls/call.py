@@ -13,6 +13,8 @@ nothing of it lives any more: no session, stream, request or leg beside it. Then
 
 How the primary leg came to be is of no matter: an INVITE (`admit`), an order (`originate`), or another call that gave it away (`adopt`).
 What a verb does is the verb's business (`server.calls.verbs`); no verb is known here by name.
+
+The file is longer than others: every input of a call enters here, and each of its endings leaves here, beside each other.
 """
 
 from __future__ import annotations
