@@ -279,6 +279,10 @@ class TrunkSettings(Section):
     password: SecretStr = Field(default=SecretStr(""), description="Password for the proxy's digest challenge.")
     headers: SipHeaders = Field(default={}, description="Headers added to every INVITE that goes out on this trunk.")
     from_host: Host = Field(default="", description="Host of the From header of outgoing calls; empty means the host of the proxy.")
+    trusted_identity: bool = Field(
+        default=False,
+        description="The trunk may know who calls also when the caller withholds it: P-Asserted-Identity is sent, and believed.",
+    )
     srtp: SrtpPolicy | None = Field(default=None, description="media.srtp for the calls of this trunk; left out means as there.")
 
     @model_validator(mode="after")

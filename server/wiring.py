@@ -144,5 +144,6 @@ def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:
         credentials=Credentials(trunk.username, trunk.password.get_secret_value()) if trunk.username else None,
         headers=tuple(trunk.headers.items()),
         from_host=trunk.from_host,
+        trusted_identity=trunk.trusted_identity,
         srtp=trunk.srtp,
     )

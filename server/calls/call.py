@@ -66,7 +66,7 @@ class Call:
         self.party = party
         self.phase = Phase.OPENING
         self._outbox = outbox
-        self._stage = Stage(outbox, leg, targets, CallerIdentity(party.from_user, party.caller_name))
+        self._stage = Stage(outbox, leg, targets, CallerIdentity(party.from_user, party.caller_name, party.privacy))
         self._engine = EngineEvents(self._stage)
         self._script: Script | None = None
         self._verb: RunningVerb | None = None
@@ -83,6 +83,8 @@ class Call:
         assert isinstance(inbound, Inbound)
         if application.dialled:
             self.party = replace(self.party, to_user=application.dialled, dialled_by="Request-URI")
+        if application.trusted_identity:
+            self._stage.identity = replace(self._stage.identity, asserted=self.party.asserted)
         self._belong_to(application)
         self._outbox.emit(commands.SetSessionHeaders(self.leg.session, self._outbox.session_headers(self.sid)))
         try:

@@ -47,6 +47,7 @@ class Application:
     status_callback_method: str = "POST"
     answer_delay: bool | None = None
     srtp: SrtpPolicy | None = None  # of the trunk by which the call came; None: the server's setting
+    trusted_identity: bool = False  # of that trunk: what it asserts of callers is so
     dialled: str = ""  # the text that found the number, when it was not the first choice but `otherwise`
 
 

@@ -178,7 +178,7 @@ class Registry:
         """A call of its own for a leg that was given away."""
         outbox = Outbox(self.policy, leg.sid, self._number, now)
         leg.rehome(outbox)
-        call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user), self.targets))
+        call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user, privacy=leg.privacy), self.targets))
         self._rehome(leg, call)
         return call
 

@@ -58,6 +58,7 @@ class Outbound:
             callbacks=callbacks,
         )
         self.leg.opening = self
+        self.leg.privacy = placed.privacy
         self.canceled_by_us = False
         self.early_sdp = False
         self._early: dict[str, bytes] = {}  # the last description of each early dialog, by its To tag

@@ -82,7 +82,7 @@ class RunningDial(VerbOf[Dial]):
                 continue
             assert isinstance(noun, CallNoun)
             self._warn_of_ignored(noun)
-            callbacks = LegCallbacks(noun, placed.destinations[0].from_display)
+            callbacks = LegCallbacks(noun, placed.caller_name)
             branch = Outbound(
                 self.outbox,
                 placed,
