@@ -229,6 +229,11 @@ class DialSettings(Section):
     media_timeout_ends_call: bool = Field(
         default=True, description="End a call whose media is lost (media.media_timeout_s); false only notes it."
     )
+    media_timeout_ask_s: float = Field(
+        default=8.0,
+        ge=0,
+        description="Seconds that a party of whom nothing is heard has to answer an OPTIONS before it is hung up; 0 hangs up unasked.",
+    )
     media_open_s: float = Field(
         default=5.0, gt=0, description="Seconds that the media worker may take to open a stream before the call is refused."
     )

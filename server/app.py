@@ -30,6 +30,7 @@ from server import recordings
 from server.api.app import Api
 from server.applications.fetch import Fetcher
 from server.calls.effects import Fetch, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
+from server.calls.legs import requests
 from server.calls.outbox import Action
 from server.calls.policy import Policy
 from server.calls.records import CallRecord, RecordingRecord
@@ -43,7 +44,6 @@ from server.storage.database import Database
 from server.timeline.recorder import Recorder
 from server.wiring import build_policy, outbound_of
 from sip.core import commands, events, flows
-from sip.core.capabilities import Capabilities
 from sip.core.endpoint import Endpoint
 from sip.transport.driver import SipDriver
 
@@ -100,7 +100,7 @@ class Server:
         await self.worker.start()
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
-        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, Capabilities(inside=("INFO", "NOTIFY", "UPDATE")))
+        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED)
         self.driver = SipDriver(self.endpoint, self._on_sip, settings=settings.sip.transport)
         places = [parse_listen(text) for text in settings.sip.listen]
         self.sip_addresses = await self.driver.start(

@@ -59,6 +59,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         media_open_s=settings.dial.media_open_s,
         final_status_wait_s=settings.dial.final_status_wait_s,
         media_timeout_ends_call=settings.dial.media_timeout_ends_call,
+        media_timeout_ask_s=settings.dial.media_timeout_ask_s,
         max_calls=settings.server.max_calls,
         use_to=settings.server.use_to,
         session_headers=settings.server.session_headers,

@@ -41,6 +41,11 @@ class Bridge:
         """Sound passes, between two who have answered."""
         return self.state is BridgeState.JOINED and all(leg.answered for leg in self._legs)
 
+    def heard_by(self, leg: Leg) -> bool:
+        """What the other one says gets to this leg, as far as that one may speak at all: on hold it may not."""
+        peer = self.peer_of(leg)
+        return self.state is BridgeState.JOINED and peer is not None and peer.media.may_be_heard
+
     def peer_of(self, leg: Leg) -> Leg | None:
         return next((other for other in self._legs if other is not leg), None) if leg in self._legs else None
 

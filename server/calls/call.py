@@ -13,6 +13,8 @@ nothing of it lives any more: no session, stream, request or leg beside it. Then
 
 How the primary leg came to be is of no matter: an INVITE (`admit`), an order (`originate`), or another call that gave it away (`adopt`).
 What a verb does is the verb's business (`server.calls.verbs`); no verb is known here by name.
+
+The file is longer than others: every input of a call enters here, and each of its endings leaves here, beside each other.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from rcml.notices import NOT_CARRIED_OUT
 from rcml.verbs import Verb
 from server.calls.bridge import Bridge
 from server.calls.effects import Fetched, Json, Kind, Log, Prepared
-from server.calls.engine_events import EngineEvents, News, NoMedia
+from server.calls.engine_events import EngineEvents, News, NoMedia, Vanished
 from server.calls.legs import requests
 from server.calls.legs.inbound import Inbound
 from server.calls.legs.leg import Direction, Leg
@@ -113,6 +115,7 @@ class Call:
 
     def adopt(self, application: Application) -> list[Action]:
         """By a leg that has answered and left its call."""
+        self._engine.silence.watch(self.leg)
         self._belong_to(application)
         self._script_begins()
         return self._finish_input()
@@ -148,8 +151,8 @@ class Call:
         return over and not stage.legs and not stage.recordings
 
     def next_deadline(self) -> float | None:
-        verb = self._verb.deadline if self._verb is not None else None
-        return min((at for at in (verb, self._deadline) if at is not None), default=None)
+        verb = self._verb.next_deadline() if self._verb is not None else None
+        return min((at for at in (verb, self._deadline, self._engine.silence.next_deadline()) if at is not None), default=None)
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -163,6 +166,8 @@ class Call:
                 leg, verb = found
                 if isinstance(event, requests.InDialog):
                     requests.handle(leg, event)
+                elif isinstance(event, events.RequestAnswered):
+                    self._engine.silence.answered(leg, event)
                 else:
                     verb.leg_event(leg, event)
         return self._finish_input()
@@ -176,6 +181,8 @@ class Call:
             case News.SILENT:
                 text = "No media from either side"
                 self._depart(By.SERVER, text, reason=sip_reason(200, text), passed=sip_reason(200, text))
+            case Vanished(leg):
+                self._vanished(leg)
             case NoMedia(reason):
                 self._media_failed(f"No media: {reason}", f"No media: {reason}")
             case None:
@@ -207,8 +214,10 @@ class Call:
     def timeout(self, now: float) -> list[Action]:
         self._outbox.now = now
         verb = self._verb
-        if verb is not None and verb.deadline is not None and now >= verb.deadline:
+        due = verb.next_deadline() if verb is not None else None
+        if verb is not None and due is not None and now >= due:
             verb.timeout()
+        self._engine.silence.timeout(now)
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
             match self.phase:
@@ -273,6 +282,7 @@ class Call:
     def take(self, leg: Leg) -> None:
         """Before a verb that works with the leg: it belongs to this call."""
         leg.rehome(self._outbox)
+        self._engine.silence.watch(leg)
 
     # --- SIP ------------------------------------------------------------------------------------------------------
 
@@ -285,6 +295,8 @@ class Call:
                 self._depart(ended.by, ended.text, over=ended, passed=passed)
             case events.ReinviteReceived() | events.ReinviteAcked() | events.RequestReceived():
                 requests.handle(leg, event)
+            case events.RequestAnswered():
+                self._engine.silence.answered(leg, event)
             case events.CancelReceived() if isinstance(opening, Inbound):
                 opening.canceled()
                 passed = reason_of(event.request.headers)
@@ -342,6 +354,16 @@ class Call:
             self._verb.media_lost(told)
         code = CODE_OF_UNREACHABLE
         self._depart(By.SERVER, text, code=code, cause=Cause.FAILED, reason=sip_reason(code, text))
+
+    def _vanished(self, leg: Leg) -> None:
+        """Nothing is heard of its peer, which does not answer either (RFC 5057 5.1)."""
+        who = "caller" if leg.direction is Direction.INBOUND else "called party"
+        text = f"The {who} is gone: no media, and no answer when asked"
+        self._outbox.note(Kind.MEDIA, {"event": "vanished"}, leg.sid)
+        if leg is self.leg:
+            self._depart(By.SERVER, text, reason=sip_reason(200, text), passed=sip_reason(200, text))
+        elif leg.sid in self._stage.legs:
+            self._stage.legs[leg.sid][1].leg_vanished(leg, text)
 
     # --- the script -----------------------------------------------------------------------------------------------
 
@@ -473,6 +495,8 @@ class Call:
         for leg in [leg for leg, _ in stage.legs.values() if leg.gone]:
             del stage.legs[leg.sid]
             leg.forget()
+        for leg in (self.leg, *self.legs):
+            leg.fill_silence()
         if self.phase is Phase.ENDING and self._verb is None:
             self._wrap_up()
         return self._outbox.drain()

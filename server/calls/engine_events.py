@@ -1,6 +1,6 @@
 """What the media engine reports of a call: handed to the leg, recording or verb that it is about.
 
-What concerns the call as a whole comes back as news: its leg can be heard, cannot be, or nobody says anything any more.
+What concerns the call as a whole comes back as news: its leg can be heard, cannot be, nobody says anything any more, or a peer is gone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from server.calls.effects import Kind
 from server.calls.legs.leg import Leg
 from server.calls.mediafacts import facts_of
 from server.calls.names import leg_of
+from server.calls.silence import Silence
 from server.calls.verbs.running import RunningVerb, Stage
 
 
@@ -29,11 +30,19 @@ class NoMedia:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """A leg sends nothing, and its peer does not answer either."""
+
+    leg: Leg
+
+
 class EngineEvents:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self.silence = Silence(stage.outbox)
 
-    def receive(self, event: engine.Event, verb: RunningVerb | None) -> News | NoMedia | None:
+    def receive(self, event: engine.Event, verb: RunningVerb | None) -> News | NoMedia | Vanished | None:
         """verb: the one that runs."""
         stage = self._stage
         noted = facts_of(event)
@@ -138,22 +147,28 @@ class EngineEvents:
     # --- silence --------------------------------------------------------------------------------------------------
 
     def _fell_silent(self, stream: str) -> None:
-        """One side is silent. The call is ended when both are; the counters tell whether the other still is."""
+        """One side is silent, and is asked. The call is ended when both are; the counters tell whether the other still is."""
         leg = self._leg(stream)
         if leg is None or not self._stage.outbox.policy.media_timeout_ends_call:
             return
         leg.media.fell_silent()
+        self.silence.told(leg)
         for other in self._talking():
             if other is not leg:
                 other.media.count()
 
-    def _counted(self, event: engine.StreamStats) -> News | None:
+    def _counted(self, event: engine.StreamStats) -> News | Vanished | None:
         leg = self._leg(event.stream)
         if leg is None:
             return None
         leg.media.counted(event.counters.packets_in)
+        found = self._stage.legs.get(event.stream)
+        if found is not None:
+            found[1].leg_counted(leg, event.counters.packets_in)
         both = self._talking()
-        return News.SILENT if both and all(side.media.dead for side in both) else None
+        if both and all(side.media.dead for side in both):
+            return News.SILENT
+        return Vanished(leg) if self.silence.counted(leg, event.counters.packets_in) else None
 
     def _talking(self) -> tuple[Leg, ...]:
         """The two sides of the primary leg's bridge, or ()."""

@@ -104,6 +104,7 @@ class Policy:
     media_open_s: float
     final_status_wait_s: float
     media_timeout_ends_call: bool
+    media_timeout_ask_s: float
     max_calls: int
     use_to: bool
     session_headers: bool

@@ -14,6 +14,7 @@ from server.calls.bridge import Bridge
 from server.calls.call import Call
 from server.calls.destination import Placed
 from server.calls.effects import Fetch, Fetched, Forgotten, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
+from server.calls.legs import requests
 from server.calls.legs.inbound import Inbound
 from server.calls.legs.leg import Direction, Leg
 from server.calls.legs.media import CodecPreference
@@ -62,8 +63,11 @@ class Registry:
                 return [*self._budget.spend("debug" if event.status == 0 else "warning", "sip_dropped", facts, now)]
             case events.InviteReceived():
                 return self._invited(event, now)
-            case events.OutOfDialogReceived() | events.OutOfDialogAnswered():
-                return []  # nothing here takes or sends such requests yet
+            case events.OutOfDialogReceived(transaction=transaction):
+                # a REFER to nobody (behaviour.md 6): no other method is served outside of a dialog
+                return [commands.AnswerRequest(transaction, 404, headers=requests.NO_TRANSFER)]
+            case events.OutOfDialogAnswered():
+                return []  # nothing here sends such requests yet
             case _:
                 call = self._by_session.get(event.session)
                 return self._collect(call, call.sip_event(event, now)) if call is not None else []

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from server.calls.legs.requests import SERVED
 from server.calls.policy import Application, Refusal
 from server.calls.registry import Registry
 from server.calls.targets import Outbound, Targets
@@ -61,6 +62,7 @@ class Phone:
         self.log: list[tuple[float, str, int]] = []
         self.sessions: set[commands.SessionId] = set()
         self.bodies: list[bytes] = []
+        self.answers: list[Response | None] = []  # to requests of its own inside a dialog, and outside of one
 
     def saw(self, name: str) -> bool:
         return any(entry[1] == name for entry in self.log)
@@ -112,6 +114,8 @@ class Phone:
             case events.CancelReceived(session=session):
                 self.log.append((now, "cancel", 0))
                 self.do(commands.SendReject(session, 487))
+            case events.RequestAnswered(response=response) | events.OutOfDialogAnswered(response=response):
+                self.answers.append(response)
             case events.AnswerAcked(session=session):
                 self.log.append((now, "acked", 0))
                 if self.script.hang_up_after is not None:
@@ -183,7 +187,7 @@ class World(Shell):
                 return world.application
 
         listener = flows.Listener("udp", SERVER, SERVER)
-        self.server = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size))
+        self.server = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size), SERVED)
         self.registry = Registry(
             policy(rng, SERVER.host, **self.policy_changes), Targets(Outbound("carrier", ("sip:10.0.0.9",)), SERVER.host), OneNumber()
         )

@@ -49,6 +49,7 @@ def policy(rng: random.Random, address: str, **changes: Any) -> Policy:
         "media_open_s": dial.media_open_s,
         "final_status_wait_s": dial.final_status_wait_s,
         "media_timeout_ends_call": dial.media_timeout_ends_call,
+        "media_timeout_ask_s": dial.media_timeout_ask_s,
         "max_calls": server.max_calls,
         "use_to": server.use_to,
         "session_headers": server.session_headers,

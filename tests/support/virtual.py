@@ -46,7 +46,8 @@ class FakeEngine:
         self.complaints: list[str] = []
         self.opened = 0
         self.bridged_pairs: list[tuple[str, str]] = []
-        self.played: list[engine.Play] = []
+        self.played: list[engine.Play] = []  # what is to be heard
+        self.silences: list[engine.Play] = []
         self.packets_in: dict[str, int] = {}  # what Stats says of a stream
         self.digits: list[engine.SendDigits] = []
         self.deadlines: dict[str, int] = {}  # the last of each stream, 0 when it was taken back
@@ -179,7 +180,7 @@ class FakeEngine:
             self.complaints.append(f"play on a stream without a peer {command.stream}")
         if stream.play:
             self._end_play(command.stream, stream, "replaced", now)
-        self.played.append(command)
+        (self.silences if command.tone == "silence" else self.played).append(command)
         stream.play, stream.play_started = command.play, now
         if command.loop:
             length = self.play_ms * command.loop * max(1, len(command.files)) / 1000

@@ -104,6 +104,9 @@ class LegBridge(Protocol):
     def talking(self) -> bool:
         """Sound passes, between two who have answered."""
 
+    def heard_by(self, leg: Leg) -> bool:
+        """What the other one says gets to this leg, as far as that one may speak at all."""
+
     def peer_of(self, leg: Leg) -> Leg | None:
         """The other one."""
 
@@ -232,6 +235,14 @@ class Leg:
         agreed = self.media.offer_answer.agreed
         voices = agreed.voices if agreed is not None else self.opening.offered_codecs()
         return any((own.name, own.clock_rate_hz, own.channels) == (codec.name, codec.clock_rate_hz, codec.channels) for own in voices)
+
+    # --- media ----------------------------------------------------------------------------------------------------
+
+    def fill_silence(self) -> None:
+        """After every input: whoever is connected gets packets, also when there is nothing to hear (behaviour.md 10.2)."""
+        inbound = self.direction is Direction.INBOUND
+        connected = self.media_connected and not self.over and (self.answered or inbound)
+        self.media.fill(connected and not (self.bridge is not None and self.bridge.heard_by(self)))
 
     # --- until the answer -----------------------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class LegMedia:
         self._packets: int | None = None  # heard until then; None: not known yet
         self._counting = False  # Stats are on their way
         self.playing: str | None = None
+        self._filling: str | None = None  # a play of silence, while nothing else is sent
         self.outbox = outbox
         self._address = address
         self._srtp = srtp
@@ -84,6 +85,18 @@ class LegMedia:
         """The peer speaks a codec that can only pass: nothing but its counterpart understands it."""
         agreed = self.offer_answer.agreed
         return agreed is not None and agreed.relayed
+
+    @property
+    def may_be_heard(self) -> bool:
+        """By what was agreed the peer may send."""
+        agreed = self.offer_answer.agreed
+        return agreed is not None and agreed.direction in ("sendrecv", "recvonly")
+
+    @property
+    def should_be_heard(self) -> bool:
+        """The peer is expected to send: it may, and does not hold (then it may be silent as long as it likes)."""
+        agreed = self.offer_answer.agreed
+        return self.may_be_heard and agreed is not None and not agreed.remote_hold
 
     def offer_again(self, peer: LegMedia | None) -> bytes:
         """An offer in the middle of a call, for an empty re-INVITE: what saves transcoding first (RFC 3261 14.2)."""
@@ -139,6 +152,11 @@ class LegMedia:
         if self.state is MediaState.OPEN:
             self.outbox.emit(engine.Deadline(stream=self.stream, in_ms=0 if seconds is None else max(1, round(seconds * 1000))))
 
+    def ask_counters(self) -> None:
+        """Answered by StreamStats."""
+        if self.state is MediaState.OPEN:
+            self.outbox.emit(engine.Stats(stream=self.stream))
+
     # --- silence --------------------------------------------------------------------------------------------------
 
     @property
@@ -154,7 +172,7 @@ class LegMedia:
     def count(self) -> None:
         if self._silent and self.state is MediaState.OPEN:
             self._counting = True
-            self.outbox.emit(engine.Stats(stream=self.stream))
+            self.ask_counters()
 
     def counted(self, packets_in: int) -> None:
         self._counting = False
@@ -163,6 +181,21 @@ class LegMedia:
         self._packets = packets_in
 
     # --- plays ----------------------------------------------------------------------------------------------------
+
+    def fill(self, wanted: bool) -> None:
+        """Send silence as long as nothing else is sent: carriers, phones and NATs take a stream without packets for dead (RFC 6263 4).
+
+        It is no play to anybody else: whatever is played ends it, and no event of it is news.
+        """
+        wanted = wanted and self.playing is None and not self.relays and self.state is MediaState.OPEN
+        if wanted and self._filling is None:
+            self._plays += 1
+            self._filling = play_name(self.stream, self._plays)
+            self.outbox.emit(engine.Play(stream=self.stream, play=self._filling, tone="silence", loop=0))
+        elif not wanted and self._filling is not None:
+            if self.playing is None and self.state is MediaState.OPEN:
+                self.outbox.emit(engine.StopPlay(stream=self.stream, play=self._filling))
+            self._filling = None
 
     def play_tone(self, tone: str) -> str | None:
         """Endless tone; returns the play's name, or None without a connected stream."""
@@ -176,6 +209,7 @@ class LegMedia:
         if self.state is not MediaState.OPEN or not self.connected:
             return None
         self._plays += 1
+        self._filling = None  # replaced
         self.playing = play_name(self.stream, self._plays)
         country = self.outbox.policy.ringback_country
         self.outbox.emit(engine.Play(stream=self.stream, play=self.playing, files=files, tone=tone, tone_country=country, loop=loop))
@@ -204,7 +238,7 @@ class LegMedia:
 
     def closed(self) -> None:
         self.state = MediaState.CLOSED
-        self.playing = None
+        self.playing = self._filling = None
 
     def lost(self) -> None:
         """The engine died, the stream with it."""

@@ -1,4 +1,4 @@
-"""Requests inside a leg's dialog that are answered locally: re-INVITE, UPDATE, INFO (behaviour.md 2.11).
+"""Requests inside a leg's dialog that are answered locally: re-INVITE, UPDATE, INFO, and what is refused (behaviour.md 2.11, 6).
 
 Media is anchored here, so a new offer from one side changes that side's stream only; the other side is not asked.
 """
@@ -16,10 +16,15 @@ from server.calls.legs.leg import Leg
 from server.calls.legs.media import LegMedia, MediaState
 from server.calls.outbox import Outbox
 from sip.core import commands, events
+from sip.core.capabilities import Capabilities
 
 _SIGNAL = re.compile(r"^\s*Signal\s*=\s*([0-9A-Da-d*#]|10|11)\s*$", re.MULTILINE | re.IGNORECASE)
 _DURATION = re.compile(r"^\s*Duration\s*=\s*(\d{1,5})\s*$", re.MULTILINE | re.IGNORECASE)
 
+
+# What the SIP core hands over to be answered: here inside a dialog, by the registry outside of one. Whatever else is 405 on the wire.
+SERVED = Capabilities(inside=("INFO", "NOTIFY", "UPDATE", "REFER"), outside=("REFER",))
+NO_TRANSFER = (("Event", "refer"),)  # with 404: there is no application for transfers (behaviour.md 6)
 
 InDialog = events.ReinviteReceived | events.ReinviteAcked | events.RequestReceived
 
@@ -39,13 +44,16 @@ def handle(leg: Leg, event: InDialog) -> None:
                     _offer(leg, peer, event, request.body, request.headers.get("Content-Type") or "")
                 case "UPDATE":
                     outbox.emit(commands.AnswerRequest(event.transaction, 200))
+                case "INFO" if "Info-Package" in request.headers:
+                    # no package is served here (RFC 6086 4.2.2): the list of those that are is empty
+                    outbox.emit(commands.AnswerRequest(event.transaction, 469, headers=(("Recv-Info", ""),)))
                 case "INFO":
                     _info(outbox, peer, event)
                 case "REFER":
-                    # transfer comes with a later release: the answer for a number without a refer application (6)
-                    outbox.emit(commands.AnswerRequest(event.transaction, 404, headers=(("Event", "refer"),)))
+                    outbox.emit(commands.AnswerRequest(event.transaction, 404, headers=NO_TRANSFER))
                 case "NOTIFY":
-                    outbox.emit(commands.AnswerRequest(event.transaction, 481))
+                    # nobody has subscribed to anything (RFC 6665 8.2.1); by a 481 the peer would take the call for gone (RFC 5057 5.1)
+                    outbox.emit(commands.AnswerRequest(event.transaction, 489))
                 case _:
                     outbox.emit(commands.AnswerRequest(event.transaction, 405))
 

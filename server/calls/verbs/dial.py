@@ -26,7 +26,7 @@ from server.calls.legs.callbacks import LegCallbacks
 from server.calls.legs.leg import Leg
 from server.calls.legs.media import CodecPreference
 from server.calls.legs.outbound import ELSEWHERE, Outbound
-from server.calls.outbox import reason_of
+from server.calls.outbox import reason_of, sip_reason
 from server.calls.outcome import CODE_OF_CANCELED_BRANCHES, CODE_OF_TIMEOUT, CODE_OF_UNREACHABLE, DialResult
 from server.calls.recording import Recording
 from server.calls.records import By, Cause
@@ -145,6 +145,15 @@ class RunningDial(VerbOf[Dial]):
         else:
             self._branch_over(branch)
 
+    def leg_counted(self, leg: Leg, packets_in: int) -> None:
+        if self.phase is Phase.DIALING:
+            self._ringing.counted(leg, packets_in)
+
+    def leg_vanished(self, leg: Leg, text: str) -> None:
+        """As if it had hung up; its BYE is not to be hoped for."""
+        if self.winner is not None and leg is self.winner.leg and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
+            self._hang_up_winner(By.SERVER, sip_reason(200, text), text)
+
     def leg_canceled(self, leg: Leg) -> None:
         """An unanswered one is cancelled, the others ring on; the winner is hung up."""
         branch = self._branch_of(leg)
@@ -173,13 +182,15 @@ class RunningDial(VerbOf[Dial]):
         if branch.leg.media.relays and not self.leg.media.relays:
             if heard:  # another fork, or another mind
                 self._bridge.clear()
-                self._ringing.ringback()
+                self._ringing.refused()
             return  # before the answer nothing is agreed that only this callee understands
+        if not heard and not branch.leg.media.may_be_heard:
+            return  # on hold, and the caller's own phone goes on ringing
         if self.leg.unanswered and not self.leg.early_media(branch.leg.media.voices):
             return
         if self.leg.media_connected:
-            self._ringing.stop()
             self._join(branch)
+            self._ringing.listen(branch.leg)
 
     def _may_pass_early_media(self) -> bool:
         """Behaviour 0.1: one destination, no dialMusic of any kind, no screening."""
@@ -214,7 +225,7 @@ class RunningDial(VerbOf[Dial]):
         if self._bridge.holds(branch.leg):  # its early media is over, also when the fallback proxy is tried
             self._bridge.clear()
             if not branch.leg.over:
-                self._ringing.ringback()
+                self._ringing.refused()
         self._branch_over(branch)
 
     def _session_ended(self, branch: Outbound, event: events.SessionEnded) -> None:
@@ -256,7 +267,15 @@ class RunningDial(VerbOf[Dial]):
         if recording is self._recording and self.phase is Phase.SETTLING:
             self._check_settled()
 
+    def next_deadline(self) -> float | None:
+        return min((at for at in (self.deadline, self._ringing.deadline) if at is not None), default=None)
+
     def timeout(self) -> None:
+        now = self.outbox.now
+        if self._ringing.deadline is not None and now >= self._ringing.deadline:
+            self._ringing.timeout()
+        if self.deadline is None or now < self.deadline:
+            return
         self.deadline = None
         match self.phase:
             case Phase.DIALING if not self._timer_runs:

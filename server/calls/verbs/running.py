@@ -5,7 +5,7 @@
      └──────▶ stop() at any moment ─────────────────────────▶ result
 ```
 A call runs one verb at a time and knows none by name. It hands every event to the verb, looks at `result` after each input, and arms
-its `deadline`. `stop` is the one way to end a verb from outside: the caller left, the operator or another document wants the leg. A
+its `next_deadline`. `stop` is the one way to end a verb from outside: the caller left, the operator or another document wants the leg. A
 stopped verb may take a moment (a recording that is written, the answer to a BYE), but it always comes to its result.
 
 A new verb is a file here, with a class that overrides what it needs, and a line in the table of `server.calls.verbs`.
@@ -124,7 +124,7 @@ class RunningVerb:
     """The protocol, with what most verbs do about most events: nothing."""
 
     result: Result | None = None
-    deadline: float | None = None  # when `timeout` is due
+    deadline: float | None = None
 
     def start(self) -> None:
         """Once. The leg has been answered, if the verb wants that, and can be heard."""
@@ -137,8 +137,12 @@ class RunningVerb:
     def release(self) -> None:
         """The result has been acted on: take back what the caller should hear of first."""
 
+    def next_deadline(self) -> float | None:
+        """When `timeout` is due: `deadline`, unless the verb has parts with deadlines of their own."""
+        return self.deadline
+
     def timeout(self) -> None:
-        """`deadline` has come."""
+        """`next_deadline` has come."""
 
     def leg_event(self, leg: Leg, event: events.SessionEvent) -> None:
         """Of a leg that the verb has adopted; also after its result, until the leg is gone."""
@@ -148,6 +152,12 @@ class RunningVerb:
 
     def leg_failed(self, leg: Leg, reason: str) -> None:
         """The engine cannot serve such a leg."""
+
+    def leg_counted(self, leg: Leg, packets_in: int) -> None:
+        """How many packets have been heard of such a leg, as was asked of the engine."""
+
+    def leg_vanished(self, leg: Leg, text: str) -> None:
+        """Such a leg, an answered one, has fallen silent, and its peer does not answer."""
 
     def leg_canceled(self, leg: Leg) -> None:
         """The operator ends such a leg, and it alone."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from server.calls.bridge import Bridge
 from server.calls.effects import Kind
 from server.calls.legs.leg import Leg
-from server.calls.outbox import reason_of
+from server.calls.outbox import reason_of, sip_reason
 from server.calls.records import By, CallEnded, Cause
 from server.calls.verbs.running import Finished, HungUp, RunningVerb, Stage, Stop
 from sip.core import events
@@ -40,6 +40,10 @@ class RunningTalk(RunningVerb):
 
     def leg_failed(self, leg: Leg, reason: str) -> None:
         leg.bye(CallEnded(Cause.FAILED, By.SERVER, 200, reason))
+        self._over(None)
+
+    def leg_vanished(self, leg: Leg, text: str) -> None:
+        leg.bye(CallEnded(Cause.COMPLETED, By.SERVER, 200, text), reason=sip_reason(200, text))
         self._over(None)
 
     def leg_canceled(self, leg: Leg) -> None:

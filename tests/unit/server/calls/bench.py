@@ -54,6 +54,8 @@ class Bench(Shell):
         self.web.pages = {VOICE: document, ACTION: action}
         self.web.broken_prompts = set(broken_prompts)
         self.sent: list[commands.Command] = []
+        self.dead: set[commands.SessionId] = set()  # their peers answer nothing any more
+        self._asked: list[commands.SessionId] = []  # by OPTIONS
         admitted = application or Application("2222", VOICE)
 
         class One:
@@ -87,6 +89,13 @@ class Bench(Shell):
 
     def command(self, command: commands.Command) -> None:
         self.sent.append(command)
+        if isinstance(command, commands.SendRequest) and command.method == "OPTIONS" and command.session not in self.dead:
+            self._asked.append(command.session)
+
+    def asked(self) -> None:
+        """Phones answer an OPTIONS by themselves."""
+        while self._asked:
+            self.act(self.registry.sip_event(events.RequestAnswered(self._asked.pop(0), "OPTIONS", Response(200, "", Headers())), self.now))
 
     # --- in -------------------------------------------------------------------------------------------------------
 
@@ -100,6 +109,7 @@ class Bench(Shell):
     def give_engine(self, event: engine.Event | engine.EngineLost) -> None:
         self.act(self.registry.media_event(event, self.now))
         self.media()
+        self.asked()
 
     def progress(self, leg: int, status: int = 180, body: bytes = b"") -> None:
         self.give(events.InviteProgressed(self.leg(leg), self.response(leg, status, body), "tag"))
@@ -134,6 +144,7 @@ class Bench(Shell):
             self.media()
             self.hear()
             self.act(self.registry.timeout(self.now))
+            self.asked()
         self.now = end
 
     # --- out ------------------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def test_refer_is_404_with_its_event__behaviour_6() -> None:
     assert answer.status == 404 and answer.headers == (("Event", "refer"),)
 
 
-@pytest.mark.parametrize(("method", "status"), [("NOTIFY", 481), ("MESSAGE", 405), ("PUBLISH", 405)])
+@pytest.mark.parametrize(("method", "status"), [("NOTIFY", 489), ("MESSAGE", 405), ("PUBLISH", 405)])
 def test_what_is_not_served_in_a_dialog_is_refused__rfc3261_8_2_1(method: str, status: int) -> None:
     assert ask(bridged(), method).status == status
 
