@@ -10,7 +10,7 @@ from server.calls.destination import Destination, Placed
 from server.calls.outcome import CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE
 from sip.core.commands import Credentials, HeaderList
 from sip.errors import ParseError
-from sip.message.uri import Uri, escape_user, parse_uri, unescape_user
+from sip.message.uri import Uri, escape_user, parse_uri, subscriber
 
 MAX_URI = 255  # characters, behaviour.md 2.4
 MAX_HEADERS = 1024
@@ -111,7 +111,7 @@ class Targets:
             headers=noun.headers,
             credentials=credentials,
         )
-        return Placed([destination], from_user, unescape_user(uri.user or "") or uri.host)
+        return Placed([destination], from_user, subscriber(uri) or uri.host)
 
     def _identity(self, caller_id: str | None, caller: CallerIdentity, host: str) -> tuple[str, str | None, str]:
         """From URI, display name, and the user part for the records (behaviour.md 2.3)."""
@@ -123,7 +123,7 @@ class Targets:
                 uri = parse_uri(text if text.startswith(("sip:", "sips:")) else f"sip:{text}")
             except ParseError:
                 return _from(text, host), None, text
-            return str(uri), None, unescape_user(uri.user or "") or text
+            return str(uri), None, subscriber(uri) or text
         user = text.removeprefix("client:")
         return _from(user, host), None, user
 
