@@ -11,7 +11,7 @@ from server.calls.identity import ANONYMOUS_NAME, ANONYMOUS_URI, NO_PRIVACY, Pri
 from server.calls.outcome import CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE
 from sip.core.commands import Credentials, HeaderList
 from sip.errors import ParseError
-from sip.message.uri import Uri, escape_user, parse_uri, unescape_user
+from sip.message.uri import Uri, escape_user, parse_uri, subscriber
 
 MAX_URI = 255  # characters, behaviour.md 2.4
 MAX_HEADERS = 1024
@@ -130,8 +130,7 @@ class Targets:
             headers=noun.headers + _besides(noun.headers, shown.headers),
             credentials=credentials,
         )
-        to_user = unescape_user(uri.user or "") or uri.host
-        return Placed([destination], shown.user, to_user, None, shown.name, shown.privacy)
+        return Placed([destination], shown.user, subscriber(uri) or uri.host, None, shown.name, shown.privacy)
 
     def _identity(self, caller_id: str | None, caller: CallerIdentity, host: str, *, trusted: bool) -> _Shown:
         """What the callee is shown of the caller (behaviour.md 2.3); a caller ID of the document's own is meant to be shown.
@@ -146,7 +145,7 @@ class Targets:
                 uri = parse_uri(text if text.startswith(("sip:", "sips:")) else f"sip:{text}")
             except ParseError:
                 return _Shown(_from(text, host), None, text)
-            return _Shown(str(uri), None, unescape_user(uri.user or "") or text, _asserted(str(uri), trusted))
+            return _Shown(str(uri), None, subscriber(uri) or text, _asserted(str(uri), trusted))
         user = text.removeprefix("client:")
         return _Shown(_from(user, host), None, user, _asserted(_from(user, host), trusted and bool(user)))
 

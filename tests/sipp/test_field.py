@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from tests.support.app import Answer, Application, audio, closed_at_once, rcml, redirect
+from tests.support.fixtures import LINGERING
 from tests.support.server import PLAIN, ServerProcess
 
 pytestmark = pytest.mark.sipp
@@ -86,13 +87,14 @@ def field(text: str, name: str) -> str:
 
 
 @pytest.fixture
-async def callers(server: ServerProcess) -> AsyncIterator[list[Caller]]:
-    """Three calls to be made."""
+async def callers(server: ServerProcess, app: Application) -> AsyncIterator[list[Caller]]:
+    """Three calls to be made. The application stays until nothing of them lives, so that no request reaches the next test's."""
     loop = asyncio.get_running_loop()
     made = [await loop.create_datagram_endpoint(lambda: Caller(server), local_addr=("127.0.0.1", 0)) for _ in range(3)]
     yield [caller for _, caller in made]
     for transport, _ in made:
         transport.close()
+    await asyncio.to_thread(server.wait_idle, 8.0, LINGERING)
 
 
 def tone() -> Answer:
@@ -173,6 +175,7 @@ async def test_session_outlives_fax_and_junk_and_ends_by_a_bye_without_its_last_
     app.answer("/t.wav", tone())
     caller = callers[0]
     assert (await caller.ask("INVITE", sdp(AUDIO)))[0] == 200
+    await app.asked("/t.wav")
     fax = ("m=audio 0 RTP/AVP 0", "m=image 40002 udptl t38", "a=T38FaxVersion:0")
     assert (await caller.ask("INVITE", sdp(*fax, version=2)))[0] == 488
     status, text = await caller.ask("INVITE", sdp(AUDIO, "m=video 0 RTP/AVP 31", version=3))

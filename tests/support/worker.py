@@ -222,6 +222,19 @@ class Worker:
         for name in names:
             media.send(Close(stream=name))
             await media.expect(Closed, stream=name)
+        # A socket is closed a little after that is told, and its number given back by then.
+        count, found = 0, self.descriptors()
+        while count != found:
+            await asyncio.sleep(0.1)
+            count, found = found, self.descriptors()
+        return found
+
+    async def until_descriptors(self, count: int, timeout_s: float = 5.0) -> int:
+        """How many it has, once it is so many or the time is over."""
+        for _ in range(round(timeout_s / 0.02)):
+            if self.descriptors() == count:
+                break
+            await asyncio.sleep(0.02)
         return self.descriptors()
 
 

@@ -64,7 +64,6 @@ WITHOUT_A_TWIN = {
     "server/calls/verbs/play.py": "tests/unit/server/calls/test_media.py",
     "server/calls/verbs/redirect.py": "tests/unit/server/calls/verbs/test_flow.py",
     "server/calls/verbs/reject.py": "tests/unit/server/calls/verbs/test_flow.py",
-    "server/calls/verbs/ringing.py": "tests/unit/server/calls/test_media.py",
     "server/calls/verbs/running.py": "tests/unit/server/calls/verbs/test_new_verb.py",
     "server/calls/verbs/say.py": "tests/unit/server/calls/test_media.py",
     "server/calls/verbs/speaking.py": "tests/unit/server/calls/test_media.py",

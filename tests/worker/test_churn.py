@@ -161,4 +161,4 @@ async def test_everything_that_began_ends_once_and_nothing_is_left(tmp_path: Pat
         started = {event.recording for event in media.seen(RecordingStarted)}
         assert started == {event.recording for event in media.seen(RecordingEnded) if event.duration_ms or event.recording in started}
         assert len(ends) > 5 and len(done) > 5 and 5 < len(started) == len(media.seen(RecordingStarted))
-        assert worker.descriptors() == before
+        assert await worker.until_descriptors(before) == before

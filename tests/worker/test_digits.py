@@ -189,9 +189,6 @@ async def test_every_press_is_told_once_whatever_the_network_does__rfc4733_2_5(
     assert sources(media) == {"rfc4733"}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="200 ms between two packets of a press are taken for a pause between two presses: dtmf.rs, is_pressed_again"
-)
 @pytest.mark.parametrize("held_back", [2, -2], ids=["in its midst", "before its end is repeated"])
 async def test_a_press_whose_packets_are_held_up_on_their_way_is_one__rfc4733_2_5_1_2(
     media: Controller, alice: RtpEndpoint, bob: RtpEndpoint, held_back: int

@@ -297,7 +297,7 @@ async def test_a_closed_stream_leaves_no_descriptor(worker: Worker, media: Contr
         media.send(Close(stream="b"))
         await media.expect(Closed, stream="a")
         await media.expect(Closed, stream="b")
-    assert worker.descriptors() == before
+    assert await worker.until_descriptors(before) == before
 
 
 # --- relay --------------------------------------------------------------------------------------------------------

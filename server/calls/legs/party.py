@@ -8,7 +8,7 @@ from server.calls.identity import NO_PRIVACY, Privacy, asserted_by, privacy_of
 from sip.errors import ParseError
 from sip.message import Request
 from sip.message.fields import parse_list, parse_name_addr
-from sip.message.uri import parse_uri, unescape_user
+from sip.message.uri import parse_uri, subscriber
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,4 @@ def _user(text: str) -> str:
         uri = parse_uri(text)
     except ParseError:
         return ""
-    if uri.scheme == "tel":
-        return unescape_user(uri.user or uri.host)
-    return unescape_user(uri.user or "")
+    return subscriber(uri)

@@ -7,7 +7,7 @@
 
 use super::{digit_of, Heard, Press};
 use crate::clock::{samples, Nanos, MILLISECOND};
-use crate::rtp::event::{is_newer, is_pressed_again, Body, GIVEN_UP, SEGMENT};
+use crate::rtp::event::{follows, is_newer, is_pressed_again, Body, GIVEN_UP, SEGMENT};
 
 /// What comes so soon after the newest packet, and belongs so little before it, is a late copy of an earlier press. Beyond
 /// that, the peer has begun to count anew.
@@ -72,6 +72,7 @@ impl Receiver {
         }
         let step = at.timestamp.wrapping_sub(current.timestamp);
         let newer = is_newer(at.sequence, current.sequence);
+        let next = follows(at.sequence, current.sequence);
         if newer {
             current.sequence = at.sequence;
         }
@@ -80,7 +81,7 @@ impl Receiver {
                 duration: current.duration,
                 ..body
             };
-            if newer && is_pressed_again(before, current.heard_at, body, at.now, at.rate_hz) {
+            if newer && is_pressed_again(before, current.heard_at, body, next, at.now, at.rate_hz) {
                 let lost_end = Self::tell_if(true, current);
                 return self.begin(body, at, lost_end);
             }

@@ -36,11 +36,20 @@ impl Body {
 
 /// Whether a packet with the timestamp of the press before, but newer than all of it, belongs to another press: some peers
 /// write the same timestamp for each. Within one, the time between two packets is that by which its duration grew, but for
-/// the repetitions of the end.
-/// `before`: the newest packet, which came at `heard_at`.
-pub fn is_pressed_again(before: Body, heard_at: Nanos, body: Body, now: Nanos, rate_hz: u32) -> bool {
+/// the repetitions of the end, and for a network that stood still: then the next packet follows its predecessor by number, and
+/// its duration has not begun anew.
+/// `before`: the newest packet, which came at `heard_at`. `follows`: nothing was sent between it and this one.
+pub fn is_pressed_again(before: Body, heard_at: Nanos, body: Body, follows: bool, now: Nanos, rate_hz: u32) -> bool {
+    if follows && body.duration >= before.duration {
+        return false;
+    }
     let grown = u64::from(body.duration.saturating_sub(before.duration));
     samples(now.saturating_sub(heard_at), rate_hz) > samples(GIVEN_UP, rate_hz) + grown
+}
+
+/// Whether nothing was sent between two packets, by their sequence numbers.
+pub fn follows(sequence: u16, newest: u16) -> bool {
+    sequence == newest.wrapping_add(1)
 }
 
 /// Whether a sequence number is none of a late copy or a late packet, seen from the newest (as RFC 3550 A.1).

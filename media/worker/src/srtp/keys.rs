@@ -5,8 +5,8 @@ use zeroize::Zeroizing;
 
 /// The longest master key with its salt, in octets.
 const MAX_MASTER: usize = 32 + 14;
-/// The longest master key identifier that we take; RFC 4568 would allow 128 octets, nobody uses more than 4.
-const MAX_IDENTIFIER: usize = 16;
+/// The longest master key identifier (RFC 4568 9.2).
+const MAX_IDENTIFIER: usize = 128;
 
 /// How packets are encrypted and authenticated (RFC 4568 6.2, RFC 6188 4, RFC 7714 14.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -228,6 +228,6 @@ mod tests {
     fn an_identifier_has_its_limit() {
         let keys = || Keys::new(Suite::AeadAes128Gcm, &[0xAB; 28]).expect("keys");
         assert_eq!(keys().with_identifier(&[7; 16]).expect("fits").identifier(), [7; 16]);
-        assert_eq!(keys().with_identifier(&[7; 17]), Err(KeyError::Identifier));
+        assert_eq!(keys().with_identifier(&[7; 129]), Err(KeyError::Identifier));
     }
 }

@@ -766,7 +766,7 @@ async def test_application_that_hangs_is_remembered_and_found_well_again() -> No
         if not hang:
             writer.write(response("200 OK"))
 
-    async with peer(handle) as app, fetcher(timeout_s=0.1) as made:
+    async with peer(handle) as app, fetcher(timeout_s=1) as made:
 
         async def burst() -> list[Fetched]:
             return list(await asyncio.gather(*(made.fetch(Fetch(1, f"CA{n}", "voice", app.url, "POST", ())) for n in range(20))))
@@ -780,7 +780,7 @@ async def test_application_that_hangs_is_remembered_and_found_well_again() -> No
         assert len(app.asked) == before + 3, "probes"
         told = [answer for answer in second if "hangs" in answer.detail]
         assert len(told) == 17
-        assert max(answer.elapsed_ms for answer in told) < 90, "at once, so that a fallback can be asked"
+        assert max(answer.elapsed_ms for answer in told) < 500, "at once, so that a fallback can be asked"
         hang = False
         assert (await made.fetch(Fetch(1, "CA", "voice", app.url, "POST", ()))).status == 200
         assert {answer.status for answer in await burst()} == {200}

@@ -7,7 +7,7 @@
 
 use super::{Feed, MAX_STEP_S};
 use crate::clock::Nanos;
-use crate::rtp::event::{is_newer, is_pressed_again, Body, GIVEN_UP};
+use crate::rtp::event::{follows, is_newer, is_pressed_again, Body, GIVEN_UP};
 use crate::rtp::Packet;
 
 /// The newest packet of a press, as it came.
@@ -65,9 +65,10 @@ impl Press {
         let newer = self.is_before(feed, packet.sequence);
         if packet.timestamp == self.timestamp {
             let other = body.event != self.body.event;
+            let next = follows(packet.sequence, self.sequence);
             return match newer {
                 false if other => Belongs::Nowhere,
-                true if other || is_pressed_again(self.body, self.at, body, now, rate_hz) => Belongs::Anew,
+                true if other || is_pressed_again(self.body, self.at, body, next, now, rate_hz) => Belongs::Anew,
                 _ => Belongs::With(self.offset),
             };
         }
