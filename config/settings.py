@@ -226,6 +226,14 @@ class DialSettings(Section):
     rest_completed_status: Literal["canceled", "completed"] = Field(
         default="canceled", description="DialCallStatus when an operator ends a call as completed while its Dial is still ringing."
     )
+    sip_allow: tuple[Network, ...] = Field(
+        default=(),
+        description="Address ranges that a Sip of a document may lead to although `sip_deny` holds them; "
+        "those of the trunks (`allow`, `proxy`) are open anyway.",
+    )
+    sip_deny: tuple[Network, ...] = Field(
+        default=DENIED_NETWORKS, description="Address ranges that no Sip of a document may lead to, by name or by literal."
+    )
     media_timeout_ends_call: bool = Field(
         default=True, description="End a call whose media is lost (media.media_timeout_s); false only notes it."
     )

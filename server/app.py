@@ -39,6 +39,7 @@ from server.calls.registry import Registry
 from server.calls.targets import Targets
 from server.observability.garbage import settle
 from server.observability.metrics import Metrics
+from server.reach import GuardedResolver, Reach
 from server.routing import Routing
 from server.signals import Signals, Wish
 from server.storage.database import Database
@@ -102,7 +103,8 @@ class Server:
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
         self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED)
-        self.driver = SipDriver(self.endpoint, self._on_sip, settings=settings.sip.transport)
+        self.resolver = GuardedResolver(Reach(settings))
+        self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport)
         places = [parse_listen(text) for text in settings.sip.listen]
         self.sip_addresses = await self.driver.start(
             [(place.transport, place.host, place.port) for place in places], settings.sip.advertise
@@ -126,7 +128,8 @@ class Server:
 
     def _rules(self) -> tuple[Policy, Targets, Routing]:
         """What calls go by, from the settings as they are now."""
-        policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock)
+        self.resolver.reach = Reach(self.settings)
+        policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock, self.resolver.reach)
         routing = Routing(self.settings)
         return policy, Targets(outbound_of(routing.outbound_trunk()), policy.domain), routing
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from media.settings import SrtpPolicy
 from rcml.verbs.dial import Client, Noun, Number, Sip
 from server.calls.destination import Destination, Placed
 from server.calls.identity import ANONYMOUS_NAME, ANONYMOUS_URI, NO_PRIVACY, Privacy
-from server.calls.outcome import CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE
+from server.calls.outcome import CODE_OF_FORBIDDEN, CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE, FORBIDDEN
 from sip.core.commands import Credentials, HeaderList
+from sip.core.routing import wants
 from sip.errors import ParseError
 from sip.message.uri import Uri, escape_user, parse_uri, subscriber
 
@@ -68,12 +70,15 @@ class Targets:
         self._outbound = outbound
         self._domain = domain
 
-    def place(self, noun: Noun, caller_id: str | None, caller: CallerIdentity) -> Placed | Unreachable:
+    def place(
+        self, noun: Noun, caller_id: str | None, caller: CallerIdentity, refusal: Callable[[str], str | None]
+    ) -> Placed | Unreachable:
+        """refusal: why a document may not lead to a host, None when it may (`Policy.sip_refusal`)."""
         match noun:
             case Number():
                 return self._number(noun, caller_id, caller)
             case Sip():
-                return self._sip(noun, caller_id, caller)
+                return self._sip(noun, caller_id, caller, refusal)
             case Client():
                 remedy = "dial the phone by <Sip> for now"
                 return Unreachable(f"Client {noun.name}: <Client> is not supported in this release", CODE_OF_UNKNOWN_CLIENT, remedy)
@@ -110,7 +115,7 @@ class Targets:
             )
         return Placed(destinations, shown.user, noun.text, trunk.srtp, shown.name, shown.privacy)
 
-    def _sip(self, noun: Sip, caller_id: str | None, caller: CallerIdentity) -> Placed | Unreachable:
+    def _sip(self, noun: Sip, caller_id: str | None, caller: CallerIdentity, refusal: Callable[[str], str | None]) -> Placed | Unreachable:
         if len(noun.uri) > MAX_URI or sum(len(name) + len(value) for name, value in noun.headers) > MAX_HEADERS:
             return Unreachable("SIP URI or its headers too long", 414, f"at most {MAX_URI} characters of URI, {MAX_HEADERS} of headers")
         try:
@@ -119,11 +124,14 @@ class Targets:
             return Unreachable(f"Bad SIP URI: {error.reason}", 404, "write sip:user@host")
         if uri.scheme not in ("sip", "sips") or not uri.host:
             return Unreachable(f"Bad SIP URI: scheme {uri.scheme}", 404, "write sip:user@host")
+        host = wants(uri)[0]
+        if (denied := refusal(host)) is not None:
+            return Unreachable(FORBIDDEN, CODE_OF_FORBIDDEN, denied)
         shown = self._identity(caller_id, caller, self._domain, trusted=False)
         credentials = Credentials(noun.username, noun.password or "") if noun.username else None
         destination = Destination(
             request_uri=noun.uri,
-            host=uri.host,
+            host=host,
             transport=(uri.params.get("transport") or "udp").lower(),
             from_uri=shown.uri,
             from_display=shown.display,
