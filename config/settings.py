@@ -226,6 +226,12 @@ class DialSettings(Section):
     rest_completed_status: Literal["canceled", "completed"] = Field(
         default="canceled", description="DialCallStatus when an operator ends a call as completed while its Dial is still ringing."
     )
+    max_passages: int = Field(
+        default=5,
+        ge=1,
+        le=50,
+        description="How often one call may come in again by Dials that lead back here, each time to another number; one more gets 482.",
+    )
     sip_allow: tuple[Network, ...] = Field(
         default=(),
         description="Address ranges that a Sip of a document may lead to although `sip_deny` holds them; "

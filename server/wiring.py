@@ -62,6 +62,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         media_timeout_ends_call=settings.dial.media_timeout_ends_call,
         media_timeout_ask_s=settings.dial.media_timeout_ask_s,
         max_calls=settings.server.max_calls,
+        max_passages=settings.dial.max_passages,
         use_to=settings.server.use_to,
         session_headers=settings.server.session_headers,
         recording_query=recording_query,

@@ -108,6 +108,7 @@ class Policy:
     media_timeout_ends_call: bool
     media_timeout_ask_s: float
     max_calls: int
+    max_passages: int
     use_to: bool
     session_headers: bool
     recording_query: Callable[[str, float], str]

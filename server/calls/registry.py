@@ -10,6 +10,7 @@ import heapq
 from typing import Any
 
 from media import engine
+from rcml.notices import LOOP
 from server.calls.bridge import Bridge
 from server.calls.call import Call
 from server.calls.destination import Placed
@@ -25,6 +26,7 @@ from server.calls.names import CALL, leg_of, leg_of_session, new_sid
 from server.calls.outbox import Action, Outbox
 from server.calls.policy import Application, Policy, Refusal, Router
 from server.calls.targets import Targets
+from server.calls.trail import mark_of, trail_of
 from server.calls.verbs.talk import RunningTalk
 from sip.core import commands, events
 
@@ -230,6 +232,12 @@ class Registry:
                 decision = Refusal(503, "Service Unavailable", "The server is shutting down")
             elif len(self.calls) >= self.policy.max_calls and self._live_calls() >= self.policy.max_calls:
                 decision = Refusal(503, "Service Unavailable", f"[server] max_calls = {self.policy.max_calls} is reached")
+        trail = trail_of(event.request.headers)
+        if not isinstance(decision, Refusal):
+            dialled = decision.dialled or party.to_user
+            mark = mark_of(self.policy.instance_id, dialled, party.from_user)
+            decision = self._circles(trail, mark, dialled) or decision
+            trail = (*trail, mark)
         actions: list[Action] = []
         if isinstance(decision, Refusal):
             self.totals["refused"] += 1
@@ -241,12 +249,24 @@ class Registry:
             self.totals["calls"] += 1
         srtp = None if isinstance(decision, Refusal) else decision.srtp
         outbox = Outbox(self.policy, new_sid(self.policy, CALL), self._number, now)
-        call = self._add(Call(outbox, Inbound(outbox, event, party, srtp).leg, party, self.targets))
+        leg = Inbound(outbox, event, party, srtp).leg
+        leg.trail = trail
+        call = self._add(Call(outbox, leg, party, self.targets))
         self._own(call, self._by_session, event.session)
         for trace in event.traces:
             actions.append(_note(call, trace, now))
         actions += self._collect(call, call.refuse(decision) if isinstance(decision, Refusal) else call.admit(decision))
         return actions
+
+    def _circles(self, trail: tuple[str, ...], mark: str, dialled: str) -> Refusal | None:
+        """482 for a call that a Dial has led back to where it was (RFC 3261 16.3, item 4), or here too often."""
+        if mark in trail:
+            return Refusal(482, "Loop Detected", f"A Dial of the number {dialled} has led back to it", notification=LOOP)
+        limit = self.policy.max_passages
+        if len(trail) > limit:
+            explain = f"Dials have led back here {len(trail)} times: [dial] max_passages = {limit} is reached"
+            return Refusal(482, "Loop Detected", explain, notification=LOOP)
+        return None
 
     def _number(self) -> int:
         self._counter += 1

@@ -51,6 +51,7 @@ def policy(rng: random.Random, address: str, **changes: Any) -> Policy:
         "media_timeout_ends_call": dial.media_timeout_ends_call,
         "media_timeout_ask_s": dial.media_timeout_ask_s,
         "max_calls": server.max_calls,
+        "max_passages": dial.max_passages,
         "use_to": server.use_to,
         "session_headers": server.session_headers,
         "recording_query": lambda sid, now: "",

@@ -147,6 +147,7 @@ class Leg:
         self.state = LegState.RINGING if direction is Direction.INBOUND else LegState.OPENING
         self.session_open = direction is Direction.INBOUND
         self.privacy = NO_PRIVACY  # of whom it was called for
+        self.trail: tuple[str, ...] = ()  # the numbers that led to it, see `server.calls.trail`
         self.bye_pending = False
         self.bridge: LegBridge | None = None
         self.bridges = 0  # that were named after it

@@ -19,6 +19,7 @@ from server.calls.names import CALL, new_sid, session_name
 from server.calls.outbox import Outbox, sip_reason
 from server.calls.outcome import FORBIDDEN, STATUS_OF_SILENCE, status_of_response
 from server.calls.records import By, CallEnded, Cause
+from server.calls.trail import header_of
 from sip.core import commands, events
 from sip.message import Response
 
@@ -41,9 +42,13 @@ class Outbound:
         direction: Direction = Direction.DIALLED,
         sid: str = "",
         hops_left: int = MAX_FORWARDS,
+        trail: tuple[str, ...] = (),
         callbacks: LegCallbacks | None = None,
     ) -> None:
-        """preference: the codecs to offer first, asked for with each INVITE. hops_left: Max-Forwards of the INVITE."""
+        """preference: the codecs to offer first, asked for with each INVITE. hops_left: Max-Forwards of the INVITE.
+
+        trail: the numbers that led here.
+        """
         first = placed.destinations[0]
         sid = sid or new_sid(outbox.policy, CALL)
         self.leg = Leg(
@@ -59,6 +64,7 @@ class Outbound:
         )
         self.leg.opening = self
         self.leg.privacy = placed.privacy
+        self.leg.trail = trail
         self.canceled_by_us = False
         self.early_sdp = False
         self._early: dict[str, bytes] = {}  # the last description of each early dialog, by its To tag
@@ -101,7 +107,7 @@ class Outbound:
                 from_display=to.from_display,
                 body=offer,
                 next_hop=to.next_hop,
-                headers=(*to.headers, ("Max-Forwards", str(self._hops_left))),
+                headers=(*to.headers, *header_of(leg.trail), ("Max-Forwards", str(self._hops_left))),
                 session_headers=leg.outbox.session_headers(leg.sid),
                 credentials=to.credentials,
             )

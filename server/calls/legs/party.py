@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.calls.identity import NO_PRIVACY, Privacy, asserted_by, privacy_of
+from server.calls.trail import OWN_PREFIX
 from sip.errors import ParseError
 from sip.message import Request
 from sip.message.fields import parse_list, parse_name_addr
@@ -13,8 +14,9 @@ from sip.message.uri import parse_uri, subscriber
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Of a call: user parts with escapes undone; the names None where nobody gave them. sip_headers: of the INVITE that came.
+    """Of a call: user parts with escapes undone; the names None where nobody gave them.
 
+    sip_headers: of the INVITE that came, without those that are for us.
     to_user: what was dialled, and dialled_by: the field that said so. otherwise: of the Request-URI, when that may be meant instead
     (`server.use_to`), else empty. privacy: what may not be shown to others than the application. asserted: the URI that the network
     vouches for, "" for none; of worth only when the network is trusted.
@@ -44,7 +46,8 @@ class Party:
         by = "To" if by_to else "Request-URI"
         privacy, asserted = privacy_of(invite.headers), asserted_by(invite.headers)
         name = None if privacy.name else display
-        return cls(from_user, dialled, name, forwarded or None, tuple(invite.headers), otherwise, by, privacy, asserted)
+        headers = tuple(header for header in invite.headers if not header[0].lower().startswith(OWN_PREFIX))
+        return cls(from_user, dialled, name, forwarded or None, headers, otherwise, by, privacy, asserted)
 
 
 def _user_and_name(value: str | None) -> tuple[str, str | None]:

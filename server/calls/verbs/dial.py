@@ -88,6 +88,7 @@ class RunningDial(VerbOf[Dial]):
                 placed,
                 functools.partial(_preference, self.leg, verb),
                 hops_left=self.leg.opening.hops_left,
+                trail=self.leg.trail,
                 callbacks=callbacks,
             )
             self.branches.append(branch)
