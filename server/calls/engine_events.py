@@ -168,7 +168,7 @@ class EngineEvents:
         both = self._talking()
         if both and all(side.media.dead for side in both):
             return News.SILENT
-        return Vanished(leg) if self.silence.counted(leg, event.counters.packets_in) else None
+        return Vanished(leg) if self.silence.counted(leg, event.counters) else None
 
     def _talking(self) -> tuple[Leg, ...]:
         """The two sides of the primary leg's bridge, or ()."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from media import engine
 from server.calls.effects import Kind
 from server.calls.legs.leg import Leg, LegState
 from server.calls.outbox import Outbox
@@ -37,6 +38,7 @@ class _Silent:
     step: Step
     due: float | None  # None: the counters are awaited
     packets: int | None = None  # heard until it fell silent, None: not known yet
+    reports: tuple[float, int] | None = None  # what its RTCP said last
 
 
 class Silence:
@@ -68,17 +70,19 @@ class Silence:
         if event.response is None or event.response.status in GONE:
             self._count(silent)
             return
-        self._outbox.note(Kind.MEDIA, {"event": "silent-but-there", "answer": event.response.status}, leg.sid)
-        self._wait(silent)
+        self._lives(silent, str(event.response.status))
 
-    def counted(self, leg: Leg, packets_in: int) -> bool:
-        """True when the leg's peer is gone."""
+    def counted(self, leg: Leg, counters: engine.Counters) -> bool:
+        """True when the leg's peer is gone. One that sends reports (RTCP) is there, whatever it says to an OPTIONS."""
         silent = self._silent.get(leg.sid)
         if silent is None:
             return False
-        before, silent.packets = silent.packets, packets_in
-        if before is not None and packets_in != before:
+        before, silent.packets = silent.packets, counters.packets_in
+        last, silent.reports = silent.reports, (counters.round_trip_ms, counters.remote_lost)
+        if before is not None and counters.packets_in != before:
             del self._silent[leg.sid]  # it is heard, and the engine will tell of the next silence
+        elif silent.due is None and silent.step is Step.COUNTED and last is not None and silent.reports != last:
+            self._lives(silent, "RTCP")
         elif silent.due is None and silent.step is Step.COUNTED:
             del self._silent[leg.sid]
             return not leg.over
@@ -116,6 +120,10 @@ class Silence:
         silent.leg.media.ask_counters()
         self._outbox.note(Kind.MEDIA, {"event": "silent-and-asked", "by": METHOD}, silent.leg.sid)
         self._outbox.emit(commands.SendRequest(silent.leg.session, METHOD))
+
+    def _lives(self, silent: _Silent, sign: str) -> None:
+        self._outbox.note(Kind.MEDIA, {"event": "silent-but-there", "by": sign}, silent.leg.sid)
+        self._wait(silent)
 
     def _wait(self, silent: _Silent) -> None:
         silent.step, silent.due = Step.WAITING, self._outbox.now + self._outbox.policy.media.media_timeout_s

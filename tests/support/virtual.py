@@ -49,6 +49,7 @@ class FakeEngine:
         self.played: list[engine.Play] = []  # what is to be heard
         self.silences: list[engine.Play] = []
         self.packets_in: dict[str, int] = {}  # what Stats says of a stream
+        self.round_trips: dict[str, float] = {}  # as the last report of the peer gave it, likewise
         self.digits: list[engine.SendDigits] = []
         self.deadlines: dict[str, int] = {}  # the last of each stream, 0 when it was taken back
         self.fail_open: Callable[[str], bool] = lambda stream: False
@@ -100,7 +101,8 @@ class FakeEngine:
                     self.deadlines[command.stream] = command.in_ms
             case engine.Stats():
                 if self._stream(command.stream, "stats"):
-                    counters = engine.Counters(packets_in=self.packets_in.get(command.stream, 0))
+                    name = command.stream
+                    counters = engine.Counters(packets_in=self.packets_in.get(name, 0), round_trip_ms=self.round_trips.get(name, -1.0))
                     self._later(command.stream, engine.StreamStats(stream=command.stream, counters=counters), now)
             case _:
                 self.complaints.append(f"unexpected {command}")

@@ -104,6 +104,20 @@ def test_a_caller_who_speaks_again_but_answers_no_request_stays() -> None:
     assert not bench.of(commands.SendBye)
 
 
+def test_a_peer_that_goes_on_reporting_lives__rfc3550_6() -> None:
+    """It answers no OPTIONS, as if something on the way let none through, but its RTCP comes."""
+    bench = acked(MUSIC)
+    bench.dead.add(IN)
+    stream = caller_stream(bench)
+    fall_silent(bench, stream)
+    bench.run(ASK_S - 0.01)
+    bench.engine.round_trips[stream] = 21.5
+    bench.run(1.0)
+    assert not bench.of(commands.SendBye) and told(bench) == ["silent-and-asked", "silent-but-there"]
+    bench.run(TIMEOUT_S + ASK_S + 1)
+    assert bench.of(commands.SendBye), "the reports have ceased"
+
+
 @pytest.mark.parametrize("status", [408, 481])
 def test_a_refusal_that_tells_of_no_dialog_is_no_sign_of_life__rfc5057_5_1(status: int) -> None:
     bench = acked(MUSIC)
