@@ -1,9 +1,9 @@
 """The server's own HTTP: health, metrics, recordings, timelines.
 
-Timelines say who called whom, metrics how much; they are for operators, who send `server.api_token`. Where a request comes from
-proves nothing, as it may have come through a proxy. `/healthz` is open: whether calls can be served, and how many things live, in
-numbers without names, is what load balancers and tests ask. Recordings are fetched without credentials, as applications expect (behaviour.md 5.5): their names are 128 bits
-of chance; `server.recording_access` can ask for more.
+Timelines say who called whom, metrics how much; they are for operators, who send `server.api_token`. Where a request comes from proves
+nothing, as it may have come through a proxy. `/healthz` is open: whether calls can be served, and how much lives, in numbers without
+names, is what load balancers and tests ask. Recordings are fetched without credentials, as applications expect (behaviour.md 5.5): their
+names are 128 bits of chance; `server.recording_access` can ask for more.
 """
 
 from __future__ import annotations
