@@ -226,6 +226,14 @@ class DialSettings(Section):
     rest_completed_status: Literal["canceled", "completed"] = Field(
         default="canceled", description="DialCallStatus when an operator ends a call as completed while its Dial is still ringing."
     )
+    sip_allow: tuple[Network, ...] = Field(
+        default=(),
+        description="Address ranges that a Sip of a document may lead to although `sip_deny` holds them; "
+        "those of the trunks (`allow`, `proxy`) are open anyway.",
+    )
+    sip_deny: tuple[Network, ...] = Field(
+        default=DENIED_NETWORKS, description="Address ranges that no Sip of a document may lead to, by name or by literal."
+    )
     media_timeout_ends_call: bool = Field(
         default=True, description="End a call whose media is lost (media.media_timeout_s); false only notes it."
     )
@@ -279,6 +287,10 @@ class TrunkSettings(Section):
     password: SecretStr = Field(default=SecretStr(""), description="Password for the proxy's digest challenge.")
     headers: SipHeaders = Field(default={}, description="Headers added to every INVITE that goes out on this trunk.")
     from_host: Host = Field(default="", description="Host of the From header of outgoing calls; empty means the host of the proxy.")
+    trusted_identity: bool = Field(
+        default=False,
+        description="The trunk may know who calls also when the caller withholds it: P-Asserted-Identity is sent, and believed.",
+    )
     srtp: SrtpPolicy | None = Field(default=None, description="media.srtp for the calls of this trunk; left out means as there.")
 
     @model_validator(mode="after")

@@ -33,11 +33,13 @@ from server.calls.effects import Fetch, Forgotten, Log, Note, Notification, Prep
 from server.calls.legs import requests
 from server.calls.outbox import Action
 from server.calls.policy import Policy
+from server.calls.recording import LEAST_MS
 from server.calls.records import CallRecord, RecordingRecord
 from server.calls.registry import Registry
 from server.calls.targets import Targets
 from server.observability.garbage import settle
 from server.observability.metrics import Metrics
+from server.reach import GuardedResolver, Reach
 from server.routing import Routing
 from server.signals import Signals, Wish
 from server.storage.database import Database
@@ -101,7 +103,8 @@ class Server:
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
         self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED)
-        self.driver = SipDriver(self.endpoint, self._on_sip, settings=settings.sip.transport)
+        self.resolver = GuardedResolver(Reach(settings))
+        self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport)
         places = [parse_listen(text) for text in settings.sip.listen]
         self.sip_addresses = await self.driver.start(
             [(place.transport, place.host, place.port) for place in places], settings.sip.advertise
@@ -125,7 +128,8 @@ class Server:
 
     def _rules(self) -> tuple[Policy, Targets, Routing]:
         """What calls go by, from the settings as they are now."""
-        policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock)
+        self.resolver.reach = Reach(self.settings)
+        policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock, self.resolver.reach)
         routing = Routing(self.settings)
         return policy, Targets(outbound_of(routing.outbound_trunk()), policy.domain), routing
 
@@ -208,6 +212,8 @@ class Server:
             self.metrics.heard(event.quality)
         elif isinstance(event, engine.RecordingEnded) and event.size_bytes == 0:
             self._run(asyncio.to_thread(recordings.remove_if_empty, event.path))
+        elif isinstance(event, engine.RecordingEnded) and event.duration_ms < LEAST_MS:
+            self._run(asyncio.to_thread(recordings.remove_unheard, event.path))
         self._give(lambda now: self.registry.media_event(event, now))
 
     def _on_timer(self) -> None:

@@ -35,6 +35,14 @@ def remove_if_empty(path: str) -> None:
         log.warning("empty_recording_left", extra={"path": path, "reason": error.strerror or str(error)})
 
 
+def remove_unheard(path: str) -> None:
+    """The file of a recording that is not kept, as there is nothing to hear (`server.calls.recording.LEAST_MS`)."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("unheard_recording_left", extra={"path": path, "reason": error.strerror or str(error)})
+
+
 def remove_empty(directory: str) -> None:
     """The same for all that an earlier run left in a directory."""
     for file in Path(directory).glob("RE*.wav"):

@@ -200,6 +200,7 @@ class Routing:
             status_callback_method=number.status_callback_method,
             answer_delay=number.answer_delay,
             srtp=trunk.srtp,
+            trusted_identity=trunk.trusted_identity,
             dialled=used,
         )
 

@@ -13,6 +13,7 @@ from server.api.access import signed_query
 from server.calls.policy import MediaAddress, Policy
 from server.calls.targets import Outbound
 from server.observability.clock import WallClock
+from server.reach import Reach
 from sip.core.commands import Credentials
 from sip.core.flows import Listener
 from sip.core.routing import choose_listener
@@ -22,7 +23,7 @@ SETTLE_S = 1.0  # docs/decisions/0012-settling.md
 WILDCARDS = ("0.0.0.0", "::", "")
 
 
-def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallClock) -> Policy:
+def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallClock, reach: Reach) -> Policy:
     """listeners: as opened, with addresses that peers can reach in `advertised`; clock: the one that timelines use."""
 
     def wall_rfc2822(at: float) -> str:
@@ -64,6 +65,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         use_to=settings.server.use_to,
         session_headers=settings.server.session_headers,
         recording_query=recording_query,
+        sip_refusal=reach.refusal,
     )
 
 
@@ -144,5 +146,6 @@ def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:
         credentials=Credentials(trunk.username, trunk.password.get_secret_value()) if trunk.username else None,
         headers=tuple(trunk.headers.items()),
         from_host=trunk.from_host,
+        trusted_identity=trunk.trusted_identity,
         srtp=trunk.srtp,
     )

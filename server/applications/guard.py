@@ -17,26 +17,46 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 2.1: the last 32 bits are an IPv4 address
 
 
-class Guard:
-    """`http.allow` over `http.deny`: a range that is allowed is open even inside one that is denied."""
+class Ranges:
+    """Allowed over denied: a range that is allowed is open even inside one that is denied."""
 
-    def __init__(self, settings: HttpSettings) -> None:
-        self._allow = networks(settings.allow)
-        self._deny = networks(settings.deny)
+    def __init__(self, allow: tuple[str, ...], deny: tuple[str, ...]) -> None:
+        self._allow = networks(allow)
+        self._deny = networks(deny)
 
-    def refusal(self, host: str) -> str | None:
-        """Why an IP address may not be connected to, in words that name the setting; None: it may."""
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return f"{host} is not an IP address"
+    def denied(self, address: Address) -> tuple[str, str] | None:
+        """The range that denies an address, and the one that would have to be allowed; None: it is open."""
         for meant in _meanings(address):
             if any(meant in network for network in self._allow if network.version == meant.version):
                 continue
             for network in self._deny:
                 if network.version == meant.version and meant in network:
-                    whole = f"{meant}/{meant.max_prefixlen}"
-                    return f'{host} lies in {network} of http.deny; add "{whole}" to http.allow to let applications be there'
+                    return str(network), f"{meant}/{meant.max_prefixlen}"
+        return None
+
+
+class Guard:
+    """`http.allow` over `http.deny`."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._ranges = Ranges(settings.allow, settings.deny)
+
+    def refusal(self, host: str) -> str | None:
+        """Why an IP address may not be connected to, in words that name the setting; None: it may."""
+        address = address_of(host)
+        if address is None:
+            return f"{host} is not an IP address"
+        denied = self._ranges.denied(address)
+        if denied is None:
+            return None
+        return f'{host} lies in {denied[0]} of http.deny; add "{denied[1]}" to http.allow to let applications be there'
+
+
+def address_of(host: str) -> Address | None:
+    """An IP literal, without its zone; None for anything else."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
         return None
 
 

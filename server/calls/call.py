@@ -66,13 +66,14 @@ class Call:
         self.party = party
         self.phase = Phase.OPENING
         self._outbox = outbox
-        self._stage = Stage(outbox, leg, targets, CallerIdentity(party.from_user, party.caller_name))
+        self._stage = Stage(outbox, leg, targets, CallerIdentity(party.from_user, party.caller_name, party.privacy))
         self._engine = EngineEvents(self._stage)
         self._script: Script | None = None
         self._verb: RunningVerb | None = None
         self._of_script = True  # that verb: the script goes on behind it
         self._held: Verb | None = None  # waits for the ACK of a late offer
         self._deadline: float | None = None
+        self._expires_at: float | None = None  # an INVITE that came wants an answer until then
         self._ring_timeout_s = 0.0  # of a leg that we call
 
     # --- how it comes to be -----------------------------------------------------------------------------------------
@@ -83,6 +84,8 @@ class Call:
         assert isinstance(inbound, Inbound)
         if application.dialled:
             self.party = replace(self.party, to_user=application.dialled, dialled_by="Request-URI")
+        if application.trusted_identity:
+            self._stage.identity = replace(self._stage.identity, asserted=self.party.asserted)
         self._belong_to(application)
         self._outbox.emit(commands.SetSessionHeaders(self.leg.session, self._outbox.session_headers(self.sid)))
         try:
@@ -90,6 +93,8 @@ class Call:
         except SdpRefused as refused:
             self._end_here(refused.status, By.SERVER, refused.reason, headers=requests.warning_of(refused))
             return self._finish_input()
+        if inbound.expires_s is not None:
+            self._expires_at = self._outbox.now + inbound.expires_s
         self._outbox.note(Kind.STATE, {"status": "ringing", "from": self.party.from_user, "to": self.party.to_user})
         inbound.ring()
         self._open_stream()
@@ -145,6 +150,11 @@ class Call:
         return [leg for leg, _ in self._stage.legs.values()]
 
     @property
+    def recordings(self) -> int:
+        """That are not over."""
+        return sum(not recording.over for recording in self._stage.recordings.values())
+
+    @property
     def finished(self) -> bool:
         stage = self._stage
         over = self.phase is Phase.OVER and self.leg.gone and not self._outbox.asks
@@ -152,7 +162,8 @@ class Call:
 
     def next_deadline(self) -> float | None:
         verb = self._verb.next_deadline() if self._verb is not None else None
-        return min((at for at in (verb, self._deadline, self._engine.silence.next_deadline()) if at is not None), default=None)
+        expires = self._expires_at if self.leg.unanswered else None
+        return min((at for at in (verb, self._deadline, expires, self._engine.silence.next_deadline()) if at is not None), default=None)
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -213,6 +224,10 @@ class Call:
 
     def timeout(self, now: float) -> list[Action]:
         self._outbox.now = now
+        if self._expires_at is not None and now >= self._expires_at and self.leg.unanswered:
+            self._expires_at = None
+            text = "The caller's INVITE has expired"
+            self._depart(By.TIMER, text, code=CODE_OF_CANCELED, passed=sip_reason(CODE_OF_CANCELED, text))
         verb = self._verb
         due = verb.next_deadline() if verb is not None else None
         if verb is not None and due is not None and now >= due:

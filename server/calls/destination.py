@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from media.settings import SrtpPolicy
+from server.calls.identity import NO_PRIVACY, Privacy
 from sip.core import commands
 
 
@@ -24,9 +25,14 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What a branch needs. from_user/to_user: for the records and callbacks of the leg."""
+    """What a branch needs. from_user/to_user, caller_name: for the records and callbacks of the leg; the name None when it is withheld.
+
+    privacy: of whom the leg is called for, should it call somebody itself one day.
+    """
 
     destinations: list[Destination]
     from_user: str
     to_user: str
     srtp: SrtpPolicy | None = None  # None: the server's setting
+    caller_name: str | None = None
+    privacy: Privacy = NO_PRIVACY

@@ -47,6 +47,7 @@ class Application:
     status_callback_method: str = "POST"
     answer_delay: bool | None = None
     srtp: SrtpPolicy | None = None  # of the trunk by which the call came; None: the server's setting
+    trusted_identity: bool = False  # of that trunk: what it asserts of callers is so
     dialled: str = ""  # the text that found the number, when it was not the first choice but `otherwise`
 
 
@@ -75,6 +76,7 @@ class Policy:
     media_places: where a leg has its RTP; media_v4, media_v6: for a leg whose peer wants another IP version than its SIP has.
     wall_iso, wall_rfc2822: map a monotonic time to UTC, as ISO 8601 with milliseconds and as RFC 2822.
     recording_query: what is added to a recording's URL (its sid and now given), such as a signature; empty for nothing.
+    sip_refusal: why a document may not call a host (a name or an IP literal), with the remedy; None: it may, as far as is known.
     random_bytes: the only source of chance; sids and session numbers are made from it.
     settle_s: how long the result of an answered Dial waits for the answer to our BYE.
     No field has a default here: the settings have them, and `server.wiring` hands all over.
@@ -109,6 +111,7 @@ class Policy:
     use_to: bool
     session_headers: bool
     recording_query: Callable[[str, float], str]
+    sip_refusal: Callable[[str], str | None]
 
     def of_family(self, own: MediaAddress, family: int) -> MediaAddress:
         """An address of IP version `family` (4 or 6) instead of `own`, if there is one that others than this machine can reach."""

@@ -16,6 +16,9 @@ from server.calls.names import RECORDING, new_sid
 from server.calls.outbox import Outbox
 from server.calls.records import RecordingRecord
 
+# Less than that nobody hears: parties that are joined and part at once leave some packets of silence, and no recording (behaviour.md 7).
+LEAST_MS = 100
+
 
 class RecordingState(enum.Enum):
     ASKED = "asked"
@@ -33,6 +36,7 @@ class Recording:
         self.sid = new_sid(outbox.policy, RECORDING)
         self.state = RecordingState.ASKED
         self._began_at: float | None = None  # when its first sample came
+        self._stopped_at: float | None = None
         self._kept = False  # it is over, and there is something to hear
 
     @property
@@ -42,11 +46,20 @@ class Recording:
     @property
     def url(self) -> str | None:
         """Where it can be heard, or soon will be, which the reference page allows; None when there is nothing to hear."""
-        if not (self._kept if self.over else self._began_at is not None):
+        short = self._stopped_at is not None and self._elapsed_ms < LEAST_MS
+        if not (self._kept if self.over else self._began_at is not None and not short):
             return None
         policy = self._outbox.policy
         query = policy.recording_query(self.sid, self._outbox.now)
         return f"{policy.public_url}/restcomm/2012-04-24/Accounts/{policy.account_sid}/Recordings/{self.sid}.wav{query}"
+
+    @property
+    def _elapsed_ms(self) -> int:
+        """By our own clock: since its first sample, until it was stopped."""
+        if self._began_at is None:
+            return 0
+        until = self._outbox.now if self._stopped_at is None else self._stopped_at
+        return int((until - self._began_at) * 1000)
 
     @property
     def _path(self) -> str:
@@ -63,6 +76,7 @@ class Recording:
     def stop(self) -> None:
         if self.state in (RecordingState.ASKED, RecordingState.RUNNING):
             self.state = RecordingState.STOPPING
+            self._stopped_at = self._outbox.now
             self._outbox.emit(engine.StopRecord(recording=self.sid))
 
     # --- events ---------------------------------------------------------------------------------------------------
@@ -93,13 +107,13 @@ class Recording:
         if self._began_at is None:
             self.state = RecordingState.OVER
         else:
-            self._finish(int((self._outbox.now - self._began_at) * 1000), self._path, "the media worker ended")
+            self._finish(self._elapsed_ms, self._path, "the media worker ended")
 
     def _finish(self, duration_ms: int, path: str, trouble: str) -> None:
         self.state = RecordingState.OVER
         if trouble:
             self._outbox.notify(13610, "error", f"Recording {self.sid} stopped early: {trouble}", line=self._line)
-        if duration_ms > 0:
+        if duration_ms >= LEAST_MS:
             self._kept = True
             account = self._outbox.policy.account_sid
             self._outbox.emit(RecordingRecord(self.sid, self._outbox.call_sid, account, path, duration_ms, self._outbox.now))

@@ -178,7 +178,7 @@ class Registry:
         """A call of its own for a leg that was given away."""
         outbox = Outbox(self.policy, leg.sid, self._number, now)
         leg.rehome(outbox)
-        call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user), self.targets))
+        call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user, privacy=leg.privacy), self.targets))
         self._rehome(leg, call)
         return call
 
@@ -204,16 +204,20 @@ class Registry:
 
     def counts(self) -> dict[str, int]:
         """All 0 when nothing lives. calls: not ended yet; lingering: ended, waiting for a BYE's answer, a stream's end ..."""
-        live = sum(call.ended is None for call in self.calls.values())
+        live = self._live_calls()
+        legs = [leg for call in self.calls.values() for leg in (call.leg, *call.legs)]
         return {
             "calls": live,
             "lingering": len(self.calls) - live,
-            "sessions": len(self._by_session),
-            "streams": len(self._by_stream),
-            "recordings": len(self._by_recording),
+            "sessions": sum(leg.session_open for leg in legs),
+            "streams": sum(leg.media.live for leg in legs),
+            "recordings": sum(call.recordings for call in self.calls.values()),
             "requests": len(self._by_number),
             "deadlines": len(self._armed),
         }
+
+    def _live_calls(self) -> int:
+        return sum(call.ended is None for call in self.calls.values())
 
     # --- admission ------------------------------------------------------------------------------------------------
 
@@ -224,7 +228,7 @@ class Registry:
         if not isinstance(decision, Refusal):
             if self.closing:
                 decision = Refusal(503, "Service Unavailable", "The server is shutting down")
-            elif len(self.calls) >= self.policy.max_calls and self.counts()["calls"] >= self.policy.max_calls:
+            elif len(self.calls) >= self.policy.max_calls and self._live_calls() >= self.policy.max_calls:
                 decision = Refusal(503, "Service Unavailable", f"[server] max_calls = {self.policy.max_calls} is reached")
         actions: list[Action] = []
         if isinstance(decision, Refusal):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from media.settings import SrtpPolicy
 from rcml.verbs.dial import Client, Noun, Number, Sip
 from server.calls.destination import Destination, Placed
-from server.calls.outcome import CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE
+from server.calls.identity import ANONYMOUS_NAME, ANONYMOUS_URI, NO_PRIVACY, Privacy
+from server.calls.outcome import CODE_OF_FORBIDDEN, CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE, FORBIDDEN
 from sip.core.commands import Credentials, HeaderList
+from sip.core.routing import wants
 from sip.errors import ParseError
 from sip.message.uri import Uri, escape_user, parse_uri, subscriber
 
@@ -25,13 +28,30 @@ class Outbound:
     credentials: Credentials | None = None
     headers: HeaderList = ()
     from_host: str = ""
+    trusted_identity: bool = False  # it is told who calls, also who does not want to be shown (RFC 3325)
     srtp: SrtpPolicy | None = None  # None: the server's setting
 
 
 @dataclass(frozen=True, slots=True)
 class CallerIdentity:
+    """Of the party on whose behalf is dialled. asserted: the URI that a trusted network vouches for, "" for none."""
+
     user: str
     display: str | None
+    privacy: Privacy = NO_PRIVACY
+    asserted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How the callee sees the caller. user: for the records; name: for callbacks, None when it is withheld; privacy: what is withheld."""
+
+    uri: str
+    display: str | None
+    user: str
+    headers: HeaderList = ()
+    name: str | None = None
+    privacy: Privacy = NO_PRIVACY
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +70,15 @@ class Targets:
         self._outbound = outbound
         self._domain = domain
 
-    def place(self, noun: Noun, caller_id: str | None, caller: CallerIdentity) -> Placed | Unreachable:
+    def place(
+        self, noun: Noun, caller_id: str | None, caller: CallerIdentity, refusal: Callable[[str], str | None]
+    ) -> Placed | Unreachable:
+        """refusal: why a document may not lead to a host, None when it may (`Policy.sip_refusal`)."""
         match noun:
             case Number():
                 return self._number(noun, caller_id, caller)
             case Sip():
-                return self._sip(noun, caller_id, caller)
+                return self._sip(noun, caller_id, caller, refusal)
             case Client():
                 remedy = "dial the phone by <Sip> for now"
                 return Unreachable(f"Client {noun.name}: <Client> is not supported in this release", CODE_OF_UNKNOWN_CLIENT, remedy)
@@ -68,7 +91,7 @@ class Targets:
             remedy = "set `proxy` in a [[trunks]] table, and `trunk` in [outbound] when there are several"
             return Unreachable("No outbound proxy", CODE_OF_UNREACHABLE, remedy)
         destinations = []
-        from_user = ""
+        shown = _Shown("", None, "")
         for text in trunk.proxies:
             try:
                 proxy = parse_uri(text)
@@ -76,22 +99,23 @@ class Targets:
                 return Unreachable(f"No outbound proxy: {error.reason}", CODE_OF_UNREACHABLE, f"mend `proxy` of trunk {trunk.name}")
             params = {name: value for name, value in proxy.params.items() if name == "transport"}
             target = Uri(proxy.scheme, escape_user(noun.text), None, proxy.host, proxy.port, params, ())
-            from_uri, display, from_user = self._identity(caller_id, caller, trunk.from_host or proxy.host)
+            shown = self._identity(caller_id, caller, trunk.from_host or proxy.host, trusted=trunk.trusted_identity)
+            headers = trunk.headers + noun.headers
             destinations.append(
                 Destination(
                     request_uri=str(target),
                     host=proxy.host,
                     transport=(proxy.params.get("transport") or "udp").lower(),
-                    from_uri=from_uri,
-                    from_display=display,
+                    from_uri=shown.uri,
+                    from_display=shown.display,
                     next_hop=text if proxy.lr else None,
-                    headers=trunk.headers + noun.headers,
+                    headers=headers + _besides(headers, shown.headers),
                     credentials=trunk.credentials,
                 )
             )
-        return Placed(destinations, from_user, noun.text, trunk.srtp)
+        return Placed(destinations, shown.user, noun.text, trunk.srtp, shown.name, shown.privacy)
 
-    def _sip(self, noun: Sip, caller_id: str | None, caller: CallerIdentity) -> Placed | Unreachable:
+    def _sip(self, noun: Sip, caller_id: str | None, caller: CallerIdentity, refusal: Callable[[str], str | None]) -> Placed | Unreachable:
         if len(noun.uri) > MAX_URI or sum(len(name) + len(value) for name, value in noun.headers) > MAX_HEADERS:
             return Unreachable("SIP URI or its headers too long", 414, f"at most {MAX_URI} characters of URI, {MAX_HEADERS} of headers")
         try:
@@ -100,32 +124,58 @@ class Targets:
             return Unreachable(f"Bad SIP URI: {error.reason}", 404, "write sip:user@host")
         if uri.scheme not in ("sip", "sips") or not uri.host:
             return Unreachable(f"Bad SIP URI: scheme {uri.scheme}", 404, "write sip:user@host")
-        from_uri, display, from_user = self._identity(caller_id, caller, self._domain)
+        host = wants(uri)[0]
+        if (denied := refusal(host)) is not None:
+            return Unreachable(FORBIDDEN, CODE_OF_FORBIDDEN, denied)
+        shown = self._identity(caller_id, caller, self._domain, trusted=False)
         credentials = Credentials(noun.username, noun.password or "") if noun.username else None
         destination = Destination(
             request_uri=noun.uri,
-            host=uri.host,
+            host=host,
             transport=(uri.params.get("transport") or "udp").lower(),
-            from_uri=from_uri,
-            from_display=display,
-            headers=noun.headers,
+            from_uri=shown.uri,
+            from_display=shown.display,
+            headers=noun.headers + _besides(noun.headers, shown.headers),
             credentials=credentials,
         )
-        return Placed([destination], from_user, subscriber(uri) or uri.host)
+        return Placed([destination], shown.user, subscriber(uri) or uri.host, None, shown.name, shown.privacy)
 
-    def _identity(self, caller_id: str | None, caller: CallerIdentity, host: str) -> tuple[str, str | None, str]:
-        """From URI, display name, and the user part for the records (behaviour.md 2.3)."""
+    def _identity(self, caller_id: str | None, caller: CallerIdentity, host: str, *, trusted: bool) -> _Shown:
+        """What the callee is shown of the caller (behaviour.md 2.3); a caller ID of the document's own is meant to be shown.
+
+        trusted: the next hop keeps to itself what may not be shown.
+        """
         if caller_id is None:
-            return _from(caller.user, host), caller.display, caller.user
+            return self._own_identity(caller, host, trusted=trusted)
         text = caller_id.strip()
         if "@" in text:
             try:
                 uri = parse_uri(text if text.startswith(("sip:", "sips:")) else f"sip:{text}")
             except ParseError:
-                return _from(text, host), None, text
-            return str(uri), None, subscriber(uri) or text
+                return _Shown(_from(text, host), None, text)
+            return _Shown(str(uri), None, subscriber(uri) or text, _asserted(str(uri), trusted))
         user = text.removeprefix("client:")
-        return _from(user, host), None, user
+        return _Shown(_from(user, host), None, user, _asserted(_from(user, host), trusted and bool(user)))
+
+    def _own_identity(self, caller: CallerIdentity, host: str, *, trusted: bool) -> _Shown:
+        """The caller's, unless it is withheld (RFC 3323 4.1, 5.1; RFC 3325 7)."""
+        privacy, uri = caller.privacy, _from(caller.user, host)
+        asserted = _asserted(caller.asserted or uri, trusted and bool(caller.asserted or (caller.user and not privacy.unknown)))
+        headers = asserted + ((("Privacy", privacy.value),) if privacy.value else ())
+        name = None if privacy.name else caller.display
+        if privacy.number:
+            return _Shown(ANONYMOUS_URI, ANONYMOUS_NAME, caller.user, headers, None, privacy)
+        return _Shown(uri, name, caller.user, headers, name, privacy)
+
+
+def _asserted(uri: str, told: bool) -> HeaderList:
+    return (("P-Asserted-Identity", f"<{uri}>"),) if told else ()
+
+
+def _besides(headers: HeaderList, more: HeaderList) -> HeaderList:
+    """Those of `more` that are not set already: a document or a trunk that names one means it."""
+    named = {name.lower() for name, _ in headers}
+    return tuple(header for header in more if header[0].lower() not in named)
 
 
 def _from(user: str, host: str) -> str:

@@ -54,6 +54,7 @@ def policy(rng: random.Random, address: str, **changes: Any) -> Policy:
         "use_to": server.use_to,
         "session_headers": server.session_headers,
         "recording_query": lambda sid, now: "",
+        "sip_refusal": lambda host: None,
     }
     return Policy(**{**fields, **changes})
 

@@ -38,6 +38,12 @@ class Inbound:
         known = text.isascii() and text.isdigit() and len(text) <= 3
         return max(0, min(int(text), MAX_FORWARDS) - 1) if known else MAX_FORWARDS - 1
 
+    @property
+    def expires_s(self) -> int | None:
+        """How long the caller waits for an answer; None: as long as it likes (RFC 3261 13.3.1, 20.19)."""
+        text = (self.invite.headers.get("Expires") or "").strip()
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else None
+
     def receive_offer(self) -> None:
         """Look at the INVITE's body; raises SdpRefused (400 broken, 488 nothing in common)."""
         body = extract_sdp(self.invite.body, self.invite.headers.get("Content-Type") or "")

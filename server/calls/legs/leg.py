@@ -20,6 +20,7 @@ from typing import Protocol
 from media.engine import Codec
 from media.sdp.codecs import is_relayed
 from server.calls.effects import Kind
+from server.calls.identity import NO_PRIVACY
 from server.calls.legs.callbacks import LegCallbacks, LegFacts
 from server.calls.legs.media import CodecPreference, LegMedia, MediaState
 from server.calls.outbox import Outbox
@@ -145,6 +146,7 @@ class Leg:
         self._callbacks = callbacks
         self.state = LegState.RINGING if direction is Direction.INBOUND else LegState.OPENING
         self.session_open = direction is Direction.INBOUND
+        self.privacy = NO_PRIVACY  # of whom it was called for
         self.bye_pending = False
         self.bridge: LegBridge | None = None
         self.bridges = 0  # that were named after it

@@ -17,7 +17,7 @@ from server.calls.legs.leg import MAX_FORWARDS, Direction, Leg, LegState
 from server.calls.legs.media import CodecPreference, LegMedia
 from server.calls.names import CALL, new_sid, session_name
 from server.calls.outbox import Outbox, sip_reason
-from server.calls.outcome import STATUS_OF_SILENCE, status_of_response
+from server.calls.outcome import FORBIDDEN, STATUS_OF_SILENCE, status_of_response
 from server.calls.records import By, CallEnded, Cause
 from sip.core import commands, events
 from sip.message import Response
@@ -58,6 +58,7 @@ class Outbound:
             callbacks=callbacks,
         )
         self.leg.opening = self
+        self.leg.privacy = placed.privacy
         self.canceled_by_us = False
         self.early_sdp = False
         self._early: dict[str, bytes] = {}  # the last description of each early dialog, by its To tag
@@ -204,6 +205,9 @@ class Outbound:
                 self._fail(cause, By.CALLEE, response.status, text)
             case events.FailureCause.NO_RESPONSE:
                 self._fail(STATUS_OF_SILENCE, By.TIMER, 0, "No response from the called party")
+            case events.FailureCause.UNRESOLVED if (denied := leg.outbox.policy.sip_refusal(event.detail)) is not None:
+                leg.outbox.notify(11008, "error", f"{FORBIDDEN}; {denied}")
+                self._fail(Cause.FAILED, By.SERVER, 0, FORBIDDEN)
             case events.FailureCause.UNRESOLVED:
                 self._fail(Cause.FAILED, By.SERVER, 0, f"No address found for the destination {event.detail}".strip())
             case events.FailureCause.CANCELED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from server.calls.identity import NO_PRIVACY, Privacy, asserted_by, privacy_of
 from sip.errors import ParseError
 from sip.message import Request
 from sip.message.fields import parse_list, parse_name_addr
@@ -15,7 +16,8 @@ class Party:
     """Of a call: user parts with escapes undone; the names None where nobody gave them. sip_headers: of the INVITE that came.
 
     to_user: what was dialled, and dialled_by: the field that said so. otherwise: of the Request-URI, when that may be meant instead
-    (`server.use_to`), else empty.
+    (`server.use_to`), else empty. privacy: what may not be shown to others than the application. asserted: the URI that the network
+    vouches for, "" for none; of worth only when the network is trusted.
     """
 
     from_user: str
@@ -25,6 +27,8 @@ class Party:
     sip_headers: tuple[tuple[str, str], ...] = ()
     otherwise: str = ""
     dialled_by: str = "To"
+    privacy: Privacy = NO_PRIVACY
+    asserted: str = ""
 
     @classmethod
     def of_invite(cls, invite: Request, use_to: bool) -> Party:
@@ -38,7 +42,9 @@ class Party:
         forwarded, _ = _user_and_name(*first) if first else ("", None)
         otherwise = request_user if use_to and request_user != dialled else ""
         by = "To" if by_to else "Request-URI"
-        return cls(from_user, dialled, display, forwarded or None, tuple(invite.headers), otherwise, by)
+        privacy, asserted = privacy_of(invite.headers), asserted_by(invite.headers)
+        name = None if privacy.name else display
+        return cls(from_user, dialled, name, forwarded or None, tuple(invite.headers), otherwise, by, privacy, asserted)
 
 
 def _user_and_name(value: str | None) -> tuple[str, str | None]:

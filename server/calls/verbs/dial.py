@@ -74,7 +74,7 @@ class RunningDial(VerbOf[Dial]):
         facts: dict[str, Json] = {"verb": "Dial", "line": verb.line, "timeout_s": verb.timeout_s, "record": verb.record}
         self.outbox.note(Kind.VERB, facts | {"nouns": len(verb.nouns), "action": verb.action or ""})
         for noun in verb.nouns:
-            placed = self.stage.targets.place(noun, verb.caller_id, self.stage.identity)
+            placed = self.stage.targets.place(noun, verb.caller_id, self.stage.identity, self.outbox.policy.sip_refusal)
             if isinstance(placed, Unreachable):
                 self._uncreated.append(placed)
                 text = f"{placed.reason}; {placed.remedy}" if placed.remedy else placed.reason
@@ -82,7 +82,7 @@ class RunningDial(VerbOf[Dial]):
                 continue
             assert isinstance(noun, CallNoun)
             self._warn_of_ignored(noun)
-            callbacks = LegCallbacks(noun, placed.destinations[0].from_display)
+            callbacks = LegCallbacks(noun, placed.caller_name)
             branch = Outbound(
                 self.outbox,
                 placed,

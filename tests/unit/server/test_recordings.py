@@ -42,3 +42,13 @@ def test_empty_recordings_of_an_earlier_run_are_removed__but_none_that_just_begi
     recordings.remove_empty(str(tmp_path))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["RE2.wav", "RE3.txt", "other.wav"]
     recordings.remove_empty(str(tmp_path / "none"))
+
+
+def test_the_file_of_an_unheard_recording_is_removed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "RE1.wav").write_bytes(b"RIFF")
+    for name in ("RE1.wav", "none.wav"):
+        recordings.remove_unheard(str(tmp_path / name))
+    assert not list(tmp_path.iterdir()) and not caplog.records
+    (tmp_path / "RE2.wav").mkdir()
+    recordings.remove_unheard(str(tmp_path / "RE2.wav"))
+    assert [record.message for record in caplog.records] == ["unheard_recording_left"]

@@ -10,6 +10,7 @@ import pytest
 from config.settings import Settings
 from server.api.access import is_signed
 from server.observability.clock import WallClock
+from server.reach import Reach
 from server.wiring import build_policy
 from sip.core.flows import Address, Listener
 from sip.transport.address import reachable_form
@@ -27,12 +28,12 @@ def settings(**sections: Any) -> Settings:
 
 
 def test_recording_urls_are_plain_unless_they_are_to_be_signed() -> None:
-    assert build_policy(settings(), listening("192.0.2.1", "192.0.2.1"), CLOCK).recording_query(RE, 5.0) == ""
+    assert build_policy(settings(), listening("192.0.2.1", "192.0.2.1"), CLOCK, Reach(settings())).recording_query(RE, 5.0) == ""
 
 
 def test_signed_recording_urls_open_until_their_time_is_up() -> None:
     server = {"recording_access": "signed", "recording_key": "key", "recording_url_s": 60}
-    query = build_policy(settings(server=server), listening("192.0.2.1", "192.0.2.1"), CLOCK).recording_query(RE, 5.0)
+    query = build_policy(settings(server=server), listening("192.0.2.1", "192.0.2.1"), CLOCK, Reach(settings())).recording_query(RE, 5.0)
     read = dict(parse_qsl(query.removeprefix("?")))
     assert is_signed("key", RE, read, 1_800_000_065.0)
     assert not is_signed("key", RE, read, 1_800_000_066.0)
@@ -50,4 +51,4 @@ def test_signed_recording_urls_open_until_their_time_is_up() -> None:
     ],
 )
 def test_sdp_names_an_address_that_a_peer_can_send_to(bind: str, advertised: str, shown: str) -> None:
-    assert build_policy(settings(), listening(bind, advertised), CLOCK).media_v4.advertised == shown
+    assert build_policy(settings(), listening(bind, advertised), CLOCK, Reach(settings())).media_v4.advertised == shown

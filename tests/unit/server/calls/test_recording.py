@@ -53,6 +53,20 @@ def test_a_recording_of_nothing_is_not_kept_and_has_no_url() -> None:
     assert kept(outbox) == ([], []) and recording.over and recording.url is None
 
 
+@pytest.mark.parametrize(("duration_ms", "kept_ones"), [(3, 0), (99, 0), (100, 1)])
+def test_some_milliseconds_are_nothing_to_hear__behaviour_7(duration_ms: int, kept_ones: int) -> None:
+    outbox, recording = asked()
+    recording.started()
+    outbox.now += duration_ms / 1000 + 0.0001
+    recording.stop()
+    assert bool(recording.url) is bool(kept_ones)
+    outbox.now += 2.0
+    assert bool(recording.url) is bool(kept_ones), "its length is that until it was stopped"
+    recording.ended(ended(recording, duration_ms))
+    records, told = kept(outbox)
+    assert (len(records), bool(recording.url), told) == (kept_ones, bool(kept_ones), [])
+
+
 def test_a_recording_ends_once() -> None:
     outbox, recording = asked()
     recording.started()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rcml.settings import RcmlSettings
 from server.calls.effects import Kind
 from server.calls.policy import Application, Refusal
 from sip.core import commands, events, flows
@@ -48,6 +49,29 @@ def test_calls_that_are_over_take_no_place__behaviour_2_11() -> None:
     assert bench.registry.counts()["lingering"] == 1
     invite(bench, "second")
     assert [reject.status for reject in bench.of(commands.SendReject)] == [603]
+
+
+def test_what_is_over_is_no_session_and_no_stream__operations_md() -> None:
+    """A call that dials one after another for hours has the streams of those that are up."""
+    bench = Bench(dial(ONE, 'answerOnBridge="false"', 3 * f"<Dial>{ONE}</Dial>"))
+    for leg in range(3):
+        counts = bench.registry.counts()
+        assert (counts["sessions"], counts["streams"]) == (2, 2), leg
+        bench.fail(leg, 486)
+    bench.answer(3)
+    counts = bench.registry.counts()
+    assert (counts["sessions"], counts["streams"], counts["calls"]) == (2, 2, 1)
+
+
+def test_an_ended_recording_is_none_that_lives() -> None:
+    bench = Bench(dial(ONE, 'record="true"', "<Pause length='60'/>"), rcml=RcmlSettings(after_answer="next-verb"))
+    bench.answer(0)
+    bench.run(5.0)
+    assert bench.registry.counts()["recordings"] == 1
+    bench.bye_from(bench.leg(0))
+    bench.run(5.0)
+    counts = bench.registry.counts()
+    assert (counts["recordings"], counts["streams"], counts["sessions"], counts["calls"]) == (0, 1, 1, 1)
 
 
 def test_a_call_has_a_line_at_its_start_and_one_at_its_end__operations_md() -> None:
