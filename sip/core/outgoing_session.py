@@ -98,6 +98,10 @@ class OutgoingSession(Session):
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    def _let_go(self) -> None:
+        super()._let_go()
+        del self._delivery  # whose user we are; its transaction holds it as long as forks may answer
+
     def _progressed(self, transaction: ClientTransaction, response: Response, tag: str | None, now: float) -> None:
         if self._cancelling.wanted:
             self._cancelling.send(transaction, now)
