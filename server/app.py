@@ -100,7 +100,9 @@ class Server:
         await self.worker.start()
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
-        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, Capabilities(inside=("INFO", "NOTIFY", "UPDATE")))
+        capabilities = Capabilities(inside=("INFO", "NOTIFY", "UPDATE"))
+        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, capabilities, screen=Routing(settings))
+        self.metrics.watch_strangers(self.endpoint.strangers)
         self.driver = SipDriver(self.endpoint, self._on_sip, settings=settings.sip.transport)
         places = [parse_listen(text) for text in settings.sip.listen]
         self.sip_addresses = await self.driver.start(
@@ -133,7 +135,9 @@ class Server:
         """Take over settings in which only those differ that can change while calls go on (`server.reload`)."""
         self.settings = settings
         self.fetcher.guard_by(settings.http)
-        self.registry.reconfigure(*self._rules())
+        policy, targets, routing = self._rules()
+        self.registry.reconfigure(policy, targets, routing)
+        self.endpoint.replace_screen(routing)
 
     async def drain(self, at_once: Awaitable[None]) -> None:
         """Refuse new calls, and wait until the others are over: `server.drain_s` at most, or until `at_once` comes."""
