@@ -102,7 +102,8 @@ class Server:
         await self.worker.start()
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
-        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED)
+        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, screen=Routing(settings))
+        self.metrics.watch_strangers(self.endpoint.strangers)
         self.resolver = GuardedResolver(Reach(settings))
         self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport)
         places = [parse_listen(text) for text in settings.sip.listen]
@@ -137,7 +138,9 @@ class Server:
         """Take over settings in which only those differ that can change while calls go on (`server.reload`)."""
         self.settings = settings
         self.fetcher.guard_by(settings.http)
-        self.registry.reconfigure(*self._rules())
+        policy, targets, routing = self._rules()
+        self.registry.reconfigure(policy, targets, routing)
+        self.endpoint.replace_screen(routing)
 
     async def drain(self, at_once: Awaitable[None]) -> None:
         """Refuse new calls, and wait until the others are over: `server.drain_s` at most, or until `at_once` comes."""

@@ -73,7 +73,7 @@ class Stranger:
 
 
 class Routing:
-    """The tables of one configuration. Implements `server.calls.policy.Router`."""
+    """The tables of one configuration. Implements `server.calls.policy.Router` and `sip.core.gate.Screen`."""
 
     def __init__(self, settings: Settings) -> None:
         self._trunks = settings.trunks
@@ -108,6 +108,12 @@ class Routing:
         address = _address(source_ip)
         whole = f"{address}/{address.max_prefixlen}" if address is not None else source_ip
         return Stranger(source_ip, whole, tuple(trunk.name for trunk in self._trunks))
+
+    def admits(self, host: str) -> bool:
+        return self.trunk_for(host) is not None
+
+    def explain(self, host: str) -> str:
+        return str(self.stranger(host))
 
     # --- numbers
 

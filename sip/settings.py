@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class StrangerSettings(BaseModel):
+    """What sources get that no trunk lists, and that are not the peer of a call."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    answer: Literal["refuse", "silence"] = Field(
+        default="refuse", description="What a stranger's request gets: refuse, one 403 that says nothing of this server, or silence."
+    )
+    options: Literal["answer", "refuse"] = Field(
+        default="answer", description="What a stranger's OPTIONS gets: answer, a short 200, or refuse, the same as its other requests."
+    )
+    max_per_source: int = Field(
+        default=5, ge=1, description="Requests a second of one strange address (of IPv6: of one /64) above which it is banned."
+    )
+    ban_s: float = Field(default=60.0, ge=0, description="Seconds of silence for a banned address; 0 means silence above the rate only.")
+    max_per_second: int = Field(default=100, ge=1, description="Requests a second of all strangers together that are answered at all.")
+    max_sources: int = Field(
+        default=10_000, ge=1, description="Strange addresses that are remembered; the oldest is forgotten for a new one."
+    )
 
 
 class SipSettings(BaseModel):
@@ -44,6 +67,8 @@ class SipSettings(BaseModel):
         default=16, ge=1, description="Unanswered requests inside one dialog above which more get 500 with Retry-After."
     )
     retry_after_s: int = Field(default=10, ge=0, description="Value of Retry-After in refusals for overload, in seconds.")
+
+    strangers: StrangerSettings = Field(default=StrangerSettings(), description="Strangers.")
 
     provisional_refresh_s: float = Field(
         default=60.0,

@@ -1,9 +1,9 @@
 """The server's own HTTP: health, metrics, recordings, timelines.
 
-Timelines say who called whom, counts and metrics how much; they are for operators, who send `server.api_token`. Where a request comes from
-proves nothing, as it may have come through a proxy. Without the token `/healthz` says in a word whether calls can be served, which is
-what load balancers ask. Recordings are fetched without credentials, as applications expect (behaviour.md 5.5): their names are 128 bits
-of chance; `server.recording_access` can ask for more.
+Timelines say who called whom, metrics how much; they are for operators, who send `server.api_token`. Where a request comes from proves
+nothing, as it may have come through a proxy. `/healthz` is open: whether calls can be served, and how much lives, in numbers without
+names, is what load balancers and tests ask. Recordings are fetched without credentials, as applications expect (behaviour.md 5.5): their
+names are 128 bits of chance; `server.recording_access` can ask for more.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 API_VERSION = "2012-04-24"
 INDEX = f"""dialplane
 
-/healthz                     is it up; with the token: what lives at the moment
+/healthz                     is it up, and how much lives at the moment
 /metrics                     for Prometheus
 /calls                       the latest calls, as JSON (?limit=)
 /calls/CALLSID/timeline      everything about one call, as JSON
@@ -137,15 +137,12 @@ class _Resources:
     async def health(self, request: web.Request) -> web.Response:
         """200 while the server takes calls, else 503 with what ails it.
 
-        With the token also counts (what lives at the moment; all 0 when it is idle) and storage. A wrong token is told, as it
-        would look like missing counts otherwise.
+        counts: what lives at the moment; all 0 when it is idle.
         """
         ailment = self._deps.ailment()
-        document: dict[str, object] = {"status": ailment or "ok"}
-        if self._credentials(request) is not Credentials.NONE:
-            self._operator(request)
-            writer = self._deps.database.writer
-            document |= {"counts": dict(self._deps.counts()), "storage": {"waiting": writer.waiting, "dropped": writer.dropped}}
+        writer = self._deps.database.writer
+        storage = {"waiting": writer.waiting, "dropped": writer.dropped}
+        document = {"status": ailment or "ok", "counts": dict(self._deps.counts()), "storage": storage}
         return _json(document, 503 if ailment else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:

@@ -52,11 +52,19 @@ class Registry:
     # --- inputs ---------------------------------------------------------------------------------------------------
 
     def sip_event(self, event: events.Event | events.Traced | events.Dropped, now: float) -> list[Action]:
+        facts: dict[str, Json]
         match event:
             case events.Traced():
                 return self._traced(event, now)
+            case events.Dropped(reason="stranger"):
+                self.totals["refused"] += 1
+                facts = {"status": event.status, "peer": str(event.flow.remote), "why": event.detail}
+                return [*self._budget.spend("warning", "call_refused", facts, now)]
+            case events.Dropped(reason="stranger_banned"):
+                facts = {"peer": str(event.flow.remote), "why": event.detail}
+                return [*self._budget.spend("warning", "stranger_banned", facts, now)]
             case events.Dropped():
-                facts: dict[str, Json] = {
+                facts = {
                     "reason": event.reason,
                     "peer": str(event.flow.remote),
                     "detail": event.detail,

@@ -114,6 +114,10 @@ class Metrics:
         """`lost`: what was never written, by its name (`dialplane_storage_dropped` is their sum)."""
         self.registry.register(_Lost(lost))
 
+    def watch_strangers(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """`counts`: what sources that nobody listed got, by its name."""
+        self.registry.register(_Strangers(counts))
+
     def text(self) -> bytes:
         """The exposition format, version 0.0.4."""
         return generate_latest(self.registry)
@@ -140,6 +144,21 @@ class _Lost(Collector):
     def collect(self) -> list[CounterMetricFamily]:
         family = CounterMetricFamily("dialplane_storage_lost", "Items that were never written to the database, by kind", labels=["what"])
         for name, count in self._lost().items():
+            family.add_metric([name], count)
+        return [family]
+
+    def describe(self) -> list[CounterMetricFamily]:
+        return []
+
+
+class _Strangers(Collector):
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> list[CounterMetricFamily]:
+        text = "SIP requests of strangers: refused, passed over in silence; and strangers banned"
+        family = CounterMetricFamily("dialplane_sip_strangers", text, labels=["what"])
+        for name, count in self._counts().items():
             family.add_metric([name], count)
         return [family]
 

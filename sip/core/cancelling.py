@@ -33,7 +33,7 @@ class Cancelling(SessionPart):
 
     def __init__(self, session: Canceller) -> None:
         super().__init__()
-        self._session = session
+        self._session: Canceller | None = session
         self._sent = False
         self._give_up_at: float | None = None
         self.wanted = False
@@ -44,22 +44,24 @@ class Cancelling(SessionPart):
 
     def send(self, invite: ClientTransaction, now: float) -> None:
         """Once; the INVITE has had a 1xx."""
-        if self._sent:
+        session = self._session
+        if self._sent or session is None:
             return
         self._sent = True
-        context = self._session.context
+        context = session.context
         self._give_up_at = now + context.times.timeout
         context.agenda.arm(self)
         reason = () if self.reason is None else (("Reason", self.reason),)
-        invite.cancel((*self._session.headers, *reason), now)
+        invite.cancel((*session.headers, *reason), now)
 
     def deadline(self) -> float | None:
         return self._give_up_at
 
     def expire(self, now: float) -> None:
-        if self._give_up_at is not None and self._give_up_at <= now:
+        if self._session is not None and self._give_up_at is not None and self._give_up_at <= now:
             self._give_up_at = None
             self._session.cancel_unanswered(now)
 
     def close(self, now: float) -> None:
         self._give_up_at = None
+        self._session = None  # what we know is asked for by late forks; the session shall not be held for that

@@ -120,6 +120,7 @@ class Delivery:
         self._flows: list[Flow] = []
         self._at = 0
         self._datagram_only = False  # TCP was refused at this target
+        self._tried = False  # something has gone out
         self._stopped = False
         self._reconnected = False
         self._flow: Flow | None = None  # of the try at hand
@@ -158,7 +159,7 @@ class Delivery:
         if self._query is not None:
             del self._layer.queries[self._query]
             self._query = None
-        return self.transaction is None
+        return not self._tried
 
     def abandon(self, now: float) -> None:
         """Forget it, whatever its transaction waits for."""
@@ -217,6 +218,8 @@ class Delivery:
         for ack in transaction.acks.values():
             ack.stop()
             ack.finish()
+        if transaction is self.transaction:
+            self.transaction = None  # it holds us, and is through
 
     def transport_failed(self, flow: Flow, now: float) -> None:
         """The shell could not send to, or connect to, this request's target."""
@@ -286,6 +289,7 @@ class Delivery:
                 listener, flow = by_tcp, flow_from(by_tcp, flow.remote)
                 request, packet = self._dress(listener, branch)
         self._register(flow)
+        self._tried = True
         if request.method == "ACK":
             self._sent = (packet, flow)
             self._context.transmit(packet, flow, self.session)

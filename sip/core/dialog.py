@@ -5,6 +5,7 @@ Source: RFC 3261 12.1 (creation), 12.2.1.1 (requests), 13.2.2.4 (a 2xx recompute
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sip.core.flows import Flow
@@ -65,6 +66,16 @@ class Dialog:
         if self.route_set:
             return parse_next_hop(parse_name_addr(self.route_set[0], "Route").uri)
         return parse_next_hop(self.remote_target)
+
+    def hosts(self) -> Iterator[str]:
+        """Where the peer says it is: in its Contact, and in its route."""
+        target = parse_next_hop(self.remote_target)
+        if target is not None:
+            yield target.params.get("maddr") or target.host
+        for route in self.route_set:
+            hop = parse_next_hop(parse_name_addr(route, "Route").uri)
+            if hop is not None:
+                yield hop.params.get("maddr") or hop.host
 
     def refresh(self, contact: str | None, observed: Flow) -> None:
         """The Contact of a 2xx, or of a re-INVITE or UPDATE that was accepted: changes the target only (12.2)."""

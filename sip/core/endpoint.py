@@ -36,6 +36,7 @@ from sip.core.commands import (
 from sip.core.context import Connection, Context
 from sip.core.events import Direction, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Target, Transmit
+from sip.core.gate import Gate, Screen, Verdict, expected, is_known
 from sip.core.incoming import read_incoming
 from sip.core.incoming_session import IncomingSession
 from sip.core.machine import State, summarize
@@ -67,7 +68,10 @@ from sip.settings import SipSettings
 
 
 class Endpoint:
-    """capabilities: what its user serves and understands; those of the extensions are added."""
+    """capabilities: what its user serves and understands; those of the extensions are added.
+
+    screen: who may ask for anything outside of dialogs; None: everybody.
+    """
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class Endpoint:
         random_bytes: Callable[[int], bytes],
         capabilities: Capabilities | None = None,
         extensions: Iterable[Extension] = (),
+        screen: Screen | None = None,
     ) -> None:
         extensions = tuple(extensions)
         served = capabilities = capabilities or Capabilities()
@@ -91,10 +96,24 @@ class Endpoint:
         self._by_command = {command: extension for extension in extensions for command in extension.commands}
         self._uas = UasCore(self._core)
         self._prelude = Prelude()
+        self._gate = None if screen is None else Gate(settings.strangers, screen)
 
     def set_listeners(self, listeners: Sequence[Listener]) -> None:
         """Once ports are known, or when they change; live transactions keep what they have written."""
         self._context.listeners = tuple(listeners)
+
+    def replace_screen(self, screen: Screen) -> None:
+        """Other lists from now on; dialogs that live go on. Without a screen from the start there stays none."""
+        if self._gate is not None:
+            self._gate.replace(screen)
+
+    def admits(self, host: str) -> bool:
+        """Whether the screen knows this address."""
+        return self._gate is None or self._gate.admits(host)
+
+    def strangers(self) -> dict[str, int]:
+        """What strangers got since the start: requests refused, passed over in silence, sources banned."""
+        return {} if self._gate is None else self._gate.counts
 
     # --- from the wire --------------------------------------------------------------------------------------------
 
@@ -192,6 +211,14 @@ class Endpoint:
     # --- framed and streams ---------------------------------------------------------------------------------------
 
     def _receive_framed(self, data: bytes, flow: Flow, now: float) -> None:
+        gate, charged = self._gate, False
+        if gate is not None and not gate.admits(flow.remote.host) and not expected(data, self._core):
+            if data[:4] == b"ACK " or data[:8].upper() == b"SIP/2.0 " or not data.strip(b"\r\n\x00"):
+                gate.ignore()  # never answered
+                return
+            if not self._charge(gate, flow, now):
+                return
+            charged = True
         if not data.strip(b"\r\n\x00"):
             self._context.drop(flow, "keepalive")  # RFC 5626 has no pong on UDP, and old phones send anything
         elif len(data) > self._context.settings.max_message_bytes:
@@ -200,9 +227,9 @@ class Endpoint:
             try:
                 message = parse_message(data)
             except MessageError as error:
-                self._broken(error, flow, data)
+                self._broken(error, flow, data, stranger=charged)
             else:
-                self._message(message, data, flow, now)
+                self._message(message, data, flow, now, charged=charged)
 
     def _receive_stream(self, data: bytes, connection: Connection, flow: Flow, now: float) -> None:
         for item in connection.parser.feed(data):
@@ -210,13 +237,18 @@ class Endpoint:
                 case KeepAlive():
                     self._context.emit(Transmit(flow, b"\r\n"))  # RFC 5626 4.4.1
                 case MessageError():
-                    self._broken(item, flow)
+                    stranger = not self.admits(flow.remote.host)
+                    if stranger and self._gate is not None and not self._charge(self._gate, flow, now):
+                        self._close(connection)
+                        return
+                    self._broken(item, flow, stranger=stranger)
                     if item.fatal:
-                        connection.closing = True
-                        self._context.emit(CloseConnection(flow))
+                        self._close(connection)
                         return
                 case Request() | Response():
-                    self._message(item, None, flow, now)
+                    if not self._message(item, None, flow, now):
+                        self._close(connection)
+                        return
                 case _:
                     assert_never(item)
 
@@ -227,24 +259,49 @@ class Endpoint:
             connection = self._context.connections[flow.connection] = Connection(flow, StreamParser(limit, limit))
         return connection
 
-    def _broken(self, error: MessageError, flow: Flow, data: bytes | None = None) -> None:
+    def _close(self, connection: Connection) -> None:
+        connection.closing = True
+        self._context.emit(CloseConnection(connection.flow))
+
+    def _charge(self, gate: Gate, flow: Flow, now: float) -> bool:
+        """Whether a stranger gets an answer."""
+        verdict = gate.judge(flow.remote.host, now)
+        if verdict is Verdict.BAN:
+            limits = self._context.settings.strangers
+            what = f"more than {limits.max_per_source} requests a second, so silence for {limits.ban_s:g} s"
+            self._context.drop(flow, "stranger_banned", f"{what}; {gate.explain(flow.remote.host)}")
+        return verdict is Verdict.REFUSE
+
+    def _broken(self, error: MessageError, flow: Flow, data: bytes | None = None, *, stranger: bool = False) -> None:
         """Answer what shows enough of itself to be answered, drop the rest (RFC 3261 16.3, 18.3)."""
         request, status = error.partial, 0
         mark = len(self._context.out)
-        if request is not None and send_broken(self._context, request, flow, error):
+        if request is not None and send_broken(self._context, request, flow, error, stranger=stranger):
             status = error.status
             trace = self._traced_in(None, request, data, flow)
             self._context.out.insert(mark, trace)
-            self._prelude.keep(request.method, trace.call_id, self._traces(mark))
+            if not stranger:
+                self._prelude.keep(request.method, trace.call_id, self._traces(mark))
         self._context.drop(flow, "parse_error", str(error), status)
 
     # --- messages -------------------------------------------------------------------------------------------------
 
-    def _message(self, message: Message, data: bytes | None, flow: Flow, now: float) -> None:
-        out = self._context.out
+    def _message(self, message: Message, data: bytes | None, flow: Flow, now: float, *, charged: bool = False) -> bool:
+        """charged: it came from a stranger, who has paid for it. False when it came from one who could not."""
+        gate, out = self._gate, self._context.out
         mark = len(out)
         if isinstance(message, Request):
-            received = self._uas.receive(read_incoming(message, flow), now)
+            incoming = read_incoming(message, flow)
+            if gate is not None and not gate.admits(flow.remote.host) and not is_known(incoming, self._core):
+                if message.method == "ACK":
+                    gate.ignore()
+                    return True
+                if not charged and not self._charge(gate, flow, now):
+                    return False
+                self._uas.refuse_stranger(incoming, gate.explain(flow.remote.host))
+                out.insert(mark, self._traced_in(None, message, data, flow))
+                return True
+            received = self._uas.receive(incoming, now)
         else:
             received = self._response(message, flow, now)
         # What was received comes before what it caused, but whose it is is known only now.
@@ -254,6 +311,7 @@ class Endpoint:
             received.opened.announce((*self._prelude.take(trace.call_id), *self._traces(mark)))
         elif received.session is None and isinstance(message, Request):
             self._prelude.keep(message.method, trace.call_id, self._traces(mark))
+        return True
 
     def _traces(self, mark: int) -> Iterator[Traced]:
         """Those that have been put out since."""

@@ -88,6 +88,10 @@ class IncomingSession(Session):
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    def _let_go(self) -> None:
+        super()._let_go()
+        del self._refresh
+
     def _acked(self, unacked: Unacked, body: bytes, content_type: str, now: float) -> None:
         if unacked.cseq == self._invite.incoming.cseq:
             self.context.emit(AnswerAcked(self.id, body, content_type))

@@ -25,6 +25,8 @@ from sip.core.transactions import ClientTransaction
 from sip.core.usage import Core
 from sip.message import ParseError, Request, Response, parse_name_addr
 
+# Forks beyond max_forks whose 2xx is still acknowledged and ended, else that callee listens to nobody. Who has more of them is no proxy.
+SURPLUS_FORKS = 1000
 _LOST_FORK = 'SIP;cause=200;text="Call completed elsewhere"'  # RFC 3326 2
 
 
@@ -98,6 +100,10 @@ class OutgoingSession(Session):
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    def _let_go(self) -> None:
+        super()._let_go()
+        del self._delivery  # whose user we are; its transaction holds it as long as forks may answer
+
     def _progressed(self, transaction: ClientTransaction, response: Response, tag: str | None, now: float) -> None:
         if self._cancelling.wanted:
             self._cancelling.send(transaction, now)
@@ -126,7 +132,7 @@ class OutgoingSession(Session):
         if ack is not None:
             ack.send_ack_again(now)
             return
-        if len(transaction.acks) >= self.context.settings.max_forks:
+        if len(transaction.acks) >= self.context.settings.max_forks + SURPLUS_FORKS:
             return
         dialog = self._early.get(tag) if self.state is State.OPENING else None
         if dialog is None:

@@ -60,12 +60,15 @@ def send_response(
     return packet
 
 
-def send_stateless(context: Context, incoming: Incoming, status: int, reason: str = "", headers: HeaderList = ()) -> None:
-    """Answer without remembering."""
+def send_stateless(
+    context: Context, incoming: Incoming, status: int, reason: str = "", headers: HeaderList = (), *, stranger: bool = False
+) -> None:
+    """Answer without remembering. To a stranger we do not say what we are."""
     request = incoming.request
     items = incoming.echoed()
     items.append(("To", _to(request.headers.get("To") or "", incoming.to_tag, stateless_tag(context, incoming))))
-    items.append(("Server", context.settings.user_agent))
+    if not stranger:
+        items.append(("Server", context.settings.user_agent))
     response = Response(status, reason or reason_phrase(status), Headers([*items, *headers]))
     flow = incoming.reply_flow(context.settings.force_rport)
     if flow.connection and not context.is_open(flow):
@@ -73,7 +76,7 @@ def send_stateless(context: Context, incoming: Incoming, status: int, reason: st
     context.transmit(pack(response), flow, None)
 
 
-def send_broken(context: Context, request: Request, flow: Flow, error: ParseError) -> bool:
+def send_broken(context: Context, request: Request, flow: Flow, error: ParseError, *, stranger: bool = False) -> bool:
     """Tell a peer that its request is broken, by what can be read of it; False when that is too little (RFC 3261 8.2.6, 16.3).
 
     The five fields that a response repeats must be there. One that does not parse is repeated as it came: the peer knows what it wrote,
@@ -94,7 +97,8 @@ def send_broken(context: Context, request: Request, flow: Flow, error: ParseErro
         flow = incoming.reply_flow(context.settings.force_rport)
     if any(_CONTROL_RE.search(value) for _, value in items):
         return False
-    items.append(("Server", context.settings.user_agent))
+    if not stranger:
+        items.append(("Server", context.settings.user_agent))
     reason = error.reason[:1].upper() + error.reason[1:]
     try:
         packet = pack(Response(error.status, reason, Headers(items)))

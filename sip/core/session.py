@@ -238,3 +238,14 @@ class Session(DialogUsage):
             part.close(now)
         self.core.sessions.pop(self.id, None)
         self.unregister()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Our parts hold us: without this nothing but the cyclic collector would free a session.
+
+        What still comes finds its way without them: a part that has a request on the wire is held by that, and copies of a 2xx need
+        no more than a dialog each.
+        """
+        self.parts.clear()
+        self.added = ()
+        del self._pending, self._reinviter

@@ -60,6 +60,16 @@ class UasCore:
         opened = self._outside(incoming, now)
         return Received() if opened is None else Received(opened.id, opened=opened)
 
+    def refuse_stranger(self, incoming: Incoming, explain: str) -> None:
+        """One answer, and nothing is kept (sip.core.gate). That to OPTIONS is no longer than the question: 11.2 has SHOULD."""
+        context, method = self._context, incoming.request.method
+        status = 481 if incoming.to_tag is not None else 403
+        if method == "OPTIONS" and incoming.to_tag is None and context.settings.strangers.options == "answer":
+            status = 200
+        send_stateless(context, incoming, status, stranger=True)
+        if status != 200:
+            context.drop(incoming.flow, "stranger", f"{method}: {explain}", status)
+
     # --- ACK and CANCEL -------------------------------------------------------------------------------------------
 
     def _ack(self, incoming: Incoming, transaction: ServerTransaction | None, now: float) -> Received:

@@ -141,6 +141,7 @@ class Core:
     """What usages stand on: the layers below, the dialogs, and the sessions by name.
 
     outside: who serves a method outside of dialogs.
+    local_tags: ours in the dialogs that live, and how many they are in (forks share one).
     """
 
     def __init__(self, context: Context, extensions: Iterable[Extension] = ()) -> None:
@@ -149,6 +150,7 @@ class Core:
         self.deliveries = Deliveries(self.transactions)
         self.sessions: dict[SessionId, InviteUser] = {}
         self.dialogs: dict[DialogKey, SharedDialog] = {}
+        self.local_tags: dict[str, int] = {}
         self.outside: dict[str, OutsideUser] = {}
         self.extensions = tuple(extensions)
         for extension in self.extensions:
@@ -182,10 +184,16 @@ class Core:
             shared.usages = tuple(usage for usage in shared.usages if usage is not user)
         if shared.session is None and not shared.usages:
             del self.dialogs[key]
+            left = self.local_tags[dialog.local_tag] - 1
+            if left:
+                self.local_tags[dialog.local_tag] = left
+            else:
+                del self.local_tags[dialog.local_tag]
 
     def _shared(self, dialog: Dialog) -> SharedDialog:
         key = dialog.key
         shared = self.dialogs.get(key)
         if shared is None:
             shared = self.dialogs[key] = SharedDialog(dialog)
+            self.local_tags[dialog.local_tag] = self.local_tags.get(dialog.local_tag, 0) + 1
         return shared

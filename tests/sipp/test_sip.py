@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -196,3 +197,34 @@ async def test_any_bytes_leave_the_server_running__issue_bad_input(scene: Scene)
     caller = await scene.calling("caller_rejected")
     await scene.through(caller)
     assert caller.statuses() == [180, 486]
+
+
+async def test_a_flood_of_strangers_gets_no_more_than_a_few_small_answers_and_takes_nothing_from_calls(scene: Scene) -> None:
+    scene.app.answer("/voice", REJECT)
+    asked = [
+        f"INVITE sip:1@a SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK{number};rport\r\nFrom: <sip:a@a>;tag=1\r\nTo: <sip:1@a>\r\n"
+        f"Call-ID: flood-{number}\r\nCSeq: 1 INVITE\r\nContact: <sip:a@a>\r\n\r\n".encode()
+        for number in range(300)
+    ]
+    before = scene.server.health()[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.66", 0))
+        stranger.setblocking(False)
+        for data in asked:
+            stranger.sendto(data, ("127.0.0.1", scene.server.sip_port))
+        caller = await scene.calling("caller_rejected")
+        await scene.through(caller)
+        assert caller.statuses() == [180, 486]
+        await asyncio.sleep(2.5)  # timer G would have spoken by now
+        answers = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                answers.append(stranger.recv(65536))
+    assert 1 <= len(answers) <= 20
+    assert all(answer.startswith(b"SIP/2.0 403 ") and len(answer) <= 1.6 * len(asked[0]) for answer in answers)
+    assert all(b"Server:" not in answer and b"dialplane" not in answer for answer in answers)
+    assert scene.server.health()[1].get("sip_sessions") == before.get("sip_sessions")
+    log = scene.server.log(100_000)
+    assert "stranger_banned" in log and "127.0.0.66" in log
+    metrics = scene.server.get("/metrics")[1].decode()
+    assert 'dialplane_sip_strangers_total{what="banned"} 1' in metrics

@@ -19,6 +19,7 @@ from sip.core.commands import Command, SendInvite, SessionId
 from sip.core.endpoint import Endpoint
 from sip.core.events import Dropped, InviteReceived, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target, Transmit
+from sip.core.gate import Screen
 from sip.core.usage import Extension
 from sip.message import Headers, Request, Response, build_message, parse_message
 from sip.settings import SipSettings
@@ -52,8 +53,10 @@ class Core:
         seed: int = 7,
         capabilities: Capabilities | None = None,
         extensions: Iterable[Extension] = (),
+        screen: Screen | None = None,
     ) -> None:
-        self.endpoint = Endpoint(settings or SipSettings(), tuple(listeners), random.Random(seed).randbytes, capabilities, extensions)
+        randomness = random.Random(seed).randbytes
+        self.endpoint = Endpoint(settings or SipSettings(), tuple(listeners), randomness, capabilities, extensions, screen)
         self.now = 1000.0
         self.out: list[tuple[float, Output]] = []
         self.session = SessionId("")

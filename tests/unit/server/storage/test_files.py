@@ -51,7 +51,8 @@ async def test_what_an_earlier_version_left_open_is_closed(tmp_path: Path) -> No
 
 def test_a_directory_that_others_use_is_left_as_it_is(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
-    shared.mkdir(0o755)
+    shared.mkdir()
+    shared.chmod(0o755)  # whatever the umask
     open_database(f"sqlite+aiosqlite:///{shared}/x.db")
     assert (mode(shared), mode(shared / "x.db")) == (0o755, 0o600)
 

@@ -438,7 +438,22 @@ def test_early_dialogs_and_forks_are_bounded() -> None:
     assert len(core.events()) == 10
     for number in range(10):
         core.give(reply(sent, 200, tag=f"t{number}"))
-    assert sent_methods(core).count("ACK") == 3
+    methods = sent_methods(core)
+    assert (methods.count("ACK"), methods.count("BYE")) == (10, 9), "each callee that answered is told, the one we keep and the others"
+
+
+def test_a_2xx_of_one_fork_too_many_is_acked_and_ended_once__rfc3261_13_2_2_4() -> None:
+    core = Core(SipSettings(max_forks=1))
+    sent = dial(core)
+    core.give(reply(sent, 200, tag="kept"))
+    core.give(reply(sent, 200, tag="surplus"))
+    core.sent()
+    core.give(reply(sent, 200, tag="surplus"))  # again: its ACK was lost
+    assert core.statuses() == ["ACK"]
+    core.pass_time(0.5)
+    assert core.statuses() == ["BYE"]  # unanswered so far
+    core.do(SendBye(CALL))
+    core.settle()
 
 
 def test_a_bye_that_overtakes_the_2xx_ends_the_session_after_it__rfc3261_15() -> None:
