@@ -27,7 +27,7 @@ def new_request(context: Context, method: str, command: SendInvite | SendOutOfDi
     """core_headers: of the core, behind those that every request has. Raises UsageError for URIs that are none."""
     uri = str(_bare(_user_uri(command.request_uri)))
     caller = _user_uri(command.from_uri)
-    callee = str(_bare(_user_uri(command.to_uri))) if command.to_uri else uri
+    callee = str(_identity(_user_uri(command.to_uri or uri)))
     items: list[tuple[str, str]] = []
     next_hop = parse_next_hop(uri)
     if command.next_hop is not None:
@@ -62,6 +62,12 @@ def _series(context: Context, command: SendInvite | SendOutOfDialog) -> tuple[st
 def _bare(uri: Uri) -> Uri:
     """Without the `?header=value` part, which no message line may hold (19.1.1)."""
     return Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, uri.params)
+
+
+def _identity(uri: Uri) -> Uri:
+    """As a To names somebody: without port and without what says how to get there (19.1.1, table 1)."""
+    params = {name: value for name, value in uri.params.items() if name not in ("transport", "maddr", "ttl", "lr", "method")}
+    return Uri(uri.scheme, uri.user, uri.password, uri.host, None, params)
 
 
 def _user_uri(text: str) -> Uri:
