@@ -62,6 +62,12 @@ class SipSettings(BaseModel):
     long_request_memory_s: float = Field(
         default=600.0, ge=0, description="How long a peer that took no TCP connection gets its long requests by UDP at once."
     )
+    silent_hop_s: float = Field(
+        default=4.0,
+        ge=0,
+        description="How long a next hop may say nothing to an INVITE, not even 100, before the next one is asked beside it; 0 waits for "
+        "the end of the transaction.",
+    )
     max_message_bytes: int = Field(
         default=65535, ge=1000, description="Longest datagram, and longest head or body on a stream, that is read."
     )

@@ -142,6 +142,11 @@ class Delivery:
         """The name or address of the next hop; empty when the URI at hand leads nowhere."""
         return "" if self._next_hop is None else wants(self._next_hop)[0]
 
+    @property
+    def sent(self) -> bool:
+        """Something has gone out."""
+        return self._tried
+
     # --- the user's side ------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
@@ -170,6 +175,10 @@ class Delivery:
             del self._layer.queries[self._query]
             self._query = None
         return not self._tried
+
+    def another(self) -> Flow | None:
+        """The address that would be tried next, which is then left to the caller."""
+        return self._flows.pop(self._at + 1) if self._at + 1 < len(self._flows) else None
 
     def abandon(self, now: float) -> None:
         """Forget it, whatever its transaction waits for."""

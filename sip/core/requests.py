@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sip.core.commands import HeaderList, SendInvite, SendOutOfDialog
+from sip.core.commands import HeaderList, Place, SendInvite, SendOutOfDialog
 from sip.core.context import Context
 from sip.core.responses import merge
 from sip.core.routing import parse_next_hop
-from sip.message import NameAddr, ParseError, Request, Uri, UsageError, parse_uri
+from sip.message import Headers, NameAddr, ParseError, Request, Uri, UsageError, parse_uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,16 @@ def new_request(context: Context, method: str, command: SendInvite | SendOutOfDi
         items.append(("Content-Type", command.content_type))
     request = Request(method, uri, merge(items, (*session_headers, *command.headers)), command.body)
     return NewRequest(request, next_hop, (caller.user, uri.lower().startswith("sips:")))
+
+
+def to_place(request: Request, place: Place) -> tuple[Request, Uri | None]:
+    """The same request on another way: (request, next hop). From, To and Call-ID stay: it is one call."""
+    uri = str(_bare(_user_uri(place.request_uri)))
+    items = [(name, value) for name, value in request.headers if name != "Route"]
+    hop = _user_uri(place.next_hop) if place.next_hop is not None else None
+    if hop is not None and hop.lr:
+        items.insert(0, ("Route", f"<{hop}>"))
+    return Request(request.method, uri, Headers(items), request.body), parse_next_hop(uri if hop is None else str(hop))
 
 
 def _series(context: Context, command: SendInvite | SendOutOfDialog) -> tuple[str, int, HeaderList]:
