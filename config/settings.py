@@ -32,7 +32,7 @@ from config.types import (
 )
 from media.settings import MediaSettings, SrtpPolicy, ToneCountry
 from rcml.settings import RcmlSettings
-from sip.settings import SipSettings
+from sip.settings import ContactPolicy, SipSettings
 from sip.transport.settings import TransportSettings
 
 # Where no request of an application may lead unless `http.allow` says so: everything that is not a public unicast address
@@ -298,6 +298,11 @@ class TrunkSettings(Section):
         description="The trunk may know who calls also when the caller withholds it: P-Asserted-Identity is sent, and believed.",
     )
     srtp: SrtpPolicy | None = Field(default=None, description="media.srtp for the calls of this trunk; left out means as there.")
+    contact: ContactPolicy = Field(
+        default="auto",
+        description="Where requests inside a call go when there is no Record-Route: contact, to the Contact; observed, to where "
+        "the trunk's messages come from; auto, there when the Contact cannot be reached from here.",
+    )
 
     @model_validator(mode="after")
     def _useful(self) -> TrunkSettings:

@@ -25,6 +25,7 @@ from urllib.parse import unquote, urljoin
 from config.settings import NumberSettings, Settings, TrunkSettings, networks
 from server.calls.policy import Application, Refusal
 from server.patterns import Pattern, PatternError
+from sip.settings import ContactPolicy
 
 NOTIFICATION_NO_APPLICATION = 11005
 LONGEST_DIALLED = 128  # characters that patterns are tried on; a longer text is no telephone number
@@ -111,6 +112,10 @@ class Routing:
 
     def admits(self, host: str) -> bool:
         return self.trunk_for(host) is not None
+
+    def contact_policy(self, host: str) -> ContactPolicy:
+        trunk = self.trunk_for(host)
+        return "auto" if trunk is None else trunk.contact
 
     def explain(self, host: str) -> str:
         return str(self.stranger(host))

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+ContactPolicy = Literal["auto", "observed", "contact"]
+
 
 class StrangerSettings(BaseModel):
     """What sources get that no trunk lists, and that are not the peer of a call."""
@@ -50,6 +52,21 @@ class SipSettings(BaseModel):
         default=1300,
         ge=500,
         description="Requests longer than this many octets go by TCP, and by UDP only when TCP is refused (RFC 3261 18.1.1).",
+    )
+    long_request_tcp_s: float = Field(
+        default=1.0,
+        gt=0,
+        description="How long a request that is too long for UDP waits for a TCP connection before it goes by UDP; "
+        ";transport=udp in its URI means UDP at once.",
+    )
+    long_request_memory_s: float = Field(
+        default=600.0, ge=0, description="How long a peer that took no TCP connection gets its long requests by UDP at once."
+    )
+    silent_hop_s: float = Field(
+        default=4.0,
+        ge=0,
+        description="How long a next hop may say nothing to an INVITE, not even 100, before the next one is asked beside it; 0 waits for "
+        "the end of the transaction.",
     )
     max_message_bytes: int = Field(
         default=65535, ge=1000, description="Longest datagram, and longest head or body on a stream, that is read."

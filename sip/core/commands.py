@@ -31,6 +31,14 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Another way to the callee, see SendInvite."""
+
+    request_uri: str
+    next_hop: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SendInvite:
     """Open a session as UAC. The body is our offer; a 2xx is ACKed by the endpoint itself.
 
@@ -40,6 +48,7 @@ class SendInvite:
     from_uri, from_display: of the From header; the tag is the endpoint's own. To is the Request-URI unless `to_uri` is given.
     session_headers: added to every request and response that we originate in this session (SetSessionHeaders changes them).
     headers: added to this INVITE only (and to its repetition with credentials).
+    places: asked beside the first, one after the other, as long as nobody says anything (`sip.silent_hop_s`).
     """
 
     session: SessionId
@@ -53,6 +62,7 @@ class SendInvite:
     headers: HeaderList = ()
     session_headers: HeaderList = ()
     credentials: Credentials | None = None
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,11 @@ from sip.core.machine import Packet
 from sip.core.timers import Agenda, Times
 from sip.core.tokens import Tokens
 from sip.message import StreamParser
-from sip.settings import SipSettings
+from sip.settings import ContactPolicy, SipSettings
+
+
+def _auto(host: str) -> ContactPolicy:
+    return "auto"
 
 
 class Connection:
@@ -31,7 +35,10 @@ class Connection:
 
 
 class Context:
-    """abilities: Allow and Supported as they go into INVITE and its 2xx (13.2.1, 13.3.1.4)."""
+    """abilities: Allow and Supported as they go into INVITE and its 2xx (13.2.1, 13.3.1.4).
+
+    contact_policy: by the address that a peer was seen at, see sip.core.routing.
+    """
 
     def __init__(
         self, settings: SipSettings, capabilities: Capabilities, listeners: Sequence[Listener], random_bytes: Callable[[int], bytes]
@@ -45,6 +52,7 @@ class Context:
         self.out: list[Output] = []
         self.connections: dict[int, Connection] = {}
         self._serial = 0
+        self.contact_policy: Callable[[str], ContactPolicy] = _auto
         self.allow = ", ".join(capabilities.methods)
         self.supported = ", ".join(capabilities.option_tags)
         self.abilities: HeaderList = (("Allow", self.allow), ("Supported", self.supported))[: 2 if self.supported else 1]
@@ -63,6 +71,12 @@ class Context:
     def is_open(self, flow: Flow) -> bool:
         connection = self.connections.get(flow.connection)
         return connection is not None and not connection.closing
+
+    def connected_to(self, flow: Flow) -> bool:
+        """Whether there is a connection to this peer that has not been given up."""
+        return any(
+            one.flow.remote == flow.remote and one.flow.transport == flow.transport and not one.closing for one in self.connections.values()
+        )
 
     def drop(self, flow: Flow, reason: str, detail: str = "", status: int = 0) -> None:
         self.out.append(Dropped(flow, reason, detail, status))

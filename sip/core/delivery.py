@@ -4,8 +4,9 @@
                                        │ 503, timeout, broken transport: the next target, under a new branch (RFC 3263 4.3)
                                        └ none left ─▶ user
 
-A target over UDP is tried by TCP first when the request is too long for a datagram, and by UDP all the same when TCP is refused
-(RFC 3261 18.1.1). The Via, the Contact and the branch are put in for each try, since they name the transport.
+A target over UDP is tried by TCP first when the request is too long for a datagram, and by UDP all the same when TCP is refused, or is not
+there within a second (RFC 3261 18.1.1: the fall-back is for what fails); that is remembered for a while. A URI with `transport=udp`
+means UDP whatever the size (RFC 3263 4.1). The Via, the Contact and the branch are put in for each try, since they name the transport.
 
 An ACK for a 2xx is delivered in the same way but has no transaction: it is sent once, and again for every copy of the 2xx.
 """
@@ -19,7 +20,7 @@ from typing import Protocol
 from sip.core.commands import HeaderList, SessionId
 from sip.core.digest import Realm
 from sip.core.events import FailureCause
-from sip.core.flows import Address, Flow, Listener, Resolve, Target
+from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target
 from sip.core.machine import Cause, Packet, pack
 from sip.core.routing import choose_listener, contact_uri, flow_from, listener_of, literal_target, wants
 from sip.core.transactions import ClientTransaction, Transactions
@@ -59,6 +60,7 @@ class Nobody:
 
 
 NOBODY = Nobody()
+MAX_WITHOUT_TCP = 1000  # peers
 
 
 class Deliveries:
@@ -69,9 +71,15 @@ class Deliveries:
         self.transactions = transactions
         self.queries: dict[int, Delivery] = {}
         self.by_remote: dict[tuple[str, Address], dict[int, Delivery]] = {}
+        self.without_tcp: dict[Address, float] = {}  # peers that took no connection for a long request, and until when that counts
 
     def towards(self, flow: Flow) -> list[Delivery]:
         return list(self.by_remote.get((flow.transport, flow.remote), {}).values())
+
+    def took_no_tcp(self, remote: Address, now: float) -> None:
+        while len(self.without_tcp) >= MAX_WITHOUT_TCP:
+            del self.without_tcp[next(iter(self.without_tcp))]
+        self.without_tcp[remote] = now + self.context.settings.long_request_memory_s
 
     def __len__(self) -> int:
         return sum(len(peers) for peers in self.by_remote.values())
@@ -120,6 +128,8 @@ class Delivery:
         self._flows: list[Flow] = []
         self._at = 0
         self._datagram_only = False  # TCP was refused at this target
+        self._tcp_until: float | None = None  # a long request waits for a connection, or goes by UDP
+        self.armed_at: float | None = None
         self._tried = False  # something has gone out
         self._stopped = False
         self._reconnected = False
@@ -131,6 +141,11 @@ class Delivery:
     def host(self) -> str:
         """The name or address of the next hop; empty when the URI at hand leads nowhere."""
         return "" if self._next_hop is None else wants(self._next_hop)[0]
+
+    @property
+    def sent(self) -> bool:
+        """Something has gone out."""
+        return self._tried
 
     # --- the user's side ------------------------------------------------------------------------------------------
 
@@ -161,6 +176,10 @@ class Delivery:
             self._query = None
         return not self._tried
 
+    def another(self) -> Flow | None:
+        """The address that would be tried next, which is then left to the caller."""
+        return self._flows.pop(self._at + 1) if self._at + 1 < len(self._flows) else None
+
     def abandon(self, now: float) -> None:
         """Forget it, whatever its transaction waits for."""
         self.stop()
@@ -177,6 +196,7 @@ class Delivery:
 
     def finish(self) -> None:
         """Broken connections concern this request no longer."""
+        self._tcp_until = None
         if self._registered and self._flow is not None:
             self._registered = False
             key = (self._flow.transport, self._flow.remote)
@@ -231,6 +251,20 @@ class Delivery:
             self._sent = None
             self._go_on(Failure.TRANSPORT, now)
 
+    def deadline(self) -> float | None:
+        return self._tcp_until
+
+    def expire(self, now: float) -> None:
+        if self._tcp_until is None or self._tcp_until > now:
+            return
+        self._tcp_until = None
+        flow, transaction = self._flow, self.transaction
+        if flow is None or transaction is None or not transaction.unanswered or self._context.connected_to(flow):
+            return
+        if len(self._layer.towards(flow)) == 1:
+            self._context.emit(CloseConnection(flow))  # else what waits for it would arrive beside the datagram
+        transaction.transport_failed(now)
+
     def connection_lost(self, flow: Flow, now: float) -> None:
         """An open connection is gone. A request that had no answer may never have arrived: it goes once more by a new one."""
         transaction = self.transaction
@@ -270,6 +304,7 @@ class Delivery:
         """After a failure: the same target by UDP, or the next one."""
         if failure is Failure.TRANSPORT and self._flow is not None and self._flow.transport != self._flows[self._at].transport:
             self._datagram_only = True
+            self._layer.took_no_tcp(self._flow.remote, now)
             self._try(now)
             return True
         return self._next_target(now)
@@ -283,7 +318,7 @@ class Delivery:
             return
         branch = self._context.tokens.branch()
         request, packet = self._dress(listener, branch)
-        if not flow.reliable and not self._datagram_only and len(packet.data) > self._context.settings.udp_mtu_bytes:
+        if not flow.reliable and len(packet.data) > self._context.settings.udp_mtu_bytes and not self._must_be_datagram(flow, now):
             by_tcp = choose_listener(self._context.listeners, FOR_LONG_REQUESTS, flow.remote.host)
             if by_tcp is not None:
                 listener, flow = by_tcp, flow_from(by_tcp, flow.remote)
@@ -298,6 +333,14 @@ class Delivery:
             self._layer.transactions, request, packet, branch, listener.advertised, flow, self, self.session, self._ack_headers
         )
         self.transaction.start(now)
+        if flow.transport != self._flows[self._at].transport:
+            self._tcp_until = now + self._context.settings.long_request_tcp_s
+            self._context.agenda.arm(self)
+
+    def _must_be_datagram(self, flow: Flow, now: float) -> bool:
+        if self._datagram_only or (self._next_hop is not None and wants(self._next_hop)[2] == "udp"):
+            return True
+        return self._layer.without_tcp.get(flow.remote, now) > now
 
     def _listener(self, flow: Flow) -> Listener | None:
         if flow.connection:

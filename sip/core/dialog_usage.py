@@ -119,9 +119,12 @@ class DialogUsage:
         if not self.context.settings.nat_fix_private_contact or dialog.route_set:
             return None, None
         observed = dialog.observed
+        policy = self.context.contact_policy(observed.remote.host)
+        if policy == "contact":
+            return None, None
         if observed.connection and not self.context.is_open(observed):
             return None, None
         target = parse_next_hop(dialog.remote_target)
-        if target is not None and unreachable_contact(target, observed):
+        if policy == "observed" or (target is not None and unreachable_contact(target, observed)):
             return observed, None
         return None, observed

@@ -97,6 +97,8 @@ class Endpoint:
         self._uas = UasCore(self._core)
         self._prelude = Prelude()
         self._gate = None if screen is None else Gate(settings.strangers, screen)
+        if self._gate is not None:
+            self._context.contact_policy = self._gate.contact_policy
 
     def set_listeners(self, listeners: Sequence[Listener]) -> None:
         """Once ports are known, or when they change; live transactions keep what they have written."""

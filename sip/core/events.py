@@ -103,12 +103,16 @@ class FailureCause(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class InviteFailed:
-    """The end of a UAC session that was never answered (as far as its user is concerned). Nothing follows."""
+    """The end of a UAC session that was never answered (as far as its user is concerned). Nothing follows.
+
+    tried: to how many places its INVITE went, of the first and `SendInvite.places`.
+    """
 
     session: SessionId
     cause: FailureCause
     response: Response | None
     detail: str = ""
+    tried: int = 1
 
 
 class EndCause(enum.Enum):

@@ -65,6 +65,8 @@ class Transmit:
 
 @dataclass(frozen=True, slots=True)
 class CloseConnection:
+    """A flow with connection 0: the one to `flow.remote` that is being opened, with all that waits for it."""
+
     flow: Flow
 
 

@@ -24,7 +24,7 @@ from sip.core.incoming import Incoming
 from sip.core.routing import scope
 from sip.core.transactions import Transactions
 from sip.core.usage import Core
-from sip.settings import StrangerSettings
+from sip.settings import ContactPolicy, StrangerSettings
 
 # What a message shows of itself before it is parsed. A miss only means that a stranger is taken for one: who is let through here is
 # judged again by the fields as they are parsed.
@@ -43,6 +43,9 @@ class Screen(Protocol):
 
     def explain(self, host: str) -> str:
         """Why not, and what would have to be set."""
+
+    def contact_policy(self, host: str) -> ContactPolicy:
+        """Whether requests inside a dialog go to a Contact that came from this address."""
 
 
 class Verdict(enum.Enum):
@@ -78,6 +81,9 @@ class Gate:
                 self._listed.clear()
             known = self._listed[host] = self._screen.admits(host)
         return known
+
+    def contact_policy(self, host: str) -> ContactPolicy:
+        return self._screen.contact_policy(host)
 
     def explain(self, host: str) -> str:
         return self._screen.explain(host)

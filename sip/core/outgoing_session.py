@@ -12,14 +12,17 @@ Source: RFC 3261 8.1.3.5, 9.1, 12.1.2, 13.2, 15, 22.2.
 from __future__ import annotations
 
 from sip.core.cancelling import Cancelling
-from sip.core.commands import SendBye, SendCancel, SendInvite
-from sip.core.delivery import CAUSES, Delivery, Failure
+from sip.core.commands import Place, SendBye, SendCancel, SendInvite
+from sip.core.delivery import CAUSES, Delivery, DeliveryUser, Failure
 from sip.core.dialog import Dialog, calling_dialog, lenient_contact, lenient_record_route
 from sip.core.digest import DigestClient
 from sip.core.events import EndCause, FailureCause, InviteAnswered, InviteFailed, InviteProgressed, SessionEnded
 from sip.core.exchange import answer_challenge
-from sip.core.requests import new_request
+from sip.core.flows import Flow
+from sip.core.hops import LOST, Hops
+from sip.core.requests import new_request, to_place
 from sip.core.responses import merge
+from sip.core.routing import scope, wants
 from sip.core.session import Session, State
 from sip.core.transactions import ClientTransaction
 from sip.core.usage import Core
@@ -27,7 +30,6 @@ from sip.message import ParseError, Request, Response, parse_name_addr
 
 # Forks beyond max_forks whose 2xx is still acknowledged and ended, else that callee listens to nobody. Who has more of them is no proxy.
 SURPLUS_FORKS = 1000
-_LOST_FORK = 'SIP;cause=200;text="Call completed elsewhere"'  # RFC 3326 2
 
 
 class OutgoingSession(Session):
@@ -46,12 +48,33 @@ class OutgoingSession(Session):
         self._byes: dict[str, Request] = {}  # by To tag: the callee hung up before its 2xx got here
         self._cancelling = Cancelling(self)
         self.parts.append(self._cancelling)
-        self._delivery = Delivery(
-            core.deliveries, self, new.request, new.next_hop, self.id, contact=new.contact, ack_headers=command.session_headers
-        )
+        self._new = new
+        self._tried = 1
+        for place in command.places:
+            to_place(new.request, place)  # raises what is wrong with it before anything is sent
+        self._hops: Hops | None = None
+        if context.settings.silent_hop_s and (command.places or (new.next_hop is not None and scope(wants(new.next_hop)[0]) is None)):
+            self._hops = Hops(self, command.places)
+            self.parts.append(self._hops)
+            self._delivery = self._hops.first()
+        else:
+            self._delivery = self.deliver(self, None, None)
 
     def open(self, now: float) -> None:
         self._delivery.start(now)
+        if self._hops is not None:
+            self._hops.started(now)
+
+    def deliver(self, user: DeliveryUser, place: Place | None, only: Flow | None) -> Delivery:
+        new = self._new
+        request, next_hop = (new.request, new.next_hop) if place is None else to_place(new.request, place)
+        headers = self.headers
+        return Delivery(self.core.deliveries, user, request, next_hop, self.id, contact=new.contact, only=only, ack_headers=headers)
+
+    def chosen(self, delivery: Delivery) -> None:
+        if self._hops is not None:
+            self._tried = self._hops.tried
+        self._delivery, self._hops = delivery, None
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -62,7 +85,7 @@ class OutgoingSession(Session):
         if self.state is not State.OPENING or self._cancelling.wanted:
             return
         self._cancelling.want(command.reason)
-        if self._delivery.stop():
+        if self._hops.stop() if self._hops is not None else self._delivery.stop():
             self._fail(FailureCause.CANCELED, None, now)  # nothing has gone out
         elif self._delivery.transaction is not None and self._delivery.transaction.provisional:
             self._cancelling.send(self._delivery.transaction, now)
@@ -93,6 +116,9 @@ class OutgoingSession(Session):
             detail = delivery.host if failure is Failure.UNRESOLVED else failure.value
             self._fail(FailureCause.CANCELED if self._cancelling.wanted else CAUSES[failure], None, now, detail)
 
+    def lost_answered(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        self._accepted(transaction, response, _to_tag(response) or "", now, lost=True)
+
     def next_cseq(self) -> int:
         """Of the first INVITE with credentials; requests in the dialog count on from its number."""
         self._cseq += 1
@@ -102,6 +128,7 @@ class OutgoingSession(Session):
 
     def _let_go(self) -> None:
         super()._let_go()
+        self._hops = None
         del self._delivery  # whose user we are; its transaction holds it as long as forks may answer
 
     def _progressed(self, transaction: ClientTransaction, response: Response, tag: str | None, now: float) -> None:
@@ -127,7 +154,8 @@ class OutgoingSession(Session):
         cseq = int((transaction.request.headers.get("CSeq") or "1").split()[0])
         return calling_dialog(transaction.request, response, self._local_tag, tag, cseq, transaction.response_flow)
 
-    def _accepted(self, transaction: ClientTransaction, response: Response, tag: str, now: float) -> None:
+    def _accepted(self, transaction: ClientTransaction, response: Response, tag: str, now: float, *, lost: bool = False) -> None:
+        """lost: by a hop that was left for another."""
         ack = transaction.acks.get(tag)
         if ack is not None:
             ack.send_ack_again(now)
@@ -143,11 +171,11 @@ class OutgoingSession(Session):
             dialog.route_set = lenient_record_route(response.headers)[::-1]
             dialog.remote = response.headers.get("To") or dialog.remote
         self.send_ack(transaction, dialog, tag, now)
-        if self.state is State.OPENING and not self._cancelling.wanted:
+        if self.state is State.OPENING and not self._cancelling.wanted and not lost:
             self._confirm(dialog, tag, response, now)
             return
-        self.hang_up(dialog, now, self._cancelling.reason if self._cancelling.wanted else _LOST_FORK)
-        if self.state is State.OPENING:
+        self.hang_up(dialog, now, self._cancelling.reason if self._cancelling.wanted else LOST)
+        if self.state is State.OPENING and not lost:
             self._fail(FailureCause.CANCELED, response, now)
 
     def _confirm(self, dialog: Dialog, tag: str, response: Response, now: float) -> None:
@@ -176,8 +204,9 @@ class OutgoingSession(Session):
         self._fail(FailureCause.CANCELED, None, now)
 
     def _fail(self, cause: FailureCause, response: Response | None, now: float, detail: str = "") -> None:
+        tried = self._tried if self._hops is None else self._hops.tried
         self._leave(now)
-        self.context.emit(InviteFailed(self.id, cause, response, detail))
+        self.context.emit(InviteFailed(self.id, cause, response, detail, tried))
 
 
 def _to_tag(response: Response) -> str | None:

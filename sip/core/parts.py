@@ -2,6 +2,7 @@
 
     sip.core.unacked       our 2xx until its ACK           sip.core.provisional   the last 18x of an unanswered call
     sip.core.reinvite      our re-INVITEs                  sip.core.cancelling    our CANCEL
+    sip.core.hops          next hops that say nothing
 
 Each stands in the agenda by itself, so that none has to know the deadlines of the others. The session closes all of them when
 it ends. Parts of extensions see the messages of the session as well: session timers and reliable provisional responses fit here.

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sip.core.commands import HeaderList, SendInvite, SendOutOfDialog
+from sip.core.commands import HeaderList, Place, SendInvite, SendOutOfDialog
 from sip.core.context import Context
 from sip.core.responses import merge
 from sip.core.routing import parse_next_hop
-from sip.message import NameAddr, ParseError, Request, Uri, UsageError, parse_uri
+from sip.message import Headers, NameAddr, ParseError, Request, Uri, UsageError, parse_uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def new_request(context: Context, method: str, command: SendInvite | SendOutOfDi
     """core_headers: of the core, behind those that every request has. Raises UsageError for URIs that are none."""
     uri = str(_bare(_user_uri(command.request_uri)))
     caller = _user_uri(command.from_uri)
-    callee = str(_bare(_user_uri(command.to_uri))) if command.to_uri else uri
+    callee = str(_identity(_user_uri(command.to_uri or uri)))
     items: list[tuple[str, str]] = []
     next_hop = parse_next_hop(uri)
     if command.next_hop is not None:
@@ -52,6 +52,16 @@ def new_request(context: Context, method: str, command: SendInvite | SendOutOfDi
     return NewRequest(request, next_hop, (caller.user, uri.lower().startswith("sips:")))
 
 
+def to_place(request: Request, place: Place) -> tuple[Request, Uri | None]:
+    """The same request on another way: (request, next hop). From, To and Call-ID stay: it is one call."""
+    uri = str(_bare(_user_uri(place.request_uri)))
+    items = [(name, value) for name, value in request.headers if name != "Route"]
+    hop = _user_uri(place.next_hop) if place.next_hop is not None else None
+    if hop is not None and hop.lr:
+        items.insert(0, ("Route", f"<{hop}>"))
+    return Request(request.method, uri, Headers(items), request.body), parse_next_hop(uri if hop is None else str(hop))
+
+
 def _series(context: Context, command: SendInvite | SendOutOfDialog) -> tuple[str, int, HeaderList]:
     """(Call-ID, CSeq number, the header fields of the session)."""
     if isinstance(command, SendInvite):
@@ -62,6 +72,12 @@ def _series(context: Context, command: SendInvite | SendOutOfDialog) -> tuple[st
 def _bare(uri: Uri) -> Uri:
     """Without the `?header=value` part, which no message line may hold (19.1.1)."""
     return Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, uri.params)
+
+
+def _identity(uri: Uri) -> Uri:
+    """As a To names somebody: without port and without what says how to get there (19.1.1, table 1)."""
+    params = {name: value for name, value in uri.params.items() if name not in ("transport", "maddr", "ttl", "lr", "method")}
+    return Uri(uri.scheme, uri.user, uri.password, uri.host, None, params)
 
 
 def _user_uri(text: str) -> Uri:

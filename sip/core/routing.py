@@ -7,8 +7,10 @@ behind a NAT announce an address in Contact that exists only behind it. An in-di
 peer's last INVITE or 2xx was *seen* to come from, when all of these hold:
   - there is no route set (with Record-Route the proxy cares for it);
   - the Contact is an IP literal of narrower scope than the observed source: a private, carrier-NAT or link-local one when the
-    source is public, a loopback one when the source is not. Equal scopes mean that the Contact is as reachable for us as its
+    source is public, a loopback one when the source is not; or one of another private network than the source's (10/8 and
+    192.168/16, say: a container, a branch office behind a NAT of its own). Else the Contact is as reachable for us as its
     sender is: two machines of one private network, or a proxy without Record-Route between them, keep talking directly.
+The user may say otherwise for a peer (`Screen.contact_policy`): always the source, or always the Contact.
 Only where the octets go changes; the Request-URI stays the Contact.
 """
 
@@ -116,8 +118,20 @@ def our_contact(listeners: Sequence[Listener], flow: Flow, user: str | None, sec
 
 def unreachable_contact(contact: Uri, observed: Flow) -> bool:
     """Whether the NAT policy sends to the observed source instead of the Contact (see the top of the file)."""
-    told, seen = scope(contact.params.get("maddr") or contact.host), scope(observed.remote.host)
-    return told is not None and seen is not None and told < seen
+    host, source = contact.params.get("maddr") or contact.host, observed.remote.host
+    told, seen = scope(host), scope(source)
+    if told is None or seen is None:
+        return False
+    return told < seen or (told == seen == PRIVATE and _private_network(host) != _private_network(source))
+
+
+@lru_cache(4096)
+def _private_network(host: str) -> int:
+    """Which of the private ranges holds a private IP literal, as a number of our own."""
+    address = ipaddress.ip_address(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return next((number for number, network in enumerate(_PRIVATE) if address.version == network.version and address in network), -1)
 
 
 def parse_next_hop(text: str) -> Uri | None:

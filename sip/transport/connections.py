@@ -104,6 +104,13 @@ class Connections:
             self._leave(connection)
             connection.close()
 
+    def give_up(self, flow: Flow) -> None:
+        """No longer wait for a connection that is being opened; what waits for it is not sent, and nothing is told."""
+        connection = self._by_remote.get(_peer(flow))
+        if connection is not None and connection.state is State.OPENING:
+            self._forget(connection)
+            connection.abort()
+
     def sweep(self, now: float) -> None:
         """Close what is overdue."""
         for connection in list(self._all.values()):

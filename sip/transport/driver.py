@@ -195,7 +195,10 @@ class SipDriver:
                     if error is not None:
                         self._failed.append((flow, error))
                 case CloseConnection(flow):
-                    self._connections.close(flow.connection)
+                    if flow.connection:
+                        self._connections.close(flow.connection)
+                    else:
+                        self._connections.give_up(flow)
                 case Resolve():
                     self._spawn(partial(self._resolve, output))
                 case Traced():

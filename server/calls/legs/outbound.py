@@ -110,6 +110,7 @@ class Outbound:
                 headers=(*to.headers, *header_of(leg.trail), ("Max-Forwards", str(self._hops_left))),
                 session_headers=leg.outbox.session_headers(leg.sid),
                 credentials=to.credentials,
+                places=tuple(commands.Place(one.request_uri, one.next_hop) for one in self._destinations[self._attempt :]),
             )
         )
         leg.invited(to.request_uri)
@@ -223,6 +224,7 @@ class Outbound:
 
     def _try_next(self, event: events.InviteFailed) -> bool:
         """The fallback proxy, when this one is out of reach (RFC 3263 4.3: 503, silence, transport)."""
+        self._attempt += event.tried - 1  # asked beside the first, when that said nothing
         unreachable = event.cause is not events.FailureCause.RESPONSE or (event.response is not None and event.response.status == 503)
         if not unreachable or self._attempt >= len(self._destinations):
             return False

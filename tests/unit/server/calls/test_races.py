@@ -292,3 +292,15 @@ def test_hunting_for_an_agent_is_no_loop_but_failing_at_once_is__rcml_md() -> No
             circling.fail(len(circling.of(commands.SendInvite)) - 1, 503)
             circling.run(0.1)
     assert circling.order()[-1] == "500" and [item.code for item in circling.notifications] == [12200]
+
+
+# --- the fallback proxy beside a silent one ------------------------------------------------------------------------
+
+
+def test_the_fallback_proxy_may_be_asked_beside_the_first__and_not_once_more_after_it() -> None:
+    bench = Bench(dial("<Number>1234</Number>"), outbound=Outbound("c", ("sip:gw1.example.com", "sip:gw2.example.com")))
+    (invite,) = bench.of(commands.SendInvite)
+    assert [place.request_uri for place in invite.places] == ["sip:1234@gw2.example.com"]
+    bench.give(events.InviteFailed(bench.leg(0), events.FailureCause.NO_RESPONSE, None, "", tried=2))
+    assert len(bench.of(commands.SendInvite)) == 1
+    assert bench.action["DialCallStatus"] == "no-answer"

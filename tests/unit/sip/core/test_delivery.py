@@ -6,8 +6,9 @@ import pytest
 
 from sip.core.commands import Credentials, SendBye, SendCancel, SendReinvite, SendRequest
 from sip.core.events import EndCause, FailureCause, InviteAnswered, InviteFailed, InviteProgressed, SessionEnded
-from sip.core.flows import Address, Flow, Listener, Resolve, Target
+from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target
 from sip.message import Request, parse_auth
+from sip.settings import SipSettings
 from tests.support.core import CALL, LISTENERS, OURS, PEER, UDP, Core, call, dial, dial_and_answer, reply
 
 T1, T2, T3 = (Target("udp", Address(f"192.0.2.{host}", 5060)) for host in (101, 102, 103))
@@ -140,7 +141,7 @@ def test_a_503_moves_on_under_a_new_branch__rfc3263_4_3__trap32() -> None:
 
 
 def test_a_timeout_moves_on__rfc3263_4_3__trap32() -> None:
-    core = Core()
+    core = Core(SipSettings(silent_hop_s=0))  # else the next one is asked long before: test_hops.py
     open_by_name(core, T1, T2)
     core.pass_time(32.1)
     assert core.sent()[-1].flow.remote == T2.address
@@ -229,6 +230,48 @@ def test_an_ack_whose_name_is_never_resolved_is_forgotten_with_its_invite() -> N
 
 
 # --- long requests ------------------------------------------------------------------------------------------------
+
+
+def test_transport_udp_in_the_uri_is_obeyed_whatever_the_size__rfc3263_4_1() -> None:
+    core = Core()
+    core.do(call(request_uri="sip:bob@192.0.2.77;transport=udp", body=LONG))
+    assert [one.flow.transport for one in core.sent()] == ["udp"]
+
+
+def test_a_long_request_waits_a_second_for_tcp_and_then_goes_by_udp__rfc3261_18_1_1() -> None:
+    core = Core()
+    core.do(call(body=LONG))
+    assert [one.flow.transport for one in core.sent()] == ["tcp"]
+    core.pass_time(0.9)
+    assert core.sent() == []
+    core.pass_time(0.2)
+    (sent,) = core.sent()
+    assert (sent.flow.transport, sent.at) == ("udp", 1001.0)
+    tcp = Flow("tcp", Address(OURS.host, 0), PEER)
+    assert core.all(CloseConnection) == [CloseConnection(tcp)]  # nor shall it arrive by TCP later on
+    # ... and the next one does not wait at all, for some minutes
+    core.do(call("out-2", body=LONG))
+    assert [one.flow.transport for one in core.sent()][-1] == "udp"
+    core.pass_time(700)
+    core.sent()
+    core.do(call("out-3", body=LONG))
+    assert [one.flow.transport for one in core.sent()] == ["tcp"]
+
+
+def test_a_long_request_stays_on_tcp_once_there_is_a_connection() -> None:
+    core = Core()
+    core.do(call(body=LONG))
+    core.endpoint.connection_opened(Flow("tcp", OURS, PEER, 5), core.now)
+    core.pass_time(5)
+    assert [one.flow.transport for one in core.sent()] == ["tcp"]
+
+
+def test_to_names_somebody_and_not_the_way_there__rfc3261_19_1_1() -> None:
+    core = Core()
+    core.do(call(request_uri="sip:bob@192.0.2.77:5070;transport=tcp;user=phone"))
+    sent = core.sent_request("INVITE")
+    assert sent.uri == "sip:bob@192.0.2.77:5070;transport=tcp;user=phone"
+    assert sent.headers.get("To") == "<sip:bob@192.0.2.77;user=phone>"
 
 
 def test_a_request_over_1300_octets_goes_by_tcp__rfc3261_18_1_1__trap29() -> None:

@@ -194,7 +194,12 @@ def test_counts_tell_what_lives() -> None:
     assert (counts["sessions"], counts["resolves"], counts["transactions"]) == (1, 1, 0)
     be_called_and_answer(core)
     counts = core.endpoint.counts()
-    assert (counts["sessions"], counts["dialogs"], counts["transactions"], counts["timers"]) == (2, 1, 1, 1)
+    assert (counts["sessions"], counts["dialogs"], counts["transactions"], counts["timers"]) == (
+        2,
+        1,
+        1,
+        2,
+    )  # the transaction's, and when the next hop counts as silent
 
 
 def test_a_call_leaves_nothing_behind_after_64_t1() -> None:

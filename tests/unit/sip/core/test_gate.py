@@ -11,7 +11,7 @@ from sip.core.events import Dropped, InviteReceived, SessionEnded, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Transmit
 from sip.core.gate import Budget, Gate, Verdict, network_of
 from sip.message import Request, Response, build_message
-from sip.settings import SipSettings, StrangerSettings
+from sip.settings import ContactPolicy, SipSettings, StrangerSettings
 from tests.support.core import (
     ALL_ZERO,
     ANSWER,
@@ -37,6 +37,7 @@ BY_TCP = Flow("tcp", OURS, Address("198.51.100.66", 40001), 9)
 class Lists:
     known: tuple[str, ...] = (PEER.host,)
     asked: list[str] = field(default_factory=list)
+    contact: ContactPolicy = "auto"
 
     def admits(self, host: str) -> bool:
         self.asked.append(host)
@@ -44,6 +45,9 @@ class Lists:
 
     def explain(self, host: str) -> str:
         return f"add {host} to the list"
+
+    def contact_policy(self, host: str) -> ContactPolicy:
+        return self.contact
 
 
 def guarded(lists: Lists | None = None, **limits: object) -> Core:
@@ -302,6 +306,22 @@ def test_a_banned_callee_is_still_heard_in_its_call() -> None:
     core.sent()
     core.give(_from_callee("BYE", answer), STRANGER)
     assert core.statuses() == [200]
+
+
+@pytest.mark.parametrize(
+    ("policy", "contact", "to"),
+    [
+        ("auto", "192.0.2.99", "192.0.2.99:5060"),
+        ("observed", "192.0.2.99", "192.0.2.77:5060"),
+        ("contact", "10.0.0.9", "10.0.0.9:5060"),
+        ("auto", "10.0.0.9", "192.0.2.77:5060"),
+    ],
+)
+def test_where_requests_go_inside_a_call_may_be_said_for_each_peer__behaviour_8(policy: ContactPolicy, contact: str, to: str) -> None:
+    core = guarded(Lists(contact=policy))
+    be_called_and_answer(core, contact=f"<sip:alice@{contact}>")
+    core.do(SendBye(core.session))
+    assert [str(one.flow.remote) for one in core.sent()] == [to]
 
 
 def test_without_a_screen_everybody_is_served() -> None:

@@ -629,11 +629,17 @@ def test_a_contact_behind_a_nat_is_reached_at_its_source__behaviour_8(contact: s
 
 
 @pytest.mark.parametrize(
-    ("contact", "source"), [("10.0.0.5", LAN), ("192.168.1.7:5062", LAN), ("127.0.0.1:5099", Address("127.0.0.1", 31000))]
+    ("contact", "source"), [("192.168.77.5", LAN), ("192.168.1.7:5062", LAN), ("127.0.0.1:5099", Address("127.0.0.1", 31000))]
 )
 def test_a_contact_as_near_as_its_source_is_used_as_it_is(contact: str, source: Address) -> None:
     host, _, port = contact.partition(":")
     assert bye_of(f"<sip:a@{contact}>", source)[1] == f"{host}:{port or 5060}"
+
+
+@pytest.mark.parametrize("contact", ["10.0.0.5", "172.17.0.2", "100.64.3.3", "169.254.3.3"])
+def test_a_contact_of_another_private_network_is_reached_at_its_source__behaviour_8(contact: str) -> None:
+    """A container, or a branch office behind a NAT of its own."""
+    assert bye_of(f"<sip:a@{contact}>", LAN) == (f"sip:a@{contact}", "192.168.1.7:31000")
 
 
 def test_a_loopback_contact_from_another_machine_is_reached_at_its_source() -> None:
