@@ -38,7 +38,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.api": ("config", "server.observability", "server.storage", "server.timeline", *SAID),
     # One file each on top of them; `server.app` is the shell around all, which only the command line and the demo start.
     "server.patterns": (),
-    "server.routing": ("config", "server.calls.policy", "server.patterns"),
+    "server.routing": ("config", "server.calls.policy", "server.patterns", "sip.settings"),
     "server.reach": (
         "config",
         "server.applications.guard",
@@ -53,7 +53,6 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.signals": (),
     "server.preflight": ("config", "media", "server.applications", "server.limits", "server.routing", "server.storage", "sip.transport"),
     "server.reload": ("config", "server.preflight", "server.routing"),
-    "server.reach": ("config", "server.applications.guard", "sip"),
     "server.wiring": (
         "config",
         "media.engine",
