@@ -53,7 +53,6 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.signals": (),
     "server.preflight": ("config", "media", "server.applications", "server.limits", "server.routing", "server.storage", "sip.transport"),
     "server.reload": ("config", "server.preflight", "server.routing"),
-    "server.reach": ("config", "server.applications.guard", "sip"),
     "server.wiring": (
         "config",
         "media.engine",
