@@ -29,7 +29,7 @@ import msgspec
 from media.engine import Codec, Connect, SrtpKeys
 from media.errors import SdpError, SdpRefused, UsageError
 from media.sdp import formats
-from media.sdp.codecs import DESCRIPTORS, FIRST_DYNAMIC, LAST_DYNAMIC, Descriptor, is_relayed, is_voice
+from media.sdp.codecs import DESCRIPTORS, FIRST_DYNAMIC, LAST_DYNAMIC, STATIC, Descriptor, is_relayed, is_voice
 from media.sdp.crypto import PLAIN, SECURE, CryptoLine, RandomBytes, Security
 from media.sdp.description import (
     Attributes,
@@ -163,6 +163,7 @@ class OfferAnswer:
         self._lines: tuple[Media, ...] = ()  # ours, in force
         self._index = 0  # the audio line that is in use
         self._wish = "sendrecv"
+        self._directed = False  # an offer of ours had another direction once: from then on each names its own
         self._far_hz = 0
         self._numbers: dict[str, int] = {}  # a format's key → payload type that we receive it with
         self._taken: dict[int, str] = {}  # dynamic payload type → the key of its format, whoever used it so
@@ -183,7 +184,7 @@ class OfferAnswer:
             self._far_hz = far_hz
         self._remember()
         if direction is not None:
-            self._wish = direction
+            self._wish, self._directed = direction, True
         current = self._lines[self._index] if self._lines else None
         protocol = current.protocol if current and current.protocol.upper() in self._security.protocols else self._security.first_protocol()
         encrypted = None if self.agreed is None else self.agreed.srtp is not None
@@ -197,6 +198,7 @@ class OfferAnswer:
             ptime_ms=self._settings.ptime_ms,
             rtcp_mux=self._settings.offer_rtcp_mux,
             crypto=self._security.offer_lines(protocol, self._place, encrypted),
+            brief=True,  # an INVITE by UDP has room for 1300 octets (RFC 3261 18.1.1), credentials included
         )
         lines = [_refused_line(line) for line in self._lines] or [audio]
         lines[self._index] = audio
@@ -420,16 +422,20 @@ class OfferAnswer:
         ptime_ms: int,
         rtcp_mux: bool,
         crypto: Attributes,
+        brief: bool = False,
     ) -> Media:
+        """brief: without what RFC 3551 and RFC 8866 6.7 say already."""
         numbers: list[str] = []
         attributes: list[tuple[str, str]] = []
         for descriptor, number, fmtp in formats:
             numbers.append(str(number))
-            attributes.append(("rtpmap", f"{number} {descriptor.encoding}"))
+            if not (brief and STATIC.get(number) == descriptor.encoding):
+                attributes.append(("rtpmap", f"{number} {descriptor.encoding}"))
             if fmtp:
                 attributes.append(("fmtp", f"{number} {fmtp}"))
         attributes.append(("ptime", str(ptime_ms)))
-        attributes.append((direction, ""))
+        if not (brief and direction == "sendrecv" and not self._directed):
+            attributes.append((direction, ""))
         if self.local.rtcp_port != self.local.port + 1:  # RFC 3605 2.1: only when it is not the next one
             attributes.append(("rtcp", str(self.local.rtcp_port)))
         if rtcp_mux:

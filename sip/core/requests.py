@@ -65,8 +65,8 @@ def to_place(request: Request, place: Place) -> tuple[Request, Uri | None]:
 def _series(context: Context, command: SendInvite | SendOutOfDialog) -> tuple[str, int, HeaderList]:
     """(Call-ID, CSeq number, the header fields of the session)."""
     if isinstance(command, SendInvite):
-        return context.tokens.token(16), 1, command.session_headers
-    return command.call_id or context.tokens.token(16), command.cseq, ()
+        return context.tokens.token(12), 1, command.session_headers
+    return command.call_id or context.tokens.token(12), command.cseq, ()
 
 
 def _bare(uri: Uri) -> Uri:

@@ -18,7 +18,7 @@ class Tokens:
         self._at = 0
         self._key = random_bytes(32)
 
-    def token(self, size_bytes: int = 10) -> str:
+    def token(self, size_bytes: int = 8) -> str:
         """Lower-case hexadecimal text, twice as long as `size_bytes`."""
         end = self._at + 2 * size_bytes
         if end > len(self._pool):
@@ -28,7 +28,7 @@ class Tokens:
         return text
 
     def branch(self) -> str:
-        return BRANCH_COOKIE + self.token(12)
+        return BRANCH_COOKIE + self.token()
 
     def uniform(self, low: float, high: float) -> float:
         """Seconds in units of 10 ms, as RFC 3261 14.1 wants them."""

@@ -38,7 +38,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.api": ("config", "server.observability", "server.storage", "server.timeline", *SAID),
     # One file each on top of them; `server.app` is the shell around all, which only the command line and the demo start.
     "server.patterns": (),
-    "server.routing": ("config", "server.calls.policy", "server.patterns"),
+    "server.routing": ("config", "server.calls.policy", "server.patterns", "sip.settings"),
     "server.reach": (
         "config",
         "server.applications.guard",
