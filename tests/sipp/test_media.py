@@ -210,6 +210,29 @@ async def test_an_answered_caller_hears_ringback__behaviour_10_2(scene: Scene) -
         assert sound.tone_seconds(rang, 480, share=0.3) == pytest.approx(2.0, abs=0.2)
 
 
+async def test_a_183_without_media_leaves_the_ringback_until_there_is_some__rfc3960_3_2(scene: Scene) -> None:
+    callee = await scene.called("callee_plays_early_media", ring_ms=3500)
+    ear(callee).mute()
+    scene.app.answer("/voice", rcml(f"<Dial answerOnBridge='false'>{callee.uri}</Dial>"))
+    caller = await scene.calling("caller_hangs_up", talk_ms=4000)
+    await callee.until("SIP/2.0 183")
+    await ear(caller).hears_tone(440, seconds=0.8)
+    ear(callee).mute(False)
+    ear(callee).say(sound.tone(950, 1.0))
+    await ear(caller).hears_tone(950, seconds=0.6)
+    await scene.through(caller, callee)
+
+
+async def test_a_pause_is_silence_and_no_lack_of_packets__behaviour_10_2(scene: Scene) -> None:
+    scene.app.answer("/voice", rcml("<Play>/short.wav</Play><Pause length='2'/>"))
+    scene.app.answer("/short.wav", audio(sound.wav(sound.tone(700, 0.4))))
+    caller = await scene.calling("caller_waits")
+    await scene.through(caller)
+    with judged_by_time():
+        assert len(ear(caller).packets) >= 100
+        assert sound.loud_seconds(ear(caller).heard()) == pytest.approx(0.4, abs=0.2)
+
+
 async def test_a_single_callees_early_media_reaches_the_caller__behaviour_0_1(scene: Scene) -> None:
     callee = await scene.called("callee_plays_early_media", ring_ms=2500)
     ear(callee).say(sound.tone(950, 2.0))
