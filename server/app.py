@@ -103,7 +103,7 @@ class Server:
         capabilities = Capabilities(inside=("INFO", "NOTIFY", "UPDATE"))
         self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, capabilities, screen=Routing(settings))
         self.metrics.watch_strangers(self.endpoint.strangers)
-        self.driver = SipDriver(self.endpoint, self._on_sip, settings=settings.sip.transport)
+        self.driver = SipDriver(self.endpoint, self._on_sip, settings=settings.sip.transport, admits=self.endpoint.admits)
         places = [parse_listen(text) for text in settings.sip.listen]
         self.sip_addresses = await self.driver.start(
             [(place.transport, place.host, place.port) for place in places], settings.sip.advertise
