@@ -105,7 +105,7 @@ class Server:
         self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, screen=Routing(settings))
         self.metrics.watch_strangers(self.endpoint.strangers)
         self.resolver = GuardedResolver(Reach(settings))
-        self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport)
+        self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport, admits=self.endpoint.admits)
         places = [parse_listen(text) for text in settings.sip.listen]
         self.sip_addresses = await self.driver.start(
             [(place.transport, place.host, place.port) for place in places], settings.sip.advertise

@@ -25,7 +25,7 @@ from sip.core.machine import Cause, Packet, pack
 from sip.core.routing import choose_listener, contact_uri, flow_from, listener_of, literal_target, wants
 from sip.core.transactions import ClientTransaction, Transactions
 from sip.core.transports import FOR_LONG_REQUESTS
-from sip.message import Request, Response, Uri
+from sip.message import Headers, Request, Response, Uri
 
 
 class Failure(enum.Enum):
@@ -318,6 +318,8 @@ class Delivery:
             return
         branch = self._context.tokens.branch()
         request, packet = self._dress(listener, branch)
+        if not flow.reliable and len(packet.data) > self._context.settings.udp_mtu_bytes:
+            packet = self._shorter(request, packet)
         if not flow.reliable and len(packet.data) > self._context.settings.udp_mtu_bytes and not self._must_be_datagram(flow, now):
             by_tcp = choose_listener(self._context.listeners, FOR_LONG_REQUESTS, flow.remote.host)
             if by_tcp is not None:
@@ -336,6 +338,16 @@ class Delivery:
         if flow.transport != self._flows[self._at].transport:
             self._tcp_until = now + self._context.settings.long_request_tcp_s
             self._context.agenda.arm(self)
+
+    def _shorter(self, request: Request, packet: Packet) -> Packet:
+        """Without our name, or without Allow too, if that makes it fit: both are for information, and a plain call with credentials is
+        better off by UDP. Not with short names of header fields: some peers have never met one."""
+        for left_out in (("User-Agent",), ("User-Agent", "Allow")):
+            headers = Headers([(name, value) for name, value in request.headers if name not in left_out])
+            shorter = pack(Request(request.method, request.uri, headers, request.body))
+            if len(shorter.data) <= self._context.settings.udp_mtu_bytes:
+                return shorter
+        return packet
 
     def _must_be_datagram(self, flow: Flow, now: float) -> bool:
         if self._datagram_only or (self._next_hop is not None and wants(self._next_hop)[2] == "udp"):

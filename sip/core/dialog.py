@@ -106,13 +106,20 @@ def record_route(headers: Headers) -> list[str]:
 
 
 def contact_of(headers: Headers) -> str | None:
-    """The URI of the one Contact. Raises ParseError when there is something else there (`*`, two, no SIP URI)."""
-    values = headers.values("Contact")
-    if not values:
-        return None
-    if len(values) > 1:
-        raise ParseError("more than one Contact", field="Contact")
-    text = parse_name_addr(values[0], "Contact").uri
+    """The URI of the Contact; of several the first that is a SIP URI (8.1.1.8 has one). Raises ParseError when there is none such."""
+    first: ParseError | None = None
+    for value in headers.values("Contact"):
+        try:
+            return _sip_contact(value)
+        except ParseError as error:
+            first = first or error
+    if first is not None:
+        raise first
+    return None
+
+
+def _sip_contact(value: str) -> str:
+    text = parse_name_addr(value, "Contact").uri
     uri = parse_uri(text)
     if not uri.host:
         raise ParseError("not a SIP URI", field="Contact")

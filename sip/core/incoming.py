@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sip.core.flows import Address, Flow
 from sip.core.tokens import BRANCH_COOKIE
 from sip.core.transports import default_port
-from sip.message import Request, Via, parse_cseq, parse_name_addr, parse_via
+from sip.message import ParseError, Request, Via, parse_cseq, parse_name_addr, parse_via
 
 ServerKey = tuple[str, ...]
 DialogKey = tuple[str, str, str]  # Call-ID, local tag, remote tag
@@ -19,6 +19,9 @@ MergeKey = tuple[str, str, int, str]
 
 # via-params: response-port = "rport" [ EQUAL 1*DIGIT ] (RFC 3581 3), here without a value
 _EMPTY_RPORT_RE = re.compile(r"(?i);[ \t]*+rport[ \t]*+(?:=[ \t]*+)?+(?=;|$)")
+
+# What looks like a tag in a From or To that does not parse.
+_TAG_RE = re.compile(r"(?i);[ \t]*+tag[ \t]*+=[ \t]*+([^;,\s>]++)")
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class Incoming:
         via, *others = headers.values("Via")
         top = stamped(self.via, self.flow, via)
         items = [("Via", top), *(("Via", other) for other in others)]
-        items += [("From", headers.get("From") or ""), ("Call-ID", self.call_id), ("CSeq", f"{self.cseq} {self.request.method}")]
+        items += [("From", headers.get("From") or ""), ("Call-ID", self.call_id), ("CSeq", headers.get("CSeq") or "")]
         return items
 
     def reply_flow(self, force_rport: bool) -> Flow:
@@ -93,6 +96,28 @@ def read_incoming(request: Request, flow: Flow) -> Incoming:
     cseq = parse_cseq(headers.get("CSeq") or "")
     call_id = headers.get("Call-ID") or ""
     return Incoming(request, flow, via, from_tag or "", to_tag, call_id, cseq.number)
+
+
+def read_partly(request: Request, flow: Flow) -> Incoming | None:
+    """What can be read of a broken request, so that its 400 finds back (8.2.6); None when its topmost Via cannot be."""
+    headers = request.headers
+
+    def tag(name: str) -> str | None:
+        try:
+            return parse_name_addr(headers.get(name) or "", name).tag
+        except ParseError:
+            found = _TAG_RE.search(headers.get(name) or "")
+            return found[1] if found is not None else None
+
+    try:
+        via = parse_via(headers.first_value("Via") or "")
+    except ParseError:
+        return None
+    try:
+        number = parse_cseq(headers.get("CSeq") or "").number
+    except ParseError:
+        number = 0
+    return Incoming(request, flow, via, tag("From") or "", tag("To"), headers.get("Call-ID") or "", number)
 
 
 def stamped(via: Via, flow: Flow, text: str) -> str:

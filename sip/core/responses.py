@@ -12,10 +12,10 @@ from sip.core.capabilities import ACCEPTED_BODIES
 from sip.core.commands import HeaderList
 from sip.core.context import Context
 from sip.core.flows import Flow
-from sip.core.incoming import Incoming, read_incoming
+from sip.core.incoming import Incoming, read_partly
 from sip.core.machine import Packet, pack
 from sip.core.transactions import ServerTransaction
-from sip.message import Headers, ParseError, Request, Response, UsageError, reason_phrase
+from sip.message import Headers, ParseError, Request, Response, UsageError, parse_name_addr, reason_phrase
 
 _CONTROL_RE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -87,13 +87,13 @@ def send_broken(context: Context, request: Request, flow: Flow, error: ParseErro
     vias = headers.get_all("Via")
     if request.method == "ACK" or not vias or any(value is None for _, value in fields):
         return False
-    try:
-        incoming = read_incoming(request, flow)
-    except ParseError:
+    incoming = read_partly(request, flow)
+    if incoming is None:
         items = [*(("Via", via) for via in vias), *((name, value or "") for name, value in fields)]
     else:
         items = incoming.echoed()
-        items.append(("To", _to(headers.get("To") or "", incoming.to_tag, stateless_tag(context, incoming))))
+        tag = stateless_tag(context, incoming) if _parses(headers.get("To") or "") else None
+        items.append(("To", _to(headers.get("To") or "", incoming.to_tag, tag)))
         flow = incoming.reply_flow(context.settings.force_rport)
     if any(_CONTROL_RE.search(value) for _, value in items):
         return False
@@ -105,6 +105,14 @@ def send_broken(context: Context, request: Request, flow: Flow, error: ParseErro
     except UsageError:
         return False
     context.transmit(packet, flow, None)
+    return True
+
+
+def _parses(to: str) -> bool:
+    try:
+        parse_name_addr(to, "To")
+    except ParseError:
+        return False
     return True
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Protocol
 
 from sip.core.flows import Address, Flow
+from sip.core.gate import network_of
 from sip.transport.address import WILDCARDS, ip_version
 from sip.transport.settings import TransportSettings
 from sip.transport.tcp import READ_BYTES, State, TcpConnection
@@ -39,6 +41,7 @@ class Connections:
     """counters: `tcp_accepted`, `tcp_opened`, `tcp_refused`, `tcp_connect_failed`, `tcp_in`, `tcp_out`, `tcp_overflow`, `tcp_closed_<why>`.
 
     spawn: runs a coroutine function as a task that its owner cancels at stop.
+    admits: whether an address is on a list. Others have few connections each and together, so that they cannot take those of our peers.
     """
 
     def __init__(
@@ -47,8 +50,14 @@ class Connections:
         settings: TransportSettings,
         spawn: Callable[[Callable[[], Coroutine[None, None, None]]], None],
         counters: Counter[str],
+        admits: Callable[[str], bool],
     ) -> None:
         self._user = user
+        self._admits = admits
+        self._strangers = 0
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        given = settings.max_connections if soft == resource.RLIM_INFINITY else soft - settings.reserved_descriptors
+        self._most = max(1, min(settings.max_connections, given))
         self._settings = settings
         self._spawn = spawn
         self._counters = counters
@@ -82,7 +91,7 @@ class Connections:
             if connection is None:
                 if ip_version(flow.remote.host) is None or not 0 < flow.remote.port < 65536:
                     return "not an address"
-                if len(self._all) >= self._settings.max_connections:
+                if len(self._all) >= self._most:
                     return "too many connections"
                 connection = self._new(flow, accepted=False)
                 self._all[connection.number] = self._by_remote[_peer(flow)] = connection
@@ -143,13 +152,19 @@ class Connections:
         """Accepted, or opened for us."""
         settings, host = self._settings, connection.flow.remote.host
         if connection.accepted:
-            full = len(self._all) >= settings.max_connections or self._per_host[host] >= settings.max_connections_per_host
-            if full or self._stopping:
+            connection.stranger = not self._admits(host)
+            of_one = self._per_host[_source(connection)]
+            if connection.stranger:
+                full = self._strangers >= settings.max_stranger_connections or of_one >= settings.max_connections_per_stranger
+            else:
+                full = of_one >= settings.max_connections_per_host
+            if full or len(self._all) >= self._most or self._stopping:
                 self._refuse(connection)
                 return
             self._all[connection.number] = connection
             self._by_remote.setdefault(_peer(connection.flow), connection)
-        self._per_host[host] += 1
+        self._per_host[_source(connection)] += 1
+        self._strangers += connection.stranger
         self._counters["tcp_accepted" if connection.accepted else "tcp_opened"] += 1
         connection.announced = True
         self._user.connection_opened(connection.flow)
@@ -164,10 +179,11 @@ class Connections:
     def connection_gone(self, connection: TcpConnection) -> None:
         self._forget(connection)
         if connection.announced:
-            host = connection.flow.remote.host
-            self._per_host[host] -= 1
-            if self._per_host[host] <= 0:
-                del self._per_host[host]
+            source = _source(connection)
+            self._strangers -= connection.stranger
+            self._per_host[source] -= 1
+            if self._per_host[source] <= 0:
+                del self._per_host[source]
             self._user.connection_lost(connection.flow)
 
     # --- inside -------------------------------------------------------------------------------------------------------
@@ -181,7 +197,8 @@ class Connections:
         now = self._loop.time()
         if now >= self._refusals_logged_until:
             self._refusals_logged_until = now + REFUSAL_LOG_S
-            log.warning("sip_connection_refused", extra={"peer": str(connection.flow.remote), "open": len(self._all)})
+            facts = {"peer": str(connection.flow.remote), "open": len(self._all), "of_strangers": self._strangers}
+            log.warning("sip_connection_refused", extra=facts | {"stranger": connection.stranger})
         connection.abort()
 
     async def _open(self, connection: TcpConnection, flow: Flow) -> None:
@@ -209,6 +226,12 @@ class Connections:
         self._all.pop(connection.number, None)
         if self._stopping and not self._all:
             self._empty.set()
+
+
+def _source(connection: TcpConnection) -> str:
+    """What its connections are counted under."""
+    host = connection.flow.remote.host
+    return network_of(host) if connection.stranger else host
 
 
 def _peer(flow: Flow) -> tuple[str, Address]:

@@ -71,6 +71,7 @@ class SipDriver:
 
     on_event: gets events, `Traced` and `Dropped`, in order, never while it is at work on another.
     resolver: closed at `stop`; None makes one over the system's name servers when the first name has to be resolved.
+    admits: whether an address (an IP literal) is on a list; others have few TCP connections. None: all are.
     counters: what happened, by constant names; for metrics.
     """
 
@@ -80,11 +81,13 @@ class SipDriver:
         on_event: Callable[[Event | Traced | Dropped], None],
         resolver: Resolver | None = None,
         settings: TransportSettings | None = None,
+        admits: Callable[[str], bool] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._on_event = on_event
         self._resolver = resolver
         self._settings = settings or TransportSettings()
+        self._admits = admits or _everybody
         self.counters: Counter[str] = Counter()
         self._running = False
         self._udp: dict[Address, UdpSocket] = {}
@@ -115,7 +118,7 @@ class SipDriver:
             OSError: an address cannot be had. Nothing stays open.
         """
         self._loop = asyncio.get_running_loop()
-        self._connections = Connections(self, self._settings, self._spawn, self.counters)
+        self._connections = Connections(self, self._settings, self._spawn, self.counters, self._admits)
         wanted = [(transport.lower(), host, port) for transport, host, port in listen]
         for attempt in range(PORT_ATTEMPTS):
             try:
@@ -396,6 +399,10 @@ class SipDriver:
                 await asyncio.wait_for(server.wait_closed(), STOP_GRACE_S)
         self._udp.clear()
         self._servers.clear()
+
+
+def _everybody(host: str) -> bool:
+    return True
 
 
 def _advertised(bind_host: str, wanted: str) -> str:

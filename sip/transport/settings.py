@@ -17,6 +17,17 @@ class TransportSettings(BaseModel):
     max_connections_per_host: int = Field(
         default=1024, ge=1, description="Open TCP connections from one address above which new ones are closed at once."
     )
+    max_stranger_connections: int = Field(
+        default=256, ge=0, description="Open TCP connections of all addresses together that no trunk lists; more are closed at once."
+    )
+    max_connections_per_stranger: int = Field(
+        default=16, ge=0, description="Open TCP connections from one such address (of IPv6: one /64); more are closed at once."
+    )
+    reserved_descriptors: int = Field(
+        default=128,
+        ge=0,
+        description="File descriptors that connections leave for calls, where there are fewer than max_connections.",
+    )
     connect_timeout_s: float = Field(
         default=5.0, gt=0, description="How long opening a TCP connection may take before it counts as failed."
     )

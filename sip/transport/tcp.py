@@ -57,6 +57,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         self.number = number
         self.flow = flow
         self.accepted = accepted
+        self.stranger = False  # accepted from an address that is on no list
         self.state = State.OPENING
         self.last_active = now
         self.silent = accepted  # nothing received yet: it has to show what it wants

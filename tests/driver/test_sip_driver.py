@@ -112,10 +112,11 @@ async def driven(
     settings: TransportSettings | None = None,
     events: list[Event | Traced | Dropped] | None = None,
     resolver: Resolver | None = None,
+    admits: Callable[[str], bool] | None = None,
 ) -> AsyncIterator[tuple[SipDriver, tuple[Listener, ...]]]:
     """A running driver that must leave nothing behind."""
     before = len(asyncio.all_tasks())
-    driver = SipDriver(core, (events if events is not None else []).append, resolver, settings)
+    driver = SipDriver(core, (events if events is not None else []).append, resolver, settings, admits)
     listeners = await driver.start(places or [("udp", "127.0.0.1", 0), ("tcp", "127.0.0.1", 0)])
     try:
         yield driver, listeners
@@ -449,6 +450,47 @@ async def test_connections_of_one_host_are_limited() -> None:
     async with driven(Core(echo), ("tcp", "127.0.0.1", 0), settings=TransportSettings(max_connections_per_host=1)) as (driver, (listener,)):
         async with connected(listener.bind), connected(listener.bind) as (second, _):
             await expect_eof(second)
+        assert driver.counters["tcp_refused"] == 1
+
+
+def known(*hosts: str) -> Callable[[str], bool]:
+    return lambda host: host in hosts
+
+
+async def test_one_stranger_has_few_connections() -> None:
+    limits = TransportSettings(max_connections_per_stranger=2)
+    async with driven(Core(echo), ("tcp", "127.0.0.1", 0), settings=limits, admits=known()) as (driver, (listener,)):
+        async with connected(listener.bind), connected(listener.bind), connected(listener.bind) as (third, _):
+            await expect_eof(third)
+        assert driver.counters["tcp_refused"] == 1
+
+
+async def test_strangers_do_not_lock_out_a_listed_peer() -> None:
+    """From many addresses, more than there are connections; none of them says a word."""
+    limits = TransportSettings(max_connections=40, max_connections_per_host=40, max_stranger_connections=20)
+    async with driven(Core(echo), ("tcp", "127.0.0.1", 0), settings=limits, admits=known("127.0.0.1")) as (driver, (listener,)):
+        strangers = []
+        for number in range(100):
+            one = socket.socket()
+            one.bind((f"127.0.9.{number + 1}", 0))
+            one.connect((listener.bind.host, listener.bind.port))
+            strangers.append(one)
+        try:
+            async with connected(listener.bind) as (reader, writer):
+                writer.write(b"x")
+                assert await read(reader, 6) == b"echo x"
+            assert driver.counters["tcp_refused"] == 80
+        finally:
+            for one in strangers:
+                one.close()
+
+
+async def test_connections_leave_descriptors_for_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda which: (130, 130))
+    limits = TransportSettings(reserved_descriptors=128)
+    async with driven(Core(echo), ("tcp", "127.0.0.1", 0), settings=limits) as (driver, (listener,)):
+        async with connected(listener.bind), connected(listener.bind), connected(listener.bind) as (third, _):
+            await expect_eof(third)
         assert driver.counters["tcp_refused"] == 1
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from sip.core.commands import Credentials, SendBye, SendCancel, SendReinvite, SendRequest
 from sip.core.events import EndCause, FailureCause, InviteAnswered, InviteFailed, InviteProgressed, SessionEnded
-from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target
+from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target, Transmit
 from sip.message import Request, parse_auth
 from sip.settings import SipSettings
-from tests.support.core import CALL, LISTENERS, OURS, PEER, UDP, Core, call, dial, dial_and_answer, reply
+from tests.support.core import ANSWER, CALL, LISTENERS, OURS, PEER, UDP, Core, call, dial, dial_and_answer, reply
 
 T1, T2, T3 = (Target("udp", Address(f"192.0.2.{host}", 5060)) for host in (101, 102, 103))
 LONG = b"v=0\r\n" + b"a=x\r\n" * 300
@@ -264,6 +264,23 @@ def test_a_long_request_stays_on_tcp_once_there_is_a_connection() -> None:
     core.endpoint.connection_opened(Flow("tcp", OURS, PEER, 5), core.now)
     core.pass_time(5)
     assert [one.flow.transport for one in core.sent()] == ["tcp"]
+
+
+def test_a_request_that_just_fits_without_what_is_for_information_goes_by_udp__rfc3261_18_1_1() -> None:
+    """The credentials of a plain call must not drive it to TCP."""
+    core = Core()
+    body = b"v=0\r\n" + b"a=" + b"x" * 600 + b"\r\n"
+    core.do(call(body=body, credentials=Credentials("acme-trunk", "x")))
+    sent = core.sent_request("INVITE")
+    filler = 1340 - len(core.last(Transmit).data) - 230
+    challenge = f'Digest realm="sip.carrier.example.net", nonce="{"n" * filler}", algorithm=MD5, qop="auth"'
+    core.give(reply(sent, 407, headers=[("Proxy-Authenticate", challenge)]))
+    again = [one for one in core.sent() if isinstance(one.message, Request) and one.message.method == "INVITE"]
+    assert [one.flow.transport for one in again] == ["udp"]
+    assert len(again[0].data) <= 1300
+    assert "User-Agent" not in again[0].message.headers
+    core.give(reply(again[0].message, 200, body=ANSWER))  # type: ignore[arg-type]
+    assert isinstance(core.event(), InviteAnswered)
 
 
 def test_to_names_somebody_and_not_the_way_there__rfc3261_19_1_1() -> None:

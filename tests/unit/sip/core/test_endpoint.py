@@ -80,6 +80,21 @@ def test_a_request_that_cannot_even_be_answered_is_dropped() -> None:
     assert (core.last(Dropped).reason, core.last(Dropped).status) == ("parse_error", 0)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("From", '"Mr. J. User <sip:j.user@example.com>;tag=x'), ("CSeq", "1 OPTIONS"), ("CSeq", "x INVITE")]
+)
+def test_a_400_finds_back_whatever_does_not_parse__rfc3261_8_2_6(field: str, value: str) -> None:
+    core = Core()
+    broken = invite(via="SIP/2.0/UDP 10.0.0.7:5066;branch=z9hG4bKx;rport")
+    broken.headers.set(field, value)
+    core.give(broken)
+    lines = core.last(Transmit).data.decode().split("\r\n")  # it does not parse either
+    assert lines[0].startswith("SIP/2.0 400 ")
+    assert "Via: SIP/2.0/UDP 10.0.0.7:5066;branch=z9hG4bKx;rport=5060;received=192.0.2.77" in lines
+    assert any(line.startswith("To: <sip:bob@example.org>;tag=") for line in lines)
+    assert f"{field}: {value}" in lines, "a response says what the request said, not what it should have said"
+
+
 def test_a_broken_ack_or_response_is_never_answered() -> None:
     core = Core()
     core.give(build_message(request("ACK")).replace(b"CSeq: 1 ACK", b"CSeq: x ACK"))

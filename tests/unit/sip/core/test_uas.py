@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sip.core.capabilities import Capabilities
-from sip.core.commands import SendAnswer, SendReject
+from sip.core.commands import SendAnswer, SendBye, SendReject
 from sip.core.events import AnswerAcked, Dropped, InviteReceived, Traced
 from sip.message import Request
 from sip.settings import SipSettings
@@ -233,9 +233,18 @@ def test_an_invite_that_takes_sdp_passes__rfc3261_20_1(accept: str) -> None:
     assert isinstance(core.event(), InviteReceived)
 
 
-@pytest.mark.parametrize("contact", ["*", "<mailto:a@b>", "<tel:+1>", "<sip:a@b>, <sip:c@d>", "<sip:a@b:99999>"])
+@pytest.mark.parametrize("contact", ["*", "<mailto:a@b>", "<tel:+1>", "<tel:+1>, <mailto:c@d>", "<sip:a@b:99999>"])
 def test_an_invite_with_an_unusable_contact_gets_400__rfc3261_12_1_1(contact: str) -> None:
     assert refusal(invite(contact=contact))[0] == 400
+
+
+@pytest.mark.parametrize("contact", ["<sip:a@192.0.2.91>, <sip:c@192.0.2.92>", "<tel:+1>, <sip:a@192.0.2.91>, <sip:c@192.0.2.92>"])
+def test_of_two_contacts_the_first_sip_one_counts__rfc3261_8_1_1_8(contact: str) -> None:
+    core = Core()
+    be_called_and_answer(core, contact=contact)
+    core.do(SendBye(core.session))
+    (bye,) = core.sent()
+    assert (bye.message.uri, bye.flow.remote.host) == ("sip:a@192.0.2.91", "192.0.2.91")  # type: ignore[union-attr]
 
 
 def test_a_broken_record_route_gets_400__rfc3261_12_1_1() -> None:
