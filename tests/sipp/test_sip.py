@@ -59,13 +59,20 @@ async def test_sdp_in_a_multipart_body_is_found__behaviour_1_1(scene: Scene) -> 
     await scene.through(caller, callee)
 
 
-@pytest.mark.parametrize("scenario", ["caller_rejected_without_sdp_text", "caller_rejected_broken_sdp"])
-async def test_a_body_that_is_announced_as_sdp_and_is_none_is_400__behaviour_0_5(scene: Scene, scenario: str) -> None:
+async def test_a_body_that_is_announced_as_sdp_and_is_none_is_400__behaviour_0_5(scene: Scene) -> None:
     scene.app.answer("/voice", REJECT)
-    caller = await scene.calling(scenario)
+    caller = await scene.calling("caller_rejected_broken_sdp")
     await scene.through(caller)
     assert caller.statuses() == [400]
     assert scene.app.requests == []
+
+
+async def test_an_announced_body_of_no_octet_is_none_and_the_offer_is_ours__rfc3261_13_2_1(scene: Scene) -> None:
+    scene.app.answer("/voice", REJECT)
+    caller = await scene.calling("caller_rejected_without_sdp_text")
+    await scene.through(caller)
+    assert caller.statuses() == [180, 486]
+    assert [request.path for request in scene.app.requests] == ["/voice"]
 
 
 async def test_no_common_codec_is_488_with_a_warning__behaviour_0_5(scene: Scene) -> None:

@@ -98,7 +98,7 @@ mod tests {
             format!("remote_mki of {suite}: not hexadecimal")
         );
         assert_eq!(
-            refused(|it| it.remote_mki = "00".repeat(17)),
+            refused(|it| it.remote_mki = "00".repeat(129)),
             format!("remote_mki of {suite}: Identifier")
         );
         let reflected = refused(|it| it.remote_key = it.local_key.clone());

@@ -223,8 +223,21 @@ mod tests {
             told,
             "a copy that took its time"
         );
+        way.now += 300 * MILLISECOND;
+        assert_eq!(way.event(1, 0, 480), told, "the next one, held up on its way");
+        way.sequence += 10;
         way.now += 201 * MILLISECOND;
-        assert_ne!(way.event(1, 0, 480), told);
+        assert_ne!(way.event(1, 0, 480), told, "audio lay between");
+    }
+
+    #[test]
+    fn a_press_whose_packets_were_held_up_is_one_and_a_duration_that_falls_begins_another__rfc4733_2_5_1_2() {
+        let mut way = Way::new();
+        let told = way.event(1, 0, 160);
+        way.now += 400 * MILLISECOND;
+        assert_eq!(way.event(1, 0, 320), told);
+        way.now += 400 * MILLISECOND;
+        assert_ne!(way.event(1, 0, 160), told);
     }
 
     #[test]
