@@ -166,7 +166,7 @@ def _steps(entries: Sequence[Entry], cast: _Cast) -> Iterator[_Arrow | _Remark]:
             case Kind.VERB:
                 yield _Remark(at, f"▸ {_verb(entry.data)}", "verb")
             case Kind.MEDIA:
-                bad = entry.data.get("event") in ("failed", "play-failed", "media-timeout", "worker-lost", "answer-refused")
+                bad = entry.data.get("event") in ("failed", "play-failed", "media-timeout", "vanished", "worker-lost", "answer-refused")
                 yield _Remark(at, f"♪ {_media(entry, cast)}", "error" if bad else "media")
             case Kind.STATE:
                 yield _Remark(at, f"· {_whose(entry, cast)}{_facts(entry.data, cast, first='status')}", "dim")

@@ -135,7 +135,10 @@ class SendReinvite:
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """INFO, NOTIFY, OPTIONS ... inside a confirmed dialog; RequestAnswered reports."""
+    """INFO, NOTIFY, OPTIONS ... inside a confirmed dialog; RequestAnswered reports.
+
+    No answer, 408 and 481 end the session (12.2.1.2), but an OPTIONS without an answer ends nothing: what it means is the user's to judge.
+    """
 
     session: SessionId
     method: str

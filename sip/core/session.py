@@ -139,6 +139,8 @@ class Session(DialogUsage):
         if response is not None:
             self.heard(exchange.method, response, now)
         self.context.emit(RequestAnswered(self.id, exchange.method, response))
+        if exchange.method == "OPTIONS" and (response is None or response.status == 408):
+            return  # the user asked whether the peer is there, and may know better: its media can be heard
         self.check_dialog(response, now)
 
     def check_dialog(self, response: Response | None, now: float) -> None:

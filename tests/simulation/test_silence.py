@@ -47,6 +47,25 @@ def test_a_phone_that_is_gone_ends_the_call() -> None:
     assert not world.leaks()
 
 
+def test_a_phone_that_answers_no_request_but_is_heard_again_stays() -> None:
+    """Its way to us is open, ours to it is not (a NAT); Timer F of the OPTIONS is no end."""
+    world = World(5)
+    world.web.pages[VOICE_URL] = MUSIC
+    world.caller.call("2222")
+    world.run(2.0)
+    (stream,) = world.registry.calls
+    world.caller.script.silent = True
+    silent(world, stream)
+    world.run(4.0)
+    world.engine.packets_in[stream] = 100
+    world.run(2 * MINUTE)
+    assert world.registry.counts()["calls"] == 1
+    world.caller.script.silent = False
+    world.caller.hang_up()
+    world.run()
+    assert not world.leaks()
+
+
 def test_a_callee_that_is_gone_leaves_the_caller_to_its_action() -> None:
     world = World(3)
     world.web.pages[VOICE_URL] = DIAL

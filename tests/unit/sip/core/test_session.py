@@ -293,6 +293,23 @@ def test_silence_ends_the_dialog__rfc3261_12_2_1_2() -> None:
     core.settle()
 
 
+def test_an_options_without_an_answer_ends_nothing__its_user_judges() -> None:
+    """It asks whether the peer is there; the user may know better, by the peer's media."""
+    core = Core()
+    dial_and_answer(core)
+    core.do(SendRequest(CALL, "OPTIONS"))
+    core.pass_time(32.1)
+    assert core.event() == RequestAnswered(CALL, "OPTIONS", None) and len(core.sent()) == 11
+    core.do(SendRequest(CALL, "OPTIONS"))
+    core.give(reply(core.sent_request("OPTIONS"), 408))
+    answered = core.event()
+    assert isinstance(answered, RequestAnswered) and core.endpoint.counts()["sessions"] == 1
+    core.do(SendRequest(CALL, "OPTIONS"))
+    core.give(reply(core.sent_request("OPTIONS"), 481))
+    _, over = core.events()
+    assert isinstance(over, SessionEnded) and over.cause is EndCause.DIALOG_GONE
+
+
 # --- re-INVITE received -------------------------------------------------------------------------------------------
 
 
