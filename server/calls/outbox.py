@@ -17,6 +17,7 @@ from sip.core import commands
 from sip.message import Headers
 
 API_VERSION = "2012-04-24"
+CALL_SID_HEADER = "X-RestComm-CallSid"  # names the leg; what comes back to us with it is known by it
 BODY_IN_TIMELINE = 4096  # octets
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -96,7 +97,7 @@ class Outbox:
         return (
             ("X-RestComm-ApiVersion", API_VERSION),
             ("X-RestComm-AccountSid", self.policy.account_sid),
-            ("X-RestComm-CallSid", sid),
+            (CALL_SID_HEADER, sid),
         )
 
 

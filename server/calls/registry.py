@@ -21,7 +21,7 @@ from server.calls.legs.outbound import Outbound
 from server.calls.legs.party import Party
 from server.calls.logbudget import LogBudget
 from server.calls.names import CALL, leg_of, leg_of_session, new_sid
-from server.calls.outbox import Action, Outbox
+from server.calls.outbox import CALL_SID_HEADER, Action, Outbox
 from server.calls.policy import Application, Policy, Refusal, Router
 from server.calls.targets import Targets
 from server.calls.verbs.talk import RunningTalk
@@ -42,6 +42,7 @@ class Registry:
         self._deadlines: list[tuple[float, int, str]] = []
         self._armed: dict[str, float] = {}
         self._counter = 0
+        self._paths: dict[str, tuple[str, ...]] = {}  # call sid -> what was dialled on the way to it, if it came from a leg of ours
         self._budget = LogBudget()
         self.closing = False
         self.totals: dict[str, int] = {"calls": 0, "refused": 0}
@@ -230,6 +231,13 @@ class Registry:
                 decision = Refusal(503, "Service Unavailable", "The server is shutting down")
             elif len(self.calls) >= self.policy.max_calls and self.counts()["calls"] >= self.policy.max_calls:
                 decision = Refusal(503, "Service Unavailable", f"[server] max_calls = {self.policy.max_calls} is reached")
+        path = self._path(event)
+        if not isinstance(decision, Refusal):
+            dialled = decision.dialled or party.to_user
+            if dialled in path:
+                explain = f"{dialled} leads back to itself by way of {', '.join(path)}: change where its <Dial> goes"
+                decision = Refusal(482, "Loop Detected", explain)
+            path = (*path, dialled)
         actions: list[Action] = []
         if isinstance(decision, Refusal):
             self.totals["refused"] += 1
@@ -242,11 +250,22 @@ class Registry:
         srtp = None if isinstance(decision, Refusal) else decision.srtp
         outbox = Outbox(self.policy, new_sid(self.policy, CALL), self._number, now)
         call = self._add(Call(outbox, Inbound(outbox, event, party, srtp).leg, party, self.targets))
+        self._paths[call.sid] = path
         self._own(call, self._by_session, event.session)
         for trace in event.traces:
             actions.append(_note(call, trace, now))
         actions += self._collect(call, call.refuse(decision) if isinstance(decision, Refusal) else call.admit(decision))
         return actions
+
+    def _path(self, event: events.InviteReceived) -> tuple[str, ...]:
+        """The numbers that were dialled before this one, when the INVITE is one of a leg of ours that has come back to us.
+
+        The header that names our leg tells (RFC 5393 4.2 leaves the means to us). To another number is a spiral and legal; to one of the
+        same way is a loop, and with two nouns on it would double at each turn.
+        """
+        leg = event.request.headers.get(CALL_SID_HEADER)
+        owner = self._by_stream.get(leg) if leg else None
+        return () if owner is None else self._paths.get(owner.sid, ())
 
     def _number(self) -> int:
         self._counter += 1
@@ -300,6 +319,7 @@ class Registry:
     def _forget(self, call: Call) -> None:
         del self.calls[call.sid]
         call.leg.forget()
+        self._paths.pop(call.sid, None)
         self._armed.pop(call.sid, None)
         for owners, key in self._owned.pop(call.sid, []):
             if owners.get(key) is call:  # a leg may belong to another call by now

@@ -13,7 +13,7 @@ from media.sdp.offer_answer import SdpRefused
 from server.calls.destination import Placed
 from server.calls.effects import Kind
 from server.calls.legs.callbacks import LegCallbacks
-from server.calls.legs.leg import MAX_FORWARDS, Direction, Leg, LegState
+from server.calls.legs.leg import MAX_BREADTH, MAX_FORWARDS, Direction, Leg, LegState
 from server.calls.legs.media import CodecPreference, LegMedia
 from server.calls.names import CALL, new_sid, session_name
 from server.calls.outbox import Outbox, sip_reason
@@ -41,9 +41,10 @@ class Outbound:
         direction: Direction = Direction.DIALLED,
         sid: str = "",
         hops_left: int = MAX_FORWARDS,
+        breadth: int = MAX_BREADTH,
         callbacks: LegCallbacks | None = None,
     ) -> None:
-        """preference: the codecs to offer first, asked for with each INVITE. hops_left: Max-Forwards of the INVITE."""
+        """preference: the codecs to offer first, asked for with each INVITE. hops_left: its Max-Forwards, breadth: its Max-Breadth."""
         first = placed.destinations[0]
         sid = sid or new_sid(outbox.policy, CALL)
         self.leg = Leg(
@@ -65,6 +66,7 @@ class Outbound:
         self._attempt = 1
         self._preference = preference
         self._hops_left = hops_left
+        self.breadth = breadth
 
     @property
     def hops_left(self) -> int:
@@ -92,6 +94,7 @@ class Outbound:
         preference = self._preference()
         offer = leg.media.offer_answer.offer(preference.codecs, only=preference.only, far_hz=preference.far_hz)
         to = self._destinations[self._attempt - 1]
+        told = (("Max-Breadth", str(self.breadth)),) if self.breadth < MAX_BREADTH else ()  # what everybody assumes is not said
         leg.outbox.emit(
             commands.SendInvite(
                 session=leg.session,
@@ -100,7 +103,7 @@ class Outbound:
                 from_display=to.from_display,
                 body=offer,
                 next_hop=to.next_hop,
-                headers=(*to.headers, ("Max-Forwards", str(self._hops_left))),
+                headers=(*to.headers, ("Max-Forwards", str(self._hops_left)), *told),
                 session_headers=leg.outbox.session_headers(leg.sid),
                 credentials=to.credentials,
                 places=tuple(commands.Place(one.request_uri, one.next_hop) for one in self._destinations[self._attempt :]),

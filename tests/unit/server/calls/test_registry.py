@@ -106,3 +106,52 @@ def test_the_timeline_begins_with_what_was_on_the_wire_before_the_call() -> None
     assert [str(note.data["summary"]).split()[0] for note in sip] == ["INVITE", "420", "INVITE", "100", "180"]
     assert len({(note.call_sid, note.leg) for note in sip}) == 1
     assert all(note.leg == note.call_sid for note in sip)
+
+
+# --- loops --------------------------------------------------------------------------------------------------------
+
+
+def _comes_back(bench: Bench, number: int, leg: str, to: str) -> commands.SessionId:
+    """An INVITE that one of our legs has sent out, back at our door."""
+    headers = [
+        *(
+            ("Via", f"SIP/2.0/UDP 192.0.2.8;branch=z9hG4bKback{number}"),
+            ("From", "<sip:bob@192.0.2.8>;tag=2"),
+            ("To", f"<sip:{to}@192.0.2.1>"),
+        ),
+        *(("Call-ID", f"back-{number}"), ("CSeq", "1 INVITE"), ("Content-Type", "application/sdp"), ("X-RestComm-CallSid", leg)),
+    ]
+    session = commands.SessionId(f"in-back-{number}")
+    flow = flows.Flow("udp", flows.Address("192.0.2.1", 5060), flows.Address("192.0.2.8", 5060))
+    bench.give(events.InviteReceived(session, Request("INVITE", f"sip:{to}@192.0.2.1", Headers(headers), sdp("192.0.2.8")), flow))
+    bench.run(0.1)
+    return session
+
+
+def _refused(bench: Bench, session: commands.SessionId) -> list[int]:
+    return [one.status for one in bench.of(commands.SendReject) if one.session == session]
+
+
+def test_a_leg_of_ours_that_comes_back_to_the_same_number_is_a_loop__rfc5393_4_2() -> None:
+    bench = Bench(dial("<Number>1234</Number>"))
+    (leg,) = [sid for sid in bench.registry._by_stream if sid not in bench.registry.calls]
+    assert _refused(bench, _comes_back(bench, 1, leg, "2222")) == [482]
+    assert any("leads back to itself" in str(log.facts) for log in bench.logs)
+
+
+def test_to_another_number_it_is_a_spiral_and_legal__rfc5393_3() -> None:
+    bench = Bench(dial("<Number>1234</Number>"))
+    (first,) = [sid for sid in bench.registry._by_stream if sid not in bench.registry.calls]
+    assert _refused(bench, _comes_back(bench, 1, first, "3333")) == []
+    (second,) = [sid for sid in bench.registry._by_stream if sid not in bench.registry.calls and sid != first]
+    for number, to in enumerate(("2222", "3333")):  # but not round once more
+        assert _refused(bench, _comes_back(bench, 10 + number, second, to)) == [482]
+
+
+def test_nouns_share_the_breadth_of_the_call__rfc5393_5_3_3() -> None:
+    two = "<Number>1234</Number><Number>5678</Number>"
+    for received, sent in (((), ["30", "30"]), ((("Max-Breadth", "5"),), ["3", "2"]), ((("Max-Breadth", "1"),), ["1"])):
+        bench = Bench(dial(two), invite_headers=received)
+        assert [dict(invite.headers).get("Max-Breadth") for invite in bench.of(commands.SendInvite)] == sent
+    assert dict(Bench(dial("<Number>1234</Number>")).of(commands.SendInvite)[0].headers).get("Max-Breadth") is None
+    assert Bench(dial(two), invite_headers=(("Max-Breadth", "0"),)).of(commands.SendInvite) == []
