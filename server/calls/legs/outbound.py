@@ -10,6 +10,7 @@ from collections.abc import Callable
 from media.engine import Codec
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import SdpRefused
+from media.settings import SrtpPolicy
 from server.calls.destination import Placed
 from server.calls.effects import Kind
 from server.calls.legs.callbacks import LegCallbacks
@@ -63,7 +64,8 @@ class Outbound:
         self.early_sdp = False
         self._early: dict[str, bytes] = {}  # the last description of each early dialog, by its To tag
         self._destinations = placed.destinations
-        self._attempt = 1
+        self._srtp = placed.srtp
+        self._attempt = self._sessions = 1
         self._preference = preference
         self._hops_left = hops_left
         self.breadth = breadth
@@ -200,7 +202,7 @@ class Outbound:
         leg.session_open = False
         if response is not None and not self.canceled_by_us:
             leg.final(response)
-        if not leg.unanswered or self._try_next(event):
+        if not leg.unanswered or self._try_encrypted(event) or self._try_next(event):
             return
         match event.cause:
             case events.FailureCause.RESPONSE if response is not None:
@@ -221,15 +223,28 @@ class Outbound:
         unreachable = event.cause is not events.FailureCause.RESPONSE or (event.response is not None and event.response.status == 503)
         if not unreachable or self._attempt >= len(self._destinations):
             return False
-        leg = self.leg
         self._attempt += 1
+        self._again("fallback", self._srtp)
+        return True
+
+    def _try_encrypted(self, event: events.InviteFailed) -> bool:
+        """Once more under RTP/SAVP, when a peer refuses keys under RTP/AVP, which is how `srtp = "optional"` offers both (488)."""
+        response = event.response
+        if response is None or response.status != 488 or self.canceled_by_us or self.leg.media.srtp != "optional":
+            return False
+        self._again("encrypted", "mandatory")
+        return True
+
+    def _again(self, status: str, srtp: SrtpPolicy | None) -> None:
+        """Another INVITE in a session of its own."""
+        leg = self.leg
         self.early_sdp = False  # of another dialog
         self._early.clear()
-        leg.media.begin_anew()
-        leg.outbox.note(Kind.STATE, {"status": "fallback", "to": self._destinations[self._attempt - 1].request_uri}, leg.sid)
-        leg.session = session_name(leg.sid, self._attempt)
+        leg.media.begin_anew(srtp)
+        leg.outbox.note(Kind.STATE, {"status": status, "to": self._destinations[self._attempt - 1].request_uri}, leg.sid)
+        self._sessions += 1
+        leg.session = session_name(leg.sid, self._sessions)
         self._invite()
-        return True
 
     def media_failed(self, text: str) -> None:
         """The engine cannot serve this leg."""
