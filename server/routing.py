@@ -20,12 +20,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import unquote, urljoin
 
 from config.settings import NumberSettings, Settings, TrunkSettings, networks
 from server.calls.policy import Application, Refusal
 from server.patterns import Pattern, PatternError
-from sip.settings import ContactPolicy
 
 NOTIFICATION_NO_APPLICATION = 11005
 LONGEST_DIALLED = 128  # characters that patterns are tried on; a longer text is no telephone number
@@ -113,7 +113,7 @@ class Routing:
     def admits(self, host: str) -> bool:
         return self.trunk_for(host) is not None
 
-    def contact_policy(self, host: str) -> ContactPolicy:
+    def contact_policy(self, host: str) -> Literal["auto", "observed", "contact"]:
         trunk = self.trunk_for(host)
         return "auto" if trunk is None else trunk.contact
 

@@ -4,6 +4,7 @@ The memory of one session: a nonce per realm with its count, so that a BYE or re
 challenge in the middle of a dialog is met like the first one. The rules of giving up are the point:
   - the first challenge of a realm that we support is taken (RFC 8760 2.4), several realms are answered together;
   - a request is answered once per realm; a second challenge means that the credentials are wrong, unless it says stale=true;
+    where a realm offers several algorithms, the next one is tried then, since a server may hold the secret for one of them only;
   - a nonce that was answered already is never answered again.
 Source: RFC 7616 3.3-3.5, RFC 8760, RFC 3261 22.
 """
@@ -43,6 +44,7 @@ Realm = tuple[str, str]  # (name of the header field of our answer, realm)
 @dataclass(slots=True)
 class _Challenge:
     nonce: str
+    name: str  # of the algorithm, in upper case
     algorithm: str | None  # as the server wrote it
     session_variant: bool  # ...-sess
     digest: Callable[[bytes], str]
@@ -56,6 +58,7 @@ class DigestClient:
         self._credentials = credentials
         self._token = token
         self._challenges: dict[Realm, _Challenge] = {}
+        self._tried: dict[Realm, set[str]] = {}  # algorithms
 
     def learn(self, response: Response, answered: dict[Realm, int]) -> bool:
         """Take the challenges of a 401 or 407 in.
@@ -65,24 +68,38 @@ class DigestClient:
         Returns:
             Whether it is worth sending the request again with `headers`.
         """
-        found: dict[Realm, tuple[_Challenge, bool]] = {}
+        offered: dict[Realm, list[tuple[_Challenge, bool]]] = {}
         for challenge_name, answer_name in _FIELDS:
             for text in response.headers.get_all(challenge_name):
                 parsed = _parse_challenge(text)
                 if parsed is not None:
                     realm, challenge, stale = parsed
-                    found.setdefault((answer_name, realm), (challenge, stale))
-        if not found:
+                    offered.setdefault((answer_name, realm), []).append((challenge, stale))
+        if not offered:
             return False
-        for key, (challenge, stale) in found.items():
-            known = self._challenges.get(key)
-            times = answered.get(key, 0)
-            if (known is not None and known.nonce == challenge.nonce) or (times and not stale) or times >= _MAX_ANSWERS:
+        chosen: dict[Realm, _Challenge] = {}
+        for key, challenges in offered.items():
+            one = self._choose(key, challenges, answered.get(key, 0))
+            if one is None:
                 return False
-        for key, (challenge, _) in found.items():
+            chosen[key] = one
+        for key, challenge in chosen.items():
             self._challenges[key] = challenge
+            self._tried.setdefault(key, set()).add(challenge.name)
             answered[key] = answered.get(key, 0) + 1
         return True
+
+    def _choose(self, key: Realm, challenges: list[tuple[_Challenge, bool]], times: int) -> _Challenge | None:
+        """The challenge of a realm to answer, after so many answers to it in this request."""
+        known = self._challenges.get(key)
+        fresh = [(one, stale) for one, stale in challenges if known is None or one.nonce != known.nonce or one.name != known.name]
+        if known is None or not times:
+            same = (one for one, _ in fresh if known is not None and one.name == known.name)
+            return next(same, None) or next((one for one, _ in fresh), None)
+        if times >= _MAX_ANSWERS:
+            return None
+        again = next((one for one, stale in fresh if stale and one.nonce != known.nonce and one.name == known.name), None)
+        return again or next((one for one, _ in fresh if one.name not in self._tried.get(key, ())), None)
 
     def headers(self, method: str, uri: str, body: bytes) -> list[tuple[str, str]]:
         """Credentials for one request: one field per realm that has challenged; each call takes the next nonce count."""
@@ -133,7 +150,7 @@ def _parse_challenge(text: str) -> tuple[str, _Challenge, bool] | None:
     if digest is None or (offered and qop is None):
         return None
     stale = params.get("stale", "").lower() == "true"
-    return realm, _Challenge(nonce, algorithm, session_variant, digest, qop, params.get("opaque")), stale
+    return realm, _Challenge(nonce, name, algorithm, session_variant, digest, qop, params.get("opaque")), stale
 
 
 def with_credentials(request: Request, digest: DigestClient, cseq: int) -> Request:

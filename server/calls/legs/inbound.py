@@ -9,7 +9,7 @@ from media.engine import Codec
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import SdpRefused, offered_family
 from media.settings import SrtpPolicy
-from server.calls.legs.leg import MAX_FORWARDS, Direction, Leg, LegState
+from server.calls.legs.leg import MAX_BREADTH, MAX_FORWARDS, Direction, Leg, LegState
 from server.calls.legs.media import LegMedia, MediaState
 from server.calls.legs.party import Party
 from server.calls.outbox import Outbox
@@ -43,6 +43,11 @@ class Inbound:
         """How long the caller waits for an answer; None: as long as it likes (RFC 3261 13.3.1, 20.19)."""
         text = (self.invite.headers.get("Expires") or "").strip()
         return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else None
+
+    @property
+    def breadth(self) -> int | None:
+        text = self.invite.headers.get("Max-Breadth") or ""
+        return min(int(text), MAX_BREADTH) if text.isascii() and text.isdigit() and len(text) <= 3 else None
 
     def receive_offer(self) -> None:
         """Look at the INVITE's body; raises SdpRefused (400 broken, 488 nothing in common)."""

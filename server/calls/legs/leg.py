@@ -30,6 +30,7 @@ from sip.core import commands, events
 from sip.message import Response
 
 MAX_FORWARDS = 70  # RFC 3261 8.1.1.6
+MAX_BREADTH = 60  # RFC 5393 5.3.3.1
 
 
 class Direction(enum.Enum):
@@ -60,6 +61,10 @@ class Opening(Protocol):
     def hops_left(self) -> int:
         """Max-Forwards for the legs that this one leads to."""
 
+    @property
+    def breadth(self) -> int | None:
+        """Max-Breadth (RFC 5393 5.3.3) for all legs together that this one leads to at a time; None: nobody has said one."""
+
     def offered_codecs(self) -> tuple[Codec, ...]:
         """What the peer offers and nobody has answered yet."""
 
@@ -81,6 +86,7 @@ class Opened:
 
     late_offer = False
     hops_left = 0
+    breadth: int | None = None
 
     def offered_codecs(self) -> tuple[Codec, ...]:
         return ()

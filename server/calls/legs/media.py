@@ -66,8 +66,14 @@ class LegMedia:
         self._address = self.outbox.policy.of_family(self._address, family)
         self.offer_answer.local = LocalMedia(self._address.advertised, 9, 10)
 
-    def begin_anew(self) -> None:
-        """Another dialog, with the same stream: nothing is agreed in it yet, and keys are not used twice."""
+    @property
+    def srtp(self) -> SrtpPolicy:
+        """The rule in force."""
+        return self._srtp or self.outbox.policy.media.srtp
+
+    def begin_anew(self, srtp: SrtpPolicy | None) -> None:
+        """Another dialog, with the same stream: nothing is agreed in it yet, and keys are not used twice. srtp: its rule, as for a leg."""
+        self._srtp = srtp
         self.offer_answer = self._new_offer_answer(self.offer_answer.local)
 
     @property

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from media.engine import Codec
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import SdpRefused
+from media.settings import SrtpPolicy
 from server.calls.destination import Placed
 from server.calls.effects import Kind
 from server.calls.legs.callbacks import LegCallbacks
-from server.calls.legs.leg import MAX_FORWARDS, Direction, Leg, LegState
+from server.calls.legs.leg import MAX_BREADTH, MAX_FORWARDS, Direction, Leg, LegState
 from server.calls.legs.media import CodecPreference, LegMedia
 from server.calls.names import CALL, new_sid, session_name
 from server.calls.outbox import Outbox, sip_reason
@@ -43,9 +44,10 @@ class Outbound:
         sid: str = "",
         hops_left: int = MAX_FORWARDS,
         trail: tuple[str, ...] = (),
+        breadth: int = MAX_BREADTH,
         callbacks: LegCallbacks | None = None,
     ) -> None:
-        """preference: the codecs to offer first, asked for with each INVITE. hops_left: Max-Forwards of the INVITE.
+        """preference: the codecs to offer first, asked for with each INVITE. hops_left: its Max-Forwards, breadth: its Max-Breadth.
 
         trail: the numbers that led here.
         """
@@ -69,9 +71,11 @@ class Outbound:
         self.early_sdp = False
         self._early: dict[str, bytes] = {}  # the last description of each early dialog, by its To tag
         self._destinations = placed.destinations
-        self._attempt = 1
+        self._srtp = placed.srtp
+        self._attempt = self._sessions = 1
         self._preference = preference
         self._hops_left = hops_left
+        self.breadth = breadth
 
     @property
     def hops_left(self) -> int:
@@ -99,6 +103,7 @@ class Outbound:
         preference = self._preference()
         offer = leg.media.offer_answer.offer(preference.codecs, only=preference.only, far_hz=preference.far_hz)
         to = self._destinations[self._attempt - 1]
+        told = (("Max-Breadth", str(self.breadth)),) if self.breadth < MAX_BREADTH else ()  # what everybody assumes is not said
         leg.outbox.emit(
             commands.SendInvite(
                 session=leg.session,
@@ -107,7 +112,7 @@ class Outbound:
                 from_display=to.from_display,
                 body=offer,
                 next_hop=to.next_hop,
-                headers=(*to.headers, *header_of(leg.trail), ("Max-Forwards", str(self._hops_left))),
+                headers=(*to.headers, *header_of(leg.trail), ("Max-Forwards", str(self._hops_left)), *told),
                 session_headers=leg.outbox.session_headers(leg.sid),
                 credentials=to.credentials,
                 places=tuple(commands.Place(one.request_uri, one.next_hop) for one in self._destinations[self._attempt :]),
@@ -204,7 +209,7 @@ class Outbound:
         leg.session_open = False
         if response is not None and not self.canceled_by_us:
             leg.final(response)
-        if not leg.unanswered or self._try_next(event):
+        if not leg.unanswered or self._try_encrypted(event) or self._try_next(event):
             return
         match event.cause:
             case events.FailureCause.RESPONSE if response is not None:
@@ -228,15 +233,28 @@ class Outbound:
         unreachable = event.cause is not events.FailureCause.RESPONSE or (event.response is not None and event.response.status == 503)
         if not unreachable or self._attempt >= len(self._destinations):
             return False
-        leg = self.leg
         self._attempt += 1
+        self._again("fallback", self._srtp)
+        return True
+
+    def _try_encrypted(self, event: events.InviteFailed) -> bool:
+        """Once more under RTP/SAVP, when a peer refuses keys under RTP/AVP, which is how `srtp = "optional"` offers both (488)."""
+        response = event.response
+        if response is None or response.status != 488 or self.canceled_by_us or self.leg.media.srtp != "optional":
+            return False
+        self._again("encrypted", "mandatory")
+        return True
+
+    def _again(self, status: str, srtp: SrtpPolicy | None) -> None:
+        """Another INVITE in a session of its own."""
+        leg = self.leg
         self.early_sdp = False  # of another dialog
         self._early.clear()
-        leg.media.begin_anew()
-        leg.outbox.note(Kind.STATE, {"status": "fallback", "to": self._destinations[self._attempt - 1].request_uri}, leg.sid)
-        leg.session = session_name(leg.sid, self._attempt)
+        leg.media.begin_anew(srtp)
+        leg.outbox.note(Kind.STATE, {"status": status, "to": self._destinations[self._attempt - 1].request_uri}, leg.sid)
+        self._sessions += 1
+        leg.session = session_name(leg.sid, self._sessions)
         self._invite()
-        return True
 
     def media_failed(self, text: str) -> None:
         """The engine cannot serve this leg."""

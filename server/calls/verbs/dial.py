@@ -23,7 +23,7 @@ from rcml.verbs.nouns import CallNoun, Number
 from server.calls.bridge import Bridge
 from server.calls.effects import Json, Kind, Prepared
 from server.calls.legs.callbacks import LegCallbacks
-from server.calls.legs.leg import Leg
+from server.calls.legs.leg import MAX_BREADTH, Leg
 from server.calls.legs.media import CodecPreference
 from server.calls.legs.outbound import ELSEWHERE, Outbound
 from server.calls.outbox import reason_of, sip_reason
@@ -73,8 +73,13 @@ class RunningDial(VerbOf[Dial]):
         verb = self.verb
         facts: dict[str, Json] = {"verb": "Dial", "line": verb.line, "timeout_s": verb.timeout_s, "record": verb.record}
         self.outbox.note(Kind.VERB, facts | {"nouns": len(verb.nouns), "action": verb.action or ""})
-        for noun in verb.nouns:
+        told, count = self.leg.opening.breadth, max(1, len(verb.nouns))
+        share, rest = divmod(max(MAX_BREADTH, count) if told is None else told, count)  # RFC 5393 5.3.3: what leads back to us ends
+        for index, noun in enumerate(verb.nouns):
+            breadth = share + (index < rest)
             placed = self.stage.targets.place(noun, verb.caller_id, self.stage.identity, self.outbox.policy.sip_refusal)
+            if not breadth:
+                placed = Unreachable("Max-Breadth Exceeded", 440, "dial fewer at a time, and none that leads back here")
             if isinstance(placed, Unreachable):
                 self._uncreated.append(placed)
                 text = f"{placed.reason}; {placed.remedy}" if placed.remedy else placed.reason
@@ -89,6 +94,7 @@ class RunningDial(VerbOf[Dial]):
                 functools.partial(_preference, self.leg, verb),
                 hops_left=self.leg.opening.hops_left,
                 trail=self.leg.trail,
+                breadth=breadth,
                 callbacks=callbacks,
             )
             self.branches.append(branch)

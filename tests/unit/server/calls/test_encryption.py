@@ -66,3 +66,31 @@ def test_each_leg_is_encrypted_by_itself_and_the_engine_is_given_its_keys() -> N
     assert callee.srtp is msgspec.UNSET
     told = {note.leg: note.data["encryption"] for note in bench.notes if note.data.get("event") == "connected"}
     assert sorted(map(str, told.values())) == [SUITE, "none"]
+
+
+def test_a_peer_that_refuses_keys_under_avp_is_asked_once_more_under_savp__rfc4568() -> None:
+    bench = Bench(dial("<Number>1234</Number>"), outbound=Outbound("carrier", ("sip:gw.example.com:5070",), srtp="optional"))
+    bench.fail(0, 488)
+    first, second = bench.of(commands.SendInvite)
+    assert [audio_line(one.body).split()[2] for one in (first, second)] == ["RTP/AVP", "RTP/SAVP"]
+    assert second.session != first.session and second.request_uri == first.request_uri
+    assert first.body.partition(b"a=crypto")[2] != second.body.partition(b"a=crypto")[2], "keys are not used twice"
+    bench.fail(1, 488)
+    assert len(bench.of(commands.SendInvite)) == 2
+    bench.run(0.1)
+    assert [one.status for one in bench.of(commands.SendReject)] == [488]
+
+
+@pytest.mark.parametrize("rule", ["forbidden", "mandatory"])
+def test_another_rule_is_not_tried_another_way(rule: SrtpPolicy) -> None:
+    bench = Bench(dial("<Number>1234</Number>"), outbound=Outbound("carrier", ("sip:gw.example.com:5070",), srtp=rule))
+    bench.fail(0, 488)
+    assert len(bench.of(commands.SendInvite)) == 1
+
+
+def test_the_fallback_proxy_is_asked_by_the_rule_of_the_trunk_again() -> None:
+    outbound = Outbound("carrier", ("sip:gw1.example.com", "sip:gw2.example.com"), srtp="optional")
+    bench = Bench(dial("<Number>1234</Number>"), outbound=outbound)
+    bench.fail(0, 488)
+    bench.fail(1, 503)
+    assert [audio_line(one.body).split()[2] for one in bench.of(commands.SendInvite)] == ["RTP/AVP", "RTP/SAVP", "RTP/AVP"]

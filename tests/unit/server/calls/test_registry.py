@@ -130,3 +130,15 @@ def test_the_timeline_begins_with_what_was_on_the_wire_before_the_call() -> None
     assert [str(note.data["summary"]).split()[0] for note in sip] == ["INVITE", "420", "INVITE", "100", "180"]
     assert len({(note.call_sid, note.leg) for note in sip}) == 1
     assert all(note.leg == note.call_sid for note in sip)
+
+
+# --- breadth ------------------------------------------------------------------------------------------------------
+
+
+def test_nouns_share_the_breadth_of_the_call__rfc5393_5_3_3() -> None:
+    two = "<Number>1234</Number><Number>5678</Number>"
+    for received, sent in (((), ["30", "30"]), ((("Max-Breadth", "5"),), ["3", "2"]), ((("Max-Breadth", "1"),), ["1"])):
+        bench = Bench(dial(two), invite_headers=received)
+        assert [dict(invite.headers).get("Max-Breadth") for invite in bench.of(commands.SendInvite)] == sent
+    assert dict(Bench(dial("<Number>1234</Number>")).of(commands.SendInvite)[0].headers).get("Max-Breadth") is None
+    assert Bench(dial(two), invite_headers=(("Max-Breadth", "0"),)).of(commands.SendInvite) == []

@@ -171,3 +171,22 @@ def test_names_and_passwords_beyond_ascii__rfc7616_4() -> None:
     sha = ALGORITHMS["SHA-256"]
     a1 = sha("Jäsøn:r:Secret, or not?".encode())
     assert params_of(client)["response"] == sha(f"{a1}:n:00000001:c:auth:{sha(b'INVITE:sip:a@b')}".encode())
+
+
+def test_of_several_challenges_the_next_algorithm_is_tried_when_the_first_is_refused__rfc8760_2_4() -> None:
+    client = DigestClient(Credentials("u", "p"), lambda: "c")
+    answered: dict[tuple[str, str], int] = {}
+
+    def challenged(nonce: str) -> bool:
+        both = [("WWW-Authenticate", f'Digest realm="r", nonce="{nonce}", algorithm={name}, qop="auth"') for name in ("SHA-256", "MD5")]
+        return client.learn(Response(401, "", Headers(both)), answered)
+
+    assert challenged("n1")
+    assert "algorithm=SHA-256" in client.headers("INVITE", "sip:x", b"")[0][1]
+    assert challenged("n2")
+    (second,) = client.headers("INVITE", "sip:x", b"")
+    assert "algorithm=MD5" in second[1] and 'nonce="n2"' in second[1]
+    assert not challenged("n3"), "both were refused"
+    answered.clear()  # another request of the session: what was accepted last is used at once
+    assert challenged("n4")
+    assert "algorithm=MD5" in client.headers("BYE", "sip:x", b"")[0][1]
