@@ -1,7 +1,9 @@
 //! A call for tests of forwarding: the kernel is played by a double that does as the program does, and time is virtual.
 
 use std::net::UdpSocket;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Nanos, MILLISECOND, SECOND};
 use crate::forward::Forwarder;
@@ -65,7 +67,9 @@ pub fn agreed(phone: &Phone) -> Connect {
         // Never sent, but to be made anew if it was: there is a jitter buffer, and `b` has turns on the wheel.
         connect.codecs.push(testing::codec(9, "G722", 8000, 1));
     }
-    connect.remote_port = phone.socket.local_addr().expect("bound").port();
+    let place = phone.socket.local_addr().expect("bound");
+    connect.remote_address = place.ip().to_string();
+    connect.remote_port = place.port();
     connect.stream = phone.name.into();
     connect
 }
@@ -81,7 +85,7 @@ impl Call {
         let forwarder = Forwarder::double();
         thread.forwarder = forwards.then(|| forwarder.clone());
         let phone = |name, ssrc| {
-            let socket = UdpSocket::bind("127.0.0.2:0").expect("a port");
+            let socket = UdpSocket::bind(home()).expect("a port");
             socket.set_nonblocking(true).expect("a mode");
             Phone {
                 name,
@@ -110,7 +114,7 @@ impl Call {
     }
 
     pub fn open(&mut self, index: usize) {
-        let socket = || sys::udp_exclusive("127.0.0.1:0".parse().expect("an address"), 0).expect("a port");
+        let socket = || sys::udp_exclusive(home(), 0).expect("a port");
         let sockets = Sockets::new(socket(), socket(), 0);
         self.task(Task::Attach(Box::new(Parcel {
             stream: Box::new(Stream::new(self.phones[index].name.into(), sockets, self.now)),
@@ -202,7 +206,15 @@ impl Call {
         self.thread.take_turn(self.now);
         for phone in &mut self.phones {
             let mut datagram = [0; 2000];
-            while let Ok(length) = phone.socket.recv(&mut datagram) {
+            // Its own octet comes behind all that the worker sent.
+            let itself = phone.socket.local_addr().expect("bound");
+            phone.socket.send_to(&[0], itself).expect("sent");
+            loop {
+                arrive(|| phone.socket.peek(&mut [0]).is_ok());
+                let (length, from) = phone.socket.recv_from(&mut datagram).expect("a datagram");
+                if from == itself {
+                    break;
+                }
                 let packet = rtp::parse(&datagram[..length]).expect("RTP");
                 phone.heard.push(Heard {
                     marker: packet.marker,
@@ -290,6 +302,13 @@ impl Call {
         let phone = &mut self.phones[index];
         phone.came_up += 1;
         phone.socket.send_to(&datagram, to).expect("sent");
+        let sockets = &self.stream(index).expect("a stream").sockets;
+        arrive(|| {
+            [Some(&sockets.any), sockets.peer.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|socket| socket.peek(&mut [0]).is_ok())
+        });
     }
 
     /// What the program does with a packet of a flow. False: it lets it pass up.
@@ -347,6 +366,23 @@ impl Call {
                 ..one.clone()
             })
             .collect()
+    }
+}
+
+/// An address that nothing else has: what others send to a port that was theirs until now, and the RTCP that goes to the
+/// port above a phone's, do not come here.
+fn home() -> std::net::SocketAddr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let place = (std::process::id() % 250 + 1) << 16 | count & 0xFFFF;
+    std::net::SocketAddr::from((std::net::Ipv4Addr::from(127 << 24 | place), 0))
+}
+
+/// The kernel may deliver what was sent a moment later, and of that no virtual time knows.
+fn arrive(there: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(2);
+    while !there() && Instant::now() < patience {
+        std::thread::yield_now();
     }
 }
 
