@@ -81,17 +81,20 @@ class SrtpKeys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Connect(_Message, tag="connect", frozen=True, kw_only=True):
-    """Where the peer is and what was agreed. May be sent again whenever the session changes.
+    """Where the peer is and what was agreed. Sent again after each offer/answer, also after one that changes nothing: the peer is looked
+    for anew then (RFC 3264 8), while what is sent goes where it went until there is evidence that it is elsewhere.
 
     codecs: those both sides agreed on, ours to send being the first that is not telephone-event or CN.
     direction: ours: sendrecv, sendonly, recvonly, inactive. `recvonly`/`inactive`: we send no audio.
-    latch: accept the first plausible source as the peer when it differs from the SDP's (symmetric RTP), then lock to it.
+    latch: accept another source as the peer than the SDP's address (symmetric RTP), by its packets; seconds later it is locked to it.
     media_timeout_ms: 0 = off; else MediaTimeout after so much silence while direction lets the peer send.
     srtp: absent = in the clear. With it nothing in the clear is sent or taken; keys that the worker cannot use are answered
     by Failed(code="srtp"). The same keys once more change nothing; other keys are a change of keys in mid-stream.
     inband_digits: listen for keys as tones in the peer's audio (for a peer that sends no telephone-events).
     stats_interval_ms: 0 = off; else StreamStats so often by itself, at least 1000.
     max_ptime_ms: 0 = any; else longer packets of the other side of a bridge are cut into such of `ptime_ms`.
+    signalling_address: the IP address that the peer's signalling comes from, "" = not told: packets from there are likelier its own
+    than others.
     """
 
     stream: str
@@ -108,6 +111,7 @@ class Connect(_Message, tag="connect", frozen=True, kw_only=True):
     inband_digits: bool = False
     stats_interval_ms: int = 0
     max_ptime_ms: int = 0
+    signalling_address: str = ""
 
 
 class Bridge(_Message, tag="bridge", frozen=True, kw_only=True):
@@ -409,7 +413,7 @@ class Left(_Message, tag="left", frozen=True, kw_only=True):
 
 
 class Latched(_Message, tag="latched", frozen=True, kw_only=True):
-    """The peer's real address, when it differs from the SDP's. Once a latch."""
+    """Where the peer is found to be, when that is not where it was looked for; again should a likelier one take its place."""
 
     stream: str
     address: str

@@ -144,6 +144,8 @@ pub struct Connect {
     pub stats_interval_ms: u64,
     #[serde(default)]
     pub max_ptime_ms: u32,
+    #[serde(default)]
+    pub signalling_address: String,
 }
 
 /// The keys of an encrypted stream: base64, and the identifier in hexadecimal digits. They are never printed.

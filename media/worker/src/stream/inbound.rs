@@ -6,15 +6,17 @@ use crate::audio::hearing::Hearing;
 use crate::clock::Nanos;
 use crate::dtmf::presses::Presses;
 use crate::rtp::flood::Allowance;
-use crate::rtp::latch::Latch;
+use crate::rtp::latch::{Latch, Terms};
 use crate::rtp::reception::Reception;
 use crate::rtp::Packet;
-use crate::session::{Lane, Passage, Plan};
+use crate::session::{Lane, Passage, Plan, Session};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Inbound {
     pub(super) latch: Option<Latch>,
+    /// That of a peer who gave no address for now (a hold with 0.0.0.0), until it gives one again.
+    rested: Option<Box<Latch>>,
     pub(super) allowance: Allowance,
     pub(super) reception: Reception,
     pub(super) heard_at: Nanos,
@@ -39,6 +41,7 @@ impl Inbound {
     pub fn new(now: Nanos) -> Self {
         Self {
             latch: None,
+            rested: None,
             allowance: Allowance::default(),
             reception: Reception::default(),
             heard_at: now,
@@ -52,6 +55,25 @@ impl Inbound {
             forwarding: Forwarding::default(),
             taps: Vec::new(),
         }
+    }
+
+    /// A session was agreed, maybe the same again: who may speak is asked anew. The peer was heard last at `heard_at`.
+    pub(super) fn renew_latch(&mut self, session: &Session, heard_at: Nanos, now: Nanos) {
+        let rested = self.rested.take().map(|latch| *latch);
+        let before = self.latch.take().or(rested);
+        let Some(signalled) = session.remote else {
+            self.rested = before.map(Box::new);
+            return;
+        };
+        let terms = Terms {
+            signalled,
+            allowed: session.latch,
+            signalling: session.signalling,
+        };
+        self.latch = Some(match before {
+            Some(latch) => latch.renew(terms, heard_at, now),
+            None => Latch::new(terms, now),
+        });
     }
 
     /// Something of the peer came.
