@@ -39,13 +39,15 @@ class Open(_Message, tag="open", frozen=True, kw_only=True):
     """Open a stream's sockets. Answered by Opened. Opening an open stream repeats its Opened.
 
     address: local IP literal to bind. expires_ms: 0, or how long the stream lives when no controller is connected
-    (the dead man's rule).
+    (the dead man's rule). signalling_address: the IP address that the peer's signalling comes from, "" = not told: packets from there are
+    likelier its own than others.
     """
 
     stream: str
     call: str = ""
     address: str
     expires_ms: int = 0
+    signalling_address: str = ""
 
 
 class Codec(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,8 +95,6 @@ class Connect(_Message, tag="connect", frozen=True, kw_only=True):
     inband_digits: listen for keys as tones in the peer's audio (for a peer that sends no telephone-events).
     stats_interval_ms: 0 = off; else StreamStats so often by itself, at least 1000.
     max_ptime_ms: 0 = any; else longer packets of the other side of a bridge are cut into such of `ptime_ms`.
-    signalling_address: the IP address that the peer's signalling comes from, "" = not told: packets from there are likelier its own
-    than others.
     """
 
     stream: str
@@ -111,7 +111,6 @@ class Connect(_Message, tag="connect", frozen=True, kw_only=True):
     inband_digits: bool = False
     stats_interval_ms: int = 0
     max_ptime_ms: int = 0
-    signalling_address: str = ""
 
 
 class Bridge(_Message, tag="bridge", frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from media.engine import Bridge, Latched, Opened, Stranger
+from media.engine import Bridge, Latched, Open, Opened, Stranger
 from tests.support import sound
 from tests.support.rtp import RtpEndpoint, build_packet
 from tests.support.worker import Controller
@@ -39,9 +39,10 @@ class Call:
 
 
 @contextlib.asynccontextmanager
-async def call(media: Controller, **more: Any) -> AsyncIterator[Call]:
+async def call(media: Controller, signalling: str = "", **more: Any) -> AsyncIterator[Call]:
     async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
-        opened = [await media.open(name, call="CA") for name in ("a", "b")]
+        media.send(Open(stream="a", call="CA", address="127.0.0.1", signalling_address=signalling))
+        opened = [await media.expect(Opened, stream="a"), await media.open("b", call="CA")]
         made = Call(media, alice, bob, opened[0])
         made.agree(**more)
         media.connect_to("b", bob)
@@ -117,7 +118,7 @@ async def test_a_stray_packet_before_the_caller_s_first_costs_a_moment(media: Co
 
 @pytest.mark.parametrize("hint", ["sdp", "signalling"])
 async def test_a_flood_loses_to_the_host_of_the_sdp_and_of_the_signalling(media: Controller, hint: str) -> None:
-    more = {"remote_address": "127.0.0.2"} if hint == "sdp" else {"signalling_address": "127.0.0.2"}
+    more = {"remote_address": "127.0.0.2"} if hint == "sdp" else {"signalling": "127.0.0.2"}
     async with call(media, **more) as made, await RtpEndpoint.open("127.0.0.9") as mallory:
 
         async def flood() -> None:

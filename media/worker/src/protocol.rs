@@ -46,6 +46,8 @@ pub enum Command {
         address: String,
         #[serde(default)]
         expires_ms: u64,
+        #[serde(default)]
+        signalling_address: String,
     },
     Connect(Connect),
     Bridge {
@@ -144,8 +146,6 @@ pub struct Connect {
     pub stats_interval_ms: u64,
     #[serde(default)]
     pub max_ptime_ms: u32,
-    #[serde(default)]
-    pub signalling_address: String,
 }
 
 /// The keys of an encrypted stream: base64, and the identifier in hexadecimal digits. They are never printed.
@@ -574,6 +574,7 @@ mod tests {
             call: String::new(),
             address: "::1".into(),
             expires_ms: 0,
+            signalling_address: String::new(),
         };
         assert_eq!(decode_command(&body), Ok(expected));
     }

@@ -32,7 +32,6 @@ pub fn connect(codecs: Vec<Codec>) -> Connect {
         inband_digits: false,
         stats_interval_ms: 0,
         max_ptime_ms: 0,
-        signalling_address: String::new(),
     }
 }
 

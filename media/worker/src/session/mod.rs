@@ -25,8 +25,6 @@ pub struct Session {
     pub hears: bool,
     pub rtcp_mux: bool,
     pub latch: bool,
-    /// Where the peer's signalling comes from, if that is known.
-    pub signalling: Option<IpAddr>,
     pub ptime_ms: u32,
     /// Longer packets are not to be sent to the peer.
     pub max_ptime_ms: Option<u32>,
@@ -92,7 +90,6 @@ impl Session {
             hears,
             rtcp_mux: connect.rtcp_mux,
             latch: connect.latch,
-            signalling: connect.signalling_address.parse().ok(), // a hint: what makes no sense is none
             // Steps of the timer wheel, 5 ms each, and a packet that fits into any network.
             ptime_ms: (connect.ptime_ms / 5 * 5).clamp(10, 100),
             max_ptime_ms: (connect.max_ptime_ms > 0).then_some(connect.max_ptime_ms.max(10)),

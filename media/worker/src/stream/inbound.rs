@@ -1,5 +1,7 @@
 //! What the peer of a stream sends: who it is, how its packets come in, what they say, and what becomes of them.
 
+use std::net::IpAddr;
+
 use super::forwarding::Forwarding;
 use super::Tap;
 use crate::audio::hearing::Hearing;
@@ -17,6 +19,8 @@ pub struct Inbound {
     pub(super) latch: Option<Latch>,
     /// That of a peer who gave no address for now (a hold with 0.0.0.0), until it gives one again.
     rested: Option<Box<Latch>>,
+    /// Where the peer's signalling comes from, if that is known.
+    pub signalling: Option<IpAddr>,
     pub(super) allowance: Allowance,
     pub(super) reception: Reception,
     pub(super) heard_at: Nanos,
@@ -42,6 +46,7 @@ impl Inbound {
         Self {
             latch: None,
             rested: None,
+            signalling: None,
             allowance: Allowance::default(),
             reception: Reception::default(),
             heard_at: now,
@@ -68,7 +73,7 @@ impl Inbound {
         let terms = Terms {
             signalled,
             allowed: session.latch,
-            signalling: session.signalling,
+            signalling: self.signalling,
         };
         self.latch = Some(match before {
             Some(latch) => latch.renew(terms, heard_at, now),
