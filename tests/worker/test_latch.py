@@ -48,7 +48,7 @@ async def call(media: Controller, signalling: str = "", **more: Any) -> AsyncIte
         media.connect_to("b", bob)
         media.send(Bridge(bridge="ab", first="a", second="b"))
         bob.send_to((opened[1].address, opened[1].port))
-        await media.synchronize()
+        await media.settled("a", "b")
         yield made
 
 
