@@ -39,13 +39,15 @@ class Open(_Message, tag="open", frozen=True, kw_only=True):
     """Open a stream's sockets. Answered by Opened. Opening an open stream repeats its Opened.
 
     address: local IP literal to bind. expires_ms: 0, or how long the stream lives when no controller is connected
-    (the dead man's rule).
+    (the dead man's rule). signalling_address: the IP address that the peer's signalling comes from, "" = not told: packets from there are
+    likelier its own than others.
     """
 
     stream: str
     call: str = ""
     address: str
     expires_ms: int = 0
+    signalling_address: str = ""
 
 
 class Codec(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,11 +83,12 @@ class SrtpKeys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Connect(_Message, tag="connect", frozen=True, kw_only=True):
-    """Where the peer is and what was agreed. May be sent again whenever the session changes.
+    """Where the peer is and what was agreed. Sent again after each offer/answer, also after one that changes nothing: the peer is looked
+    for anew then (RFC 3264 8), while what is sent goes where it went until there is evidence that it is elsewhere.
 
     codecs: those both sides agreed on, ours to send being the first that is not telephone-event or CN.
     direction: ours: sendrecv, sendonly, recvonly, inactive. `recvonly`/`inactive`: we send no audio.
-    latch: accept the first plausible source as the peer when it differs from the SDP's (symmetric RTP), then lock to it.
+    latch: accept another source as the peer than the SDP's address (symmetric RTP), by its packets; seconds later it is locked to it.
     media_timeout_ms: 0 = off; else MediaTimeout after so much silence while direction lets the peer send.
     srtp: absent = in the clear. With it nothing in the clear is sent or taken; keys that the worker cannot use are answered
     by Failed(code="srtp"). The same keys once more change nothing; other keys are a change of keys in mid-stream.
@@ -409,7 +412,7 @@ class Left(_Message, tag="left", frozen=True, kw_only=True):
 
 
 class Latched(_Message, tag="latched", frozen=True, kw_only=True):
-    """The peer's real address, when it differs from the SDP's. Once a latch."""
+    """Where the peer is found to be, when that is not where it was looked for; again should a likelier one take its place."""
 
     stream: str
     address: str

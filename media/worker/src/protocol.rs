@@ -46,6 +46,8 @@ pub enum Command {
         address: String,
         #[serde(default)]
         expires_ms: u64,
+        #[serde(default)]
+        signalling_address: String,
     },
     Connect(Connect),
     Bridge {
@@ -572,6 +574,7 @@ mod tests {
             call: String::new(),
             address: "::1".into(),
             expires_ms: 0,
+            signalling_address: String::new(),
         };
         assert_eq!(decode_command(&body), Ok(expected));
     }

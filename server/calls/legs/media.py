@@ -131,7 +131,7 @@ class LegMedia:
         return True
 
     def connect(self, agreed: Agreed) -> None:
-        """Tell the engine what was agreed; also after every change of the session."""
+        """Tell the engine what was agreed; also after every exchange in the dialog (RFC 3264 8)."""
         if self.state is not MediaState.OPEN:
             return
         media = self.outbox.policy.media
@@ -141,10 +141,11 @@ class LegMedia:
             media_timeout_ms=int(media.media_timeout_s * 1000),
             inband_digits=media.inband_digits == "auto",
         )
-        if command == self._in_force:
-            return  # a 183 and its 200 mostly say the same
-        self._in_force = command
+        # Also when it says nothing new: with each exchange the peer may be elsewhere behind its NAT, and the engine looks for it anew.
         self.outbox.emit(command)
+        if command == self._in_force:
+            return  # a 183 and its 200 mostly say the same: one line tells it
+        self._in_force = command
         self.connected = True
         self._silent = False
         facts: dict[str, Json] = {"event": "connected", "stream": self.stream, "peer": f"{agreed.remote_address}:{agreed.remote_port}"}

@@ -32,7 +32,11 @@ impl Control {
                 call,
                 address,
                 expires_ms,
-            } => self.open(stream, call, address, *expires_ms),
+                signalling_address,
+            } => {
+                let signalling = signalling_address.parse().ok(); // a hint: what makes no sense is none
+                self.open(stream, call, address, *expires_ms, signalling)
+            }
             Command::Connect(connect) => self.connect(connect),
             Command::Stats { stream } => {
                 let task = |stream| Task::Stats { stream };
@@ -86,7 +90,14 @@ impl Control {
         }
     }
 
-    fn open(&mut self, stream: &str, call: &str, address: &str, expires_ms: u64) -> Result<(), Failed> {
+    fn open(
+        &mut self,
+        stream: &str,
+        call: &str,
+        address: &str,
+        expires_ms: u64,
+        signalling: Option<IpAddr>,
+    ) -> Result<(), Failed> {
         let refuse = |code: &str, reason: String| Failed::new("open", stream, code, reason);
         if let Some(entry) = self.directory.streams.get(stream) {
             if entry.closing {
@@ -129,8 +140,10 @@ impl Control {
         };
         self.directory.add_stream(name.clone(), entry);
         let now = self.clock.now();
+        let mut stream = Box::new(Stream::new(name, sockets, now));
+        stream.inbound.signalling = signalling;
         let parcel = Parcel {
-            stream: Box::new(Stream::new(name, sockets, now)),
+            stream,
             recordings: Vec::new(),
         };
         self.inlets[thread].send(Task::Attach(Box::new(parcel)));

@@ -1,20 +1,26 @@
 //! What the peer of a stream sends: who it is, how its packets come in, what they say, and what becomes of them.
 
+use std::net::IpAddr;
+
 use super::forwarding::Forwarding;
 use super::Tap;
 use crate::audio::hearing::Hearing;
 use crate::clock::Nanos;
 use crate::dtmf::presses::Presses;
 use crate::rtp::flood::Allowance;
-use crate::rtp::latch::Latch;
+use crate::rtp::latch::{Latch, Terms};
 use crate::rtp::reception::Reception;
 use crate::rtp::Packet;
-use crate::session::{Lane, Passage, Plan};
+use crate::session::{Lane, Passage, Plan, Session};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Inbound {
     pub(super) latch: Option<Latch>,
+    /// That of a peer who gave no address for now (a hold with 0.0.0.0), until it gives one again.
+    rested: Option<Box<Latch>>,
+    /// Where the peer's signalling comes from, if that is known.
+    pub signalling: Option<IpAddr>,
     pub(super) allowance: Allowance,
     pub(super) reception: Reception,
     pub(super) heard_at: Nanos,
@@ -39,6 +45,8 @@ impl Inbound {
     pub fn new(now: Nanos) -> Self {
         Self {
             latch: None,
+            rested: None,
+            signalling: None,
             allowance: Allowance::default(),
             reception: Reception::default(),
             heard_at: now,
@@ -52,6 +60,25 @@ impl Inbound {
             forwarding: Forwarding::default(),
             taps: Vec::new(),
         }
+    }
+
+    /// A session was agreed, maybe the same again: who may speak is asked anew. The peer was heard last at `heard_at`.
+    pub(super) fn renew_latch(&mut self, session: &Session, heard_at: Nanos, now: Nanos) {
+        let rested = self.rested.take().map(|latch| *latch);
+        let before = self.latch.take().or(rested);
+        let Some(signalled) = session.remote else {
+            self.rested = before.map(Box::new);
+            return;
+        };
+        let terms = Terms {
+            signalled,
+            allowed: session.latch,
+            signalling: self.signalling,
+        };
+        self.latch = Some(match before {
+            Some(latch) => latch.renew(terms, heard_at, now),
+            None => Latch::new(terms, now),
+        });
     }
 
     /// Something of the peer came.

@@ -24,7 +24,7 @@ use crate::protocol::{Event, Name};
 use crate::random::Random;
 use crate::rtp::event::Body;
 use crate::rtp::flood::Limit;
-use crate::rtp::latch::{Latch, Verdict};
+use crate::rtp::latch::{Latch, Sign, Verdict};
 use crate::rtp::reports::Reports;
 use crate::rtp::sending::Sending;
 use crate::rtp::Packet;
@@ -129,18 +129,15 @@ impl Stream {
 
     /// Take a new session. True when `peer` is another socket now, which wants to be watched.
     pub fn connect(&mut self, session: Session, now: Nanos, net: &mut Net) -> bool {
+        let heard_at = self.inbound.heard_at;
         // Silence counts from when there was somebody to be heard.
         let awaits = |session: &Session| session.hears && session.media_timeout.is_some();
         if awaits(&session) && !self.session.as_ref().is_some_and(awaits) {
             self.inbound.end_silence(now);
         }
-        let latch = session.remote.map(|remote| match self.inbound.latch.take() {
-            Some(latch) if latch.is_for(remote, session.latch) => latch,
-            _ => Latch::new(remote, session.latch, now),
-        });
-        let aim = latch.as_ref().map(Latch::peer);
+        self.inbound.renew_latch(&session, heard_at, now);
+        let aim = self.remote();
         let moved = aim != self.sockets.peer_address();
-        self.inbound.latch = latch;
         let listened_to = session.inband_digits.then_some(&session.formats[..]);
         self.inbound.presses.listen(listened_to, now);
         self.secure(session.srtp.as_ref(), now);
@@ -172,15 +169,30 @@ impl Stream {
 
     /// Decide whose a datagram is. `packet`: what it is as RTP, with a payload type that was agreed. True when it is the
     /// peer's. `moved` is set when the `peer` socket was replaced.
-    pub fn admit(&mut self, from: SocketAddr, plausible: bool, moved: &mut bool, net: &mut Net, turn: &Turn) -> bool {
+    pub fn admit(
+        &mut self,
+        from: SocketAddr,
+        packet: Option<&Packet>,
+        moved: &mut bool,
+        net: &mut Net,
+        turn: &Turn,
+    ) -> bool {
+        let sign = packet.map(|packet| Sign {
+            ssrc: packet.ssrc,
+            sequence: packet.sequence,
+            authentic: self.channel.is_some(),
+        });
         let Some(latch) = self.inbound.latch.as_mut() else {
             return false; // nothing was agreed yet: early packets of either kind are dropped
         };
-        match latch.judge(from, plausible, turn.now) {
+        match latch.judge(from, sign, turn.now) {
             Verdict::Peer => true,
             Verdict::Moved => {
                 self.sockets.turn_to(Some(from), net);
                 *moved = true;
+                // Reports of whoever was taken for the peer say nothing of this one; and who was, is told if it goes on.
+                self.reports.from = self.reports.from.filter(|reporter| reporter.ip() == from.ip());
+                self.inbound.stranger_told = false;
                 turn.outbox.tell(Event::Latched {
                     stream: self.name.to_string(),
                     address: from.ip().to_string(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::{Stream, Turn};
 use crate::rtp;
+use crate::rtp::latch::Latch;
 use crate::rtp::rtcp::{self, Block, Compound, MAX_BUILT};
 use crate::session::Session;
 use crate::srtp::MAX_TRAILER;
@@ -16,8 +17,13 @@ impl Stream {
             return;
         };
         let known = session.remote_rtcp == Some(from) || self.reports.from == Some(from);
-        // A NAT gives RTCP a port of its own: the first one from the peer's address is taken.
-        let plausible = self.reports.from.is_none() && self.remote().is_some_and(|remote| remote.ip() == from.ip());
+        // A NAT gives RTCP a port of its own: the first one from the peer's address is taken, and the newest one as long as
+        // the latch is open, for the NAT may have given it another since.
+        let learns = |latch: &Latch| {
+            let open = self.reports.from.is_none() || !latch.is_settled(turn.now);
+            open && latch.peer().ip() == from.ip()
+        };
+        let plausible = self.inbound.latch.as_ref().is_some_and(learns);
         if !known && !plausible {
             return self.note_stranger(from, &turn.outbox);
         }

@@ -50,7 +50,8 @@ impl Stream {
             self.note_stranger(from, &turn.outbox);
             return false;
         }
-        self.allow(look == Look::Candidate, turn)
+        let sparing = !latch.is_settled(turn.now) && !latch.is_likely(from);
+        self.allow(sparing, turn)
     }
 
     /// What a datagram on the RTP port says; nothing is looked at before it is known whose it may be, and that it is authentic.

@@ -63,7 +63,7 @@ impl MediaThread {
         };
         let datagram = &mut self.datagram[..length];
         if rtp::is_rtcp(datagram) && stream.session.as_ref().is_some_and(|session| session.rtcp_mux) {
-            if stream.admit(from, false, &mut false, &mut self.wire.net, turn) {
+            if stream.admit(from, None, &mut false, &mut self.wire.net, turn) {
                 stream.hear_rtcp(datagram, from, turn);
             }
             return;
@@ -77,7 +77,8 @@ impl MediaThread {
             Some((packet, lane, datagram.len()))
         });
         let mut moved = false;
-        if !stream.admit(from, known.is_some(), &mut moved, &mut self.wire.net, turn) {
+        let packet = known.as_ref().map(|(packet, ..)| packet);
+        if !stream.admit(from, packet, &mut moved, &mut self.wire.net, turn) {
             return;
         }
         match known {

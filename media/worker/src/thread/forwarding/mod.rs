@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod call;
 #[cfg(test)]
+mod latching;
+#[cfg(test)]
 mod sameness;
 #[cfg(test)]
 mod tests;
