@@ -350,6 +350,8 @@ class RunningDial(VerbOf[Dial]):
                 self._give_up(Cause.COMPLETED if ancestral else Cause.CANCELED, stop)
             case Phase.CONNECTING | Phase.BRIDGED:
                 self._hang_up_winner(stop.by, stop.reason, stop.text)
+            case Phase.SETTLING if stop.abandoned:
+                self._conclude_settled()  # the leg is another's from now on: what comes late may not touch it
             case Phase.SETTLING | Phase.OVER:
                 pass
 

@@ -1,0 +1,34 @@
+"""Legs that go from call to call, and calls that are made without a caller: what only hand-written orders of events lead to."""
+
+from __future__ import annotations
+
+from server.calls.destination import Destination
+from server.calls.policy import Application
+from sip.core import commands, events
+from tests.unit.server.calls.bench import ACTION, IN, Bench, dial
+
+ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
+NEXT = "http://app/next"
+DESTINATION = Destination("sip:ann@192.0.2.9", "192.0.2.9", "sip:server@192.0.2.1")
+
+
+def redirect(bench: Bench, sid: str) -> None:
+    bench.act(bench.registry.redirect(sid, Application("", NEXT), bench.now))
+    bench.media()
+    bench.run(0.1)
+
+
+def test_a_dial_that_settles_when_another_document_takes_over_touches_it_no_more__call_control_md() -> None:
+    bench = Bench(dial(ONE, f'action="{ACTION}" timeLimit="5"'))
+    sid = next(iter(bench.registry.calls))
+    bench.web.pages[NEXT] = "<Response><Play>/a.wav</Play><Pause/></Response>"
+    bench.answer(0)
+    bench.give(events.AnswerAcked(IN, b"", ""))
+    bench.run(5.0)  # the BYE is out, and its answer awaited
+    assert len(bench.of(commands.SendBye)) == 1
+    redirect(bench, sid)
+    bench.bye_answered(0)
+    bench.run(5.0)
+    assert bench.verbs() == ["Dial", "Play", "Pause"]
+    assert [note.data["status"] for note in bench.notes if note.data.get("event") == "dial"] == ["completed"]
+    assert bench.web.of("action") == []
