@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from server.calls.destination import Destination
+from server.calls.destination import Destination, Placed
+from server.calls.legs.party import Party
 from server.calls.policy import Application
 from sip.core import commands, events
+from tests.support.descriptions import sdp
 from tests.unit.server.calls.bench import ACTION, IN, Bench, dial
 
 ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
@@ -32,3 +34,36 @@ def test_a_dial_that_settles_when_another_document_takes_over_touches_it_no_more
     assert bench.verbs() == ["Dial", "Play", "Pause"]
     assert [note.data["status"] for note in bench.notes if note.data.get("event") == "dial"] == ["completed"]
     assert bench.web.of("action") == []
+
+
+def originate(bench: Bench, timeout_s: float = 5.0) -> str:
+    """A call to Ann without a caller; its sid."""
+    before = set(bench.registry.calls)
+    application = Application("", NEXT, status_callback="http://app/status")
+    placed = Placed([DESTINATION], "server", "ann")
+    bench.act(bench.registry.originate(placed, Party("server", "ann"), application, timeout_s, bench.now))
+    bench.media()
+    bench.run(0.1)
+    (sid,) = set(bench.registry.calls) - before
+    return sid
+
+
+def join(bench: Bench, first: str, second: str) -> None:
+    bench.act(bench.registry.join(first, second, bench.now))
+    bench.media()
+
+
+def test_parties_who_are_joined_before_the_ack_of_a_late_offer_hear_each_other_after_it__call_control_md() -> None:
+    bench = Bench("<Response><Say>hi</Say></Response>", offer=b"")
+    first = next(iter(bench.registry.calls))
+    other = originate(bench)
+    bench.web.pages[NEXT] = dial(ONE)
+    bench.answer(0)
+    bench.run(0.1)
+    bench.answer(1)
+    alice = next(leg.sid for leg in bench.registry.calls[other].legs)
+    join(bench, first, alice)
+    late = bench.of(commands.SendAnswer)[0].body
+    assert late
+    bench.give(events.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
+    assert {first, alice} in [set(pair) for pair in bench.engine.bridges.values()]
