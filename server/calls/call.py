@@ -348,8 +348,8 @@ class Call:
         self._script_begins()
 
     def _leg_over(self) -> None:
-        """The leg has ended by itself before there was anything to stop."""
-        if self.leg.over:
+        """The leg may have ended by itself, before there was anything to stop; after a CANCEL of ours it is no news."""
+        if self.leg.over and self.phase is Phase.OPENING:
             self._ended()
 
     # --- media ----------------------------------------------------------------------------------------------------

@@ -67,3 +67,19 @@ def test_parties_who_are_joined_before_the_ack_of_a_late_offer_hear_each_other_a
     assert late
     bench.give(events.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
     assert {first, alice} in [set(pair) for pair in bench.engine.bridges.values()]
+
+
+def test_a_call_without_a_caller_ends_once_in_the_log__operations_md() -> None:
+    for crossed in (False, True):
+        bench = Bench("")
+        sid = originate(bench)
+        bench.run(6.0)
+        assert len(bench.of(commands.SendCancel)) == 1
+        if crossed:
+            bench.answer(0)
+            bench.bye_answered(0)
+        else:
+            bench.give(events.InviteFailed(bench.leg(0), events.FailureCause.CANCELED, bench.response(0, 487)))
+        bench.run(10.0)
+        assert [line.event for line in bench.logs if line.facts.get("call_sid") == sid] == ["call_started", "call_ended"], crossed
+        assert bench.forgotten.count(sid) == 1
