@@ -260,12 +260,16 @@ class Call:
             verb.leg_canceled(leg)
         return self._finish_input()
 
-    def redirect(self, url: str, method: str, now: float) -> list[Action]:
-        """Run another document on this leg from now on, instead of what runs."""
+    def redirect(self, application: Application, now: float) -> list[Action]:
+        """Run another document on this leg from now on, instead of what runs. Without a script until now, it is the application's call."""
         self._outbox.now = now
-        if self._script is not None and self.ended is None and self.phase is not Phase.OPENING:
+        if self.ended is None and self.phase is not Phase.OPENING:
             self._interrupt("Another document runs on the call")
-            self._go(self._script.go_to(url, method))
+            if self._script is not None:
+                self._go(self._script.go_to(application.voice_url, application.voice_method))
+            else:
+                self._belong_to(application)
+                self._script_begins()
         return self._finish_input()
 
     def run(self, make: Callable[[Stage], RunningVerb], now: float) -> list[Action]:

@@ -136,7 +136,7 @@ class Registry:
         """Run a document on a leg, instead of what it does: a dialled one leaves its call and becomes one of its own."""
         call = self.calls.get(sid)
         if call is not None:
-            return self._collect(call, call.redirect(application.voice_url, application.voice_method, now))
+            return self._collect(call, call.redirect(application, now))
         found = self._give_away(sid, now)
         if found is None:
             return []

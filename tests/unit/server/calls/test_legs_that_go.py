@@ -83,3 +83,29 @@ def test_a_call_without_a_caller_ends_once_in_the_log__operations_md() -> None:
         bench.run(10.0)
         assert [line.event for line in bench.logs if line.facts.get("call_sid") == sid] == ["call_started", "call_ended"], crossed
         assert bench.forgotten.count(sid) == 1
+
+
+def two_dialled(bench: Bench) -> tuple[str, str]:
+    """Two callees of two calls, both answered."""
+    first = next(iter(bench.registry.calls))
+    bench.answer(0)
+    bench.give(events.AnswerAcked(IN, b"", ""))
+    other = originate(bench)
+    bench.web.pages[NEXT] = dial(ONE)
+    bench.answer(1)
+    bench.run(0.1)
+    bench.answer(2)
+    (one,), (two,) = bench.registry.calls[first].legs, bench.registry.calls[other].legs
+    return one.sid, two.sid
+
+
+def test_another_document_runs_on_a_leg_that_was_joined__call_control_md() -> None:
+    bench = Bench(dial(ONE, ""))
+    first, second = two_dialled(bench)
+    join(bench, first, second)
+    bench.web.pages[NEXT] = "<Response><Play>/a.wav</Play></Response>"
+    before = len(bench.engine.played)
+    redirect(bench, first)
+    assert [play.stream for play in bench.engine.played[before:]] == [first]
+    (bye,) = [bye for bye in bench.of(commands.SendBye) if bye.session == bench.leg(2)]
+    assert bye
