@@ -120,7 +120,6 @@ class Call:
 
     def adopt(self, application: Application) -> list[Action]:
         """By a leg that has answered and left its call."""
-        self._engine.silence.watch(self.leg)
         self._belong_to(application)
         self._script_begins()
         return self._finish_input()
@@ -299,7 +298,7 @@ class Call:
         return Bridge(self._outbox)
 
     def take(self, leg: Leg) -> None:
-        """Before a verb that works with the leg: it belongs to this call."""
+        """Before anything works with the leg, the primary one or another: it belongs to this call."""
         leg.rehome(self._outbox)
         self._engine.silence.watch(leg)
 

@@ -187,8 +187,8 @@ class Registry:
     def _own_call(self, leg: Leg, now: float) -> Call:
         """A call of its own for a leg that was given away."""
         outbox = Outbox(self.policy, leg.sid, self._number, now)
-        leg.rehome(outbox)
         call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user, privacy=leg.privacy), self.targets))
+        call.take(leg)
         self._rehome(leg, call)
         return call
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from media import engine
 from server.calls.destination import Destination, Placed
 from server.calls.legs.party import Party
 from server.calls.policy import Application
@@ -109,3 +110,17 @@ def test_another_document_runs_on_a_leg_that_was_joined__call_control_md() -> No
     assert [play.stream for play in bench.engine.played[before:]] == [first]
     (bye,) = [bye for bye in bench.of(commands.SendBye) if bye.session == bench.leg(2)]
     assert bye
+
+
+def test_a_silence_that_another_call_was_told_of_counts_for_both_who_are_joined__call_control_md() -> None:
+    bench = Bench(dial(ONE, ""))
+    first, second = two_dialled(bench)
+    bench.dead.add(bench.leg(0))
+    bench.engine.packets_in[first] = 100
+    bench.give_engine(engine.MediaTimeout(stream=first, silent_ms=60000))
+    join(bench, first, second)
+    for _ in range(400):
+        bench.engine.packets_in[second] = bench.engine.packets_in.get(second, 0) + 50
+        bench.run(1.0)
+    asked = [command.session for command in bench.of(commands.SendRequest) if command.method == "OPTIONS"]
+    assert asked.count(bench.leg(0)) >= 2
