@@ -124,3 +124,20 @@ def test_a_silence_that_another_call_was_told_of_counts_for_both_who_are_joined_
         bench.run(1.0)
     asked = [command.session for command in bench.of(commands.SendRequest) if command.method == "OPTIONS"]
     assert asked.count(bench.leg(0)) >= 2
+
+
+def test_a_dial_whose_callee_is_taken_lasts_until_then__behaviour_3_2() -> None:
+    bench = Bench(dial(ONE, f'action="{ACTION}" record="true"'), recording_wait_s=10.0)
+    bench.engine.slow_disk = True
+    bench.answer(0)
+    bench.give(events.AnswerAcked(IN, b"", ""))
+    bench.run(4.5)
+    (leg,) = next(iter(bench.registry.calls.values())).legs
+    bench.web.pages[NEXT] = "<Response><Pause length='3'/></Response>"
+    redirect(bench, leg.sid)
+    bench.run(6.0)  # its own call ends, and the BYE of that waits for an answer
+    assert len(bench.of(commands.SendBye)) == 1
+    name = next(str(note.data["recording"]) for note in bench.notes if note.data.get("event") == "record")
+    bench.give_engine(engine.RecordingEnded(recording=name, path="/rec/x.wav", duration_ms=4500, size_bytes=44, reason="ended"))
+    bench.run(0.1)
+    assert bench.action["DialCallDuration"] == "4"
