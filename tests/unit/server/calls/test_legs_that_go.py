@@ -141,3 +141,12 @@ def test_a_dial_whose_callee_is_taken_lasts_until_then__behaviour_3_2() -> None:
     bench.give_engine(engine.RecordingEnded(recording=name, path="/rec/x.wav", duration_ms=4500, size_bytes=44, reason="ended"))
     bench.run(0.1)
     assert bench.action["DialCallDuration"] == "4"
+
+
+def test_max_forwards_is_never_negative__rfc3261_8_1_1_6() -> None:
+    bench = Bench(dial(ONE), invite_headers=(("Max-Forwards", "1"),))
+    bench.answer(0)
+    (leg,) = next(iter(bench.registry.calls.values())).legs
+    bench.web.pages[NEXT] = dial(ONE)
+    redirect(bench, leg.sid)
+    assert [dict(invite.headers)["Max-Forwards"] for invite in bench.of(commands.SendInvite)] == ["0", "0"]
