@@ -149,6 +149,11 @@ class Call:
         return [leg for leg, _ in self._stage.legs.values()]
 
     @property
+    def all_legs(self) -> list[Leg]:
+        """With the primary one."""
+        return [self.leg, *self.legs]
+
+    @property
     def recordings(self) -> int:
         """That are not over."""
         return sum(not recording.over for recording in self._stage.recordings.values())
@@ -513,7 +518,7 @@ class Call:
         for leg in [leg for leg, _ in stage.legs.values() if leg.gone]:
             del stage.legs[leg.sid]
             leg.forget()
-        for leg in (self.leg, *self.legs):
+        for leg in self.all_legs:
             leg.fill_silence()
         if self.phase is Phase.ENDING and self._verb is None:
             self._wrap_up()

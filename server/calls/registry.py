@@ -147,13 +147,14 @@ class Registry:
     def join(self, first: str, second: str, now: float) -> list[Action]:
         """Let two answered legs talk with each other, whatever they do now, until either ends: an attended transfer.
 
-        first: any leg; second: a dialled one of another call. Unless `first` is the leg of a call, it becomes one.
+        first: any leg; second: a dialled one of another call. Unless `first` is the leg of a call, it becomes one. Nothing is done when
+        one of them speaks what can only pass here, and the other does not.
         """
         if self._by_stream.get(first) is self._by_stream.get(second) or not self._can_take(first):
             return []
         owner = self._by_stream.get(second)
         actions: list[Action] = []
-        if owner is None or not owner.can_give(second):
+        if owner is None or not owner.can_give(second) or not self._understand_each_other(first, second):
             return []
         call = self.calls.get(first)
         if call is None:
@@ -174,6 +175,12 @@ class Registry:
         """A live leg of a call that has been answered, or one that can become such."""
         owner = self._by_stream.get(sid)
         return owner is not None and (owner.leg.answered if owner.sid == sid else owner.can_give(sid))
+
+    def _understand_each_other(self, first: str, second: str) -> bool:
+        """What can only pass must be a codec of both."""
+        legs = [leg for sid in (first, second) for leg in self._by_stream[sid].all_legs if leg.sid == sid]
+        pairs = zip(legs, reversed(legs), strict=True)
+        return all(not leg.media.relays or other.can_take(leg.media.voices[0]) for leg, other in pairs)
 
     def _give_away(self, sid: str, now: float, into: Bridge | None = None) -> tuple[Leg, list[Action]] | None:
         """Take a dialled, answered leg out of its call."""
@@ -215,7 +222,7 @@ class Registry:
     def counts(self) -> dict[str, int]:
         """All 0 when nothing lives. calls: not ended yet; lingering: ended, waiting for a BYE's answer, a stream's end ..."""
         live = self._live_calls()
-        legs = [leg for call in self.calls.values() for leg in (call.leg, *call.legs)]
+        legs = [leg for call in self.calls.values() for leg in call.all_legs]
         return {
             "calls": live,
             "lingering": len(self.calls) - live,

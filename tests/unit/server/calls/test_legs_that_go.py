@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from media import engine
+from media.settings import KNOWN_CODECS, MediaSettings
 from server.calls.destination import Destination, Placed
 from server.calls.legs.party import Party
 from server.calls.policy import Application
@@ -150,3 +151,21 @@ def test_max_forwards_is_never_negative__rfc3261_8_1_1_6() -> None:
     bench.web.pages[NEXT] = dial(ONE)
     redirect(bench, leg.sid)
     assert [dict(invite.headers)["Max-Forwards"] for invite in bench.of(commands.SendInvite)] == ["0", "0"]
+
+
+def test_parties_without_a_codec_that_passes_for_both_are_not_joined__sdp_md() -> None:
+    bench = Bench(dial(ONE, ""), offer=sdp("192.0.2.7", 4000, "18 0"), media=MediaSettings(codecs=KNOWN_CODECS))
+    first = next(iter(bench.registry.calls))
+    bench.answer(0, sdp("192.0.2.8", 4000, "18"))
+    bench.give(events.AnswerAcked(IN, b"", ""))
+    other = originate(bench)
+    bench.web.pages[NEXT] = dial(ONE, "")
+    bench.answer(1, sdp("192.0.2.9", 4000, "0"))
+    bench.run(0.1)
+    bench.answer(2, sdp("192.0.2.8", 4000, "0"))
+    (speaks_g729,), (does_not,) = bench.registry.calls[first].legs, bench.registry.calls[other].legs
+    bridges = dict(bench.engine.bridges)
+    assert len(bridges) == 2
+    for one, two in ((first, does_not.sid), (other, speaks_g729.sid), (does_not.sid, speaks_g729.sid)):
+        assert bench.registry.join(one, two, bench.now) == []
+    assert bench.engine.bridges == bridges and bench.engine.complaints == []
