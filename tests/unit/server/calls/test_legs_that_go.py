@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from media import engine
 from media.settings import KNOWN_CODECS, MediaSettings
+from rcml.settings import RcmlSettings
 from server.calls.destination import Destination, Placed
 from server.calls.legs.party import Party
 from server.calls.policy import Application
@@ -169,3 +170,14 @@ def test_parties_without_a_codec_that_passes_for_both_are_not_joined__sdp_md() -
     for one, two in ((first, does_not.sid), (other, speaks_g729.sid), (does_not.sid, speaks_g729.sid)):
         assert bench.registry.join(one, two, bench.now) == []
     assert bench.engine.bridges == bridges and bench.engine.complaints == []
+
+
+def test_documents_from_outside_are_no_loop_however_many_they_are__call_control_md() -> None:
+    bench = Bench(dial(ONE, 'timeout="600"'))
+    sid = next(iter(bench.registry.calls))
+    bench.web.pages[NEXT] = dial(ONE, 'timeout="600"')
+    times = RcmlSettings().max_idle_documents + 5
+    for _ in range(times):
+        bench.run(10.0)
+        redirect(bench, sid)
+    assert len(bench.of(commands.SendInvite)) == times + 1 and not bench.of(commands.SendReject)
