@@ -124,7 +124,12 @@ class Registry:
         return self._collect(owner, owner.operator_cancel_leg(sid, now)) if owner is not None else []
 
     def originate(self, placed: Placed, party: Party, application: Application, timeout_s: float, now: float) -> list[Action]:
-        """Make a call without a caller: the leg is called, and runs the application's document when it has answered."""
+        """Make a call without a caller: the leg is called, and runs the application's document when it has answered.
+
+        Nothing is done while the server goes down.
+        """
+        if self.closing:
+            return []
         sid = new_sid(self.policy, CALL)
         outbox = Outbox(self.policy, sid, self._number, now)
         outbound = Outbound(outbox, placed, CodecPreference, direction=Direction.ORIGINATED, sid=sid)

@@ -181,3 +181,11 @@ def test_documents_from_outside_are_no_loop_however_many_they_are__call_control_
         bench.run(10.0)
         redirect(bench, sid)
     assert len(bench.of(commands.SendInvite)) == times + 1 and not bench.of(commands.SendReject)
+
+
+def test_no_call_is_made_while_the_server_goes_down__operations_md() -> None:
+    bench = Bench("<Response><Reject/></Response>")
+    bench.act(bench.registry.shutdown(bench.now))
+    placed = Placed([DESTINATION], "server", "ann")
+    assert bench.registry.originate(placed, Party("server", "ann"), Application("", NEXT), 5.0, bench.now) == []
+    assert bench.registry.counts()["calls"] == 0
