@@ -98,6 +98,11 @@ class Interpreter:
         """The caller hung up or gave up: nothing more can be heard or said."""
         self._caller_gone = True
 
+    def abandon(self) -> None:
+        """Something from outside takes the place of what runs: what follows is no loop of documents."""
+        self._current = None
+        self._idle_documents = 0
+
     def take_notices(self) -> list[Notice]:
         """What was noticed on the way since the last time; the documents' own notices are in the documents."""
         notices, self._notices = self._notices, []

@@ -120,7 +120,6 @@ class Call:
 
     def adopt(self, application: Application) -> list[Action]:
         """By a leg that has answered and left its call."""
-        self._engine.silence.watch(self.leg)
         self._belong_to(application)
         self._script_begins()
         return self._finish_input()
@@ -148,6 +147,11 @@ class Call:
     def legs(self) -> list[Leg]:
         """Those beside the primary one that are not gone yet."""
         return [leg for leg, _ in self._stage.legs.values()]
+
+    @property
+    def all_legs(self) -> list[Leg]:
+        """With the primary one."""
+        return [self.leg, *self.legs]
 
     @property
     def recordings(self) -> int:
@@ -260,12 +264,16 @@ class Call:
             verb.leg_canceled(leg)
         return self._finish_input()
 
-    def redirect(self, url: str, method: str, now: float) -> list[Action]:
-        """Run another document on this leg from now on, instead of what runs."""
+    def redirect(self, application: Application, now: float) -> list[Action]:
+        """Run another document on this leg from now on, instead of what runs. Without a script until now, it is the application's call."""
         self._outbox.now = now
-        if self._script is not None and self.ended is None and self.phase is not Phase.OPENING:
+        if self.ended is None and self.phase is not Phase.OPENING:
             self._interrupt("Another document runs on the call")
-            self._go(self._script.go_to(url, method))
+            if self._script is not None:
+                self._go(self._script.go_to(application.voice_url, application.voice_method))
+            else:
+                self._belong_to(application)
+                self._script_begins()
         return self._finish_input()
 
     def run(self, make: Callable[[Stage], RunningVerb], now: float) -> list[Action]:
@@ -295,7 +303,7 @@ class Call:
         return Bridge(self._outbox)
 
     def take(self, leg: Leg) -> None:
-        """Before a verb that works with the leg: it belongs to this call."""
+        """Before anything works with the leg, the primary one or another: it belongs to this call."""
         leg.rehome(self._outbox)
         self._engine.silence.watch(leg)
 
@@ -348,8 +356,8 @@ class Call:
         self._script_begins()
 
     def _leg_over(self) -> None:
-        """The leg has ended by itself before there was anything to stop."""
-        if self.leg.over:
+        """The leg may have ended by itself, before there was anything to stop; after a CANCEL of ours it is no news."""
+        if self.leg.over and self.phase is Phase.OPENING:
             self._ended()
 
     # --- media ----------------------------------------------------------------------------------------------------
@@ -510,7 +518,7 @@ class Call:
         for leg in [leg for leg, _ in stage.legs.values() if leg.gone]:
             del stage.legs[leg.sid]
             leg.forget()
-        for leg in (self.leg, *self.legs):
+        for leg in self.all_legs:
             leg.fill_silence()
         if self.phase is Phase.ENDING and self._verb is None:
             self._wrap_up()

@@ -124,7 +124,12 @@ class Registry:
         return self._collect(owner, owner.operator_cancel_leg(sid, now)) if owner is not None else []
 
     def originate(self, placed: Placed, party: Party, application: Application, timeout_s: float, now: float) -> list[Action]:
-        """Make a call without a caller: the leg is called, and runs the application's document when it has answered."""
+        """Make a call without a caller: the leg is called, and runs the application's document when it has answered.
+
+        Nothing is done while the server goes down.
+        """
+        if self.closing:
+            return []
         sid = new_sid(self.policy, CALL)
         outbox = Outbox(self.policy, sid, self._number, now)
         outbound = Outbound(outbox, placed, CodecPreference, direction=Direction.ORIGINATED, sid=sid)
@@ -136,7 +141,7 @@ class Registry:
         """Run a document on a leg, instead of what it does: a dialled one leaves its call and becomes one of its own."""
         call = self.calls.get(sid)
         if call is not None:
-            return self._collect(call, call.redirect(application.voice_url, application.voice_method, now))
+            return self._collect(call, call.redirect(application, now))
         found = self._give_away(sid, now)
         if found is None:
             return []
@@ -147,13 +152,14 @@ class Registry:
     def join(self, first: str, second: str, now: float) -> list[Action]:
         """Let two answered legs talk with each other, whatever they do now, until either ends: an attended transfer.
 
-        first: any leg; second: a dialled one of another call. Unless `first` is the leg of a call, it becomes one.
+        first: any leg; second: a dialled one of another call. Unless `first` is the leg of a call, it becomes one. Nothing is done when
+        one of them speaks what can only pass here, and the other does not.
         """
         if self._by_stream.get(first) is self._by_stream.get(second) or not self._can_take(first):
             return []
         owner = self._by_stream.get(second)
         actions: list[Action] = []
-        if owner is None or not owner.can_give(second):
+        if owner is None or not owner.can_give(second) or not self._understand_each_other(first, second):
             return []
         call = self.calls.get(first)
         if call is None:
@@ -175,6 +181,12 @@ class Registry:
         owner = self._by_stream.get(sid)
         return owner is not None and (owner.leg.answered if owner.sid == sid else owner.can_give(sid))
 
+    def _understand_each_other(self, first: str, second: str) -> bool:
+        """What can only pass must be a codec of both."""
+        legs = [leg for sid in (first, second) for leg in self._by_stream[sid].all_legs if leg.sid == sid]
+        pairs = zip(legs, reversed(legs), strict=True)
+        return all(not leg.media.relays or other.can_take(leg.media.voices[0]) for leg, other in pairs)
+
     def _give_away(self, sid: str, now: float, into: Bridge | None = None) -> tuple[Leg, list[Action]] | None:
         """Take a dialled, answered leg out of its call."""
         owner = self._by_stream.get(sid)
@@ -187,8 +199,8 @@ class Registry:
     def _own_call(self, leg: Leg, now: float) -> Call:
         """A call of its own for a leg that was given away."""
         outbox = Outbox(self.policy, leg.sid, self._number, now)
-        leg.rehome(outbox)
         call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user, privacy=leg.privacy), self.targets))
+        call.take(leg)
         self._rehome(leg, call)
         return call
 
@@ -215,7 +227,7 @@ class Registry:
     def counts(self) -> dict[str, int]:
         """All 0 when nothing lives. calls: not ended yet; lingering: ended, waiting for a BYE's answer, a stream's end ..."""
         live = self._live_calls()
-        legs = [leg for call in self.calls.values() for leg in (call.leg, *call.legs)]
+        legs = [leg for call in self.calls.values() for leg in call.all_legs]
         return {
             "calls": live,
             "lingering": len(self.calls) - live,

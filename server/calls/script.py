@@ -89,7 +89,8 @@ class Script:
         self._documents.forget(keep_action=True)
 
     def abandon(self) -> None:
-        """Nothing that was asked is waited for any more."""
+        """Nothing that was asked is waited for any more, and nothing that runs is followed."""
+        self._interpreter.abandon()
         self._documents.forget(keep_action=False)
 
     # --- what follows ---------------------------------------------------------------------------------------------

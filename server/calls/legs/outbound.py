@@ -79,7 +79,7 @@ class Outbound:
 
     @property
     def hops_left(self) -> int:
-        return self._hops_left - 1
+        return max(0, self._hops_left - 1)
 
     @property
     def rang(self) -> bool:

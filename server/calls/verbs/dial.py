@@ -59,6 +59,7 @@ class RunningDial(VerbOf[Dial]):
         self._uncreated: list[Unreachable] = []
         self._timer_runs = False  # the Dial's timeout counts from the first INVITE
         self._abandoned = False
+        self._taken: DialResult | None = None  # the winner is another call's, which has its own say about it; so it was then
         self._ringing = Ringing(self.leg, verb)
         self._bridge = Bridge(self.outbox)
         self._recording: Recording | None = None
@@ -179,6 +180,7 @@ class RunningDial(VerbOf[Dial]):
         self._bridge.move(leg, into)
         if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
             leg.media.limit(None)
+            self._taken = result_of(branch, Cause.COMPLETED, answered=True, code=CODE_OF_UNREACHABLE)
             self._settle(Cause.COMPLETED, None)
 
     def _progressed(self, branch: Outbound, event: events.InviteProgressed) -> None:
@@ -350,6 +352,8 @@ class RunningDial(VerbOf[Dial]):
                 self._give_up(Cause.COMPLETED if ancestral else Cause.CANCELED, stop)
             case Phase.CONNECTING | Phase.BRIDGED:
                 self._hang_up_winner(stop.by, stop.reason, stop.text)
+            case Phase.SETTLING if stop.abandoned:
+                self._conclude_settled()  # the leg is another's from now on: what comes late may not touch it
             case Phase.SETTLING | Phase.OVER:
                 pass
 
@@ -376,12 +380,17 @@ class RunningDial(VerbOf[Dial]):
 
     def _check_settled(self) -> None:
         assert self.winner is not None
-        waits = self.winner.leg.bye_pending or (self._recording is not None and not self._recording.over)
+        bye_pending = self._taken is None and self.winner.leg.bye_pending
+        waits = bye_pending or (self._recording is not None and not self._recording.over)
         if self._abandoned or not waits:
             self._conclude_settled()
 
     def _conclude_settled(self) -> None:
         assert self.winner is not None
+        recording_url = self._recording.url if self._recording is not None else None
+        if self._taken is not None:
+            self._conclude(replace(self._taken, recording_url=recording_url))
+            return
         self._conclude(
             result_of(
                 self.winner,
@@ -389,7 +398,7 @@ class RunningDial(VerbOf[Dial]):
                 answered=self._status is not Cause.CANCELED,
                 failure_reason=self._reason_text,
                 code=CODE_OF_UNREACHABLE,
-                recording_url=self._recording.url if self._recording is not None else None,
+                recording_url=recording_url,
             )
         )
 

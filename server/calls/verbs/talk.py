@@ -32,6 +32,9 @@ class RunningTalk(RunningVerb):
         self._other.bye(CallEnded(Cause.COMPLETED, stop.by, 200, stop.text), reason=stop.reason)
         self.result = Finished()
 
+    def caller_connected(self) -> None:
+        self._bridge.connected()
+
     def leg_event(self, leg: Leg, event: events.SessionEvent) -> None:
         if isinstance(event, events.SessionEnded):
             reason = reason_of(event.request.headers) if event.request is not None else None
