@@ -10,6 +10,8 @@ sent twice: the second does no harm. What cannot be done is answered by `Failed`
 event is named. Events of one stream arrive in order.
 
 Durations are milliseconds (`_ms`), audio levels dBm0, counters since the opening of the stream.
+
+The file is longer than others: it is the one page that both sides are held to, and every message stands on it once.
 """
 
 from __future__ import annotations

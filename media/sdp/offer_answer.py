@@ -16,6 +16,7 @@ What it holds to:
 
 An answer may come several times to one offer (183, then 200; or from several forks): the last one counts.
 Encryption is the affair of `media.sdp.crypto`: here its lines are put in, and its keys handed on.
+The file is longer than others: offering and answering change one state, and what holds between them is only to be seen beside each other.
 """
 
 from __future__ import annotations

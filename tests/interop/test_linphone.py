@@ -148,15 +148,16 @@ async def test_it_holds_with_music_and_resumes__rfc3264_8_4(scene: Scene, tmp_pa
 # --- encrypted ------------------------------------------------------------------------------------------------------
 
 
-async def test_keys_beside_rtp_avp_are_refused_by_one_that_must_encrypt__rfc8643(scene: Scene, tmp_path: Path) -> None:
-    """It does not look at them, so for its trunk `mandatory` is right, and not `optional`."""
+async def test_one_that_must_encrypt_refuses_keys_beside_rtp_avp_and_is_asked_once_more__rfc8643(scene: Scene, tmp_path: Path) -> None:
+    """It does not look at keys under RTP/AVP, and says 488; under RTP/SAVP it takes them."""
     async with Linphone(tmp_path / "linphone", HUM, encrypts="srtp-mand") as linphone:
         scene.app.answer("/voice", rcml(f"<Dial action='/done'>{linphone.uri}</Dial>"))
         scene.app.answer("/done", nothing())
-        caller = await scene.calling("caller_rejected")
+        caller = await scene.calling("caller_hangs_up")
         await scene.through(caller)
         asked = await scene.app.asked("/done")
-    assert (asked["DialCallStatus"], asked["DialSipResponseCode"]) == ("failed", "488")
+    assert [line.split()[2] for line in linphone.media_lines()] == ["RTP/AVP", "RTP/SAVP", "RTP/SAVP"], "refused, asked, answered"
+    assert asked["DialCallStatus"] == "completed"
 
 
 @pytest.mark.parametrize("server", ["mandatory"], indirect=True)

@@ -27,6 +27,7 @@ class Inbound:
         self._sdp_sent: bytes | None = None
         address = outbox.policy.media_places.came_by(invite.flow.local.host, invite.flow.remote.host)
         media = LegMedia(outbox, outbox.call_sid, address, srtp)
+        media.signalling_address = invite.flow.remote.host
         self.leg = Leg(outbox, outbox.call_sid, Direction.INBOUND, invite.session, media, from_user=party.from_user, to_user=party.to_user)
         self.leg.sip_call_id = self.invite.headers.get("Call-ID")
         self.leg.opening = self

@@ -41,6 +41,7 @@ class LegMedia:
     def __init__(self, outbox: Outbox, sid: str, address: MediaAddress, srtp: SrtpPolicy | None = None) -> None:
         """srtp: the rule for this leg, None for that of the server."""
         self.stream = sid
+        self.signalling_address = ""  # whom the dialog is with, as far as it is an IP address: a hint for whose packets are the peer's
         self.state = MediaState.NONE
         self.connected = False
         self._in_force: engine.Connect | None = None
@@ -119,6 +120,7 @@ class LegMedia:
                 call=self.outbox.call_sid,
                 address=self._address.bind,
                 expires_ms=round(self.outbox.policy.media.orphan_s * 1000),
+                signalling_address=self.signalling_address,
             )
         )
 

@@ -64,6 +64,7 @@ class Outbound:
             parent_sid=outbox.call_sid if direction is Direction.DIALLED else "",
             callbacks=callbacks,
         )
+        self.leg.media.signalling_address = first.host
         self.leg.opening = self
         self.leg.privacy = placed.privacy
         self.leg.trail = trail

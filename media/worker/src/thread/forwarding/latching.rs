@@ -29,7 +29,8 @@ fn behind_nat(forwards: bool) -> Call {
 
 /// The NAT gives phone 0 another port.
 fn rebind(call: &mut Call) {
-    call.phones[0].socket = socket("127.0.0.2");
+    let host = call.phones[0].socket.local_addr().expect("bound").ip();
+    call.phones[0].socket = socket(&host.to_string());
 }
 
 /// Both talk for a second; gives how many packets of the other each hears of 50.
@@ -103,7 +104,8 @@ fn reports_of_whoever_was_taken_for_the_peer_are_forgotten() {
     mallory.send_to(&report, to).expect("sent");
     call.pass(5 * MILLISECOND);
     call.talk(SECOND);
-    let reports = socket("127.0.0.2");
+    let host = call.phones[0].socket.local_addr().expect("bound").ip();
+    let reports = socket(&host.to_string());
     reports.send_to(&report, to).expect("sent");
     call.talk(15 * SECOND);
     let mut room = [0; 1500];
