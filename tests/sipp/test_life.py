@@ -67,8 +67,8 @@ async def test_the_next_call_is_served_when_the_worker_was_killed__issue_bad_inp
     assert (asked["DialCallStatus"], asked["FailureReason"]) == ("failed", "Media failure")
 
     await asyncio.to_thread(own.server.wait_idle, 8.0, ("sip_",))
-    for _ in range(100):
-        if own.server.worker_pids():
+    for _ in range(600):
+        if own.server.worker_pids() and (await asyncio.to_thread(own.server.health))[0] == 200:
             break
         await asyncio.sleep(0.1)
     again = await own.called("callee_waits")

@@ -177,7 +177,7 @@ class Application:
     def asked_for(self, path: str) -> list[Asked]:
         return [request for request in self.requests if request.path == path]
 
-    async def asked(self, path: str, count: int = 1, timeout_s: float = 10.0) -> Asked:
+    async def asked(self, path: str, count: int = 1, timeout_s: float = 20.0) -> Asked:
         """Wait for the `count`-th request for a path.
 
         Raises:

@@ -164,7 +164,7 @@ class Phone:
                 self._process.kill()
             await self._process.communicate()
 
-    async def until(self, start_line: str, *, occurrence: int = 1, received: bool | None = None, timeout_s: float = 10.0) -> SippMessage:
+    async def until(self, start_line: str, *, occurrence: int = 1, received: bool | None = None, timeout_s: float = 20.0) -> SippMessage:
         """Wait for the n-th different message whose start line begins so, sent or received.
 
         Raises:
