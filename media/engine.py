@@ -274,6 +274,10 @@ class List(_Message, tag="list", frozen=True, kw_only=True):
     """Ask for Listing: what lives here."""
 
 
+class Ping(_Message, tag="ping", frozen=True, kw_only=True):
+    """Ask for Pong: whether the worker still answers."""
+
+
 class Shutdown(_Message, tag="shutdown", frozen=True, kw_only=True):
     """End politely: recordings are finished, then the process exits."""
 
@@ -298,6 +302,7 @@ Command = (
     | Deadline
     | Close
     | List
+    | Ping
     | Shutdown
 )
 
@@ -493,6 +498,10 @@ class Listing(_Message, tag="listing", frozen=True, kw_only=True):
     mixes: list[str] = []
 
 
+class Pong(_Message, tag="pong", frozen=True, kw_only=True):
+    """The answer to Ping."""
+
+
 Event = (
     Welcome
     | Failed
@@ -509,6 +518,7 @@ Event = (
     | RecordingStarted
     | RecordingEnded
     | Listing
+    | Pong
 )
 
 

@@ -85,6 +85,11 @@ class MediaSettings(_Settings):
     )
     worker_start_timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a started worker may take to listen on its socket.")
     worker_stop_timeout_s: float = Field(default=5.0, gt=0, description="Seconds that a worker may take to finish its recordings and exit.")
+    worker_hung_s: float = Field(
+        default=10.0,
+        ge=2,
+        description="Seconds without an answer after which a worker is killed and replaced; from 2 s on, new calls are refused.",
+    )
     worker_restart_max_s: float = Field(
         default=10.0, gt=0, description="Longest pause, in seconds, between attempts to restart a dead worker."
     )

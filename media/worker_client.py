@@ -4,6 +4,8 @@ One task, `_run`, lives from `start` to `stop` and goes round: connect (adopt wh
 events until the socket ends → report EngineLost → wait a little → connect again. `send` writes only while a session
 stands; otherwise it answers with Failed(code="no_worker"), later in the loop's turn, never within the call.
 
+Beside it `_watch` sees whether the worker still answers: no stream is opened on one that does not, and after a while it is killed.
+
 A worker that we find alive may carry streams of a controller that died. They are listed, logged and closed, which finishes
 their recordings; what the worker says of them is logged here and does not reach call control.
 
@@ -37,7 +39,10 @@ from media.engine import (
     Hello,
     List,
     Listing,
+    Open,
+    Ping,
     Play,
+    Pong,
     Record,
     RecordingEnded,
     Shutdown,
@@ -47,6 +52,7 @@ from media.engine import (
     Welcome,
 )
 from media.errors import UsageError, WorkerUnavailable
+from media.heartbeat import BEAT_S, Beat, Heartbeat
 from media.settings import MediaSettings
 from media.worker_process import TERMINATE_S, WorkerProcess, describe_exit, find_worker, remove_stale_socket, take_lock, worker_arguments
 
@@ -84,11 +90,20 @@ class WorkerClient:
         self._child: WorkerProcess | None = None
         self._stopping = False
         self._lock = -1  # a file descriptor
+        self._watcher: asyncio.Task[None] | None = None
+        self._heartbeat = Heartbeat(settings.worker_hung_s)
         self._orphans: set[str] = set()  # streams and recordings of an earlier controller, on their way out
 
     @property
     def connected(self) -> bool:
         return self._writer is not None
+
+    @property
+    def ailment(self) -> str:
+        """Why no call could be served now; empty: one could."""
+        if self._writer is None:
+            return "no media worker"
+        return "the media worker does not answer" if self._heartbeat.hung else ""
 
     async def start(self) -> Welcome:
         """Adopt the worker that listens, or start one.
@@ -115,15 +130,21 @@ class WorkerClient:
         try:
             if not ready.done():
                 self._task.result()  # raises what went wrong in it
-            return ready.result()
+            welcome = ready.result()
         except BaseException:
             self._release_lock()
             raise
+        self._watcher = asyncio.create_task(self._watch(), name="media-worker-watch")
+        self._watcher.add_done_callback(_report_bug)
+        return welcome
 
     def send(self, command: Command) -> None:
         """Queue a command. Never blocks, never raises; what cannot be sent is answered by Failed."""
         if self._writer is None:
             self._refuse(command, "no_worker", "the media worker is not there")
+            return
+        if self._heartbeat.hung and isinstance(command, Open):
+            self._refuse(command, "no_worker", f"the media worker has not answered for {self._heartbeat.silent_s:.0f} s")
             return
         try:
             frame = _frame(command)
@@ -144,6 +165,10 @@ class WorkerClient:
     async def stop(self, *, shutdown_worker: bool) -> None:
         """End the connection. shutdown_worker: the worker too, politely, then less so; without it, it goes on with its streams."""
         self._stopping = True
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
+            self._watcher = None
         writer, self._writer = self._writer, None
         if writer is not None:
             if shutdown_worker:
@@ -183,6 +208,7 @@ class WorkerClient:
                 pause = min(pause * 2, self._settings.worker_restart_max_s)
                 continue
             since = loop.time()
+            self._heartbeat.heard()
             self._writer = writer
             log.info("media_worker_connected", extra={"pid": welcome.pid, "worker": welcome.worker, "threads": welcome.threads})
             if ready.done():
@@ -274,6 +300,11 @@ class WorkerClient:
         try:
             while True:
                 event = await self._next(reader)
+                if self._heartbeat.hung:
+                    log.warning("media_worker_answers_again", extra={"silent_s": self._heartbeat.silent_s})
+                self._heartbeat.heard()
+                if isinstance(event, Pong):
+                    continue
                 if self._orphans and self._of_orphan(event):
                     log.info("media_orphan_event", extra={"media_event": repr(event)})
                 else:
@@ -325,6 +356,30 @@ class WorkerClient:
         if self._writer is not None:
             self._writer.transport.abort()
             self._writer = None
+
+    async def _watch(self) -> None:
+        """Beat while a session stands."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            if self._writer is None:
+                self._heartbeat.heard()
+                continue
+            hung = self._heartbeat.hung
+            beat = self._heartbeat.beat()
+            if beat is Beat.REPLACE:
+                self._kill_hung()
+            elif beat is not Beat.WELL:
+                self._writer.write(_frame(Ping()))
+                if beat is Beat.HUNG and not hung:
+                    log.error("media_worker_hung", extra={"silent_s": self._heartbeat.silent_s, "replaced_s": self._settings.worker_hung_s})
+
+    def _kill_hung(self) -> None:
+        """Give a worker up that does not answer. It is the peer of an open socket, so the number is still its own."""
+        if self._writer is not None and (pid := _peer_pid(self._writer)) not in (0, os.getpid()):
+            log.error("media_worker_given_up", extra={"pid": pid, "silent_s": self._heartbeat.silent_s})
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        self._hang_up()
 
     # --- the program ----------------------------------------------------------------------------------------------
 

@@ -189,7 +189,7 @@ class Server:
         """Why no call could be served now; empty: one could."""
         if self.registry.closing:
             return "stopping"
-        return "" if self.worker.connected else "no media worker"
+        return self.worker.ailment
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -301,6 +301,7 @@ class Server:
                 | engine.Deadline()
                 | engine.Close()
                 | engine.List()
+                | engine.Ping()
                 | engine.Shutdown()
             ):
                 self.worker.send(action)

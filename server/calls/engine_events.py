@@ -71,7 +71,9 @@ class EngineEvents:
             case engine.Digit(stream=stream):
                 if stream == stage.leg.sid and verb is not None:
                     verb.digit(event)
-            case engine.Latched() | engine.Stranger() | engine.Welcome() | engine.Listing() | engine.Joined() | engine.Left():
+            case (
+                engine.Latched() | engine.Stranger() | engine.Welcome() | engine.Listing() | engine.Pong() | engine.Joined() | engine.Left()
+            ):
                 pass
             case _:
                 assert_never(event)

@@ -33,7 +33,9 @@ def facts_of(event: engine.Event) -> tuple[dict[str, Json], str] | None:
             return {"event": kind, "address": f"{event.address}:{event.port}"}, stream
         case engine.Digit(stream=stream):  # not which: it may be a PIN
             return {"event": "digit", "duration_ms": event.duration_ms, "source": event.source}, stream
-        case engine.Opened() | engine.PlayEnded() | engine.RecordingStarted() | engine.StreamStats() | engine.Welcome() | engine.Listing():
+        case engine.Opened() | engine.PlayEnded() | engine.RecordingStarted() | engine.StreamStats() | engine.Welcome():
+            return None
+        case engine.Listing() | engine.Pong():
             return None
         case engine.Joined() | engine.Left():
             return None

@@ -300,7 +300,7 @@ class Registry:
                 return self._by_recording.get(event.recording)
             case engine.Failed():
                 return self._by_stream.get(leg_of(event.subject)) or self._by_recording.get(event.subject)
-            case engine.Welcome() | engine.Listing():
+            case engine.Welcome() | engine.Listing() | engine.Pong():
                 return None
             case _:
                 return self._by_stream.get(event.stream)

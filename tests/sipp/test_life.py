@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
 import signal
+import time
 import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -34,6 +36,17 @@ async def own(tmp_path: Path) -> AsyncIterator[Scene]:
     finally:
         if server.process.poll() is None:
             server.kill()
+
+
+async def said(server: ServerProcess, status: int, within_s: float) -> object:
+    """What /healthz says once it answers with this status, or at the end of the time."""
+    health: tuple[int, dict[str, object]] = (0, {})
+    for _ in range(round(within_s / 0.1)):
+        health = await asyncio.to_thread(server.health)
+        if health[0] == status:
+            break
+        await asyncio.sleep(0.1)
+    return health[1].get("status")
 
 
 async def test_a_stopping_server_ends_its_calls_politely__issue_newcomer(own: Scene) -> None:
@@ -67,15 +80,41 @@ async def test_the_next_call_is_served_when_the_worker_was_killed__issue_bad_inp
     assert (asked["DialCallStatus"], asked["FailureReason"]) == ("failed", "Media failure")
 
     await asyncio.to_thread(own.server.wait_idle, 8.0, ("sip_",))
-    for _ in range(600):
-        if own.server.worker_pids() and (await asyncio.to_thread(own.server.health))[0] == 200:
-            break
-        await asyncio.sleep(0.1)
+    assert await said(own.server, 200, within_s=60) == "ok"
     again = await own.called("callee_waits")
     own.app.answer("/voice", rcml(f"<Dial>{again.uri}</Dial>"))
     second = await own.calling("caller_hangs_up", talk_ms=3000)
     await talk_both_ways(second, again)
     await own.through(second, again)
+    await asyncio.to_thread(own.server.stop)
+
+
+async def test_a_hung_worker_is_told_and_refused_at_once_and_replaced__issue_hung_worker(own: Scene) -> None:
+    other = await own.called("callee_waits")
+    own.app.answer("/voice", rcml(f"<Dial>{other.uri}</Dial>"))
+    first = await own.calling("caller_waits")
+    await other.until("ACK")
+    (worker,) = own.server.worker_pids()
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        assert await said(own.server, 503, within_s=8) == "the media worker does not answer"
+        since = time.monotonic()
+        refused = await own.calling("caller_rejected")
+        await own.through(refused)
+        with judged_by_time():
+            assert time.monotonic() - since < 2.0, "it is not left waiting"
+        assert refused.statuses()[-1] in (500, 503)
+        assert await said(own.server, 200, within_s=30) == "ok"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGCONT)
+    assert own.server.worker_pids() not in ([], [worker])
+    await own.through(first, other)
+    callee = await own.called("callee_waits")
+    own.app.answer("/voice", rcml(f"<Dial>{callee.uri}</Dial>"))
+    caller = await own.calling("caller_hangs_up", talk_ms=3000)
+    await talk_both_ways(caller, callee)
+    await own.through(caller, callee)
     await asyncio.to_thread(own.server.stop)
 
 

@@ -116,6 +116,7 @@ pub enum Command {
         stream: String,
     },
     List {},
+    Ping {},
     Shutdown {},
 }
 
@@ -401,6 +402,7 @@ pub enum Event {
         #[serde(default)]
         mixes: Vec<String>,
     },
+    Pong {},
 }
 
 /// A command that could not be done.
@@ -449,6 +451,7 @@ impl Command {
             Command::Deadline { stream, .. } => ("deadline", stream),
             Command::Close { stream } => ("close", stream),
             Command::List {} => ("list", ""),
+            Command::Ping {} => ("ping", ""),
             Command::Shutdown {} => ("shutdown", ""),
         }
     }

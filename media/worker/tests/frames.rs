@@ -63,5 +63,5 @@ fn every_message_has_a_golden_frame() {
         tags.dedup();
         tags
     };
-    assert_eq!((tags("command").len(), tags("event").len()), (20, 15));
+    assert_eq!((tags("command").len(), tags("event").len()), (21, 16));
 }

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from media import engine
+from media.heartbeat import BEAT_S
 from media.settings import MediaSettings
 from media.worker_client import WorkerClient, WorkerUnavailable
 from media.worker_process import find_worker, worker_arguments
@@ -46,6 +47,7 @@ class FakeWorker:
         self.listing = engine.Listing()
         self.commands: asyncio.Queue[engine.Command] = asyncio.Queue()
         self.greets = True
+        self.answers = True
         self.writers: list[asyncio.StreamWriter] = []
         self._server: asyncio.Server | None = None
 
@@ -81,6 +83,9 @@ class FakeWorker:
                         self.say(engine.Welcome(version=self.version, pid=os.getpid(), worker="fake"))
                     case engine.List():
                         self.say(self.listing)
+                    case engine.Ping():
+                        if self.answers:
+                            self.say(engine.Pong())
                     case engine.Shutdown():
                         await self.commands.put(command)
                         break
@@ -377,6 +382,7 @@ PROGRAM = """
             command = msgspec.msgpack.decode(stream.read(struct.unpack(">I", head)[0]))
             match command["t"]:
                 case "hello": say(t="welcome", version=command["version"], pid=os.getpid(), worker="program")
+                case "ping": say(t="pong")
                 case "list": say(t="listing", streams=[])
                 case "open":
                     say(t="opened", stream=command["stream"], address=command["address"], port=int(arguments["--port-min"]), rtcp_port=1)
@@ -509,6 +515,70 @@ async def test_a_worker_outlives_its_controller_and_is_adopted_by_the_next(make:
     await second.stop(shutdown_worker=True)
     await asyncio.to_thread(os.waitpid, welcome.pid, 0)  # it was the first client's child: only here is it ours to reap
     assert not running(welcome.pid)
+
+
+# --- one that does not answer -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beats follow each other twenty times as fast; what they mean is as ever."""
+    monkeypatch.setattr("media.worker_client.BEAT_S", BEAT_S / 20)
+
+
+async def becomes(true: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("not within 5 s")
+
+
+async def test_no_stream_is_opened_on_a_worker_that_does_not_answer_until_it_does__issue_hung_worker(
+    quick: None, worker: FakeWorker, make: Make, events: Events
+) -> None:
+    client = make(worker_hung_s=600)
+    await client.start()
+    assert client.ailment == ""
+    worker.answers = False
+    await becomes(lambda: bool(client.ailment))
+    assert client.ailment == "the media worker does not answer"
+    client.send(engine.Open(stream="s", address="127.0.0.1"))
+    refused = await events.next()
+    assert isinstance(refused, engine.Failed)
+    assert (refused.op, refused.subject, refused.code) == ("open", "s", "no_worker")
+    assert "not answered for" in refused.reason
+    client.send(engine.Close(stream="t"))
+    assert await worker.command() == engine.Close(stream="t"), "what lives on it is still spoken of"
+    worker.answers = True
+    await becomes(lambda: not client.ailment)
+    client.send(engine.Open(stream="s", address="127.0.0.1"))
+    assert await worker.command() == engine.Open(stream="s", address="127.0.0.1")
+
+
+async def test_one_that_is_asked_and_answers_is_left_alone__issue_hung_worker(
+    quick: None, worker: FakeWorker, make: Make, events: Events
+) -> None:
+    client = make(worker_hung_s=10)
+    await client.start()
+    await asyncio.sleep(2)  # four times as long as a silent one has
+    assert client.ailment == ""
+    assert events.queue.empty(), "of Pong nobody else hears"
+    assert len(worker.writers) == 1
+
+
+async def test_a_hung_worker_is_killed_and_replaced__issue_hung_worker(
+    quick: None, make: Make, events: Events, program: Callable[[str], str]
+) -> None:
+    client = make(worker_binary=program(""), worker_hung_s=10)
+    first = await client.start()
+    os.kill(first.pid, signal.SIGSTOP)
+    lost = await events.next()
+    assert isinstance(lost, engine.EngineLost)
+    assert not running(first.pid)
+    second = await events.next()
+    assert isinstance(second, engine.Welcome)
+    assert second.pid != first.pid
 
 
 # --- finding it ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ impl Control {
     /// Do what the controller asks for, or say why not.
     pub(super) fn obey(&mut self, command: &Command) -> Result<(), Failed> {
         let (op, subject) = command.op_and_subject();
-        if !matches!(command, Command::List {}) && !is_identifier(subject) {
+        if !matches!(command, Command::List {} | Command::Ping {}) && !is_identifier(subject) {
             return Err(Failed::new(
                 op,
                 "",
@@ -45,6 +45,10 @@ impl Control {
             Command::Close { stream } => self.close(stream),
             Command::Deadline { stream, in_ms } => self.deadline(stream, *in_ms),
             Command::List {} => self.list(),
+            Command::Ping {} => {
+                self.tell(Event::Pong {});
+                Ok(())
+            }
             Command::Bridge { bridge, first, second } => self.bridge(bridge, first, second),
             Command::Unbridge { bridge } => self.unbridge(bridge),
             Command::Join { mix, stream, beep } => self.join(mix, stream, *beep),
