@@ -40,6 +40,7 @@ from media.engine import (
     Unbridge,
 )
 from tests.support import ports, sound
+from tests.support import ports as ports_of
 from tests.support.pace import in_time, judged_by_time
 from tests.support.rtp import RtpEndpoint, build_packet
 from tests.support.worker import EVENTS, IO, PCMA, PCMU, PROGRAM, Controller, Worker, running
@@ -119,6 +120,20 @@ async def test_a_socket_left_behind_by_a_killed_worker_is_replaced(tmp_path: Pat
         assert first.socket.exists()
     async with running(tmp_path) as second:
         await second.controller()
+
+
+async def test_ports_rest_across_the_death_of_a_worker__issue_ports_rest(tmp_path: Path) -> None:
+    """Phones that were never told go on sending to the ports of the calls that died: new calls get others as long as there are some."""
+    used: set[int] = set()
+    low = ports_of.WORKER[0]
+    for _ in range(3):  # 72 of 80
+        async with running(tmp_path, "--port-min", str(low), "--port-max", str(low + 159)) as worker:
+            media = await worker.controller()
+            ports = {(await media.open(f"s{number}")).port for number in range(24)}
+            worker.process.kill()
+            worker.process.wait()
+        assert not used & ports
+        used |= ports
 
 
 @pytest.mark.parametrize("way", ["sigterm", "shutdown"])

@@ -159,7 +159,8 @@ impl Control {
     fn bind_pair(&mut self, local: IpAddr) -> Result<(Sockets, u16), (&'static str, String)> {
         let now = self.clock.now();
         let (low, high) = (self.args.port_min, self.args.port_max);
-        let start = u64::from_be_bytes(sys::entropy());
+        let before = self.last_port.before.map(|port| Pool::start_behind(low, port));
+        let start = before.unwrap_or_else(|| u64::from_be_bytes(sys::entropy()));
         let pool = self.pools.entry(local).or_insert_with(|| Pool::new(low, high, start));
         let dscp = self.args.dscp;
         for _ in 0..pool.len() {
@@ -169,7 +170,10 @@ impl Control {
             let pair = sys::udp_exclusive(SocketAddr::new(local, port), dscp)
                 .and_then(|any| sys::udp_exclusive(SocketAddr::new(local, port + 1), dscp).map(|rtcp| (any, rtcp)));
             match pair {
-                Ok((any, rtcp)) => return Ok((Sockets::new(any, rtcp, dscp), port)),
+                Ok((any, rtcp)) => {
+                    self.last_port.keep(port);
+                    return Ok((Sockets::new(any, rtcp, dscp), port));
+                }
                 Err(error) => {
                     pool.give(port, now);
                     match error.kind() {

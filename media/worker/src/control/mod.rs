@@ -6,6 +6,7 @@
 
 mod commands;
 mod directory;
+mod last_port;
 mod link;
 mod media;
 mod ports;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use crate::args::Args;
 use crate::clock::{Clock, Nanos, SECOND};
+use crate::control::last_port::LastPort;
 use crate::control::ports::Pool;
 use crate::forward::Forwarder;
 use crate::log;
@@ -68,6 +70,7 @@ struct Control {
     untold: Vec<Event>,
     directory: Directory,
     pools: HashMap<IpAddr, Pool>,
+    last_port: LastPort,
     inlets: Vec<Inlet>,
     desk: Desk,
     loader: Sender<prompts::Job>,
@@ -121,6 +124,7 @@ pub fn run(args: &Args) -> Result<(), String> {
         untold: Vec::new(),
         directory: Directory::new(args.threads),
         pools: HashMap::new(),
+        last_port: LastPort::open(&args.socket),
         inlets: threads.inlets,
         desk: threads.desk,
         loader: threads.loader,

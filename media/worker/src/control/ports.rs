@@ -20,8 +20,7 @@ pub struct Pool {
 impl Pool {
     /// All even ports from `low` whose odd neighbour is not above `high`; `start` (any number) says where to begin.
     pub fn new(low: u16, high: u16, start: u64) -> Self {
-        let first = low.next_multiple_of(2).max(2);
-        let mut free: VecDeque<_> = (first..high).step_by(2).map(|port| (port, 0)).collect();
+        let mut free: VecDeque<_> = (first_of(low)..high).step_by(2).map(|port| (port, 0)).collect();
         let turn = if free.is_empty() {
             0
         } else {
@@ -29,6 +28,11 @@ impl Pool {
         };
         free.rotate_left(turn);
         Self { free }
+    }
+
+    /// The `start` with which `port` comes last, and those that were used just before it shortly before.
+    pub fn start_behind(low: u16, port: u16) -> u64 {
+        u64::from(port.saturating_sub(first_of(low)) / 2) + 1
     }
 
     /// The next port that has rested, if any.
@@ -53,6 +57,11 @@ impl Pool {
     }
 }
 
+/// The lowest port of a range that begins with `low`.
+fn first_of(low: u16) -> u16 {
+    low.next_multiple_of(2).max(2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +80,16 @@ mod tests {
             assert_eq!(taken, expected, "{low}-{high}");
         }
         assert_eq!(Pool::new(0, u16::MAX, 9).len(), 32767);
+    }
+
+    #[test]
+    fn a_pool_begins_behind_the_last_port_of_the_run_before() {
+        for (last, expected) in [(12, [14, 16, 10, 12]), (16, [10, 12, 14, 16]), (11, [12, 14, 16, 10])] {
+            let mut pool = Pool::new(10, 17, Pool::start_behind(10, last));
+            let taken: Vec<u16> = std::iter::from_fn(|| pool.take(0)).collect();
+            assert_eq!(taken, expected, "{last}");
+        }
+        assert_eq!(Pool::start_behind(10, 3), 1, "of another range");
     }
 
     #[test]
