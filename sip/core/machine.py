@@ -10,6 +10,7 @@ a `Packet` built beforehand, so that every repetition is the same octets (docs/s
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from sip.core.timers import Timer, Times
@@ -78,8 +79,8 @@ class GaveUp:
 Action = Send | PassUp | GaveUp
 
 
-class Machine:
-    """State and deadlines. Subclasses say in `_fired` what a timer does."""
+class Machine(ABC):
+    """State and deadlines."""
 
     __slots__ = ("deadlines", "reliable", "state", "times")
 
@@ -108,8 +109,9 @@ class Machine:
         """End without a word: the user has given the transaction up (RFC 3261 9.1)."""
         self._enter(State.TERMINATED)
 
+    @abstractmethod
     def _fired(self, timer: Timer, now: float) -> list[Action]:
-        raise NotImplementedError
+        """This timer is due."""
 
     def _enter(self, state: State, deadlines: dict[Timer, float] | None = None) -> None:
         self.state, self.deadlines = state, deadlines or {}  # a state owns its timers

@@ -122,11 +122,9 @@ class Extension:
 
     def command(self, command: ExtensionCommand, now: float) -> None:
         """One of `commands`. Raises UsageError for values that cannot be put on the wire, before anything is changed."""
-        raise NotImplementedError
 
     def request_received(self, transaction: ServerTransaction, now: float) -> None:
         """A request outside of dialogs, of a method in `capabilities.outside`. Its form has been checked."""
-        raise NotImplementedError
 
     def refuse_invite(self, request: Request) -> Refusal | None:
         """What is wrong with an INVITE that would open a session (422 Session Interval Too Small, RFC 4028 9)."""
@@ -154,6 +152,7 @@ class Core:
         self.outside: dict[str, OutsideUser] = {}
         self.extensions = tuple(extensions)
         for extension in self.extensions:
+            _check(extension)
             extension.attach(self)
             for method in extension.capabilities.outside:
                 self.serve(method, extension)
@@ -197,3 +196,12 @@ class Core:
             shared = self.dialogs[key] = SharedDialog(dialog)
             self.local_tags[dialog.local_tag] = self.local_tags.get(dialog.local_tag, 0) + 1
         return shared
+
+
+def _check(extension: Extension) -> None:
+    """Raises UsageError when it announces what it does not carry out: nobody on the wire should be the first to find it."""
+    kind = type(extension)
+    if extension.commands and kind.command is Extension.command:
+        raise UsageError(f"{kind.__name__} has commands and no method `command`")
+    if extension.capabilities.outside and kind.request_received is Extension.request_received:
+        raise UsageError(f"{kind.__name__} serves {', '.join(extension.capabilities.outside)} and has no method `request_received`")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from typing import Any
 
 from config.settings import DialSettings, ServerSettings
@@ -73,7 +74,7 @@ class OnePlace:
         return self._address
 
 
-class Shell:
+class Shell(ABC):
     """registry: set by whoever builds on this. Time is `now`, moved by assignment."""
 
     registry: Registry
@@ -89,9 +90,9 @@ class Shell:
         self.logs: list[Log] = []
         self.forgotten: list[str] = []
 
+    @abstractmethod
     def command(self, command: commands.Command) -> None:
         """A command for the SIP core."""
-        raise NotImplementedError
 
     def act(self, actions: list[Action]) -> None:
         """What the real shell does with call control's actions, in their order."""

@@ -13,6 +13,7 @@ A new verb is a file here, with a class that overrides what it needs, and a line
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -120,15 +121,19 @@ class Stage:
         return recording
 
 
-class RunningVerb:
+class Startable(ABC):
+    """What every verb has to say for itself."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Once. The leg has been answered, if the verb wants that, and can be heard."""
+
+
+class RunningVerb(Startable):
     """The protocol, with what most verbs do about most events: nothing."""
 
     result: Result | None = None
     deadline: float | None = None
-
-    def start(self) -> None:
-        """Once. The leg has been answered, if the verb wants that, and can be heard."""
-        raise NotImplementedError
 
     def stop(self, stop: Stop) -> None:
         """Come to an end soon. Called at most once with each `abandoned`; a verb that has its result is not stopped."""

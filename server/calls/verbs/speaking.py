@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TypeVar
 
 from media import engine
@@ -17,15 +18,15 @@ from server.calls.verbs.running import Finished, Stage, Stop, VerbOf
 V = TypeVar("V", bound=Say | Play)
 
 
-class Speaking(VerbOf[V]):
+class Speaking(VerbOf[V], ABC):
     def __init__(self, stage: Stage, verb: V) -> None:
         super().__init__(stage, verb)
         self.prompt = self.outbox.number()
         self._play: str | None = None
 
+    @abstractmethod
     def failed(self, why: str) -> None:
         """It cannot be heard: leave a notification, and a result."""
-        raise NotImplementedError
 
     def stop(self, stop: Stop) -> None:
         if self._play is not None and stop.abandoned:

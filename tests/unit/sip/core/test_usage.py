@@ -194,6 +194,15 @@ def test_a_command_without_its_extension_is_a_bug_of_the_caller() -> None:
 # --- an extension that is a part of sessions ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "announced", [{"commands": (Watch,)}, {"capabilities": Capabilities(outside=("SUBSCRIBE",))}], ids=["commands", "outside of dialogs"]
+)
+def test_an_extension_that_announces_what_it_does_not_carry_out_is_refused_before_it_meets_the_wire(announced: dict[str, object]) -> None:
+    hollow = type("Hollow", (Extension,), announced)
+    with pytest.raises(UsageError, match=r"Hollow .*no method"):
+        Core(extensions=[hollow()])
+
+
 class Limited(Extension):
     capabilities = Capabilities(inside=(), option_tags=("timer",))
 
