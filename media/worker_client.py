@@ -17,11 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import signal
-import socket
 import struct
 from collections.abc import Callable
 
@@ -54,7 +52,16 @@ from media.engine import (
 from media.errors import UsageError, WorkerUnavailable
 from media.heartbeat import BEAT_S, Beat, Heartbeat
 from media.settings import MediaSettings
-from media.worker_process import TERMINATE_S, WorkerProcess, describe_exit, find_worker, remove_stale_socket, take_lock, worker_arguments
+from media.worker_process import (
+    TERMINATE_S,
+    WorkerProcess,
+    describe_exit,
+    find_worker,
+    peer_pid,
+    remove_stale_socket,
+    take_lock,
+    worker_arguments,
+)
 
 __all__ = ["WorkerClient", "WorkerUnavailable"]
 
@@ -172,7 +179,7 @@ class WorkerClient:
         writer, self._writer = self._writer, None
         if writer is not None:
             if shutdown_worker:
-                peer = _peer_pid(writer)
+                peer = peer_pid(writer)
                 writer.write(_frame(Shutdown()))
                 if not await self._wait_end(self._settings.worker_stop_timeout_s) and peer:
                     await self._force_end(peer)
@@ -375,7 +382,7 @@ class WorkerClient:
 
     def _kill_hung(self) -> None:
         """Give a worker up that does not answer. It is the peer of an open socket, so the number is still its own."""
-        if self._writer is not None and (pid := _peer_pid(self._writer)) not in (0, os.getpid()):
+        if self._writer is not None and (pid := peer_pid(self._writer)) not in (0, os.getpid()):
             log.error("media_worker_given_up", extra={"pid": pid, "silent_s": self._heartbeat.silent_s})
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -437,18 +444,3 @@ def _subject(command: Command) -> str:
             return subject
         case _:
             return getattr(command, "stream", "")
-
-
-def _peer_pid(writer: asyncio.StreamWriter) -> int:
-    """The process at the other end of the Unix socket, as the kernel knows it; 0 when it does not say."""
-    peer: socket.socket = writer.get_extra_info("socket")
-    option = getattr(socket, "SO_PEERCRED", None)  # Linux
-    if option is None:
-        return 0
-    try:
-        pid, _, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
-    except OSError as error:
-        if error.errno not in (errno.ENOPROTOOPT, errno.ENOTCONN, errno.EBADF):
-            raise
-        return 0
-    return int(pid)

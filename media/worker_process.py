@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import shutil
 import signal
+import socket
 import stat
+import struct
 import subprocess
 import sys
 from collections import deque
@@ -176,6 +179,21 @@ def remove_stale_socket(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.stat(path).st_mode):
             os.unlink(path)
+
+
+def peer_pid(writer: asyncio.StreamWriter) -> int:
+    """The process at the other end of the Unix socket, as the kernel knows it; 0 when it does not say."""
+    peer: socket.socket = writer.get_extra_info("socket")
+    option = getattr(socket, "SO_PEERCRED", None)  # Linux
+    if option is None:
+        return 0
+    try:
+        pid, _, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
+    except OSError as error:
+        if error.errno not in (errno.ENOPROTOOPT, errno.ENOTCONN, errno.EBADF):
+            raise
+        return 0
+    return int(pid)
 
 
 def describe_exit(status: int) -> str:

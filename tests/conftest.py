@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.fixtures import app, media, phones, scene, server, worker
+from tests.support.fixtures import alice, app, bob, media, phones, scene, server, worker
 from tests.support.held_up import pytest_runtest_makereport, pytest_runtest_protocol, pytest_runtest_setup, pytest_terminal_summary
 
 __all__ = [
+    "alice",
     "app",
+    "bob",
     "media",
     "phones",
     "pytest_runtest_makereport",

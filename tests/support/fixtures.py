@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.app import Application
 from tests.support.phones import Phones, bridged_phones
+from tests.support.rtp import RtpEndpoint
 from tests.support.scene import Scene
 from tests.support.server import ServerFailed, ServerProcess, serving
 from tests.support.worker import Controller, Worker, running
@@ -64,3 +65,17 @@ async def phones(media: Controller) -> AsyncIterator[Phones]:
     """Two phones whose call it bridges."""
     async with bridged_phones(media) as phones:
         yield phones
+
+
+@pytest.fixture
+async def alice() -> AsyncIterator[RtpEndpoint]:
+    """A phone that is on no stream yet."""
+    async with await RtpEndpoint.open("127.0.0.2") as phone:
+        yield phone
+
+
+@pytest.fixture
+async def bob() -> AsyncIterator[RtpEndpoint]:
+    """Another one."""
+    async with await RtpEndpoint.open("127.0.0.3") as phone:
+        yield phone

@@ -27,9 +27,7 @@ from tests.support.codec_phone import (
     Decoder,
     Encoder,
     Format,
-    Likeness,
     chirp,
-    compare,
     encode_all,
     l16,
     opus,
@@ -38,6 +36,7 @@ from tests.support.codec_phone import (
     speech,
     through,
 )
+from tests.support.likeness import Likeness, compare
 from tests.support.pace import HARMLESS_S, PACE, judged_by_time
 from tests.support.phones import bridged
 from tests.support.sound import Samples

@@ -32,7 +32,8 @@ from media.engine import (
     StopRecord,
 )
 from tests.support import sound
-from tests.support.codec_phone import G722, OPUS, PCMA, PCMU, CodecPhone, Format, encode_all, l16, level_at, silence_packet, tone
+from tests.support.codec_phone import G722, OPUS, PCMA, PCMU, CodecPhone, Format, encode_all, l16, silence_packet
+from tests.support.likeness import level_at, tone
 from tests.support.pace import in_time, judged_by_time
 from tests.support.rtp import RtpEndpoint
 from tests.support.worker import Controller, Worker, running

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from media.engine import Bridge, Unbridge
-from tests.support.codec_phone import G722, PCMA, PCMU, CodecPhone, Format, encode_all, level_at, tone
+from tests.support.codec_phone import G722, PCMA, PCMU, CodecPhone, Format, encode_all
+from tests.support.likeness import level_at, tone
 from tests.support.pace import in_time, judged_by_time
 from tests.support.worker import Controller
 

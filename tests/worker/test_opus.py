@@ -13,7 +13,8 @@ import pytest
 from media.engine import Opened, Play, PlayEnded, Record, StopRecord
 from tests.support import opus as libopus
 from tests.support import sound
-from tests.support.codec_phone import PCMU, CodecPhone, Encoder, Format, l16, level_at, opus, speech, tone
+from tests.support.codec_phone import PCMU, CodecPhone, Encoder, Format, l16, opus, speech
+from tests.support.likeness import level_at, tone
 from tests.support.opus import carries_copy
 from tests.support.pace import judged_by_time
 from tests.support.phones import bridged, prompt

@@ -13,7 +13,8 @@ import pytest
 
 from media.engine import Bridge, Play, PlayEnded, SendDigits, Stats, StopPlay, StreamStats
 from tests.support import sound
-from tests.support.codec_phone import G722, OPUS, PCMU, CodecPhone, Format, compare, find_at, l16, level_at, resample
+from tests.support.codec_phone import G722, OPUS, PCMU, CodecPhone, Format, l16, resample
+from tests.support.likeness import compare, find_at, level_at
 from tests.support.pace import judged_by_time
 from tests.support.sound import Samples
 from tests.support.worker import Controller

@@ -28,15 +28,13 @@ from tests.support.codec_phone import (
     Format,
     Network,
     chirp,
-    compare,
     encode_all,
     l16,
-    level_at,
     opus,
     resample,
     speech,
-    tone,
 )
+from tests.support.likeness import compare, level_at, tone
 from tests.support.pace import PACE, in_time, judged_by_time
 from tests.support.phones import bridged
 from tests.support.rtp import build_packet

@@ -1,20 +1,13 @@
-"""The media worker over its real socket and real RTP: control, relay, latching, digits, reports."""
+"""The media worker over real RTP: relay, latching, digits, reports."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import os
-import signal
 import socket
-import stat
 import struct
-import subprocess
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import msgspec
-import numpy as np
 import pytest
 
 from media.engine import (
@@ -25,295 +18,23 @@ from media.engine import (
     Connect,
     Digit,
     Failed,
-    Hello,
-    Latched,
     List,
     Listing,
     MediaTimeout,
     Mute,
-    Open,
-    Opened,
     Play,
-    Shutdown,
-    Stats,
-    Stranger,
     Unbridge,
 )
-from tests.support import ports, sound
-from tests.support import ports as ports_of
+from tests.support import sound
 from tests.support.pace import in_time, judged_by_time
 from tests.support.rtp import RtpEndpoint, build_packet
-from tests.support.worker import EVENTS, IO, PCMA, PCMU, PROGRAM, Controller, Worker, running
+from tests.support.worker import EVENTS, PCMA, PCMU, Controller
+from tests.worker.pairs import bridged, either_worker, quiet, rtp
 
 pytestmark = pytest.mark.worker
 
 
-@pytest.fixture(params=[IO, "epoll"])
-async def worker(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Worker]:
-    """Everything here holds with either way of waiting for sockets; `auto` is io_uring where the kernel allows it."""
-    async with running(tmp_path, "--threads", "2", "--io", request.param) as worker:
-        yield worker
-
-
-class Pair:
-    """Two phones on two streams of the worker, bridged."""
-
-    def __init__(self, media: Controller, alice: RtpEndpoint, bob: RtpEndpoint, to_alice: Opened, to_bob: Opened) -> None:
-        self.media, self.alice, self.bob = media, alice, bob
-        self.to_alice, self.to_bob = to_alice, to_bob
-
-
-async def bridged(
-    media: Controller, alice: RtpEndpoint, bob: RtpEndpoint, a: list[Codec] | None = None, b: list[Codec] | None = None
-) -> Pair:
-    """Streams "a" and "b", bridge "ab"; both phones talk (silence, until they are told what)."""
-    to_alice = await media.open("a", call="CA", address="::1" if ":" in alice.host else "127.0.0.1")
-    to_bob = await media.open("b", call="CA", address="::1" if ":" in bob.host else "127.0.0.1")
-    media.connect_to("a", alice, a)
-    media.connect_to("b", bob, b)
-    media.send(Bridge(bridge="ab", first="a", second="b"))
-    await media.synchronize()
-    alice.send_to((to_alice.address, to_alice.port))
-    bob.send_to((to_bob.address, to_bob.port))
-    return Pair(media, alice, bob, to_alice, to_bob)
-
-
-def rtp(sequence: int, payload_type: int = 0, ssrc: int = 1, fill: int = 0x55) -> bytes:
-    return build_packet(payload_type, sequence, 160 * sequence, ssrc, bytes([fill]) * 160)
-
-
-async def quiet(media: Controller, phone: RtpEndpoint) -> None:
-    """A phone of a bridge falls silent, and what it said has arrived."""
-    phone.mute()
-    await asyncio.sleep(0.1)
-    await media.settled("a", "b")
-    await asyncio.sleep(0.05)
-
-
-def run_program(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=10, check=False)
-
-
-# --- the process and its socket -----------------------------------------------------------------------------------
-
-
-async def test_the_socket_is_for_our_user_only(worker: Worker, media: Controller) -> None:
-    assert stat.S_IMODE(worker.socket.stat().st_mode) == 0o600
-
-
-async def test_a_second_worker_on_a_served_socket_refuses_to_start(worker: Worker, media: Controller) -> None:
-    second = await asyncio.to_thread(run_program, "--socket", str(worker.socket))
-    assert second.returncode == 1 and "another worker" in second.stderr
-    await media.synchronize()
-
-
-def test_version_is_told_without_a_socket(tmp_path: Path) -> None:
-    Worker(tmp_path).stop()
-    assert run_program("--version").stdout.startswith("dialplane-media ")
-
-
-async def test_a_socket_left_behind_by_a_killed_worker_is_replaced(tmp_path: Path) -> None:
-    async with running(tmp_path) as first:
-        await first.controller()
-        first.process.kill()
-        first.process.wait()
-        assert first.socket.exists()
-    async with running(tmp_path) as second:
-        await second.controller()
-
-
-async def test_ports_rest_across_the_death_of_a_worker__issue_ports_rest(tmp_path: Path) -> None:
-    """Phones that were never told go on sending to the ports of the calls that died: new calls get others as long as there are some."""
-    used: set[int] = set()
-    low = ports_of.WORKER[0]
-    for _ in range(3):  # 72 of 80
-        async with running(tmp_path, "--port-min", str(low), "--port-max", str(low + 159)) as worker:
-            media = await worker.controller()
-            ports = {(await media.open(f"s{number}")).port for number in range(24)}
-            worker.process.kill()
-            worker.process.wait()
-        assert not used & ports
-        used |= ports
-
-
-@pytest.mark.parametrize("way", ["sigterm", "shutdown"])
-async def test_it_ends_politely(tmp_path: Path, way: str) -> None:
-    async with running(tmp_path) as worker:
-        media = await worker.controller()
-        await media.open("a")
-        if way == "sigterm":
-            worker.process.send_signal(signal.SIGTERM)
-        else:
-            media.send(Shutdown())
-        assert await worker.ended() == 0
-        await media.expect(Closed, stream="a")
-        assert not worker.socket.exists()
-
-
-async def test_an_idle_worker_leaves_when_told_to(tmp_path: Path) -> None:
-    async with running(tmp_path, "--idle-exit", "1") as worker:
-        media = await worker.controller()
-        await asyncio.sleep(1.5)
-        await media.synchronize()
-        await media.close()
-        assert await worker.ended() == 0
-
-
-# --- hello, frames, adoption --------------------------------------------------------------------------------------
-
-
-async def test_hello_is_answered_by_welcome(worker: Worker) -> None:
-    connection = await worker.raw_connection()
-    welcome = await connection.hello()
-    assert (welcome.version, welcome.pid, welcome.threads) == (2, worker.process.pid, 2)
-
-
-async def test_another_version_is_refused_and_the_controller_stays(worker: Worker, media: Controller) -> None:
-    stranger = await worker.raw_connection()
-    stranger.send(Hello(version=99))
-    await stranger.expect(Failed, op="hello", code="version")
-    await stranger.expect_close()
-    await media.synchronize()
-
-
-async def test_a_new_controller_replaces_the_old_one_and_finds_what_lives(worker: Worker, media: Controller) -> None:
-    port = (await media.open("a", call="CA")).port
-    await media.open("b", call="CB")
-    media.send(Bridge(bridge="ab", first="a", second="b"))
-    await media.synchronize()
-    heir = await worker.controller()
-    await media.expect_close()
-    heir.send(List())
-    listing = await heir.expect(Listing)
-    assert [(s.stream, s.call) for s in listing.streams] == [("a", "CA"), ("b", "CB")]
-    assert (listing.streams[0].port, listing.bridges) == (port, ["ab"])
-
-
-async def test_before_hello_nothing_is_done(worker: Worker, media: Controller) -> None:
-    connection = await worker.raw_connection()
-    connection.send(Open(stream="x", address="127.0.0.1"))
-    await connection.expect(Failed, op="open", subject="x", code="frame")
-    media.send(List())
-    assert (await media.expect(Listing)).streams == []
-
-
-@pytest.mark.parametrize(
-    ("body", "op"),
-    [
-        (b"", ""),
-        (b"\xc1", ""),
-        (b"\x93\x01\x02\x03", ""),
-        (msgspec.msgpack.encode({"t": "no_such"}), "no_such"),
-        (msgspec.msgpack.encode({"t": "open"}), "open"),
-        (msgspec.msgpack.encode({"t": "open", "stream": 5, "address": "::1"}), "open"),
-        (msgspec.msgpack.encode({"t": "open", "stream": "a b", "address": "::1"}), "open"),
-        (msgspec.msgpack.encode({"t": "open", "stream": "x" * 65, "address": "::1"}), "open"),
-        (b"\x81\xa1t" + b"\x91" * 100_000, ""),
-        (os.urandom(1000), None),
-    ],
-)
-async def test_a_frame_that_does_not_parse_is_answered_and_harms_nothing(media: Controller, body: bytes, op: str | None) -> None:
-    media.send_body(body)
-    failed = await media.expect(Failed, code="frame")
-    assert op is None or failed.op == op
-    await media.synchronize()
-
-
-async def test_a_frame_over_the_limit_closes_the_connection_only(worker: Worker, media: Controller) -> None:
-    await media.open("a")
-    media.send_raw((1 + (1 << 20)).to_bytes(4, "big"))
-    await media.expect(Failed, code="frame")
-    await media.expect_close()
-    heir = await worker.controller()
-    heir.send(List())
-    assert len((await heir.expect(Listing)).streams) == 1
-
-
-async def test_unknown_keys_are_ignored(media: Controller) -> None:
-    media.send_body(msgspec.msgpack.encode({"t": "open", "stream": "a", "address": "127.0.0.1", "colour": {"red": [1]}}))
-    await media.expect(Opened, stream="a")
-
-
-async def test_streams_without_a_controller_live_as_long_as_they_were_given(worker: Worker, media: Controller) -> None:
-    await media.open("mortal", expires_ms=500)
-    await media.open("patient", expires_ms=60_000)
-    await media.open("immortal")
-    await asyncio.sleep(1.5)
-    await media.synchronize()
-    assert not media.seen(Closed)
-    await media.close()
-    await asyncio.sleep(2.5)
-    heir = await worker.controller()
-    heir.send(List())
-    assert [s.stream for s in (await heir.expect(Listing)).streams] == ["immortal", "patient"]
-
-
-# --- streams ------------------------------------------------------------------------------------------------------
-
-
-async def test_ports_come_in_even_and_odd_pairs_from_the_range__rfc3550_11(media: Controller) -> None:
-    every = [(await media.open(f"s{i}")) for i in range(20)]
-    assert all(ports.WORKER[0] <= opened.port < ports.WORKER[1] and opened.port % 2 == 0 for opened in every)
-    assert all(opened.rtcp_port == opened.port + 1 for opened in every)
-    assert len({opened.port for opened in every}) == 20
-
-
-async def test_opening_twice_repeats_the_answer(media: Controller) -> None:
-    assert await media.open("a") == await media.open("a")
-
-
-async def test_a_closed_port_rests(tmp_path: Path) -> None:
-    async with running(tmp_path, "--port-min", str(ports.CERTAIN), "--port-max", str(ports.CERTAIN + 3)) as worker:
-        media = await worker.controller()
-        first, second = await media.open("a"), await media.open("b")
-        assert {first.port, second.port} == {ports.CERTAIN, ports.CERTAIN + 2}
-        media.send(Close(stream="a"))
-        await media.expect(Closed, stream="a")
-        media.send(Open(stream="c", address="127.0.0.1"))
-        await media.expect(Failed, op="open", subject="c", code="no_ports")
-
-
-async def test_a_port_that_someone_else_has_is_skipped(tmp_path: Path) -> None:
-    taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    taken.bind(("127.0.0.1", ports.CERTAIN + 11))
-    async with running(tmp_path, "--port-min", str(ports.CERTAIN + 10), "--port-max", str(ports.CERTAIN + 13)) as worker:
-        media = await worker.controller()
-        assert (await media.open("a")).port == ports.CERTAIN + 12
-    taken.close()
-
-
-@pytest.mark.parametrize(("address", "code"), [("localhost", "address"), ("192.0.2.1", "address"), ("", "address")])
-async def test_an_address_that_is_not_ours_is_refused(media: Controller, address: str, code: str) -> None:
-    media.send(Open(stream="a", address=address))
-    await media.expect(Failed, op="open", subject="a", code=code)
-
-
-async def test_closing_is_answered_also_for_what_is_unknown(media: Controller) -> None:
-    media.send(Close(stream="nobody"))
-    await media.expect(Closed, stream="nobody")
-
-
-async def test_commands_on_unknown_streams_are_refused(media: Controller) -> None:
-    async with await RtpEndpoint.open("127.0.0.2") as phone:
-        media.connect_to("nobody", phone)
-        await media.expect(Failed, op="connect", subject="nobody", code="unknown_stream")
-    media.send(Stats(stream="nobody"))
-    await media.expect(Failed, op="stats", subject="nobody", code="unknown_stream")
-    media.send(Bridge(bridge="b", first="nobody", second="none"))
-    await media.expect(Failed, op="bridge", subject="b", code="unknown_stream")
-
-
-async def test_a_closed_stream_leaves_no_descriptor(worker: Worker, media: Controller) -> None:
-    before = await worker.settled_descriptors(media)
-    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
-        await bridged(media, alice, bob)
-        assert await worker.until_descriptors(before + 6) == before + 6  # two ports each, and a socket for the peer once it is heard
-        media.send(Close(stream="a"))
-        media.send(Close(stream="b"))
-        await media.expect(Closed, stream="a")
-        await media.expect(Closed, stream="b")
-    assert await worker.until_descriptors(before) == before
-
+worker = either_worker
 
 # --- relay --------------------------------------------------------------------------------------------------------
 
@@ -486,115 +207,6 @@ async def test_csrcs_extensions_and_padding_are_taken_off(media: Controller) -> 
         await asyncio.sleep(0.1)
         assert [packet.payload for packet in bob.packets[since:]] == [b"\x33" * 160]
         assert bob.malformed == 0
-
-
-# --- who the peer is ----------------------------------------------------------------------------------------------
-
-
-async def test_a_phone_behind_a_nat_is_found_and_a_stranger_never_heard(media: Controller) -> None:
-    async with (
-        await RtpEndpoint.open("127.0.0.2") as alice,
-        await RtpEndpoint.open("127.0.0.3") as bob,
-        await RtpEndpoint.open("127.0.0.9") as mallory,
-    ):
-        opened = [await media.open(name, call="CA") for name in ("a", "b")]
-        media.connect_to("a", alice, remote_address="127.0.0.77", remote_port=4000)
-        media.connect_to("b", bob)
-        media.send(Bridge(bridge="ab", first="a", second="b"))
-        bob.send_to((opened[1].address, opened[1].port))
-        alice.send_to((opened[0].address, opened[0].port))
-        latched = await media.expect(Latched, stream="a")
-        assert (latched.address, latched.port) == (alice.host, alice.port)
-        await media.counters("a", packets_in=10)
-        mallory.say(sound.tone(1000, 2.0))
-        mallory.send_to((opened[0].address, opened[0].port))
-        stranger = await media.expect(Stranger, stream="a")
-        assert (stranger.address, stranger.port) == (mallory.host, mallory.port)
-        alice.say(sound.chirp_up(0.5))
-        await bob.hears(sound.chirp_up(0.5), likeness=0.99)
-        assert sound.tone_seconds(bob.heard(), 1000) == 0
-        assert mallory.packets == []
-        assert len(media.seen(Stranger)) == 1
-        for _ in range(200):
-            if (strangers := (await media.stats("a")).counters.strangers) > 10:
-                break
-            await asyncio.sleep(0.02)
-        assert strangers > 10
-
-
-async def test_without_leave_to_latch_only_the_signalled_address_is_heard(media: Controller) -> None:
-    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
-        pair = await bridged(media, alice, bob)
-        media.connect_to("a", alice, remote_port=alice.port + 2, latch=False)
-        await media.expect(Stranger, stream="a")
-        await media.settled("a", "b")
-        await asyncio.sleep(0.1)
-        since = bob.mark()
-        await asyncio.sleep(0.2)
-        assert len(bob.packets) == since
-        assert pair.media.seen(Latched) == []
-
-
-async def test_implausible_packets_do_not_move_the_latch(media: Controller) -> None:
-    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.9") as mallory:
-        at = await media.open("a")
-        target = (at.address, at.port)
-        media.connect_to("a", alice, remote_address="127.0.0.77", remote_port=4000)
-        await media.synchronize()
-        for junk in (b"", b"\x80", os.urandom(172)[:1], b"\x00" + rtp(1)[1:], rtp(1, payload_type=96), b"\x80\xc8" + bytes(26)):
-            mallory.send_raw(junk, target)
-        await asyncio.sleep(0.1)
-        await media.settled("a")
-        assert media.seen(Latched) == []
-        alice.send_to(target)
-        await media.expect(Latched, stream="a", port=alice.port)
-
-
-async def test_a_new_address_in_the_session_opens_the_latch_again(media: Controller) -> None:
-    async with (
-        await RtpEndpoint.open("127.0.0.2") as alice,
-        await RtpEndpoint.open("127.0.0.3") as bob,
-        await RtpEndpoint.open("127.0.0.4") as carol,
-    ):
-        pair = await bridged(media, alice, bob)
-        await asyncio.sleep(0.2)
-        media.connect_to("a", carol)
-        carol.send_to((pair.to_alice.address, pair.to_alice.port))
-        carol.say(sound.chirp_up(0.5))
-        alice.say(sound.chirp_down(0.5))
-        await bob.hears(sound.chirp_up(0.5))
-        await alice.said()
-        assert sound.find(sound.chirp_down(0.5), bob.heard()).likeness < 0.5
-        bob.say(sound.chirp_down(0.5))
-        await carol.hears(sound.chirp_down(0.5))
-
-
-async def test_the_same_session_again_changes_nothing(media: Controller) -> None:
-    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
-        await bridged(media, alice, bob)
-        alice.say(sound.chirp_up(0.6))
-        for _ in range(20):
-            media.connect_to("a", alice)
-            media.connect_to("b", bob)
-            media.send(Bridge(bridge="ab", first="a", second="b"))
-            await asyncio.sleep(0.02)
-        await bob.hears(sound.chirp_up(0.6), likeness=0.99)
-
-
-async def test_any_bytes_on_the_ports_leave_it_running(media: Controller) -> None:
-    async with await RtpEndpoint.open("127.0.0.2") as alice, await RtpEndpoint.open("127.0.0.3") as bob:
-        pair = await bridged(media, alice, bob)
-        generator = np.random.default_rng(1)
-        for round_ in range(3000):
-            junk = bytearray(generator.bytes(int(generator.integers(0, 200))))
-            if junk and round_ % 2:
-                junk[0] = 0x80 | junk[0] & 0x3F
-            alice.send_raw(bytes(junk), (pair.to_alice.address, pair.to_alice.port + round_ % 3 % 2))
-            if round_ % 100 == 0:
-                await asyncio.sleep(0.005)
-        alice.say(sound.chirp_up(0.5))
-        await bob.hears(sound.chirp_up(0.5))
-        assert (await media.stats("a")).counters.malformed > 100
 
 
 # --- digits, silence, reports -------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 //! A frame is a big-endian u32 length and that many octets of msgpack, a map whose key `t` names the message. Unknown
 //! keys are ignored, absent ones take their default. `tests/vectors/media/frames.json` holds one frame of each message;
 //! the tests of both sides read it, so the two statements cannot drift apart.
+//!
+//! The file is longer than others: it is one page, like `media/engine.py`, and every message stands on it once.
 
 use std::sync::Arc;
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.support.codec_phone import OPUS, CodecPhone, chirp, compare, encode_all
+from tests.support.codec_phone import OPUS, CodecPhone, chirp, encode_all
+from tests.support.likeness import compare
 from tests.support.rtp import Packet
 from tests.support.sound import Samples
 

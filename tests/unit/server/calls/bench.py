@@ -28,6 +28,12 @@ CARRIER = Outbound("carrier", ("sip:gw.example.com:5070",))
 C = TypeVar("C")
 
 
+# What is dialled: one destination, two, three.
+ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
+TWO = ONE + "<Number>1-444-555-6666</Number>"
+THREE = TWO + "<Sip>sip:carol@192.0.2.10</Sip>"
+
+
 class Bench(Shell):
     """One number whose document is `document`; the engine answers at once, the web after 10 ms. changes: fields of the policy.
 

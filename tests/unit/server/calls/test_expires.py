@@ -6,9 +6,8 @@ import pytest
 
 from server.calls.records import By, Cause
 from sip.core import commands
-from tests.unit.server.calls.bench import ACTION, Bench, dial
+from tests.unit.server.calls.bench import ACTION, ONE, Bench, dial
 
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 LONG = f'action="{ACTION}" timeout="600"'
 
 

@@ -13,11 +13,7 @@ from server.calls.targets import Outbound
 from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import ACTION, IN, VOICE, Bench, dial
-
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
-TWO = ONE + "<Number>1-444-555-6666</Number>"
-THREE = TWO + "<Sip>sip:carol@192.0.2.10</Sip>"
+from tests.unit.server.calls.bench import ACTION, IN, ONE, THREE, TWO, VOICE, Bench, dial
 
 
 def test_ringing_is_sent_before_the_document_is_fetched__behaviour_1_1() -> None:
@@ -268,109 +264,6 @@ def test_the_engine_knows_the_time_limit_in_case_we_are_gone_until_the_caller_go
     assert bench.engine.deadlines == {caller: 0, callee: 65_000} and callee not in bench.engine.streams
 
 
-def test_recording_is_of_the_bridge_and_its_url_is_in_the_action__behaviour_7() -> None:
-    bench = Bench(dial(ONE, f'action="{ACTION}" record="true"'))
-    bench.answer(0)
-    bench.run(3.0)
-    bench.bye_from(bench.leg(0))
-    bench.run(1.0)
-    (recording,) = bench.recordings
-    assert recording.duration_ms == 3000 and recording.call_sid == bench.action["CallSid"]
-    url = f"http://server/restcomm/2012-04-24/Accounts/AC1/Recordings/{recording.sid}.wav"
-    assert bench.action["RecordingUrl"] == bench.action["PublicRecordingUrl"] == url
-
-
-def test_nothing_bridged_nothing_recorded__behaviour_7() -> None:
-    bench = Bench(dial(ONE, f'action="{ACTION}" record="true"'))
-    bench.fail(0, 486)
-    bench.run(1.0)
-    assert not bench.recordings and "RecordingUrl" not in bench.action
-
-
-def test_answer_on_bridge_false_answers_first_and_rings_in_the_media__behaviour_0_2() -> None:
-    bench = Bench(dial(ONE, 'answerOnBridge="false"'))
-    assert bench.order() == ["180", "200", "INVITE"]
-    assert [play.tone for play in bench.engine.played] == ["ringback"]
-    bench.answer(0)
-    assert bench.engine.bridges and bench.order() == ["180", "200", "INVITE"]
-    bench.bye_from(bench.leg(0))
-    assert bench.order()[-1] == "BYE"
-
-
-def test_answer_delay_off_for_a_number__behaviour_4_1() -> None:
-    bench = Bench(dial(ONE), application=Application("2222", VOICE, answer_delay=False))
-    assert bench.order() == ["180", "200", "INVITE"]
-
-
-def test_dial_music_is_early_media_for_an_unanswered_caller__behaviour_10_2() -> None:
-    bench = Bench(dial(ONE, 'dialMusic="/music.wav"'))
-    assert bench.order() == ["180", "INVITE", "183"]
-    (play,) = bench.engine.played
-    assert play.loop == 0 and play.files
-    early = bench.of(commands.SendProvisional)[-1].body
-    bench.answer(0)
-    assert bench.of(commands.SendAnswer)[0].body == early  # trap 38
-
-
-def test_dial_music_that_cannot_be_fetched_gives_13233_and_the_ringback__behaviour_10_2() -> None:
-    bench = Bench(dial(ONE, 'dialMusic="/music.wav" answerOnBridge="false"'), broken_prompts=("http://app/music.wav",))
-    assert [play.tone for play in bench.engine.played] == ["ringback"]
-    assert [item.code for item in bench.notifications] == [13233]
-    bench.answer(0)
-    assert bench.engine.bridges
-
-
-def test_dial_music_disabled_is_silence__behaviour_10_2() -> None:
-    bench = Bench(dial(ONE, 'dialMusic="Disabled" answerOnBridge="false"'))
-    assert not bench.engine.played
-    bench = Bench(dial(ONE, 'dialMusic="disabled"'))
-    bench.progress(0, 183, sdp("192.0.2.8"))
-    assert bench.order() == ["180", "INVITE"] and not bench.engine.bridges
-
-
-def test_early_media_of_a_single_destination_is_relayed__behaviour_0_1() -> None:
-    bench = Bench(dial(ONE))
-    bench.progress(0, 183, sdp("192.0.2.8"))
-    assert bench.order() == ["180", "INVITE", "183"] and bench.engine.bridges
-    early = bench.of(commands.SendProvisional)[-1].body
-    bench.answer(0)
-    assert bench.of(commands.SendAnswer)[0].body == early and len(bench.engine.bridged_pairs) == 1
-
-
-def test_early_media_of_a_fork_is_not_relayed__behaviour_0_1() -> None:
-    bench = Bench(dial(TWO))
-    bench.progress(0, 183, sdp("192.0.2.8"))
-    assert bench.order() == ["180", "INVITE", "INVITE"] and not bench.engine.bridges
-
-
-def test_late_offer__our_offer_in_the_200_bridge_after_the_ack__behaviour_0_5() -> None:
-    bench = Bench(dial(ONE), offer=b"")
-    bench.answer(0)
-    assert bench.order()[-1] == "200" and not bench.engine.bridges
-    assert b"m=audio" in bench.of(commands.SendAnswer)[0].body
-    bench.give(events.AnswerAcked(IN, sdp("192.0.2.7"), "application/sdp"))
-    assert bench.engine.bridges
-
-
-def test_late_offer_without_an_answer_in_the_ack_is_ended__behaviour_0_5() -> None:
-    bench = Bench(dial(ONE), offer=b"")
-    bench.answer(0)
-    bench.give(events.AnswerAcked(IN, b"", ""))
-    assert sorted(str(bye.session) for bye in bench.of(commands.SendBye)) == sorted([str(IN), str(bench.leg(0))])
-
-
-def test_no_common_codec_is_488_with_warning__behaviour_0_5() -> None:
-    bench = Bench(dial(ONE), offer=sdp("192.0.2.7", codecs="97").replace(b"a=rtpmap:101 telephone-event/8000", b"a=rtpmap:97 speex/8000"))
-    (reject,) = bench.of(commands.SendReject)
-    assert reject.status == 488 and reject.headers[0][0] == "Warning"
-    assert not bench.web.requests
-
-
-def test_broken_sdp_is_400__behaviour_0_5() -> None:
-    bench = Bench(dial(ONE), offer=b"this is no sdp")
-    assert [reject.status for reject in bench.of(commands.SendReject)] == [400]
-
-
 @pytest.mark.parametrize(
     ("document", "order", "status"),
     [
@@ -461,52 +354,6 @@ def test_hold_by_reinvite_is_answered_locally__behaviour_2_11() -> None:
     (answer,) = bench.of(commands.AnswerRequest)
     assert answer.status == 200 and b"a=recvonly" in answer.body
     assert len(bench.of(commands.SendInvite)) == 1
-
-
-def test_status_callback_of_an_answered_call_is_told_three_times__behaviour_1_10() -> None:
-    bench = Bench(dial(ONE, ""), application=Application("2222", VOICE, status_callback="http://app/status"))
-    bench.answer(0)
-    bench.bye_from(bench.leg(0))
-    assert [parameters["CallStatus"] for parameters in bench.web.of("status")] == ["ringing", "in-progress", "completed"]
-
-
-def test_status_callback_of_an_unanswered_call_is_told_twice__behaviour_0_8() -> None:
-    bench = Bench(dial(ONE, ""), application=Application("2222", VOICE, status_callback="http://app/status"))
-    bench.fail(0, 486)
-    assert [parameters["CallStatus"] for parameters in bench.web.of("status")] == ["ringing", "busy"]
-
-
-def test_leg_status_callbacks_of_an_answered_leg_are_four__behaviour_2_6() -> None:
-    bench = Bench(dial('<Sip statusCallback="/leg">sip:alice@192.0.2.8</Sip>', ""))
-    bench.progress(0)
-    bench.progress(0)
-    bench.answer(0)
-    bench.run(3.0)
-    bench.bye_from(bench.leg(0))
-    told = bench.web.of("leg-status")
-    assert [(item["CallStatus"], item["SequenceNumber"]) for item in told] == [
-        ("initiated", "0"), ("ringing", "1"), ("answered", "2"), ("completed", "3"),
-    ]  # fmt: skip
-    assert all(item["CallSid"] == bench.leg(0) and item["ParentCallSid"] == bench.records[0].parent_sid for item in told)
-    assert told[3]["CallDuration"] == "3" and "CallDuration" not in told[2]
-    assert told[0]["CallbackSource"] == "call-progress-events" and told[0]["Direction"] == "outbound-dial"
-
-
-def test_leg_status_callbacks_of_a_fork_with_one_winner_are_ten__behaviour_2_6() -> None:
-    nouns = "".join(f'<Sip statusCallback="/leg">sip:x@192.0.2.{n}</Sip>' for n in (8, 9, 10))
-    bench = Bench(dial(nouns, ""))
-    for leg in range(3):
-        bench.progress(leg)
-    bench.answer(1)
-    bench.bye_from(bench.leg(1))
-    assert len(bench.web.of("leg-status")) == 10
-
-
-def test_leg_status_callback_event_selects__behaviour_2_6() -> None:
-    bench = Bench(dial('<Sip statusCallback="/leg" statusCallbackEvent="ringing, completed">sip:alice@192.0.2.8</Sip>', ""))
-    bench.progress(0)
-    bench.fail(0, 480)
-    assert [item["CallStatus"] for item in bench.web.of("leg-status")] == ["ringing", "completed"]
 
 
 def test_screening_is_not_supported_and_says_so__rcml_md() -> None:

@@ -10,9 +10,8 @@ from server.calls.legs.party import Party
 from server.calls.policy import Application
 from sip.core import commands, events
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import ACTION, IN, Bench, dial
+from tests.unit.server.calls.bench import ACTION, IN, ONE, Bench, dial
 
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 NEXT = "http://app/next"
 DESTINATION = Destination("sip:ann@192.0.2.9", "192.0.2.9", "sip:server@192.0.2.1")
 

@@ -10,9 +10,8 @@ from server.calls.effects import Prepare, Prepared, Synthesize
 from server.calls.records import Cause
 from sip.core import commands, events
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import ACTION, IN, Bench, dial
+from tests.unit.server.calls.bench import ACTION, IN, ONE, Bench, dial
 
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 NEXT = "<Dial><Sip>sip:dave@192.0.2.11</Sip></Dial>"
 RECORDED = f'action="{ACTION}" record="true"'
 

@@ -8,9 +8,7 @@ from media import engine
 from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import Bench, dial
-
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
+from tests.unit.server.calls.bench import ONE, Bench, dial
 
 
 def caller_stream(bench: Bench) -> str:

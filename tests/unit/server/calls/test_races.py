@@ -11,10 +11,8 @@ from server.calls.targets import Outbound
 from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import ACTION, IN, VOICE, Bench, dial
+from tests.unit.server.calls.bench import ACTION, IN, ONE, TWO, VOICE, Bench, dial
 
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
-TWO = ONE + "<Number>1-444-555-6666</Number>"
 NEXT = "<Dial><Sip>sip:dave@192.0.2.11</Sip></Dial>"
 
 

@@ -8,10 +8,9 @@ from server.calls.policy import Application, Refusal
 from sip.core import commands, events, flows
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import IN, VOICE, Bench, dial
+from tests.unit.server.calls.bench import IN, ONE, VOICE, Bench, dial
 
 FLOW = flows.Flow("udp", flows.Address("192.0.2.1", 5060), flows.Address("192.0.2.7", 5060))
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 
 
 def invite(bench: Bench, name: str, traces: tuple[events.Traced, ...] = ()) -> None:

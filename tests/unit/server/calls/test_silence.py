@@ -11,9 +11,8 @@ from server.calls.records import By, Cause
 from sip.core import commands, events
 from sip.message import Headers, Request, Response
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import ACTION, IN, Bench, dial
+from tests.unit.server.calls.bench import ACTION, IN, ONE, Bench, dial
 
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 MUSIC = '<Response><Play loop="0">/music.wav</Play></Response>'
 PAUSE = '<Response><Say>hello</Say><Pause length="3600"/></Response>'
 RINGING = dial(ONE, 'answerOnBridge="false" timeout="600"')

@@ -10,9 +10,8 @@ from sip.core import commands, flows
 from sip.core.endpoint import Endpoint
 from sip.message import parse_message
 from sip.settings import SipSettings
-from tests.unit.server.calls.bench import Bench, dial
+from tests.unit.server.calls.bench import ONE, Bench, dial
 
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 HERE = flows.Address("192.0.2.1", 5060)
 
 

@@ -7,9 +7,7 @@ import pytest
 from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import IN, Bench, dial
-
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
+from tests.unit.server.calls.bench import IN, ONE, Bench, dial
 
 
 def bridged() -> Bench:

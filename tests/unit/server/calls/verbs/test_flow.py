@@ -10,9 +10,8 @@ from rcml.verbs import PARSERS, Dial, Verb
 from server.calls.records import By, Cause
 from server.calls.verbs import RUNNING
 from sip.core import commands
-from tests.unit.server.calls.bench import ACTION, Bench, dial
+from tests.unit.server.calls.bench import ACTION, ONE, Bench, dial
 
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 CONTENT = {"Say": "hello", "Play": "/a.wav", "Redirect": "/next", "Dial": ONE}
 
 

@@ -8,9 +8,8 @@ from server.calls.effects import Kind
 from server.calls.targets import Outbound
 from sip.core import commands
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import IN, Bench, dial
+from tests.unit.server.calls.bench import IN, ONE, Bench, dial
 
-ONE = "<Sip>sip:alice@192.0.2.8</Sip>"
 ANSWERED = 'answerOnBridge="false" timeout="60"'
 EARLY = sdp("192.0.2.8")
 
