@@ -1,10 +1,11 @@
 """Whether this machine let everyone keep their time: measured, so that no test takes a stall of the machine for a fault.
 
-Four measures, none of which a fault of the code under test can fake:
+Five measures, none of which a fault of the code under test can fake:
 
 - The kernel counts for how long each thread of a watched process was ready to run and had to wait for a processor (`schedstat`). A
   worker that sleeps too long, or does too much, does not wait.
 - The kernel counts for how long the host of a virtual machine kept a processor to itself (`steal`).
+- A process that only sleeps says by how much it woke late (`sleeper.py`).
 - A phone knows when each of its packets is due, and says by how much it left behind that time (`note`).
 - What a phone receives carries the kernel's own time of arrival (`rtp.py`), so who reads late does not hear late.
 
@@ -24,6 +25,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+
+from tests.support import sleeper
 
 T = TypeVar("T")
 
@@ -86,6 +89,7 @@ class Pace:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="pace", daemon=True)
                 self._thread.start()
+                threading.Thread(target=self._hear_sleeper, name="sleeper", daemon=True).start()
 
     def forget(self, pid: int) -> None:
         with self._lock:
@@ -149,6 +153,10 @@ class Pace:
                 if recent and stolen - self._stolen >= _STEAL_TICKS:
                     self.stalls.append(Stall(now, (stolen - self._stolen) / os.sysconf("SC_CLK_TCK"), "everybody"))
                 self._stolen, self._steal_looked_at = stolen, now
+
+    def _hear_sleeper(self) -> None:
+        for late_s in sleeper.stalls(LEAST_S):
+            self.note(late_s, "a sleeper")
 
     def _look(self) -> None:
         while True:

@@ -123,9 +123,13 @@ class Controller:
         return [event for event in self.events if isinstance(event, kind)]
 
     async def synchronize(self) -> None:
-        """Until all that was sent so far has reached the worker's control thread."""
+        """Until all that was sent so far is done: by the control thread, and by the threads that have the streams.
+
+        A packet that comes before its stream was connected is dropped, so what is sent at once has to wait for that.
+        """
         self.send(engine.List())
-        await self.expect(engine.Listing)
+        listing = await self.expect(engine.Listing)
+        await self.settled(*(one.stream for one in listing.streams))
 
     async def settled(self, *streams: str) -> None:
         """Until all that was sent so far is done, by the threads that have these streams too."""

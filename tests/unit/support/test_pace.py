@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import sleeper
 from tests.support.pace import PART_TRIES, TRIES, HeldUp, Pace, in_time, judged_by_time
 
 ROOT = Path(__file__).parents[3]
@@ -133,3 +134,39 @@ def test_a_test_is_done_anew_when_it_was_held_up_and_only_then(tmp_path: Path) -
     assert "3 failed, 2 passed" in ran.stdout, ran.stdout + ran.stderr
     assert f"done anew, because this machine held somebody up: {2 + TRIES - 1}" in ran.stdout
     assert "test_held_up_twice (try 1)" in ran.stdout and "a phone for 50 ms" in ran.stdout
+
+
+REAL_TIME = """
+import pytest
+
+made = []
+
+@pytest.mark.sipp
+def test_fails_once():
+    made.append("once")
+    assert len(made) == 2, "heard nothing"
+
+@pytest.mark.sipp
+def test_fails_next():
+    made.append("next")
+    assert len(made) == 4
+
+def test_how_often():
+    assert made == ["once", "once", "next"]
+"""
+
+
+def test_the_first_failure_in_real_time_that_nothing_explains_is_done_once_more_and_told(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(REAL_TIME)
+    command = [sys.executable, "-m", "pytest", "--rootdir", str(tmp_path), "-c", os.devnull, "-p", "tests.support.held_up"]
+    command += ["-p", "no:cacheprovider", str(tmp_path)]
+    (tmp_path / "conftest.py").write_text("from tests.support import held_up\n\nheld_up.REST_S = 0.0\n")
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "1 failed, 2 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert "nobody knows why it failed: test_it.py::test_fails_once (call)" in ran.stdout
+    assert "AssertionError: heard nothing" in ran.stdout
+
+
+def test_a_sleeper_says_by_how_much_it_woke_late() -> None:
+    late = sleeper.stalls(-1.0)  # any time at all
+    assert all(0 <= next(late) < 10 for _ in range(3))
