@@ -12,7 +12,7 @@ import pytest
 from media.engine import Bridge, Unbridge
 from tests.support.codec_phone import G722, PCMA, PCMU, CodecPhone, Format, encode_all
 from tests.support.likeness import level_at, tone
-from tests.support.pace import in_time, judged_by_time
+from tests.support.pace import HARMLESS_S, in_time, judged_by_time
 from tests.support.worker import Controller
 
 pytestmark = pytest.mark.worker
