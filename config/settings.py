@@ -93,8 +93,8 @@ class ServerSettings(Section):
     )
     api_token: SecretToken = Field(
         default=SecretStr(""),
-        description="Token that timelines, counts and metrics over HTTP want; empty means made once and kept in the state directory "
-        "(`dialplane token` shows it).",
+        description="Token that calls, timelines and metrics over HTTP want (/healthz is open); empty means made once and kept in the "
+        "state directory (`dialplane token` shows it).",
     )
     metrics_open: bool = Field(default=False, description="Show /metrics without the token, to whoever reaches http_listen.")
     recording_access: Literal["name", "signed", "login"] = Field(
@@ -221,7 +221,7 @@ class DialSettings(Section):
     )
     no_branch_code: Literal["mapped", "500"] = Field(
         default="mapped",
-        description="Final code when no destination could be tried: mapped gives 404, 480 or 503 by the cause, 500 always 500.",
+        description="Final code when no destination could be tried: mapped gives 403, 404, 414 or 503 by the cause, 500 always 500.",
     )
     rest_completed_status: Literal["canceled", "completed"] = Field(
         default="canceled", description="DialCallStatus when an operator ends a call as completed while its Dial is still ringing."

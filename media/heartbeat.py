@@ -1,4 +1,6 @@
-"""Whether the media worker still answers. Sans-I/O: beats in, what is to be done out.
+"""Whether the media worker still answers: its control thread, that is, which all commands go through.
+
+Sans-I/O: beats in, what is to be done out.
 
 A worker that is stopped or stuck keeps its socket open, so nothing else tells. Beats are counted and not time: when it was we who stood
 still (a suspended machine, a long pause of the loop), one beat passes, and that proves nothing against the worker.
@@ -16,7 +18,7 @@ HUNG_AFTER_S = 2.0  # without a word, though it was asked
 class Beat(enum.Enum):
     WELL = "well"
     ASK = "ask"  # send a Ping
-    HUNG = "hung"  # as before, and no call is opened on it
+    HUNG = "hung"  # as before, and no stream is opened on it
     REPLACE = "replace"  # end it, and start another
 
 

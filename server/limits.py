@@ -43,5 +43,6 @@ def calls_of_worker(limit: int) -> int:
 
 
 def wanted_by_control(settings: Settings) -> int:
-    """All SIP connections and all connections to applications at the same time."""
-    return OWN + settings.sip.transport.max_connections + settings.http.max_concurrent
+    """All SIP connections, and all connections for documents, events and audio, at the same time."""
+    http = settings.http
+    return OWN + settings.sip.transport.max_connections + http.max_concurrent + http.max_events + http.max_downloads

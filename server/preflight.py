@@ -237,7 +237,9 @@ def _few_descriptors(settings: Settings) -> Iterator[Finding]:
         yield Finding(("server", "max_calls"), message, f"{_raise_to(worker)} Or set max_calls to {calls}.")
     if limit < control:
         connections = settings.sip.transport.max_connections
-        message = f"the limit of open files is {limit}: {connections} connections and http.max_concurrent together want {control}"
+        message = (
+            f"the limit of open files is {limit}: {connections} connections and those to applications (`[http]`) together want {control}"
+        )
         yield Finding(("sip", "transport", "max_connections"), message, f"{_raise_to(control)} Or let fewer in.")
 
 

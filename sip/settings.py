@@ -51,7 +51,7 @@ class SipSettings(BaseModel):
     udp_mtu_bytes: int = Field(
         default=1300,
         ge=500,
-        description="Requests longer than this many octets go by TCP, and by UDP only when TCP is refused (RFC 3261 18.1.1).",
+        description="Requests longer than this many octets go by TCP, and by UDP when TCP is refused or takes too long (RFC 3261 18.1.1).",
     )
     long_request_tcp_s: float = Field(
         default=1.0,

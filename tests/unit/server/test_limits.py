@@ -36,4 +36,5 @@ def test_the_worker_wants_three_for_each_leg() -> None:
 
 
 def test_the_control_process_wants_one_for_each_connection() -> None:
-    assert limits.wanted_by_control(settings(sip={"transport": {"max_connections": 2000}}, http={"max_concurrent": 100})) == 64 + 2100
+    http = {"max_concurrent": 100, "max_events": 20, "max_downloads": 3}
+    assert limits.wanted_by_control(settings(sip={"transport": {"max_connections": 2000}}, http=http)) == 64 + 2123
