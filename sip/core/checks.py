@@ -60,6 +60,8 @@ def check_command(command: Command) -> None:
             check_headers(command.headers)
             check_headers(command.session_headers)
             check_text(command.from_display, command.from_uri, command.request_uri, command.to_uri, command.next_hop, command.content_type)
+            for place in command.places:
+                check_text(place.request_uri, place.next_hop)
         case SetSessionHeaders():
             check_headers(command.headers)
         case SendCancel():

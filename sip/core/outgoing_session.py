@@ -38,6 +38,8 @@ class OutgoingSession(Session):
     def __init__(self, core: Core, command: SendInvite) -> None:
         context = core.context
         new = new_request(context, "INVITE", command, context.abilities)
+        for place in command.places:
+            to_place(new.request, place)  # raises what is wrong with it before anything is kept
         digest = None if command.credentials is None else DigestClient(command.credentials, context.tokens.token)
         super().__init__(core, command.session, command.session_headers, digest)
         for part in self.added:
@@ -50,8 +52,6 @@ class OutgoingSession(Session):
         self.parts.append(self._cancelling)
         self._new = new
         self._tried = 1
-        for place in command.places:
-            to_place(new.request, place)  # raises what is wrong with it before anything is sent
         self._hops: Hops | None = None
         if context.settings.silent_hop_s and (command.places or (new.next_hop is not None and scope(wants(new.next_hop)[0]) is None)):
             self._hops = Hops(self, command.places)

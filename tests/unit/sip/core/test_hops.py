@@ -7,9 +7,9 @@ import pytest
 from sip.core.commands import Credentials, Place, SendBye, SendCancel
 from sip.core.events import EndCause, FailureCause, InviteAnswered, InviteFailed, InviteProgressed, SessionEnded
 from sip.core.flows import Address, Flow, Target
-from sip.message import Request
+from sip.message import Request, UsageError
 from sip.settings import SipSettings
-from tests.support.core import ANSWER, CALL, OURS, PEER, Core, call, reply
+from tests.support.core import ALL_ZERO, ANSWER, CALL, OURS, PEER, Core, call, reply
 
 SECOND = Address("192.0.2.88", 5060)
 PLACES = (Place("sip:bob@192.0.2.88"),)
@@ -178,6 +178,15 @@ def test_patience_without_end_by_setting() -> None:
     core.do(call(places=PLACES))
     core.pass_time(31)
     assert requests_to(core, SECOND.host) == []
+
+
+@pytest.mark.parametrize("place", [Place("http://x"), Place("sip:bob@192.0.2.88", "nowhere"), Place("sip:\ud800@192.0.2.88")])
+def test_a_neighbour_that_is_no_uri_is_the_callers_fault_and_leaves_nothing(place: Place) -> None:
+    core = Core()
+    with pytest.raises(UsageError):
+        core.do(call(places=(*PLACES, place)))
+    assert core.endpoint.counts() == ALL_ZERO
+    core.do(call(places=PLACES))  # the name of the session is free
 
 
 def test_a_neighbour_with_lr_is_a_route__rfc3261_8_1_2() -> None:
