@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 import re
 from collections import OrderedDict
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
 from sip.core.dialog import Dialog
@@ -145,11 +145,15 @@ class Budget:
 
 
 def network_of(host: str) -> str:
-    """What a budget is for: an address, and of IPv6 the /64, which one sender has whole."""
+    """What a budget is for: an address, and of IPv6 the /64, which one sender has whole. `host` is an IP literal."""
     if ":" not in host:
         return host
-    parts = host.split("::", 1)[0].split(":")
-    return ":".join(parts[:4])
+    address = ip_address(host)
+    if not isinstance(address, IPv6Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
 
 def expected(data: bytes, core: Core) -> bool:
