@@ -159,14 +159,15 @@ class Reinviter(SessionPart):
         session = self._session
         if session.dialog is None:
             return
-        ack = transaction.acks.get("")
+        tag = session.dialog.remote_tag  # whatever stands in this 2xx: there is no other dialog that it could be of
+        ack = transaction.acks.get(tag)
         if ack is not None:
             ack.send_ack_again(now)
             return
         if delivery is self._delivery and not self._closed:
             session.dialog.refresh(lenient_contact(response.headers), transaction.response_flow)
             session.heard("INVITE", response, now)
-        session.send_ack(transaction, session.dialog, "", now)
+        session.send_ack(transaction, session.dialog, tag, now)
         if delivery is self._delivery:
             self._report(response)
             self.poke(now)

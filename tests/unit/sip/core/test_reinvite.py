@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sip.core.commands import AnswerRequest, SendAnswer, SendBye, SendProvisional, SendReinvite
-from sip.core.events import EndCause, ReinviteAcked, ReinviteAnswered, ReinviteReceived, RequestReceived, SessionEnded
+from sip.core.events import EndCause, ReinviteAcked, ReinviteAnswered, ReinviteReceived, RequestReceived, SessionEnded, Traced
 from sip.message import Request
 from sip.settings import SipSettings
 from tests.support.core import (
@@ -142,6 +142,18 @@ def test_cancel_of_a_reinvite_leaves_the_session__rfc3261_9_2() -> None:
 
 
 # --- re-INVITE sent -----------------------------------------------------------------------------------------------
+
+
+def test_a_2xx_of_a_reinvite_that_comes_again_is_told_as_a_repetition__rfc3261_13_2_2_4() -> None:
+    core = Core()
+    dial_and_answer(core)
+    core.do(SendReinvite(CALL, OFFER))
+    answer = reply(core.sent_request("INVITE"), 200, body=ANSWER)
+    core.give(answer)
+    core.give(answer)
+    assert core.statuses() == ["ACK", "ACK"]
+    traces = [one.repeated for one in core.all(Traced) if one.summary == "200 Because (INVITE)"]
+    assert traces == [False, False, True]  # of the INVITE, of the re-INVITE
 
 
 def test_our_reinvite_is_acked_and_reported__rfc3261_14_1() -> None:
