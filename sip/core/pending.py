@@ -65,8 +65,8 @@ class PendingRequests:
         self._waiting: dict[TransactionId, tuple[ServerTransaction, Dialog]] = {}
 
     def waits_for(self, *methods: str) -> bool:
-        """Whether the user owes an answer to one of these."""
-        return any(one.request.method in methods for one, _ in self._waiting.values())
+        """Whether the user owes an answer to one of these. What it did not answer in time is over with its transaction (RFC 4320 4.2)."""
+        return any(one.open and one.request.method in methods for one, _ in self._waiting.values())
 
     def reinvite_received(self, transaction: ServerTransaction, dialog: Dialog, now: float) -> None:
         session = self._session

@@ -141,6 +141,18 @@ def test_cancel_of_a_reinvite_leaves_the_session__rfc3261_9_2() -> None:
     assert core.endpoint.counts()["sessions"] == 1
 
 
+def test_an_update_that_nobody_answers_stands_in_the_way_until_its_transaction_ends__rfc3311_5_2() -> None:
+    core = Core()
+    peer = Called(core)
+    peer.give("UPDATE", 2, body=OFFER)
+    assert isinstance(core.event(), RequestReceived)
+    peer.give("INVITE", 3, body=OFFER, branch="z9hG4bKearly")
+    assert core.statuses() == [500]
+    core.pass_time(32.1)  # timer F of RFC 4320: an answer would come too late
+    core.sent()  # the 500 again, until its ACK
+    peer.reinvite(4)
+
+
 # --- re-INVITE sent -----------------------------------------------------------------------------------------------
 
 
