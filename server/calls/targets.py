@@ -12,6 +12,7 @@ from server.calls.identity import ANONYMOUS_NAME, ANONYMOUS_URI, NO_PRIVACY, Pri
 from server.calls.outcome import CODE_OF_FORBIDDEN, CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE, FORBIDDEN
 from sip.core.commands import Credentials, HeaderList
 from sip.core.routing import wants
+from sip.core.transports import DEFAULT, DEFAULT_SECURE
 from sip.errors import ParseError
 from sip.message.uri import Uri, escape_user, parse_uri, subscriber
 
@@ -97,15 +98,16 @@ class Targets:
                 proxy = parse_uri(text)
             except ParseError as error:
                 return Unreachable(f"No outbound proxy: {error.reason}", CODE_OF_UNREACHABLE, f"mend `proxy` of trunk {trunk.name}")
-            params = {name: value for name, value in proxy.params.items() if name == "transport"}
+            params = {name: value for name, value in proxy.params.items() if name in ("transport", "maddr")}
+            host, transport = _hop(proxy)
             target = Uri(proxy.scheme, escape_user(noun.text), None, proxy.host, proxy.port, params, ())
             shown = self._identity(caller_id, caller, trunk.from_host or proxy.host, trusted=trunk.trusted_identity)
             headers = trunk.headers + noun.headers
             destinations.append(
                 Destination(
                     request_uri=str(target),
-                    host=proxy.host,
-                    transport=(proxy.params.get("transport") or "udp").lower(),
+                    host=host,
+                    transport=transport,
                     from_uri=shown.uri,
                     from_display=shown.display,
                     next_hop=text if proxy.lr else None,
@@ -124,7 +126,7 @@ class Targets:
             return Unreachable(f"Bad SIP URI: {error.reason}", 404, "write sip:user@host")
         if uri.scheme not in ("sip", "sips") or not uri.host:
             return Unreachable(f"Bad SIP URI: scheme {uri.scheme}", 404, "write sip:user@host")
-        host = wants(uri)[0]
+        host, transport = _hop(uri)
         if (denied := refusal(host)) is not None:
             return Unreachable(FORBIDDEN, CODE_OF_FORBIDDEN, denied)
         shown = self._identity(caller_id, caller, self._domain, trusted=False)
@@ -132,7 +134,7 @@ class Targets:
         destination = Destination(
             request_uri=noun.uri,
             host=host,
-            transport=(uri.params.get("transport") or "udp").lower(),
+            transport=transport,
             from_uri=shown.uri,
             from_display=shown.display,
             headers=noun.headers + _besides(noun.headers, shown.headers),
@@ -166,6 +168,12 @@ class Targets:
         if privacy.number:
             return _Shown(ANONYMOUS_URI, ANONYMOUS_NAME, caller.user, headers, None, privacy)
         return _Shown(uri, name, caller.user, headers, name, privacy)
+
+
+def _hop(uri: Uri) -> tuple[str, str]:
+    """(host, transport) of the next hop, as the SIP core will take them: `maddr` goes before the host, `sips` means TLS."""
+    host, _, transport, secure = wants(uri)
+    return host, transport or (DEFAULT_SECURE if secure else DEFAULT)
 
 
 def _asserted(uri: str, told: bool) -> HeaderList:

@@ -6,9 +6,14 @@ from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 
+from rcml.verbs import dial as verbs
+from rcml.verbs.dial import Noun
+from server.calls.destination import Placed
+from server.calls.targets import CallerIdentity, Outbound, Targets
 from sip.core import commands, flows
 from sip.core.endpoint import Endpoint
-from sip.message import parse_message
+from sip.core.routing import wants
+from sip.message import parse_message, parse_uri
 from sip.settings import SipSettings
 from tests.unit.server.calls.bench import ONE, Bench, dial
 
@@ -45,6 +50,28 @@ def test_whatever_is_written_the_invite_can_be_sent__behaviour_2_3(caller_id: st
         for output in endpoint.command(invite, 1.0):
             if isinstance(output, flows.Transmit):
                 assert parse_message(output.data)
+
+
+@pytest.mark.parametrize(
+    ("uri", "hop"),
+    [
+        ("sip:gw.example.com", ("gw.example.com", "udp")),
+        ("sip:gw.example.com;transport=TCP", ("gw.example.com", "tcp")),
+        ("sips:gw.example.com", ("gw.example.com", "tls")),
+        ("sips:gw.example.com;transport=tcp", ("gw.example.com", "tls")),  # RFC 3263 4.3
+        ("sip:gw.example.com;maddr=192.0.2.9", ("192.0.2.9", "udp")),
+    ],
+)
+@pytest.mark.parametrize("noun", ["Number", "Sip"])
+def test_media_is_placed_for_the_hop_that_the_invite_takes__rfc3263_4_1(noun: str, uri: str, hop: tuple[str, str]) -> None:
+    targets = Targets(Outbound("t", (uri,)), "server.example.com")
+    nouns: dict[str, Noun] = {"Number": verbs.Number(1, "123"), "Sip": verbs.Sip(1, uri)}
+    placed = targets.place(nouns[noun], None, CallerIdentity("bob", None), lambda host: None)
+    assert isinstance(placed, Placed)
+    (to,) = placed.destinations
+    assert (to.host, to.transport) == hop
+    taken = parse_uri(to.next_hop or to.request_uri)
+    assert wants(taken)[0] == hop[0]  # what the core makes of it
 
 
 def test_headers_of_a_noun_go_into_the_invite_and_not_into_its_uri__behaviour_2_4() -> None:
