@@ -25,7 +25,7 @@ from config.settings import HttpSettings
 from server.applications.budget import Budget, Place
 from server.applications.exchange import Answer, Ask, Exchanges
 from server.applications.failures import Failure
-from server.applications.pool import Pool
+from server.applications.pool import Patience, Pool
 from server.applications.visits import Visits
 from server.calls.effects import Fetch, Fetched
 
@@ -62,10 +62,13 @@ class Fetcher:
         self._settings = settings
         self._exchanges = Exchanges(settings, resolver)
         self._visits = Visits()
-        self._documents = Pool("documents", Budget(settings.max_concurrent, settings.max_per_host), settings.queue_s)
+        turn = Patience(settings.queue_s, "http.queue_s")
+        self._answer_in = Patience(settings.timeout_s, "http.timeout_s")
+        self._download_in = Patience(settings.download_timeout_s, "http.download_timeout_s")
+        self._documents = Pool("documents", Budget(settings.max_concurrent, settings.max_per_host), turn)
         # Nobody waits for an event, so it may wait for its turn as long as it could for an answer.
-        self._events = Pool("events", Budget(settings.max_events, settings.max_per_host), settings.timeout_s)
-        self._audio = Pool("audio", Budget(settings.max_downloads, settings.max_per_host), settings.queue_s)
+        self._events = Pool("events", Budget(settings.max_events, settings.max_per_host), self._answer_in)
+        self._audio = Pool("audio", Budget(settings.max_downloads, settings.max_per_host), turn)
         self._loop = asyncio.get_running_loop()
 
     async def close(self) -> None:
@@ -97,7 +100,7 @@ class Fetcher:
         )
         pool = self._events if request.purpose in EVENTS else self._documents
         started = self._loop.time()
-        answer = await self._have(pool, Place(_host_of(request.url), visit.application), ask, self._settings.timeout_s)
+        answer = await self._have(pool, Place(_host_of(request.url), visit.application), ask, self._answer_in)
         elapsed_ms = round((self._loop.time() - started) * 1000)
         if isinstance(answer, Failure):
             return Fetched(request.request, 0, request.url, error=answer.error, detail=answer.detail, elapsed_ms=elapsed_ms)
@@ -117,7 +120,7 @@ class Fetcher:
         ask = Ask(url, "GET", (), max_bytes, headers, to, still_s=self._settings.timeout_s)
         started = self._loop.time()
         place = Place(_host_of(url), url.partition("?")[0].rpartition("/")[0])
-        answer = await self._have(self._audio, place, ask, self._settings.download_timeout_s)
+        answer = await self._have(self._audio, place, ask, self._download_in)
         elapsed_ms = round((self._loop.time() - started) * 1000)
         if isinstance(answer, Failure):
             return Downloaded(0, url, error=answer.error, detail=answer.detail, elapsed_ms=elapsed_ms)
@@ -132,11 +135,11 @@ class Fetcher:
             elapsed_ms=elapsed_ms,
         )
 
-    async def _have(self, pool: Pool, place: Place, ask: Ask, timeout_s: float) -> Answer | Failure:
+    async def _have(self, pool: Pool, place: Place, ask: Ask, answer_in: Patience) -> Answer | Failure:
         """An exchange in a slot of its own."""
-        deadline = self._loop.time() + timeout_s
+        deadline = self._loop.time() + answer_in.seconds
         try:
-            await pool.enter(place, timeout_s)
+            await pool.enter(place, answer_in)
         except Failure as refused:
             return refused
         try:

@@ -21,14 +21,22 @@ class _Waiter:
     turn: asyncio.Future[None]
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long something may take, and the setting that says so."""
+
+    seconds: float
+    setting: str
+
+
 class Pool:
     """The requests of one kind. Made inside the running loop.
 
-    kind: for the log. wait_s: how long a request may wait for its turn.
+    kind: for the log. patience: with which a request waits for its turn.
     """
 
-    def __init__(self, kind: str, budget: Budget, wait_s: float) -> None:
-        self._kind, self._budget, self._wait_s = kind, budget, wait_s
+    def __init__(self, kind: str, budget: Budget, patience: Patience) -> None:
+        self._kind, self._budget, self._patience = kind, budget, patience
         self._waiting: deque[_Waiter] = deque()
         self._loop = asyncio.get_running_loop()
 
@@ -36,10 +44,10 @@ class Pool:
     def in_flight(self) -> int:
         return self._budget.in_flight
 
-    async def enter(self, place: Place, at_most_s: float = float("inf")) -> None:
+    async def enter(self, place: Place, answer_in: Patience | None = None) -> None:
         """Take a slot; `leave` gives it back. Raises Failure (timeout) when there is none in time, or the place hangs.
 
-        at_most_s: how long this one may wait, if that is less than others may.
+        answer_in: by when the answer must be there, if that is said: waiting for longer is in vain.
         """
         if self._budget.hangs(place, self._loop.time()):
             raise _hanging(place)
@@ -48,10 +56,11 @@ class Pool:
             return
         if len(self._waiting) >= MAX_WAITING:
             raise Failure("timeout", f"not asked: {MAX_WAITING} requests wait for their turn already ({self._kind})")
+        patience = min(self._patience, answer_in or self._patience, key=lambda one: one.seconds)
         waiter = _Waiter(place, self._loop.create_future())
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout(min(self._wait_s, at_most_s)):
+            async with asyncio.timeout(patience.seconds):
                 await waiter.turn
         except BaseException as problem:
             if waiter in self._waiting:
@@ -59,7 +68,7 @@ class Pool:
             elif waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.exception() is None:
                 self.leave(place)  # its turn came in the same moment
             if isinstance(problem, TimeoutError):
-                text = f"no turn in {self._wait_s:g} s (http.queue_s): too many requests to {place.host} are not answered"
+                text = f"no turn in {patience.seconds:g} s ({patience.setting}): too many requests to {place.host} are not answered"
                 raise Failure("timeout", text) from None
             raise
 

@@ -8,7 +8,7 @@ import pytest
 
 from server.applications.budget import FORGOTTEN_S, HANGS_AFTER, HOST_HANGS_AFTER, HOST_SILENT_S, MAX_REMEMBERED, PROBES, Budget, Place
 from server.applications.failures import Failure
-from server.applications.pool import Pool
+from server.applications.pool import Patience, Pool
 
 
 def fill(budget: Budget, place: Place) -> int:
@@ -127,7 +127,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 async def test_waiting_request_gets_the_slot_that_comes_free() -> None:
-    pool = Pool("documents", Budget(1, 1), wait_s=5)
+    pool = Pool("documents", Budget(1, 1), Patience(5, "http.queue_s"))
     await pool.enter(on(1))
     waiting = [asyncio.ensure_future(pool.enter(on(number))) for number in (2, 3)]
     await asyncio.sleep(0)
@@ -142,7 +142,7 @@ async def test_waiting_request_gets_the_slot_that_comes_free() -> None:
 
 
 async def test_waiting_has_an_end_that_names_the_setting() -> None:
-    pool = Pool("documents", Budget(1, 1), wait_s=0.01)
+    pool = Pool("documents", Budget(1, 1), Patience(0.01, "http.queue_s"))
     await pool.enter(on(1))
     with pytest.raises(Failure, match=r"http\.queue_s"):
         await pool.enter(on(2))
@@ -150,8 +150,20 @@ async def test_waiting_has_an_end_that_names_the_setting() -> None:
     await pool.enter(on(2))
 
 
+@pytest.mark.parametrize(("turn", "answer"), [(0.01, 5), (5, 0.01)])
+async def test_who_got_no_turn_is_told_the_limit_that_it_met(turn: float, answer: float) -> None:
+    """An event waits by http.timeout_s, and nobody waits longer than its answer may take."""
+    pool = Pool("documents", Budget(1, 1), Patience(turn, "http.queue_s"))
+    answer_in = Patience(answer, "http.timeout_s")
+    await pool.enter(on(1), answer_in)
+    with pytest.raises(Failure) as failed:
+        await pool.enter(on(2), answer_in)
+    met = "http.queue_s" if turn < answer else "http.timeout_s"
+    assert failed.value.detail.startswith(f"no turn in 0.01 s ({met}): ")
+
+
 async def test_waiting_request_of_a_call_that_is_over_takes_no_slot() -> None:
-    pool = Pool("documents", Budget(1, 1), wait_s=5)
+    pool = Pool("documents", Budget(1, 1), Patience(5, "http.queue_s"))
     await pool.enter(on(1))
     gone = [asyncio.ensure_future(pool.enter(on(2))) for _ in range(2)]
     await asyncio.sleep(0)
@@ -164,7 +176,7 @@ async def test_waiting_request_of_a_call_that_is_over_takes_no_slot() -> None:
 
 
 async def test_those_who_wait_for_what_hangs_are_told_at_once() -> None:
-    pool = Pool("documents", Budget(22, 22), wait_s=60)
+    pool = Pool("documents", Budget(22, 22), Patience(60, "http.queue_s"))
     entered = 0
     waiting = []
     for _ in range(6):
