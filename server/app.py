@@ -44,7 +44,7 @@ from server.routing import Routing
 from server.signals import Signals, Wish
 from server.storage.database import Database
 from server.timeline.recorder import Recorder
-from server.wiring import build_policy, outbound_of
+from server.wiring import build_policy, outbound_of, sip_extensions
 from sip.core import commands, events, flows
 from sip.core.endpoint import Endpoint
 from sip.transport.driver import SipDriver
@@ -102,7 +102,7 @@ class Server:
         await self.worker.start()
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
-        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, screen=Routing(settings))
+        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, sip_extensions(), Routing(settings))
         self.metrics.watch_strangers(self.endpoint.strangers)
         self.resolver = GuardedResolver(Reach(settings))
         self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport, admits=self.endpoint.admits)

@@ -17,6 +17,8 @@ from server.reach import Reach
 from sip.core.commands import Credentials
 from sip.core.flows import Listener
 from sip.core.routing import choose_listener
+from sip.core.session_timer import SessionTimers
+from sip.core.usage import Extension
 from sip.transport.address import ip_version, reachable_form
 
 SETTLE_S = 1.0  # docs/decisions/0012-settling.md
@@ -68,6 +70,11 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         recording_query=recording_query,
         sip_refusal=reach.refusal,
     )
+
+
+def sip_extensions() -> tuple[Extension, ...]:
+    """What the SIP core can do beyond RFC 3261, of its own instance for each endpoint."""
+    return (SessionTimers(),)
 
 
 def _media_address(bind: str, advertised: str, listeners: Sequence[Listener], fallback: str, *, v6: bool) -> MediaAddress:

@@ -30,6 +30,30 @@ class StrangerSettings(BaseModel):
     )
 
 
+class SessionTimerSettings(BaseModel):
+    """Session timers (RFC 4028): a session that nobody refreshes in time is ended, so that no call outlives its peer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    expires_s: int = Field(
+        default=1800,
+        ge=0,
+        le=86400,
+        description="Seconds after which a session ends that was not refreshed, as we propose it to peers that know session timers; it is "
+        "refreshed at half of that. 0 proposes none, and keeps those that a peer wants.",
+    )
+    min_s: int = Field(
+        default=90, ge=90, le=86400, description="Least number of seconds that we take from a peer; less is answered 422 with Min-SE."
+    )
+    refresher: Literal["auto", "us", "peer"] = Field(
+        default="auto", description="Who refreshes where we may choose: us, peer, or auto, which leaves it to who made the call."
+    )
+    method: Literal["auto", "update", "reinvite"] = Field(
+        default="auto",
+        description="How we refresh: update (RFC 3311), reinvite, or auto, which is UPDATE where the peer allows it, else re-INVITE.",
+    )
+
+
 class SipSettings(BaseModel):
     """Settings of the SIP core (`sip.core`). Timer values are RFC 3261 table 4; change them only to suit a strange network."""
 
@@ -85,6 +109,7 @@ class SipSettings(BaseModel):
     )
     retry_after_s: int = Field(default=10, ge=0, description="Value of Retry-After in refusals for overload, in seconds.")
 
+    session_timers: SessionTimerSettings = Field(default=SessionTimerSettings(), description="Session timers.")
     strangers: StrangerSettings = Field(default=StrangerSettings(), description="Strangers.")
 
     provisional_refresh_s: float = Field(

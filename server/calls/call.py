@@ -46,6 +46,7 @@ from server.calls.targets import CallerIdentity, Targets
 from server.calls.verbs import RUNNING
 from server.calls.verbs.running import HungUp, Result, RunningVerb, Stage, Stop
 from sip.core import commands, events
+from sip.core.session_timer import RefreshDue
 
 
 class Phase(enum.Enum):
@@ -316,7 +317,7 @@ class Call:
                 ended = leg.session_ended(event)
                 passed = reason_of(event.request.headers) if event.request is not None else None
                 self._depart(ended.by, ended.text, over=ended, passed=passed)
-            case events.ReinviteReceived() | events.ReinviteAcked() | events.RequestReceived():
+            case events.ReinviteReceived() | events.ReinviteAcked() | events.ReinviteAnswered() | events.RequestReceived() | RefreshDue():
                 requests.handle(leg, event)
             case events.RequestAnswered():
                 self._engine.silence.answered(leg, event)

@@ -102,7 +102,7 @@ class DialogUsage:
         if method == "INVITE" and 100 < status < 300:
             core += [("Record-Route", value) for value in transaction.request.headers.get_all("Record-Route")]
             core += self.context.abilities
-        return send_response(
+        packet = send_response(
             self.context,
             transaction,
             status,
@@ -113,6 +113,10 @@ class DialogUsage:
             content_type=content_type,
             core_headers=tuple(core),
         )
+        if status > 100:
+            for part in self.added:
+                part.response_sent(transaction, packet, status, now)
+        return packet
 
     def _way(self, dialog: Dialog) -> tuple[Flow | None, Flow | None]:
         """(the flow to use instead of the next hop, the flow to use when that fails), see sip.core.routing."""

@@ -155,12 +155,17 @@ def _parse_challenge(text: str) -> tuple[str, _Challenge, bool] | None:
 
 def with_credentials(request: Request, digest: DigestClient, cseq: int) -> Request:
     """The request once more: a new CSeq number and credentials, all else the same (RFC 3261 22.2)."""
+    again = renumbered(request, cseq)
+    for name in ("Authorization", "Proxy-Authorization"):
+        again.headers.remove(name)
+    for name, value in digest.headers(request.method, request.uri, request.body):
+        again.headers.add(name, value)
+    return again
+
+
+def renumbered(request: Request, cseq: int) -> Request:
+    """The request under another CSeq number."""
     headers = Headers()
     for name, value in request.headers:
-        if name == "CSeq":
-            headers.add(name, f"{cseq} {parse_cseq(value).method}")
-        elif name not in ("Authorization", "Proxy-Authorization"):
-            headers.add(name, value)
-    for name, value in digest.headers(request.method, request.uri, request.body):
-        headers.add(name, value)
+        headers.add(name, f"{cseq} {parse_cseq(value).method}" if name == "CSeq" else value)
     return Request(request.method, request.uri, headers, request.body)

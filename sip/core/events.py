@@ -120,6 +120,7 @@ class EndCause(enum.Enum):
     BYE_ANSWERED = "bye_answered"  # our BYE is done: any final, 64*T1 without one, or transport failure
     REJECTED = "rejected"  # our final >= 300 to an incoming INVITE is ACKed or given up (timer H)
     ACK_TIMEOUT = "ack_timeout"  # no ACK for our 200: the endpoint's BYE is out
+    EXPIRED = "expired"  # nobody refreshed the session in its time (RFC 4028 10): the endpoint's BYE is out
     DIALOG_GONE = "dialog_gone"  # an in-dialog request was answered 408 or 481, or failed in transport
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from sip.core.delivery import Delivery, Failure
-from sip.core.digest import DigestClient, with_credentials
+from sip.core.digest import DigestClient, renumbered, with_credentials
+from sip.core.parts import SessionPart
 from sip.core.transactions import ClientTransaction
 from sip.message import Response
 
@@ -38,6 +40,16 @@ class Exchange:
 
     def undelivered(self, delivery: Delivery, failure: Failure, now: float) -> None:
         self._user.exchange_done(self, None, failure, now)
+
+
+def send_amended(parts: Iterable[SessionPart], delivery: Delivery, numbers: Numbered, response: Response, now: float) -> bool:
+    """Send the request again as a part of an extension can make it acceptable; False when none can."""
+    for part in parts:
+        request = part.amended(delivery.request, response)
+        if request is not None:
+            delivery.retry(renumbered(request, numbers.next_cseq()), now)
+            return True
+    return False
 
 
 def answer_challenge(digest: DigestClient | None, delivery: Delivery, numbers: Numbered, response: Response, now: float) -> bool:

@@ -17,7 +17,7 @@ from sip.core.delivery import CAUSES, Delivery, DeliveryUser, Failure
 from sip.core.dialog import Dialog, calling_dialog, lenient_contact, lenient_record_route
 from sip.core.digest import DigestClient
 from sip.core.events import EndCause, FailureCause, InviteAnswered, InviteFailed, InviteProgressed, SessionEnded
-from sip.core.exchange import answer_challenge
+from sip.core.exchange import answer_challenge, send_amended
 from sip.core.flows import Flow
 from sip.core.hops import LOST, Hops
 from sip.core.requests import new_request, to_place
@@ -108,7 +108,7 @@ class OutgoingSession(Session):
             self._progressed(transaction, response, tag, now)
         elif self._cancelling.wanted:
             self._fail(FailureCause.CANCELED, response, now)
-        elif not answer_challenge(self.digest, delivery, self, response, now):
+        elif not (answer_challenge(self.digest, delivery, self, response, now) or send_amended(self.added, delivery, self, response, now)):
             self._fail(FailureCause.RESPONSE, response, now)
 
     def undelivered(self, delivery: Delivery, failure: Failure, now: float) -> None:

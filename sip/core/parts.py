@@ -11,8 +11,9 @@ it ends. Parts of extensions see the messages of the session as well: session ti
 from __future__ import annotations
 
 from sip.core.commands import HeaderList
+from sip.core.machine import Packet
 from sip.core.transactions import ServerTransaction
-from sip.message import Response
+from sip.message import Request, Response
 
 
 class SessionPart:
@@ -43,9 +44,19 @@ class SessionPart:
         """For a response above 100 that is being built."""
         return ()
 
+    def response_sent(self, transaction: ServerTransaction, packet: Packet, status: int, now: float) -> None:
+        """That response has gone out."""
+
     def request_received(self, transaction: ServerTransaction, now: float) -> bool:
         """The first INVITE, to look at; or a request in the dialog. True: the part has answered it, and the session shall not see it."""
         return False
 
     def response_received(self, method: str, response: Response, now: float) -> None:
         """To a request of the session: a 1xx above 100 or a 2xx to INVITE, any final to others."""
+
+    def amended(self, request: Request, refusal: Response) -> Request | None:
+        """A request of the session that was refused, as it may be accepted (422, RFC 4028 6): it is sent again under the next CSeq number.
+
+        None: nothing can be made of the refusal here.
+        """
+        return None

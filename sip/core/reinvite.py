@@ -20,7 +20,7 @@ from sip.core.delivery import Delivery, DeliveryUser, Failure
 from sip.core.dialog import Dialog, lenient_contact
 from sip.core.digest import DigestClient
 from sip.core.events import ReinviteAnswered
-from sip.core.exchange import answer_challenge
+from sip.core.exchange import answer_challenge, send_amended
 from sip.core.parts import SessionPart
 from sip.core.transactions import ClientTransaction
 from sip.message import Request, Response
@@ -34,6 +34,7 @@ class Inviter(Protocol):
     headers: HeaderList
     digest: DigestClient | None
     dialog: Dialog | None
+    added: tuple[SessionPart, ...]
 
     def invite_open(self) -> bool:
         """An INVITE of the peer is unfinished."""
@@ -113,7 +114,10 @@ class Reinviter(SessionPart):
             self._accepted(delivery, transaction, response, now)
         elif delivery is not self._delivery or session.dialog is None:
             return
-        elif not self._closed and answer_challenge(session.digest, delivery, session.dialog, response, now):
+        elif not self._closed and (
+            answer_challenge(session.digest, delivery, session.dialog, response, now)
+            or send_amended(session.added, delivery, session.dialog, response, now)
+        ):
             self._patience_at = None
         elif response.status == 491 and self._retries < session.context.settings.max_reinvite_retries and not self._closed:
             self._retries += 1

@@ -16,7 +16,7 @@ import enum
 
 from sip.core.commands import HeaderList, SendBye, SendReinvite, SendRequest, SessionId
 from sip.core.delivery import NOBODY, Failure
-from sip.core.dialog import Dialog
+from sip.core.dialog import Dialog, lenient_contact
 from sip.core.dialog_usage import DialogUsage
 from sip.core.digest import DigestClient
 from sip.core.events import EndCause, ReinviteAcked, RequestAnswered, SessionEnded
@@ -31,6 +31,8 @@ from sip.core.transactions import ClientTransaction, ServerTransaction
 from sip.core.unacked import Unacked
 from sip.core.usage import Core
 from sip.message import Request, Response
+
+NOT_REFRESHED = 'SIP;cause=408;text="Session not refreshed"'
 
 
 class State(enum.Enum):
@@ -130,6 +132,13 @@ class Session(DialogUsage):
             self.hang_up(self.dialog, now, held.reason, held.headers)
             self.end(SessionEnded(self.id, EndCause.ACK_TIMEOUT), now)
 
+    def expired(self, now: float) -> None:
+        """The session was not refreshed in its time: BYE (RFC 4028 10)."""
+        if self.state is State.CONFIRMED and self.dialog is not None:
+            held = self._held_bye or SendBye(self.id, NOT_REFRESHED)
+            self.hang_up(self.dialog, now, held.reason, held.headers)
+            self.end(SessionEnded(self.id, EndCause.EXPIRED), now)
+
     def exchange_done(self, exchange: Exchange, response: Response | None, failure: Failure | None, now: float) -> None:
         if self.state is State.OVER or exchange.numbers is not self.dialog:
             return
@@ -137,6 +146,8 @@ class Session(DialogUsage):
             self.end(SessionEnded(self.id, EndCause.BYE_ANSWERED, response=response), now)
             return
         if response is not None:
+            if exchange.method == "UPDATE" and self.dialog and 200 <= response.status < 300:
+                self.dialog.refresh(lenient_contact(response.headers), self.dialog.observed)  # RFC 3311 5.1
             self.heard(exchange.method, response, now)
         self.context.emit(RequestAnswered(self.id, exchange.method, response))
         if exchange.method == "OPTIONS" and (response is None or response.status == 408):

@@ -19,10 +19,12 @@ from sip.core.commands import ExtensionCommand, HeaderList, SendBye, SendReinvit
 from sip.core.context import Context
 from sip.core.delivery import Deliveries
 from sip.core.dialog import Dialog
+from sip.core.exchange import Exchange, ExchangeUser
 from sip.core.incoming import DialogKey, Incoming
+from sip.core.machine import Packet
 from sip.core.parts import SessionPart
 from sip.core.transactions import ServerTransaction, Transactions
-from sip.message import Request, UsageError
+from sip.message import Request, Response, UsageError
 
 
 class DialogUser(Protocol):
@@ -94,6 +96,7 @@ class SessionHost(Protocol):
     """A session, as far as a part that an extension has put into it needs it."""
 
     core: Core
+    context: Context
     id: SessionId
     headers: HeaderList
 
@@ -101,9 +104,30 @@ class SessionHost(Protocol):
     def dialog(self) -> Dialog | None:
         """The dialog of the session; None as long as an outgoing one is unanswered."""
 
+    @property
+    def opening(self) -> bool:
+        """The INVITE that makes the session has no final response."""
+
     def send_bye(self, command: SendBye, now: float) -> None: ...
 
     def send_reinvite(self, command: SendReinvite, now: float) -> None: ...
+
+    def build(self, dialog: Dialog, method: str, headers: HeaderList = (), body: bytes = b"", content_type: str = "") -> Request:
+        """The next request in the dialog."""
+
+    def exchange(self, user: ExchangeUser, dialog: Dialog, request: Request, now: float) -> Exchange:
+        """Send it; `user` hears of its outcome."""
+
+    def respond(self, transaction: ServerTransaction, status: int, now: float, reason: str = "", headers: HeaderList = ()) -> Packet: ...
+
+    def heard(self, method: str, response: Response, now: float) -> None:
+        """Let all parts see a response to what one of them has sent."""
+
+    def check_dialog(self, response: Response | None, now: float) -> None:
+        """End the session when that answer, or the lack of one, tells that its dialog is gone."""
+
+    def expired(self, now: float) -> None:
+        """End the session: it was not refreshed in its time."""
 
 
 class Extension:

@@ -17,8 +17,11 @@ from server.calls.legs.requests import SERVED
 from server.calls.policy import Application, Refusal
 from server.calls.registry import Registry
 from server.calls.targets import Outbound, Targets
+from server.wiring import sip_extensions
 from sip.core import commands, events, flows
 from sip.core.endpoint import Endpoint
+from sip.core.session_timer import RefreshDue
+from sip.core.usage import Extension
 from sip.message import Response
 from sip.settings import SipSettings
 from tests.support.descriptions import sdp
@@ -52,13 +55,13 @@ class Script:
 class Phone:
     """A user agent with an endpoint of its own. `log` keeps what it saw: (time, event's name, status)."""
 
-    def __init__(self, world: World, address: flows.Address, script: Script | None = None) -> None:
+    def __init__(self, world: World, address: flows.Address, script: Script | None = None, extensions: tuple[Extension, ...] = ()) -> None:
         self.world = world
         self.address = address
         self.script = script or Script()
         rng = world.rng
         listener = flows.Listener("udp", address, address)
-        self.endpoint = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size))
+        self.endpoint = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size), extensions=extensions)
         self.log: list[tuple[float, str, int]] = []
         self.sessions: set[commands.SessionId] = set()
         self.bodies: list[bytes] = []
@@ -114,6 +117,8 @@ class Phone:
             case events.CancelReceived(session=session):
                 self.log.append((now, "cancel", 0))
                 self.do(commands.SendReject(session, 487))
+            case RefreshDue(session=session):
+                self.do(commands.SendReinvite(session, sdp(self.address.host)))
             case events.RequestAnswered(response=response) | events.OutOfDialogAnswered(response=response):
                 self.answers.append(response)
             case events.AnswerAcked(session=session):
@@ -187,7 +192,7 @@ class World(Shell):
                 return world.application
 
         listener = flows.Listener("udp", SERVER, SERVER)
-        self.server = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size), SERVED)
+        self.server = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size), SERVED, sip_extensions())
         self.registry = Registry(
             policy(rng, SERVER.host, **self.policy_changes), Targets(Outbound("carrier", ("sip:10.0.0.9",)), SERVER.host), OneNumber()
         )
@@ -195,8 +200,8 @@ class World(Shell):
 
     # --- building -------------------------------------------------------------------------------------------------
 
-    def phone(self, host: str, script: Script | None = None) -> Phone:
-        phone = Phone(self, flows.Address(host, 5060), script)
+    def phone(self, host: str, script: Script | None = None, extensions: tuple[Extension, ...] = ()) -> Phone:
+        phone = Phone(self, flows.Address(host, 5060), script, extensions)
         self.phones[host] = phone
         return phone
 

@@ -341,6 +341,8 @@ class Leg:
                 return CallEnded(Cause.COMPLETED, By.CALLER if inbound else By.CALLEE, 200)
             case events.EndCause.ACK_TIMEOUT if inbound:
                 return CallEnded(Cause.COMPLETED, By.SERVER, 200, "The caller never acknowledged our 200")
+            case events.EndCause.EXPIRED:
+                return CallEnded(Cause.COMPLETED, By.TIMER, 200, f"The session with the {who} was not refreshed in its time")
             case events.EndCause.DIALOG_GONE | events.EndCause.ACK_TIMEOUT:
                 text = f"The {who}'s dialog is gone"
                 return CallEnded(Cause.COMPLETED, By.SERVER, 200, text) if inbound else CallEnded(Cause.COMPLETED, By.CALLEE, 481, text)

@@ -17,6 +17,8 @@ from server.calls.legs.media import LegMedia, MediaState
 from server.calls.outbox import Outbox
 from sip.core import commands, events
 from sip.core.capabilities import Capabilities
+from sip.core.session_timer import RefreshDue
+from sip.message import Response
 
 _SIGNAL = re.compile(r"^\s*Signal\s*=\s*([0-9A-Da-d*#]|10|11)\s*$", re.MULTILINE | re.IGNORECASE)
 _DURATION = re.compile(r"^\s*Duration\s*=\s*(\d{1,5})\s*$", re.MULTILINE | re.IGNORECASE)
@@ -26,7 +28,7 @@ _DURATION = re.compile(r"^\s*Duration\s*=\s*(\d{1,5})\s*$", re.MULTILINE | re.IG
 SERVED = Capabilities(inside=("INFO", "NOTIFY", "UPDATE", "REFER"), outside=("REFER",))
 NO_TRANSFER = (("Event", "refer"),)  # with 404: there is no application for transfers (behaviour.md 6)
 
-InDialog = events.ReinviteReceived | events.ReinviteAcked | events.RequestReceived
+InDialog = events.ReinviteReceived | events.ReinviteAcked | events.ReinviteAnswered | events.RequestReceived | RefreshDue
 
 
 def handle(leg: Leg, event: InDialog) -> None:
@@ -38,6 +40,10 @@ def handle(leg: Leg, event: InDialog) -> None:
             _offer(leg, peer, event, event.request.body, event.request.headers.get("Content-Type") or "")
         case events.ReinviteAcked():
             _late_answer(leg, event)
+        case RefreshDue():
+            _refresh(leg)
+        case events.ReinviteAnswered():
+            _answered(leg, event)
         case events.RequestReceived(request=request):
             match request.method:
                 case "UPDATE" if request.body:
@@ -56,6 +62,17 @@ def handle(leg: Leg, event: InDialog) -> None:
                     outbox.emit(commands.AnswerRequest(event.transaction, 489))
                 case _:
                     outbox.emit(commands.AnswerRequest(event.transaction, 405))
+
+
+def _refresh(leg: Leg) -> None:
+    """By a re-INVITE that changes nothing (RFC 4028 7.4). The next half of the interval is left to try again."""
+    if leg.answered and leg.media.state is MediaState.OPEN and not leg.media.offer_open:
+        leg.outbox.emit(commands.SendReinvite(leg.session, leg.media.offer_answer.refresh()))
+
+
+def _answered(leg: Leg, event: events.ReinviteAnswered) -> None:
+    """The answer to an offer of ours within the dialog; without one all stays as it was (RFC 3261 14.1)."""
+    _take_answer(leg, *_described(event.response))
 
 
 def warning_of(refused: SdpRefused) -> commands.HeaderList:
@@ -120,14 +137,27 @@ def _late_answer(leg: Leg, event: events.ReinviteAcked) -> None:
     if not media.offer_open:
         return
     media.offer_open = False
+    _take_answer(leg, event.body, event.content_type)
+
+
+def _take_answer(leg: Leg, body: bytes, content_type: str) -> None:
+    """Put the answer to our offer into force; the session stays as it was when there is none, or none that can be used."""
+    media = leg.media
     try:
-        answer = extract_sdp(event.body, event.content_type) if event.body else None
+        answer = extract_sdp(body, content_type) if body else None
         if answer is not None:
             _connect(leg, media.offer_answer.receive_answer(answer))
             return
     except SdpRefused as refused:
         leg.outbox.note(Kind.MEDIA, {"event": "answer-refused", "reason": refused.reason}, media.stream)
     media.offer_answer.withdraw()
+
+
+def _described(response: Response | None) -> tuple[bytes, str]:
+    """What a response brings, if it accepts: (body, type)."""
+    if response is None or response.status >= 300:
+        return b"", ""
+    return response.body, response.headers.get("Content-Type") or ""
 
 
 def _info(outbox: Outbox, peer: LegMedia | None, event: events.RequestReceived) -> None:
