@@ -107,6 +107,11 @@ class SipSettings(BaseModel):
     max_pending_requests: int = Field(
         default=16, ge=1, description="Unanswered requests inside one dialog above which more get 500 with Retry-After."
     )
+    refer_expires_s: float = Field(
+        default=180.0,
+        ge=1,
+        description="How long somebody who has sent a REFER is told how the transfer goes, when it takes so long (RFC 3515 2.4.4).",
+    )
     retry_after_s: int = Field(default=10, ge=0, description="Value of Retry-After in refusals for overload, in seconds.")
 
     session_timers: SessionTimerSettings = Field(default=SessionTimerSettings(), description="Session timers.")

@@ -47,12 +47,14 @@ class InviteReceived:
 
     traces: what has been on the wire for it so far, the oldest first: this INVITE, our 100, and before them INVITEs of the same Call-ID
         that were refused without a session. Each has come out as a Traced of its own as well.
+    replaces: the session that it is to take over, if it names one (RFC 3891).
     """
 
     session: SessionId
     request: Request
     flow: Flow
     traces: tuple[Traced, ...] = ()
+    replaces: SessionId | None = None
 
 
 @dataclass(frozen=True, slots=True)

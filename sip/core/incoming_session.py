@@ -38,7 +38,9 @@ class IncomingSession(Session):
             part.request_received(self._invite, now)
 
     def announce(self, traces: tuple[Traced, ...]) -> None:
-        self.context.emit(InviteReceived(self.id, self._invite.request, self._invite.incoming.flow, traces))
+        request = self._invite.request
+        replaced = next((found for one in self.core.extensions if (found := one.replaced(request)) is not None), None)
+        self.context.emit(InviteReceived(self.id, request, self._invite.incoming.flow, traces, replaced))
 
     # --- commands -------------------------------------------------------------------------------------------------
 

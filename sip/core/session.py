@@ -198,6 +198,10 @@ class Session(DialogUsage):
         return self._reinviter.busy or (self.opening and (self.dialog is None or self.dialog.initiator))
 
     @property
+    def reinviting(self) -> bool:
+        return self._reinviter.busy or self._pending.waits_for("INVITE")
+
+    @property
     def offer_unanswered(self) -> bool:
         return any(not one.had_offer for one in self.unacked.values())
 

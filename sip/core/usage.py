@@ -19,6 +19,7 @@ from sip.core.commands import ExtensionCommand, HeaderList, SendBye, SendReinvit
 from sip.core.context import Context
 from sip.core.delivery import Deliveries
 from sip.core.dialog import Dialog
+from sip.core.digest import DigestClient
 from sip.core.exchange import Exchange, ExchangeUser
 from sip.core.incoming import DialogKey, Incoming
 from sip.core.machine import Packet
@@ -52,6 +53,10 @@ class InviteUser(DialogUser, Protocol):
     @property
     def dialog(self) -> Dialog | None:
         """The dialog of the session; None as long as an outgoing one is unanswered."""
+
+    @property
+    def opening(self) -> bool:
+        """The INVITE that makes the session has no final response."""
 
     def ack_received(self, incoming: Incoming, now: float) -> bool:
         """An ACK for one of its 2xx; False when it acknowledges nothing new."""
@@ -99,6 +104,7 @@ class SessionHost(Protocol):
     context: Context
     id: SessionId
     headers: HeaderList
+    digest: DigestClient | None
 
     @property
     def dialog(self) -> Dialog | None:
@@ -107,6 +113,10 @@ class SessionHost(Protocol):
     @property
     def opening(self) -> bool:
         """The INVITE that makes the session has no final response."""
+
+    @property
+    def reinviting(self) -> bool:
+        """An INVITE inside the dialog has no final response, ours or the peer's."""
 
     def send_bye(self, command: SendBye, now: float) -> None: ...
 
@@ -156,6 +166,10 @@ class Extension:
 
     def session_part(self, session: SessionHost) -> SessionPart | None:
         """Its part in a new session."""
+        return None
+
+    def replaced(self, request: Request) -> SessionId | None:
+        """The session that such an INVITE is to take over (RFC 3891), once it has not been refused."""
         return None
 
 

@@ -22,6 +22,18 @@ from sip.message.headers import COMPACT_NAMES, Headers
 from sip.message.model import Message, Request, Response
 from sip.message.parse import MessageError, parse_message
 from sip.message.stream import KeepAlive, StreamParser
+from sip.message.transfer import (
+    ReferTo,
+    Replaces,
+    SubscriptionState,
+    parse_event,
+    parse_replaces,
+    parse_sipfrag,
+    parse_subscription_state,
+    refer_to_of,
+    replaces_of,
+    wants_subscription,
+)
 from sip.message.uri import Uri, escape_user, parse_uri, subscriber, unescape_user, uri_equal
 
 __all__ = [
@@ -34,10 +46,13 @@ __all__ = [
     "MessageError",
     "NameAddr",
     "ParseError",
+    "ReferTo",
+    "Replaces",
     "Request",
     "Response",
     "SipError",
     "StreamParser",
+    "SubscriptionState",
     "Uri",
     "UsageError",
     "Via",
@@ -48,18 +63,25 @@ __all__ = [
     "is_token",
     "parse_auth",
     "parse_cseq",
+    "parse_event",
     "parse_list",
     "parse_message",
     "parse_name_addr",
     "parse_params",
+    "parse_replaces",
+    "parse_sipfrag",
+    "parse_subscription_state",
     "parse_uint",
     "parse_uri",
     "parse_via",
     "quote",
     "quote_unless_token",
     "reason_phrase",
+    "refer_to_of",
+    "replaces_of",
     "subscriber",
     "unescape_user",
     "unquote",
     "uri_equal",
+    "wants_subscription",
 ]
