@@ -47,8 +47,7 @@ class IncomingSession(Session):
     def send_provisional(self, command: SendProvisional, now: float) -> None:
         if self.state is not State.OPENING or self._cancelled:
             return
-        body = (command.body, command.content_type) if command.body else (b"", "")
-        self.respond(self._invite, command.status, now, command.reason, command.headers, *body)
+        self.respond(self._invite, command.status, now, command.reason, command.headers, command.body, command.content_type)
         if command.status > 100:
             self._refresh.sent(command, now)
 
@@ -58,8 +57,7 @@ class IncomingSession(Session):
         if self._cancelled:
             self._refuse(487, "", (), now)  # the user had not heard of it yet
             return
-        body = (command.body, command.content_type) if command.body else (b"", "")
-        packet = self.respond(self._invite, 200, now, headers=command.headers, body=body[0], content_type=body[1])
+        packet = self.respond(self._invite, 200, now, headers=command.headers, body=command.body, content_type=command.content_type)
         self.state = State.CONFIRMED
         self._refresh.close(now)
         self.await_ack(self._invite, packet, now)

@@ -32,7 +32,6 @@ class OutOfDialog:
         self._core.context.emit(OutOfDialogReceived(transaction.id, transaction.request, transaction.incoming.flow))
 
     def answer(self, transaction: ServerTransaction, command: AnswerRequest, now: float) -> None:
-        body, content_type = (command.body, command.content_type) if command.body else (b"", "")
         send_response(
             self._core.context,
             transaction,
@@ -40,8 +39,8 @@ class OutOfDialog:
             now,
             reason=command.reason,
             headers=command.headers,
-            body=body,
-            content_type=content_type,
+            body=command.body,
+            content_type=command.content_type,
         )
 
     def send(self, command: SendOutOfDialog, now: float) -> None:

@@ -102,8 +102,7 @@ class PendingRequests:
         if command.status >= 200:
             del self._waiting[transaction.id]
         accepted = 200 <= command.status < 300
-        body = (command.body, command.content_type) if command.body else (b"", "")
-        packet = session.respond(transaction, command.status, now, command.reason, command.headers, *body)
+        packet = session.respond(transaction, command.status, now, command.reason, command.headers, command.body, command.content_type)
         method = transaction.request.method
         if accepted and method in ("INVITE", "UPDATE"):
             dialog.refresh(lenient_contact(transaction.request.headers), transaction.incoming.flow)
