@@ -18,6 +18,7 @@ from sip.core.incoming import Incoming, MergeKey, ServerKey
 from sip.core.machine import Action, Cause, GaveUp, Packet, PassUp, Send, State, pack
 from sip.core.server_invite import ServerInvite
 from sip.core.server_request import ServerRequest
+from sip.core.tally import Tally
 from sip.message import Request, Response
 
 
@@ -25,7 +26,7 @@ class Transactions:
     """What lives.
 
     clients: by (branch, method). merged: by what tells a request that came by two ways (8.2.2.2).
-    to_tags: of the requests inside dialogs that are served, and how many have each: what comes again is known by it.
+    to_tags: of the requests inside dialogs that are served: what comes again is known by it.
     asked: those that wait for the user's AnswerRequest.
     """
 
@@ -34,7 +35,7 @@ class Transactions:
         self.clients: dict[tuple[str, str], ClientTransaction] = {}
         self.servers: dict[ServerKey, ServerTransaction] = {}
         self.merged: dict[MergeKey, ServerTransaction] = {}
-        self.to_tags: dict[str, int] = {}
+        self.to_tags = Tally()
         self.asked: dict[TransactionId, tuple[ServerTransaction, Responder]] = {}
 
     def __len__(self) -> int:
@@ -232,7 +233,7 @@ class ServerTransaction:
         if self._merge_key is not None:
             layer.merged[self._merge_key] = self
         else:
-            layer.to_tags[to_tag] = layer.to_tags.get(to_tag, 0) + 1
+            layer.to_tags.hold(to_tag)
         context.agenda.arm(self)
 
     @property
@@ -303,11 +304,7 @@ class ServerTransaction:
         if layer.servers.get(self._key) is self:
             del layer.servers[self._key]
             if self._merge_key is None:
-                left = layer.to_tags[self.to_tag] - 1
-                if left:
-                    layer.to_tags[self.to_tag] = left
-                else:
-                    del layer.to_tags[self.to_tag]
+                layer.to_tags.release(self.to_tag)
         if self._merge_key is not None and layer.merged.get(self._merge_key) is self:
             del layer.merged[self._merge_key]
 

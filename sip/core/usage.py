@@ -24,6 +24,7 @@ from sip.core.exchange import Exchange, ExchangeUser
 from sip.core.incoming import DialogKey, Incoming
 from sip.core.machine import Packet
 from sip.core.parts import SessionPart
+from sip.core.tally import Tally
 from sip.core.transactions import ServerTransaction, Transactions
 from sip.message import Request, Response, UsageError
 
@@ -177,7 +178,7 @@ class Core:
     """What usages stand on: the layers below, the dialogs, and the sessions by name.
 
     outside: who serves a method outside of dialogs.
-    local_tags: ours in the dialogs that live, and how many they are in (forks share one).
+    local_tags: ours in the dialogs that live (forks share one).
     """
 
     def __init__(self, context: Context, extensions: Iterable[Extension] = ()) -> None:
@@ -186,7 +187,7 @@ class Core:
         self.deliveries = Deliveries(self.transactions)
         self.sessions: dict[SessionId, InviteUser] = {}
         self.dialogs: dict[DialogKey, SharedDialog] = {}
-        self.local_tags: dict[str, int] = {}
+        self.local_tags = Tally()
         self.outside: dict[str, OutsideUser] = {}
         self.extensions = tuple(extensions)
         for extension in self.extensions:
@@ -221,18 +222,14 @@ class Core:
             shared.usages = tuple(usage for usage in shared.usages if usage is not user)
         if shared.session is None and not shared.usages:
             del self.dialogs[key]
-            left = self.local_tags[dialog.local_tag] - 1
-            if left:
-                self.local_tags[dialog.local_tag] = left
-            else:
-                del self.local_tags[dialog.local_tag]
+            self.local_tags.release(dialog.local_tag)
 
     def _shared(self, dialog: Dialog) -> SharedDialog:
         key = dialog.key
         shared = self.dialogs.get(key)
         if shared is None:
             shared = self.dialogs[key] = SharedDialog(dialog)
-            self.local_tags[dialog.local_tag] = self.local_tags.get(dialog.local_tag, 0) + 1
+            self.local_tags.hold(dialog.local_tag)
         return shared
 
 
