@@ -15,7 +15,7 @@ from sip.core.flows import Flow
 from sip.core.incoming import Incoming, read_partly
 from sip.core.machine import Packet, pack
 from sip.core.transactions import ServerTransaction
-from sip.message import Headers, ParseError, Request, Response, UsageError, parse_name_addr, reason_phrase
+from sip.message import Headers, ParseError, Request, Response, parse_name_addr, reason_phrase
 
 _CONTROL_RE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -100,11 +100,7 @@ def send_broken(context: Context, request: Request, flow: Flow, error: ParseErro
     if not stranger:
         items.append(("Server", context.settings.user_agent))
     reason = error.reason[:1].upper() + error.reason[1:]
-    try:
-        packet = pack(Response(error.status, reason, Headers(items)))
-    except UsageError:
-        return False
-    context.transmit(packet, flow, None)
+    context.transmit(pack(Response(error.status, reason, Headers(items))), flow, None)
     return True
 
 
