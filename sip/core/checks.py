@@ -23,34 +23,17 @@ from sip.core.commands import (
     SetSessionHeaders,
 )
 from sip.message import ParseError, UsageError, is_token, parse_uri
+from sip.message.headers import name_of
 
 MAX_CSEQ = 2**31 - 1  # RFC 3261 8.1.1.5
 _SAYABLE_RE = re.compile(r"[^\r\n\x00\ud800-\udfff]*+")
 # callid = word [ "@" word ]: what stands in it is visible and not a blank (RFC 3261 25.1)
 _CALL_ID_RE = re.compile(r"[!-~]++")
-# Written by the core itself: a user's value would break the message or the dialog.
+# Written by the core itself: a user's value would break the message or the dialog. As `name_of` has them, compact forms included.
 _RESERVED = frozenset(
-    (
-        "via",
-        "from",
-        "to",
-        "call-id",
-        "cseq",
-        "contact",
-        "route",
-        "record-route",
-        "content-length",
-        "content-type",
-        "v",
-        "f",
-        "t",
-        "i",
-        "m",
-        "l",
-        "c",
-    )
+    ("via", "from", "to", "call-id", "cseq", "contact", "route", "record-route", "content-length", "content-type"),
 )
-_BINDINGS = frozenset(("contact", "m"))
+_BINDINGS = frozenset(("contact",))
 
 
 def check_command(command: Command) -> None:
@@ -98,7 +81,8 @@ def check_command(command: Command) -> None:
 def check_headers(headers: HeaderList, allowed: frozenset[str] = frozenset()) -> None:
     """Raises UsageError where a user's header fields cannot be put on the wire or belong to the core, but for those `allowed`."""
     for name, value in headers:
-        if not is_token(name) or name.lower() in _RESERVED - allowed:
+        key = name_of(name)[0]
+        if not is_token(name) or (key in _RESERVED and key not in allowed):
             raise UsageError(f"not a header field for the user to set: {name!r}")
         check_text(value)
 
