@@ -25,19 +25,13 @@ class NewRequest:
 
 def new_request(context: Context, method: str, command: SendInvite | SendOutOfDialog, core_headers: HeaderList) -> NewRequest:
     """core_headers: of the core, behind those that every request has. Raises UsageError for URIs that are none."""
-    uri = str(_bare(_user_uri(command.request_uri)))
+    uri, route, next_hop = _way(command.request_uri, command.next_hop)
     caller = _user_uri(command.from_uri)
     callee = str(_identity(_user_uri(command.to_uri or uri)))
-    items: list[tuple[str, str]] = []
-    next_hop = parse_next_hop(uri)
-    if command.next_hop is not None:
-        proxy = _user_uri(command.next_hop)
-        next_hop = parse_next_hop(str(proxy))
-        if proxy.lr:
-            items.append(("Route", f"<{proxy}>"))
     tag = context.tokens.token()
     call_id, cseq, session_headers = _series(context, command)
-    items += [
+    items = [
+        *route,
         ("Max-Forwards", "70"),
         ("From", str(NameAddr(command.from_display, str(_bare(caller)), {"tag": tag}))),
         ("To", str(NameAddr(None, callee))),
@@ -54,12 +48,18 @@ def new_request(context: Context, method: str, command: SendInvite | SendOutOfDi
 
 def to_place(request: Request, place: Place) -> tuple[Request, Uri | None]:
     """The same request on another way: (request, next hop). From, To and Call-ID stay: it is one call."""
-    uri = str(_bare(_user_uri(place.request_uri)))
+    uri, route, next_hop = _way(place.request_uri, place.next_hop)
     items = [(name, value) for name, value in request.headers if name != "Route"]
-    hop = _user_uri(place.next_hop) if place.next_hop is not None else None
-    if hop is not None and hop.lr:
-        items.insert(0, ("Route", f"<{hop}>"))
-    return Request(request.method, uri, Headers(items), request.body), parse_next_hop(uri if hop is None else str(hop))
+    return Request(request.method, uri, Headers([*route, *items]), request.body), next_hop
+
+
+def _way(request_uri: str, next_hop: str | None) -> tuple[str, HeaderList, Uri | None]:
+    """(Request-URI, Route, next hop): a next hop with `lr` is a preloaded route (8.1.2), another one only says where to send."""
+    uri = str(_bare(_user_uri(request_uri)))
+    if next_hop is None:
+        return uri, (), parse_next_hop(uri)
+    hop = _user_uri(next_hop)
+    return uri, (("Route", f"<{hop}>"),) if hop.lr else (), parse_next_hop(str(hop))
 
 
 def _series(context: Context, command: SendInvite | SendOutOfDialog) -> tuple[str, int, HeaderList]:
