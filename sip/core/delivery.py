@@ -50,7 +50,7 @@ class DeliveryUser(Protocol):
 
 
 class Nobody:
-    """Of a request whose outcome matters to no one: CANCEL, and ACK."""
+    """Of an ACK for a 2xx, which nothing answers."""
 
     def answered(self, delivery: Delivery, transaction: ClientTransaction, response: Response, now: float) -> None:
         pass
@@ -130,22 +130,17 @@ class Delivery:
         self._datagram_only = False  # TCP was refused at this target
         self._tcp_until: float | None = None  # a long request waits for a connection, or goes by UDP
         self.armed_at: float | None = None
-        self._tried = False  # something has gone out
+        self.sent = False  # something has gone out
         self._stopped = False
         self._reconnected = False
         self._flow: Flow | None = None  # of the try at hand
         self._registered = False  # under the remote end of that flow
-        self._sent: tuple[Packet, Flow] | None = None  # of an ACK
+        self._ack: tuple[Packet, Flow] | None = None  # as it went out
 
     @property
     def host(self) -> str:
         """The name or address of the next hop; empty when the URI at hand leads nowhere."""
         return "" if self._next_hop is None else wants(self._next_hop)[0]
-
-    @property
-    def sent(self) -> bool:
-        """Something has gone out."""
-        return self._tried
 
     # --- the user's side ------------------------------------------------------------------------------------------
 
@@ -174,7 +169,7 @@ class Delivery:
         if self._query is not None:
             del self._layer.queries[self._query]
             self._query = None
-        return not self._tried
+        return not self.sent
 
     def another(self) -> Flow | None:
         """The address that would be tried next, which is then left to the caller."""
@@ -188,8 +183,8 @@ class Delivery:
             self.transaction.abandon(now)
 
     def send_ack_again(self, now: float) -> None:
-        if self._sent is not None:
-            self._context.transmit(*self._sent, self.session, repeated=True)
+        if self._ack is not None:
+            self._context.transmit(*self._ack, self.session, repeated=True)
         elif self._query is None and not self._stopped:
             self._at = 0
             self.start(now)  # it could not be sent before: perhaps now
@@ -247,8 +242,8 @@ class Delivery:
             return
         if self.transaction is not None:
             self.transaction.transport_failed(now)
-        elif self._sent is not None:
-            self._sent = None
+        elif self._ack is not None:
+            self._ack = None
             self._go_on(Failure.TRANSPORT, now)
 
     def deadline(self) -> float | None:
@@ -326,9 +321,9 @@ class Delivery:
                 listener, flow = by_tcp, flow_from(by_tcp, flow.remote)
                 request, packet = self._dress(listener, branch)
         self._register(flow)
-        self._tried = True
+        self.sent = True
         if request.method == "ACK":
-            self._sent = (packet, flow)
+            self._ack = (packet, flow)
             self._context.transmit(packet, flow, self.session)
             return
         self.transaction = ClientTransaction(
