@@ -15,7 +15,7 @@ from __future__ import annotations
 from sip.core.commands import HeaderList
 from sip.core.machine import Action, Cause, GaveUp, Machine, Packet, PassUp, Send, State, pack
 from sip.core.timers import Timer, Times
-from sip.message import Headers, Request, Response
+from sip.message import Headers, Request, Response, parse_cseq
 
 
 class ClientInvite(Machine):
@@ -75,23 +75,24 @@ class ClientInvite(Machine):
 
 def build_refusal_ack(invite: Request, response: Response, headers: HeaderList = ()) -> Request:
     """The ACK for a 3xx-6xx: it goes hop by hop in the INVITE's own transaction (RFC 3261 17.1.1.3)."""
-    source = invite.headers
-    items = [("Via", source.first_value("Via") or "")]
-    items += [("Route", value) for value in source.get_all("Route")]
-    items.append(("Max-Forwards", "70"))
-    items.append(("From", source.get("From") or ""))
-    items.append(("To", response.headers.get("To") or source.get("To") or ""))
-    items.append(("Call-ID", source.get("Call-ID") or ""))
-    items.append(("CSeq", f"{(source.get('CSeq') or '1').split()[0]} ACK"))
-    return Request("ACK", invite.uri, Headers([*items, *headers]))
+    return _beside(invite, "ACK", response.headers.get("To") or invite.headers.get("To") or "", headers)
 
 
 def build_cancel(invite: Request, headers: HeaderList = ()) -> Request:
     """The CANCEL of a request: the same branch, Request-URI, To, Route and CSeq number (RFC 3261 9.1)."""
+    return _beside(invite, "CANCEL", invite.headers.get("To") or "", headers)
+
+
+def _beside(invite: Request, method: str, to: str, headers: HeaderList) -> Request:
+    """A request that goes the way of the INVITE, under its branch."""
     source = invite.headers
     items = [("Via", source.first_value("Via") or "")]
     items += [("Route", value) for value in source.get_all("Route")]
-    items.append(("Max-Forwards", "70"))
-    items += [(name, source.get(name) or "") for name in ("From", "To", "Call-ID")]
-    items.append(("CSeq", f"{(source.get('CSeq') or '1').split()[0]} CANCEL"))
-    return Request("CANCEL", invite.uri, Headers([*items, *headers]))
+    items += [
+        ("Max-Forwards", "70"),
+        ("From", source.get("From") or ""),
+        ("To", to),
+        ("Call-ID", source.get("Call-ID") or ""),
+        ("CSeq", f"{parse_cseq(source.get('CSeq') or '').number} {method}"),
+    ]
+    return Request(method, invite.uri, Headers([*items, *headers]))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from sip.core.flows import Flow
 from sip.core.incoming import DialogKey, Incoming
-from sip.core.routing import parse_next_hop
-from sip.message import Headers, NameAddr, ParseError, Request, Response, Uri, parse_name_addr, parse_uri
+from sip.core.routing import host_of, parse_next_hop
+from sip.message import Headers, NameAddr, ParseError, Request, Response, Uri, parse_cseq, parse_name_addr, parse_uri
 
 
 @dataclass(slots=True)
@@ -71,11 +71,11 @@ class Dialog:
         """Where the peer says it is: in its Contact, and in its route."""
         target = parse_next_hop(self.remote_target)
         if target is not None:
-            yield target.params.get("maddr") or target.host
+            yield host_of(target)
         for route in self.route_set:
             hop = parse_next_hop(parse_name_addr(route, "Route").uri)
             if hop is not None:
-                yield hop.params.get("maddr") or hop.host
+                yield host_of(hop)
 
     def refresh(self, contact: str | None, observed: Flow) -> None:
         """The Contact of a 2xx, or of a re-INVITE or UPDATE that was accepted: changes the target only (12.2)."""
@@ -140,6 +140,14 @@ def lenient_contact(headers: Headers) -> str | None:
         return None
 
 
+def lenient_to_tag(headers: Headers) -> str | None:
+    """The To tag of a response; None without one, or in a To that does not parse."""
+    try:
+        return parse_name_addr(headers.get("To") or "", "To").tag
+    except ParseError:
+        return None
+
+
 def lenient_record_route(headers: Headers) -> list[str]:
     try:
         return record_route(headers)
@@ -169,7 +177,7 @@ def answered_dialog(incoming: Incoming, local_tag: str, remote_target: str, rout
     )
 
 
-def calling_dialog(invite: Request, response: Response, local_tag: str, remote_tag: str, cseq: int, observed: Flow) -> Dialog:
+def calling_dialog(invite: Request, response: Response, local_tag: str, remote_tag: str, observed: Flow) -> Dialog:
     """The UAC's dialog (12.1.2): Record-Route reversed. A response without a usable Contact leaves the Request-URI as target."""
     headers = invite.headers
     caller = parse_next_hop(parse_name_addr(headers.get("From") or "", "From").uri)
@@ -180,7 +188,7 @@ def calling_dialog(invite: Request, response: Response, local_tag: str, remote_t
         remote_tag=remote_tag,
         local=headers.get("From") or "",
         remote=response.headers.get("To") or headers.get("To") or "",
-        local_cseq=cseq,
+        local_cseq=parse_cseq(headers.get("CSeq") or "").number,
         remote_cseq=None,
         route_set=lenient_record_route(response.headers)[::-1],
         remote_target=lenient_contact(response.headers) or invite.uri,

@@ -34,6 +34,7 @@ from sip.core.commands import (
     SetSessionHeaders,
 )
 from sip.core.context import Connection, Context
+from sip.core.dialog import lenient_to_tag
 from sip.core.events import Direction, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Target, Transmit
 from sip.core.gate import Gate, Screen, Verdict, expected, is_known
@@ -52,7 +53,6 @@ from sip.message import (
     KeepAlive,
     Message,
     MessageError,
-    ParseError,
     Request,
     Response,
     StreamParser,
@@ -61,7 +61,6 @@ from sip.message import (
     build_message,
     parse_cseq,
     parse_message,
-    parse_name_addr,
     parse_via,
 )
 from sip.settings import SipSettings
@@ -331,7 +330,7 @@ class Endpoint:
             context.drop(flow, "stray_response", summarize(response))
             return Received()
         state = transaction.machine.state
-        repeated = state is State.COMPLETED or (state is State.ACCEPTED and _tag(response) in transaction.acks)
+        repeated = state is State.COMPLETED or (state is State.ACCEPTED and (lenient_to_tag(response.headers) or "") in transaction.acks)
         session = transaction.session
         transaction.receive(response, flow, now)
         return Received(session, repeated)
@@ -354,13 +353,6 @@ class Endpoint:
 def _is_ours(via: Via, sent_by: Address) -> bool:
     port = via.port or default_port(via.transport.lower())
     return port == sent_by.port and via.host.lower() == sent_by.host.lower()
-
-
-def _tag(response: Response) -> str:
-    try:
-        return parse_name_addr(response.headers.get("To") or "", "To").tag or ""
-    except ParseError:
-        return ""
 
 
 def _command_session(session: Session, command: SessionCommand, now: float) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from sip.core.cancelling import Cancelling
 from sip.core.commands import Place, SendBye, SendCancel, SendInvite
 from sip.core.delivery import CAUSES, Delivery, DeliveryUser, Failure
-from sip.core.dialog import Dialog, calling_dialog, lenient_contact, lenient_record_route
+from sip.core.dialog import Dialog, calling_dialog, lenient_contact, lenient_record_route, lenient_to_tag
 from sip.core.digest import DigestClient
 from sip.core.events import EndCause, FailureCause, InviteAnswered, InviteFailed, InviteProgressed, SessionEnded
 from sip.core.exchange import answer_challenge, send_amended
@@ -26,7 +26,7 @@ from sip.core.routing import scope, wants
 from sip.core.session import Session, State
 from sip.core.transactions import ClientTransaction
 from sip.core.usage import Core
-from sip.message import ParseError, Request, Response, parse_name_addr
+from sip.message import Request, Response, parse_name_addr
 
 # Forks beyond max_forks whose 2xx is still acknowledged and ended, else that callee listens to nobody. Who has more of them is no proxy.
 SURPLUS_FORKS = 1000
@@ -99,7 +99,7 @@ class OutgoingSession(Session):
     # --- what comes back ------------------------------------------------------------------------------------------
 
     def answered(self, delivery: Delivery, transaction: ClientTransaction, response: Response, now: float) -> None:
-        tag = _to_tag(response)
+        tag = lenient_to_tag(response.headers)
         if 200 <= response.status < 300:
             self._accepted(transaction, response, tag or "", now)
         elif self.state is not State.OPENING:
@@ -117,7 +117,7 @@ class OutgoingSession(Session):
             self._fail(FailureCause.CANCELED if self._cancelling.wanted else CAUSES[failure], None, now, detail)
 
     def lost_answered(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        self._accepted(transaction, response, _to_tag(response) or "", now, lost=True)
+        self._accepted(transaction, response, lenient_to_tag(response.headers) or "", now, lost=True)
 
     def next_cseq(self) -> int:
         """Of the first INVITE with credentials; requests in the dialog count on from its number."""
@@ -151,8 +151,7 @@ class OutgoingSession(Session):
             self.register(self._early[tag])
 
     def _dialog(self, transaction: ClientTransaction, response: Response, tag: str) -> Dialog:
-        cseq = int((transaction.request.headers.get("CSeq") or "1").split()[0])
-        return calling_dialog(transaction.request, response, self._local_tag, tag, cseq, transaction.response_flow)
+        return calling_dialog(transaction.request, response, self._local_tag, tag, transaction.response_flow)
 
     def _accepted(self, transaction: ClientTransaction, response: Response, tag: str, now: float, *, lost: bool = False) -> None:
         """lost: by a hop that was left for another."""
@@ -207,10 +206,3 @@ class OutgoingSession(Session):
         tried = self._tried if self._hops is None else self._hops.tried
         self._leave(now)
         self.context.emit(InviteFailed(self.id, cause, response, detail, tried))
-
-
-def _to_tag(response: Response) -> str | None:
-    try:
-        return parse_name_addr(response.headers.get("To") or "", "To").tag
-    except ParseError:
-        return None

@@ -45,13 +45,18 @@ def scope(host: str) -> int | None:
     return PRIVATE if any(address.version == network.version and address in network for network in _PRIVATE) else PUBLIC
 
 
+def host_of(uri: Uri) -> str:
+    """The name or address that requests to this URI are sent to (RFC 3261 19.1.1, maddr)."""
+    return uri.params.get("maddr") or uri.host
+
+
 def wants(uri: Uri) -> tuple[str, int | None, str | None, bool]:
     """(host, port, transport or None, secure) of a SIP URI. `sips` with transport=tcp means TLS (RFC 3263 4.3)."""
     secure = uri.scheme == "sips"
     transport = (uri.params.get("transport") or "").lower() or None
     if secure and transport in TRANSPORTS:
         transport = TRANSPORTS[transport].secured
-    return uri.params.get("maddr") or uri.host, uri.port, transport, secure
+    return host_of(uri), uri.port, transport, secure
 
 
 def literal_target(uri: Uri) -> Target | None:
@@ -118,7 +123,7 @@ def our_contact(listeners: Sequence[Listener], flow: Flow, user: str | None, sec
 
 def unreachable_contact(contact: Uri, observed: Flow) -> bool:
     """Whether the NAT policy sends to the observed source instead of the Contact (see the top of the file)."""
-    host, source = contact.params.get("maddr") or contact.host, observed.remote.host
+    host, source = host_of(contact), observed.remote.host
     told, seen = scope(host), scope(source)
     if told is None or seen is None:
         return False

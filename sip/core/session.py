@@ -30,7 +30,7 @@ from sip.core.responses import capability_headers, merge
 from sip.core.transactions import ClientTransaction, ServerTransaction
 from sip.core.unacked import Unacked
 from sip.core.usage import Core
-from sip.message import Request, Response
+from sip.message import Request, Response, parse_cseq
 
 NOT_REFRESHED = 'SIP;cause=408;text="Session not refreshed"'
 
@@ -167,7 +167,7 @@ class Session(DialogUsage):
     def send_ack(self, transaction: ClientTransaction, dialog: Dialog, tag: str, now: float) -> None:
         """The ACK for a 2xx: the dialog's route, the INVITE's CSeq and credentials (13.2.2.4)."""
         invite = transaction.request.headers
-        request = dialog.request("ACK", cseq=int((invite.get("CSeq") or "1").split()[0]))
+        request = dialog.request("ACK", cseq=parse_cseq(invite.get("CSeq") or "").number)
         credentials = [(name, value) for name in ("Authorization", "Proxy-Authorization") for value in invite.get_all(name)]
         request.headers = merge([*request.headers, *credentials], self.headers)
         ack = self.prepare(NOBODY, dialog, request)
