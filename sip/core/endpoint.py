@@ -37,7 +37,7 @@ from sip.core.context import Connection, Context
 from sip.core.dialog import lenient_to_tag
 from sip.core.events import Direction, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Target, Transmit
-from sip.core.gate import Gate, Screen, Verdict, expected, is_known
+from sip.core.gate import Gate, Screen, Verdict, expected, is_keepalive, is_known, is_never_answered
 from sip.core.incoming import read_incoming
 from sip.core.incoming_session import IncomingSession
 from sip.core.machine import State, summarize
@@ -214,13 +214,13 @@ class Endpoint:
     def _receive_framed(self, data: bytes, flow: Flow, now: float) -> None:
         gate, charged = self._gate, False
         if gate is not None and not gate.admits(flow.remote.host) and not expected(data, self._core):
-            if data[:4] == b"ACK " or data[:8].upper() == b"SIP/2.0 " or not data.strip(b"\r\n\x00"):
-                gate.ignore()  # never answered
+            if is_never_answered(data):
+                gate.ignore()
                 return
             if not self._charge(gate, flow, now):
                 return
             charged = True
-        if not data.strip(b"\r\n\x00"):
+        if is_keepalive(data):
             self._context.drop(flow, "keepalive")  # RFC 5626 has no pong on UDP, and old phones send anything
         elif len(data) > self._context.settings.max_message_bytes:
             self._context.drop(flow, "too_large")
@@ -268,9 +268,7 @@ class Endpoint:
         """Whether a stranger gets an answer."""
         verdict = gate.judge(flow.remote.host, now)
         if verdict is Verdict.BAN:
-            limits = self._context.settings.strangers
-            what = f"more than {limits.max_per_source} requests a second, so silence for {limits.ban_s:g} s"
-            self._context.drop(flow, "stranger_banned", f"{what}; {gate.explain(flow.remote.host)}")
+            self._context.drop(flow, "stranger_banned", gate.explain_ban(flow.remote.host))
         return verdict is Verdict.REFUSE
 
     def _broken(self, error: MessageError, flow: Flow, data: bytes | None = None, *, stranger: bool = False) -> None:

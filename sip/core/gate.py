@@ -88,6 +88,11 @@ class Gate:
     def explain(self, host: str) -> str:
         return self._screen.explain(host)
 
+    def explain_ban(self, host: str) -> str:
+        limits = self._settings
+        what = f"more than {limits.max_per_source} requests a second, so silence for {limits.ban_s:g} s"
+        return f"{what}; {self.explain(host)}"
+
     def judge(self, host: str, now: float) -> Verdict:
         """Charge a stranger for one request."""
         verdict = self._judge(host, now)
@@ -156,9 +161,23 @@ def network_of(host: str) -> str:
     return f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
 
+def is_keepalive(data: bytes) -> bool:
+    """RFC 5626 3.5.1 has CRLFs, some phones send zeros."""
+    return not data.strip(b"\r\n\x00")
+
+
+def is_never_answered(data: bytes) -> bool:
+    """Whether a stranger's datagram costs it nothing, since nobody would answer it: an ACK, a response to nobody, a keep-alive."""
+    return data[:4] == b"ACK " or _is_response(data) or is_keepalive(data)
+
+
+def _is_response(data: bytes) -> bool:
+    return data[:8].upper() == b"SIP/2.0 "
+
+
 def expected(data: bytes, core: Core) -> bool:
     """Whether a datagram looks like one of a dialog of ours, or like an answer to a request of ours."""
-    if data[:8].upper() == b"SIP/2.0 ":
+    if _is_response(data):
         return _answers(data, core.transactions)
     found = _TO_TAG_RE.search(data, 0, _HEAD_BYTES)
     if found is None:
