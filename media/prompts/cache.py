@@ -36,6 +36,12 @@ class PromptFile:
     duration_ms: int
 
 
+def remove(path: Path) -> None:
+    """A file of ours that is of no use any more. What cannot be removed now is removed with the leavings of an earlier run."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
 class AudioCache:
     """One directory of canonical WAV files.
 

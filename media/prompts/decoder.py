@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from pathlib import Path
 
 from media.errors import PromptError
+from media.prompts.cache import remove
 from media.prompts.children import ChildFailed, ChildPool
 
 log = logging.getLogger(__name__)
@@ -35,10 +35,10 @@ class Decoder:
         except ChildFailed as failed:
             answer = {"error": "format", "detail": f"the decoder failed on it: {failed.detail}"}
         except BaseException:
-            _remove(target)
+            remove(target)
             raise
         if error := answer.get("error"):
-            _remove(target)
+            remove(target)
             if error not in ("format", "too_large"):
                 log.error("decoder_failed", extra={"detail": answer.get("detail", "")})
             raise PromptError("too_large" if error == "too_large" else "format", str(answer.get("detail", "")))
@@ -46,8 +46,3 @@ class Decoder:
 
     async def close(self) -> None:
         await self._children.close()
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import msgspec
 
 from media.errors import PromptError
-from media.prompts.cache import AudioCache, PromptFile
+from media.prompts.cache import AudioCache, PromptFile, remove
 from media.prompts.decoder import Decoder
 from media.prompts.flights import Flights
 from media.settings import PromptSettings
@@ -133,7 +133,7 @@ class PromptStore:
             try:
                 return await self._fetch(key, url, download, body, known if file is not None else None, file)
             finally:
-                await asyncio.to_thread(_remove, body)
+                await asyncio.to_thread(remove, body)
         except OSError as error:
             log.error("prompt_cache_failed", extra={"directory": self._settings.cache_dir, "error": str(error)})
             raise PromptError("fetch", f"the prompt cache fails: {error.strerror or error}") from error
@@ -219,8 +219,3 @@ def _digest_file(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from media.errors import PromptError, SpeechError
-from media.prompts.cache import AudioCache, PromptFile
+from media.prompts.cache import AudioCache, PromptFile, remove
 from media.prompts.children import ChildFailed, ChildPool
 from media.prompts.decoder import Decoder
 from media.prompts.flights import Flights
@@ -160,7 +160,7 @@ class Speech:
                     await self._ask_espeak(text, voice, language, spoken)
                 await self._decoder.decode(spoken, target, self._settings.max_duration_s)
             finally:
-                await asyncio.to_thread(_remove, spoken)
+                await asyncio.to_thread(remove, spoken)
             file = await asyncio.to_thread(self._cache.keep, key, target)
             await asyncio.to_thread(self._cache.trim)
         except PromptError as error:
@@ -222,8 +222,3 @@ def _fill(argument: str, values: dict[str, str]) -> str:
     for name, value in values.items():
         argument = argument.replace(name, value)
     return argument
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
