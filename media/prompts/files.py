@@ -27,6 +27,7 @@ from media.errors import PromptError
 from media.prompts.cache import AudioCache, PromptFile, remove
 from media.prompts.decoder import Decoder
 from media.prompts.flights import Flights
+from media.prompts.trimmer import Trimmer
 from media.settings import PromptSettings
 
 __all__ = ["Download", "Downloaded", "PromptError", "PromptFile", "PromptStore"]
@@ -86,6 +87,7 @@ class PromptStore:
         self._own_decoder = decoder is None
         self._clock = clock
         self._flights: Flights[PromptFile] = Flights("prompt")
+        self._trimmer = Trimmer("prompts", self._trim)
         self._failures: dict[str, tuple[float, PromptError]] = {}
 
     async def prepare(self, url: str, download: Download) -> PromptFile:
@@ -102,6 +104,7 @@ class PromptStore:
     async def close(self) -> None:
         """Break off what is under way and end the decoders."""
         await self._flights.close()
+        await self._trimmer.close()
         if self._own_decoder:
             await self._decoder.close()
 
@@ -160,7 +163,7 @@ class PromptStore:
             await self._decoder.decode(body, target, self._settings.max_duration_s, mpeg=mpeg)
             file = await asyncio.to_thread(self._cache.keep, content, target)
         await asyncio.to_thread(self._write_known, key, _Known(content, self._clock(), answer.etag, answer.last_modified))
-        await asyncio.to_thread(self._trim)
+        self._trimmer.wake()
         return file
 
     # --- in a thread ----------------------------------------------------------------------------------------------

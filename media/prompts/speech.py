@@ -22,6 +22,7 @@ from media.prompts.cache import AudioCache, PromptFile, remove
 from media.prompts.children import ChildFailed, ChildPool
 from media.prompts.decoder import Decoder
 from media.prompts.flights import Flights
+from media.prompts.trimmer import Trimmer
 from media.settings import SpeechSettings
 
 __all__ = ["LANGUAGES", "VOICES", "Speech", "SpeechError", "find_language"]
@@ -111,6 +112,7 @@ class Speech:
         self._decoder = decoder or Decoder(settings.processes, settings.timeout_s)
         self._own_decoder = decoder is None
         self._flights: Flights[PromptFile] = Flights("speech")
+        self._trimmer = Trimmer("speech", self._cache.trim)
 
     async def say(self, text: str, voice: str = "man", language: str = "en") -> PromptFile:
         """Have a text spoken. SSML is understood when the text begins with `<speak`.
@@ -139,6 +141,7 @@ class Speech:
     async def close(self) -> None:
         """Break off what is under way and end the children."""
         await self._flights.close()
+        await self._trimmer.close()
         await self._children.close()
         if self._own_decoder:
             await self._decoder.close()
@@ -162,7 +165,7 @@ class Speech:
             finally:
                 await asyncio.to_thread(remove, spoken)
             file = await asyncio.to_thread(self._cache.keep, key, target)
-            await asyncio.to_thread(self._cache.trim)
+            self._trimmer.wake()
         except PromptError as error:
             raise SpeechError("too_large" if error.code == "too_large" else "engine", f"what the engine wrote: {error.detail}") from error
         except OSError as error:
