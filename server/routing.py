@@ -122,9 +122,12 @@ class Routing:
 
     # --- numbers
 
-    def find_number(self, dialled: str) -> NumberSettings | None:
-        """The number that answers; its URLs are absolute. None: see `unmatched`."""
-        return self._own_number(dialled) or self._literal.get("*")
+    def find_number(self, dialled: str, otherwise: str = "") -> tuple[NumberSettings | None, bool]:
+        """The number that answers (its URLs are absolute; None: see `unmatched`), and whether `otherwise` found it."""
+        number = self._own_number(dialled)
+        if number is None and otherwise and (number := self._own_number(otherwise)) is not None:
+            return number, True
+        return number or self._literal.get("*"), False
 
     def _own_number(self, dialled: str) -> NumberSettings | None:
         """The same without the catch-all."""
@@ -193,11 +196,7 @@ class Routing:
         trunk = self.trunk_for(source)
         if trunk is None:
             return Refusal(403, "Forbidden", str(self.stranger(source)), stranger=True)
-        number = self._own_number(dialled)
-        used = ""
-        if number is None and otherwise and (number := self._own_number(otherwise)) is not None:
-            used = otherwise
-        number = number or self.find_number(dialled)
+        number, by_other = self.find_number(dialled, otherwise)
         if number is None:
             explain = str(self.unmatched(dialled)) + (f'; nor is the Request-URI\'s "{unescape(otherwise)}" a number' if otherwise else "")
             return Refusal(404, "Not Found", explain, notification=NOTIFICATION_NO_APPLICATION)
@@ -212,7 +211,7 @@ class Routing:
             answer_delay=number.answer_delay,
             srtp=trunk.srtp,
             trusted_identity=trunk.trusted_identity,
-            dialled=used,
+            dialled=otherwise if by_other else "",
         )
 
 

@@ -20,7 +20,7 @@ def routing(*numbers: str, regexes: tuple[str, ...] = (), **sections: Any) -> Ro
 
 
 def found(table: Routing, dialled: str) -> str | None:
-    number = table.find_number(dialled)
+    number, _ = table.find_number(dialled)
     return number.number if number is not None else None
 
 
