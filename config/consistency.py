@@ -13,7 +13,7 @@ from typing import Any
 
 from config.load import KeyPath, dotted
 from config.settings import NumberSettings, Settings, TrunkSettings
-from config.types import HostPort, ListenAddress, parse_host_port, parse_listen
+from config.types import HostPort, ListenAddress, address_of, parse_host_port, parse_listen
 
 PORTS_PER_CALL = 4  # RTP and RTCP of two legs
 LONGEST_S = 10 * 365 * 86400.0  # ten years: what is meant for ever has a 0 for it
@@ -155,7 +155,7 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
     if http.port == 0 and not settings.server.public_url:
         remedy = "Write a port, or set server.public_url."
         yield Finding(("server", "http_listen"), "port 0 is any free one, and RecordingUrl would not know which", remedy)
-    literal = _literal(settings.sip.advertise)
+    literal = address_of(settings.sip.advertise)
     if literal is not None and not any(_version(place.host) == literal.version for place in places):
         message = f"{literal} is IPv{literal.version}, and sip.listen has no such address"
         yield Finding(("sip", "advertise"), message, f"Add a listener of IPv{literal.version}, or advertise another address.")
@@ -194,12 +194,12 @@ def _media(settings: Settings) -> Iterator[Finding]:
             message = f"port {place.port} of sip.listen lies between port_min = {media.port_min} and port_max = {media.port_max}"
             yield Finding(("media", "port_min"), message, "Move the range of RTP ports, or the listener.")
     for name in ("advertised_address", "advertised_address_v6"):
-        address = _literal(getattr(media, name))
+        address = address_of(getattr(media, name))
         if address is not None and (address.is_unspecified or address.is_multicast):
             message = f"{address} is an address that nobody can send to"
             yield Finding(("media", name), message, "Write the address that peers reach this machine at, or leave it out.")
     for name in ("bind_address", "bind_address_v6"):
-        address = _literal(getattr(media, name))
+        address = address_of(getattr(media, name))
         if address is not None and address.is_multicast:
             yield Finding(("media", name), f"{address} is an address of many machines", "Write one of this machine's addresses.")
     command = media.speech.command
@@ -259,7 +259,7 @@ def _trunk(settings: Settings, index: int, trunk: TrunkSettings) -> Iterator[Fin
             continue
         path = ("trunks", index, name)
         host, port, transport = _proxy_place(uri)
-        literal = _literal(host)
+        literal = address_of(host)
         fitting = [place for place in places if not transport or place.transport == transport]
         if literal is not None:
             fitting = [place for place in fitting if _version(place.host) == literal.version]
@@ -320,7 +320,7 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
     places = [parse_listen(text) for text in settings.sip.listen]
     specific = [place for place in places if not _is_wildcard(place.host)]
     if settings.sip.advertise and specific:
-        literal = _literal(settings.sip.advertise)
+        literal = address_of(settings.sip.advertise)
         place = next((p for p in specific if literal is None or _version(p.host) == literal.version), None)
         if place is not None and settings.sip.advertise != place.host:
             bound = f"{place.transport}:{HostPort(place.host, place.port)}"
@@ -379,22 +379,15 @@ def _number(settings: Settings, index: int, number: NumberSettings) -> Iterator[
         yield Finding(("numbers", index, "fallback_url"), "it is the same as voice_url, so it falls back on nothing", remedy)
 
 
-def _literal(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
 def _version(host: str) -> int:
     return 6 if ":" in host else 4
 
 
 def _is_loopback(host: str) -> bool:
-    address = _literal(host)
+    address = address_of(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def _is_wildcard(host: str) -> bool:
-    address = _literal(host)
+    address = address_of(host)
     return address is not None and address.is_unspecified

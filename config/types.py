@@ -30,6 +30,17 @@ class HostPort:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def address_of(host: str) -> Address | None:
+    """An IP literal, without its zone; None for anything else."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
 def is_host_name(text: str) -> bool:
     """RFC 3261 25.1, hostname, with the underscores that are met in private networks; no IP literal."""
     labels = text.removesuffix(".").split(".")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import shutil
 import socket
@@ -28,7 +27,7 @@ from config.hiding import hide_url
 from config.load import Loaded, known_keys
 from config.settings import Settings, networks
 from config.state import is_held
-from config.types import HostPort, parse_host_port, parse_listen
+from config.types import HostPort, address_of, parse_host_port, parse_listen
 from media.errors import WorkerUnavailable
 from media.worker_process import find_worker
 from server import limits
@@ -276,11 +275,7 @@ def _blocked(settings: Settings) -> Iterator[Finding]:
             url = getattr(number, name)
             host = urlsplit(url).hostname or ""
             address = "127.0.0.1" if host == "localhost" else host
-            try:
-                ipaddress.ip_address(address)
-            except ValueError:
-                continue
-            if (refusal := guard.refusal(address)) is not None:
+            if address_of(address) is not None and (refusal := guard.refusal(address)) is not None:
                 message, _, remedy = refusal.partition("; ")
                 message = f'number "{number.number}": {hide_url(url)} will not be asked: {message}'
                 yield Finding(("numbers", index, name), message, f"{remedy[:1].upper()}{remedy[1:]}." if remedy else "")

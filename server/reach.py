@@ -11,7 +11,8 @@ import secrets
 from collections.abc import Collection
 
 from config.settings import Settings
-from server.applications.guard import Address, Ranges, address_of
+from config.types import Address, address_of
+from server.applications.guard import Ranges
 from sip.core.flows import Resolve, Target
 from sip.core.routing import wants
 from sip.errors import ParseError

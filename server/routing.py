@@ -24,6 +24,7 @@ from typing import Literal
 from urllib.parse import unquote, urljoin
 
 from config.settings import NumberSettings, Settings, TrunkSettings, networks
+from config.types import Address, address_of
 from server.calls.policy import Application, Refusal
 from server.patterns import Pattern, PatternError
 
@@ -224,11 +225,8 @@ def _patterns_apply(text: str) -> bool:
     return len(text) <= LONGEST_DIALLED and _DIALLABLE.fullmatch(text) is not None
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])  # without the zone of a link-local one
-    except ValueError:
-        return None
+def _address(text: str) -> Address | None:
+    address = address_of(text)
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None  # a dual-stack socket says ::ffff:192.0.2.1
     return mapped or address
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import email.utils
-import ipaddress
 import secrets
-import socket
 from collections.abc import Callable, Sequence
 
 from config.settings import Settings, TrunkSettings
+from config.types import address_of
 from server.api.access import signed_query
 from server.calls.policy import MediaAddress, Policy
 from server.calls.targets import Outbound
@@ -19,7 +18,7 @@ from sip.core.flows import Listener
 from sip.core.routing import choose_listener
 from sip.core.session_timer import SessionTimers
 from sip.core.usage import Extension
-from sip.transport.address import ip_version, reachable_form
+from sip.transport.address import ip_version, reachable_form, source_towards
 
 SETTLE_S = 1.0  # docs/decisions/0012-settling.md
 WILDCARDS = ("0.0.0.0", "::", "")
@@ -95,14 +94,14 @@ class MediaPlaces:
 
     A server with two addresses, one in a carrier's network and one in that of the phones, must tell each side the one that it can
     reach (RFC 3264 5.1). The settings of [media] go before; for a socket on all addresses the one that the system would use
-    toward the peer is told. route: see `route_to`; another one for tests.
+    toward the peer is told. route: see `source_towards`; another one for tests.
     """
 
     def __init__(self, settings: Settings, listeners: Sequence[Listener], route: Callable[[str], str] | None = None) -> None:
         self._media = settings.media
         self._advertise = settings.sip.advertise
         self._listeners = tuple(listeners)
-        self._route = route or route_to
+        self._route = route or source_towards
 
     def came_by(self, local: str, remote: str) -> MediaAddress:
         """For a leg whose INVITE came from `remote` by the socket on `local`: IP literals, `local` perhaps that of all addresses."""
@@ -118,30 +117,12 @@ class MediaPlaces:
         return self.came_by(local, host)
 
     def _reachable(self, local: str, remote: str) -> str:
-        if is_literal(self._advertise) and (":" in self._advertise) is (":" in local):
+        if address_of(self._advertise) is not None and (":" in self._advertise) is (":" in local):
             return self._advertise
-        if is_literal(remote) and (":" in remote) is (":" in local) and (found := self._route(remote)):
+        if address_of(remote) is not None and (":" in remote) is (":" in local) and (found := self._route(remote)):
             return found
         shown = next((one.advertised.host for one in self._listeners if one.bind.host == local), "")
-        return shown if is_literal(shown) else "::1" if ":" in local else "127.0.0.1"
-
-
-def route_to(remote: str) -> str:
-    """The address of ours from which the system would send to an IP literal; "" when there is no way. Sends nothing."""
-    with socket.socket(socket.AF_INET6 if ":" in remote else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((remote, 9))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0]).partition("%")[0]
-
-
-def is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+        return shown if address_of(shown) is not None else "::1" if ":" in local else "127.0.0.1"
 
 
 def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:

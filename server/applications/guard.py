@@ -11,8 +11,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from config.settings import HttpSettings, networks
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from config.types import Address, address_of
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 2.1: the last 32 bits are an IPv4 address
 
@@ -50,14 +49,6 @@ class Guard:
         if denied is None:
             return None
         return f'{host} lies in {denied[0]} of http.deny; add "{denied[1]}" to http.allow to let applications be there'
-
-
-def address_of(host: str) -> Address | None:
-    """An IP literal, without its zone; None for anything else."""
-    try:
-        return ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
 
 
 def _meanings(address: Address) -> Iterator[Address]:

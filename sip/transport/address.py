@@ -26,18 +26,22 @@ def _ip_version(host: str) -> int | None:
     return None
 
 
-def local_address_towards(host: str) -> str:
-    """The address of this machine that packets to `host` (an IP literal) carry as their source.
+def source_towards(host: str) -> str:
+    """The address of this machine that packets to `host` (an IP literal) carry as their source; "" where there is no route.
 
-    Nothing is sent: a connected UDP socket tells it. Loopback where there is no route at all.
+    Nothing is sent: a connected UDP socket tells it.
     """
-    v6 = ip_version(host) == 6
     try:
-        with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with socket.socket(socket.AF_INET6 if ip_version(host) == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((host, 9))
             return str(probe.getsockname()[0]).partition("%")[0]
     except OSError:
-        return "::1" if v6 else "127.0.0.1"
+        return ""
+
+
+def local_address_towards(host: str) -> str:
+    """The same; loopback where there is no route at all."""
+    return source_towards(host) or ("::1" if ip_version(host) == 6 else "127.0.0.1")
 
 
 def reachable_form(bind_host: str) -> str:

@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from sip.core.flows import Address, Resolve, Target
-from sip.transport.address import ip_version, local_address_towards, reachable_form
+from sip.transport.address import ip_version, local_address_towards, reachable_form, source_towards
 from sip.transport.resolver import Naptr, Resolver, Srv
 from sip.transport.settings import TransportSettings
 from tests.support.driver import COMMAND, Core, driven
@@ -103,6 +103,10 @@ async def test_names_of_the_hosts_file_are_found_without_dns_servers() -> None:
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_way_to_an_address_is_asked_of_the_system() -> None:
+    assert source_towards("127.0.0.1") == "127.0.0.1"
 
 
 def test_local_address_towards_loopback_is_loopback() -> None:

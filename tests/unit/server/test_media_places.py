@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import Settings
 from server.calls.policy import MediaAddress
-from server.wiring import MediaPlaces, route_to
+from server.wiring import MediaPlaces
 from sip.core.flows import Address, Listener
 
 
@@ -68,7 +68,3 @@ def test_settings_of_media_go_before() -> None:
 def test_socket_on_all_addresses_shows_the_one_that_leads_to_the_peer(local: str, remote: str, advertise: str, shown: str) -> None:
     here = places(listener("0.0.0.0", advertised="192.0.2.1"), listener("::", advertised="2001:db8::1"), advertise=advertise)
     assert here.came_by(local, remote) == MediaAddress(local, shown)
-
-
-def test_way_to_an_address_is_asked_of_the_system() -> None:
-    assert route_to("127.0.0.1") == "127.0.0.1"
