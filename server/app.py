@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from config.settings import Settings
 from config.types import parse_listen
@@ -39,6 +39,7 @@ from server.calls.registry import Registry
 from server.calls.targets import Targets
 from server.observability.garbage import settle
 from server.observability.metrics import Metrics
+from server.orders import Orders
 from server.reach import GuardedResolver, Reach
 from server.routing import Routing
 from server.signals import Signals, Wish
@@ -53,6 +54,7 @@ log = logging.getLogger(__name__)
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 Handle = Callable[[float], list[Action]]
+T = TypeVar("T")
 
 
 class Server:
@@ -112,6 +114,7 @@ class Server:
         )
         unwind.push_async_callback(self.driver.stop)
         self.registry = Registry(*self._rules())
+        self.orders = Orders(lambda: self.registry, self._ordered, self.recorder.clock)
 
         self._busy = False
         self._work()
@@ -223,9 +226,23 @@ class Server:
         self._timer = None
         self._give(self.registry.timeout)
 
-    def end_call(self, sid: str) -> None:
-        """Operator: end a call, or cancel one dialled leg."""
-        self._give(lambda now: self.registry.operator_end(sid, now))
+    async def _ordered(self, handle: Callable[[float], tuple[T, list[Action]]]) -> T:
+        """An order's turn among the inputs, and what it has to say."""
+        outcome: asyncio.Future[T] = self._loop.create_future()
+
+        def carried_out(now: float) -> list[Action]:
+            try:
+                result, actions = handle(now)
+            except Exception as error:
+                if not outcome.done():
+                    outcome.set_exception(error)
+                raise
+            if not outcome.done():  # who asked may have gone away
+                outcome.set_result(result)
+            return actions
+
+        self._give(carried_out)
+        return await outcome
 
     def _give(self, handle: Handle) -> None:
         """One input; while it is dealt with, further ones wait in line."""

@@ -20,7 +20,10 @@ from aiohttp import web
 from config.settings import Settings
 from config.types import HostPort, parse_host_port
 from server.api.access import Credentials, credentials, is_signed
+from server.api.faces import Face
+from server.api.routes import routes
 from server.observability.metrics import Metrics
+from server.orders import Orders
 from server.storage.database import Database
 from server.storage.rows import Entry, short_sid
 from server.timeline.export import call_document, timeline_document
@@ -39,7 +42,9 @@ INDEX = f"""dialplane
 /calls/CALLSID/timeline.txt  the same as a ladder diagram (?width=)
 /restcomm/{API_VERSION}/Accounts/ACCOUNTSID/Recordings/RECORDINGSID.wav
 
-All but the first and the last want the token: Authorization: Bearer $(dialplane token)
+/2010-04-01/Accounts/ACCOUNTSID/Calls.json   REST, see docs/rest.md; and under /restcomm/{API_VERSION}
+
+All but the first and the sound of recordings want the token: Authorization: Bearer $(dialplane token)
 """
 _RECORDING = re.compile(r"RE[0-9a-f]{32}")
 _CALL = re.compile(r"CA[0-9a-f]{32}")
@@ -57,6 +62,10 @@ class Deps(Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """What lives at the moment, by name."""
+
+    @property
+    def orders(self) -> Orders:
+        """To the calls that live."""
 
     def ailment(self) -> str:
         """Why no call could be served now; empty: one could."""
@@ -99,9 +108,11 @@ def make_app(deps: Deps) -> web.Application:
             web.get("/healthz", resources.health),
             web.get("/metrics", resources.metrics),
             web.get(base + "/Recordings/{sid}.wav", resources.recording),
+            web.get(Face.TWILIO.value + "/Accounts/{account}/Recordings/{sid}.wav", resources.recording),
             web.get("/calls", resources.calls),
             web.get("/calls/{sid}/timeline", resources.timeline),
             web.get("/calls/{sid}/timeline.txt", resources.timeline_text),
+            *routes(deps),
         ]
     )
     deps.metrics.watch_live(deps.counts)

@@ -76,6 +76,8 @@ class Call:
         self._deadline: float | None = None
         self._expires_at: float | None = None  # an INVITE that came wants an answer until then
         self._ring_timeout_s = 0.0  # of a leg that we call
+        self._limit_s = 0.0  # of talk with it
+        self._limit_at: float | None = None
 
     # --- how it comes to be -----------------------------------------------------------------------------------------
 
@@ -112,10 +114,11 @@ class Call:
         self._end_here(refusal.status, By.SERVER, refusal.explain, phrase=refusal.reason, headers=headers)
         return self._finish_input()
 
-    def originate(self, application: Application, timeout_s: float) -> list[Action]:
-        """By an order: the leg is called, and asks the application when it has answered."""
+    def originate(self, application: Application, timeout_s: float, limit_s: float = 0.0) -> list[Action]:
+        """By an order: the leg is called, and asks the application when it has answered. limit_s: of the whole talk, 0 for none."""
         self._belong_to(application)
-        self._ring_timeout_s = timeout_s
+        self._ring_timeout_s, self._limit_s = timeout_s, limit_s
+        self._outbox.note(Kind.STATE, {"status": "queued", "from": self.party.from_user, "to": self.party.to_user})
         self._open_stream()
         return self._finish_input()
 
@@ -168,7 +171,8 @@ class Call:
     def next_deadline(self) -> float | None:
         verb = self._verb.next_deadline() if self._verb is not None else None
         expires = self._expires_at if self.leg.unanswered else None
-        return min((at for at in (verb, self._deadline, expires, self._engine.silence.next_deadline()) if at is not None), default=None)
+        every = (verb, self._deadline, expires, self._limit_at, self._engine.silence.next_deadline())
+        return min((at for at in every if at is not None), default=None)
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -237,6 +241,9 @@ class Call:
         due = verb.next_deadline() if verb is not None else None
         if verb is not None and due is not None and now >= due:
             verb.timeout()
+        if self._limit_at is not None and now >= self._limit_at:
+            self._limit_at = None
+            self._depart(By.TIMER, "The call's time limit is reached")
         self._engine.silence.timeout(now)
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
@@ -271,7 +278,7 @@ class Call:
         if self.ended is None and self.phase is not Phase.OPENING:
             self._interrupt("Another document runs on the call")
             if self._script is not None:
-                self._go(self._script.go_to(application.voice_url, application.voice_method))
+                self._go(self._script.begin_anew(application))
             else:
                 self._belong_to(application)
                 self._script_begins()
@@ -354,6 +361,7 @@ class Call:
     def _originated(self) -> None:
         """The leg that we called has answered: now it is a call like any other."""
         self._deadline = None
+        self._limit_at = self._outbox.now + self._limit_s if self._limit_s else None
         self._script_begins()
 
     def _leg_over(self) -> None:
@@ -484,7 +492,7 @@ class Call:
         """The leg is over, and so is the call."""
         ended = self.leg.ended
         assert ended is not None
-        self._held = self._deadline = None
+        self._held = self._deadline = self._limit_at = None
         self.phase = Phase.ENDING
         if self._script is not None:  # a refused call has its own line
             facts: dict[str, Json] = {"cause": ended.cause.value, "by": ended.by.value, "sip_status": ended.sip_status}

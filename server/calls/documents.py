@@ -72,6 +72,20 @@ class Documents:
             self._fallback_tried = False
         self._pending = self._outbox.ask(purpose, url, method, parameters)
 
+    def serve(self, application: Application) -> None:
+        """It is another one's from now on: its fallback and its status callback count."""
+        self._application = application
+
+    def given(self, text: str) -> Document | NoDocument:
+        """A document that came with an order (behaviour.md 5.3), and not by HTTP; relative URLs in it lead nowhere."""
+        self._pending = None
+        self._fallback_tried = True
+        try:
+            return parse_document(text.encode(), content_type="text/xml", url="", settings=self._outbox.policy.rcml)
+        except DocumentError as error:
+            self._outbox.notify(error.code, "error", error.message, line=error.line)
+            return NoDocument(500, "Problem_to_parse_downloaded_RCML")
+
     def forget(self, *, keep_action: bool) -> None:
         """Nobody waits for the document any more; an action's request stands, for the application must hear of it."""
         if self._pending is not None and not (keep_action and self._pending.purpose == "action"):

@@ -36,7 +36,10 @@ class MediaPlaces(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """The web application of a number (behaviour.md 1.5). answer_delay None: the server's setting."""
+    """The web application of a number (behaviour.md 1.5), or of an order over REST (5.3, 5.4). answer_delay None: the server's setting.
+
+    document: the first document itself, so that no URL is asked for it; empty: `voice_url` is asked.
+    """
 
     number: str
     voice_url: str
@@ -48,6 +51,7 @@ class Application:
     answer_delay: bool | None = None
     srtp: SrtpPolicy | None = None  # of the trunk by which the call came; None: the server's setting
     trusted_identity: bool = False  # of that trunk: what it asserts of callers is so
+    document: str = ""
     dialled: str = ""  # the text that found the number, when it was not the first choice but `otherwise`
 
 

@@ -16,6 +16,7 @@ from server.calls.call import Call
 from server.calls.destination import Placed
 from server.calls.effects import Fetch, Fetched, Forgotten, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
 from server.calls.legs import requests
+from server.calls.legs.callbacks import LegCallbacks
 from server.calls.legs.inbound import Inbound
 from server.calls.legs.leg import Direction, Leg
 from server.calls.legs.media import CodecPreference
@@ -123,19 +124,43 @@ class Registry:
         owner = self._by_stream.get(sid)
         return self._collect(owner, owner.operator_cancel_leg(sid, now)) if owner is not None else []
 
-    def originate(self, placed: Placed, party: Party, application: Application, timeout_s: float, now: float) -> list[Action]:
+    def full(self) -> Refusal | None:
+        """Why no further call is taken or made now, None when it is."""
+        if self.closing:
+            return Refusal(503, "Service Unavailable", "The server is shutting down")
+        if len(self.calls) >= self.policy.max_calls and self._live_calls() >= self.policy.max_calls:
+            return Refusal(503, "Service Unavailable", f"[server] max_calls = {self.policy.max_calls} is reached")
+        return None
+
+    def originate(
+        self,
+        placed: Placed,
+        party: Party,
+        application: Application,
+        timeout_s: float,
+        now: float,
+        *,
+        sid: str = "",
+        limit_s: float = 0.0,
+        callbacks: LegCallbacks | None = None,
+    ) -> list[Action]:
         """Make a call without a caller: the leg is called, and runs the application's document when it has answered.
 
-        Nothing is done while the server goes down.
+        Nothing is done when the registry is `full`. sid: of the new call, by default one that is made here; limit_s: of its talk.
         """
-        if self.closing:
+        if self.full() is not None:
             return []
-        sid = new_sid(self.policy, CALL)
+        sid = sid or new_sid(self.policy, CALL)
         outbox = Outbox(self.policy, sid, self._number, now)
-        outbound = Outbound(outbox, placed, CodecPreference, direction=Direction.ORIGINATED, sid=sid)
+        outbound = Outbound(outbox, placed, CodecPreference, direction=Direction.ORIGINATED, sid=sid, callbacks=callbacks)
         call = self._add(Call(outbox, outbound.leg, party, self.targets))
         self.totals["calls"] += 1
-        return self._collect(call, call.originate(application, timeout_s))
+        return self._collect(call, call.originate(application, timeout_s, limit_s))
+
+    def leg_of(self, sid: str) -> Leg | None:
+        """A live leg: of a call, or one beside it."""
+        owner = self._by_stream.get(sid)
+        return next((leg for leg in owner.all_legs if leg.sid == sid), None) if owner is not None else None
 
     def redirect(self, sid: str, application: Application, now: float) -> list[Action]:
         """Run a document on a leg, instead of what it does: a dialled one leaves its call and becomes one of its own."""
@@ -248,10 +273,7 @@ class Registry:
         party = Party.of_invite(event.request, self.policy.use_to)
         decision = self.router.admit(source, party.to_user, party.otherwise)
         if not isinstance(decision, Refusal):
-            if self.closing:
-                decision = Refusal(503, "Service Unavailable", "The server is shutting down")
-            elif len(self.calls) >= self.policy.max_calls and self._live_calls() >= self.policy.max_calls:
-                decision = Refusal(503, "Service Unavailable", f"[server] max_calls = {self.policy.max_calls} is reached")
+            decision = self.full() or decision
         trail = trail_of(event.request.headers)
         if not isinstance(decision, Refusal):
             dialled = decision.dialled or party.to_user

@@ -95,9 +95,21 @@ class Script:
 
     # --- what follows ---------------------------------------------------------------------------------------------
 
-    def begin(self) -> Wait:
+    def begin(self) -> Next:
         """With the first document of the number."""
-        return self.go_to(self._application.voice_url, self._application.voice_method, "voice")
+        return self._first("voice")
+
+    def begin_anew(self, application: Application) -> Next:
+        """With the first document of another application, whose call this is from now on."""
+        self._application = application
+        self._documents.serve(application)
+        return self._first("redirect")
+
+    def _first(self, purpose: str) -> Next:
+        application = self._application
+        if application.document:
+            return self._read(self._documents.given(application.document))
+        return self.go_to(application.voice_url, application.voice_method, purpose)
 
     def go_to(self, url: str, method: str, purpose: str = "redirect") -> Wait:
         self._documents.ask(url, method, purpose, voice_parameters(self._documents.facts()))
@@ -105,7 +117,11 @@ class Script:
 
     def fetched(self, event: Fetched, *, read: bool) -> Next | None:
         """read: False when the leg is over and no answer is run any more. None: nothing for us, or its fallback is being asked."""
-        match self._documents.came(event, read=read):
+        found = self._documents.came(event, read=read)
+        return None if found is None else self._read(found)
+
+    def _read(self, found: Document | NoDocument) -> Next:
+        match found:
             case Document() as document:
                 self._notify(document.notices)
                 return self._follow(self._interpreter.start(document))
@@ -113,8 +129,8 @@ class Script:
                 self._interpreter.document_failed()
                 self._notify(self._interpreter.take_notices())
                 return Over(code, text, reason=sip_reason(code, text))
-            case None:
-                return None
+            case _:
+                assert_never(found)
 
     def after(self, result: Result) -> Next:
         """A verb is over."""

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from config.settings import Settings
 from server.storage.files import make_private_database, make_private_directory
+from server.storage.lists import Lists
 from server.storage.reader import Reader
 from server.storage.writer import Writer
 
@@ -39,6 +40,7 @@ class Database:
         self.engine = open_database(settings.storage.url)
         self.writer = Writer(self.engine, settings.storage, settings.server.instance_id)
         self.reader = Reader(self.engine)
+        self.lists = Lists(self.engine)
 
     async def start(self) -> None:
         """StorageError when there is no database, or another program's."""

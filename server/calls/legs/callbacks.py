@@ -1,4 +1,4 @@
-"""Status callbacks of one dialled leg: initiated, ringing, answered, completed (behaviour.md 2.6).
+"""Status callbacks of one leg that we call: initiated, ringing, answered, completed (behaviour.md 2.6).
 
 They are posted and forgotten: no order on the wire, no retry, the answers ignored, and no call waits for them.
 """
@@ -19,6 +19,7 @@ class LegFacts:
 
     sid: str
     parent_sid: str
+    direction: str
     from_user: str
     to_user: str
     duration_s: int
@@ -43,10 +44,10 @@ class LegCallbacks:
             ("InstanceId", policy.instance_id),
             ("AccountSid", policy.account_sid),
             ("CallSid", leg.sid),
-            ("ParentCallSid", leg.parent_sid),
+            ("ParentCallSid", leg.parent_sid or None),
             ("From", leg.from_user),
             ("To", leg.to_user),
-            ("Direction", "outbound-dial"),
+            ("Direction", leg.direction),
             ("CallerName", self._caller_name or None),
             ("CallStatus", event),
             ("CallDuration", str(leg.duration_s) if event == "completed" else None),

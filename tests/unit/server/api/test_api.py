@@ -22,6 +22,7 @@ from server.api.access import signed_query
 from server.api.app import Api
 from server.calls.effects import Kind, Note
 from server.observability.metrics import Metrics
+from server.orders import Orders
 from server.storage.database import Database
 from server.storage.rows import CallRow, Entry, NotificationRow, RecordingRow
 from server.timeline.recorder import Recorder
@@ -46,6 +47,10 @@ class Deps:
     database: Database
     live: dict[str, int] = field(default_factory=lambda: {"calls": 1})
     ill: str = ""
+
+    @property
+    def orders(self) -> Orders:
+        raise AssertionError("nobody gives an order here")
 
     def counts(self) -> dict[str, int]:
         return self.live
@@ -147,11 +152,14 @@ async def test_part_of_a_recording(server: Server) -> None:
         RECORDING.replace("b" * 32, "d" * 32),  # another account's
         RECORDING.replace(RE, "..%2f..%2fetc%2fpasswd"),
         RECORDING.replace(RE, "x"),
-        RECORDING.removesuffix(".wav"),
     ],
 )
 async def test_recording_that_is_not_there_is_404__behaviour_7(server: Server, path: str) -> None:
     assert (await server.get(path))[0] == 404
+
+
+async def test_what_is_said_of_a_recording_wants_the_token__rest_md(server: Server) -> None:
+    assert (await server.get(RECORDING.removesuffix(".wav")))[0] == 401
 
 
 async def test_recording_whose_file_is_gone_is_404__behaviour_7(server: Server, tmp_path: Path) -> None:
