@@ -118,10 +118,11 @@ class Interpreter:
         self._idle_documents += 1
         return self._proceed()
 
-    def done(self, *, answered: bool = False, waited: bool = True) -> Step:
+    def done(self, *, answered: bool = False, waited: bool = True, asks: bool = True) -> Step:
         """The current verb is over.
 
-        answered: it connected the caller with somebody. waited: something was heard, or it took a while, as ringing does.
+        answered: it connected the caller with somebody. waited: something was heard, or it took a while, as ringing does. asks: False
+        when there is nothing that its action should hear of, as when no key was pressed; then the next verb follows.
         """
         verb = self._current
         if verb is None:
@@ -130,11 +131,11 @@ class Interpreter:
         self._party_answered = self._party_answered or answered
         if answered or waited:
             self._idle_documents = 0
-        if verb.action is not None:
+        if asks and verb.action is not None:
             return Fetch(verb.action, verb.method, verb.line)
         if self._caller_gone:
             return self._proceed()
-        if verb.action_invalid:
+        if asks and verb.action_invalid:
             return End(EndReason.ACTION_INVALID)
         if verb.connects and self._party_answered and self._settings.after_answer == "hangup":
             return End(EndReason.DOCUMENT_DONE)

@@ -24,7 +24,8 @@ class RcmlSettings(BaseModel):
         default=16, ge=3, le=200, description="How deep elements may stand inside each other, in levels, the root being the first."
     )
     max_verbs: int = Field(default=1_000, ge=1, description="How many verbs one document may hold.")
-    max_nouns: int = Field(default=100, ge=1, description="How many nouns one Dial may hold.")
+    max_nouns: int = Field(default=100, ge=1, description="How many nouns one Dial may hold, and prompts one Gather.")
+    max_digits: int = Field(default=128, ge=1, le=1024, description="How many keys one Gather takes; numDigits may ask for less.")
     max_notices: int = Field(
         default=50, ge=1, description="How many notices one document may cause; the last one says that there were more."
     )

@@ -29,7 +29,7 @@ from media.worker_client import WorkerClient
 from server import recordings
 from server.api.app import Api
 from server.applications.fetch import Fetcher
-from server.calls.effects import Fetch, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
+from server.calls.effects import Discard, Fetch, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.legs import requests
 from server.calls.outbox import Action
 from server.calls.policy import Policy
@@ -292,6 +292,8 @@ class Server:
                 self._run(self._synthesize(action))
             case Notification() | CallRecord() | RecordingRecord():
                 self.recorder.keep(action)
+            case Discard(path):
+                self._run(asyncio.to_thread(recordings.remove_unheard, path))
             case Forgotten():
                 self.fetcher.forget(action.call_sid)
             case Log():

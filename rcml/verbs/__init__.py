@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rcml.reader import Element, Reader
-from rcml.verbs import dial, hangup, pause, play, redirect, reject, say, unsupported
+from rcml.verbs import dial, gather, hangup, pause, play, record, redirect, reject, say, unsupported
 from rcml.verbs.dial import Dial
+from rcml.verbs.gather import Gather
 from rcml.verbs.hangup import Hangup
 from rcml.verbs.invalid import Invalid
 from rcml.verbs.nouns import Client, Conference, Noun, Number, Sip
 from rcml.verbs.pause import Pause
 from rcml.verbs.play import Play
+from rcml.verbs.record import Record
 from rcml.verbs.redirect import Redirect
 from rcml.verbs.reject import Reject
 from rcml.verbs.say import Say
@@ -27,6 +29,8 @@ PARSERS: dict[str, Callable[[Element, Reader], Verb | None]] = {
     "Say": say.parse,
     "Play": play.parse,
     "Pause": pause.parse,
+    "Gather": gather.parse,
+    "Record": record.parse,
     "Redirect": redirect.parse,
     "Reject": reject.parse,
     "Hangup": hangup.parse,
@@ -38,12 +42,14 @@ __all__ = [
     "Client",
     "Conference",
     "Dial",
+    "Gather",
     "Hangup",
     "Invalid",
     "Noun",
     "Number",
     "Pause",
     "Play",
+    "Record",
     "Redirect",
     "Reject",
     "Say",

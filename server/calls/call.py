@@ -44,7 +44,7 @@ from server.calls.records import By, CallEnded, Cause
 from server.calls.script import Begin, Next, Over, Script, Wait
 from server.calls.targets import CallerIdentity, Targets
 from server.calls.verbs import RUNNING
-from server.calls.verbs.running import HungUp, Result, RunningVerb, Stage, Stop
+from server.calls.verbs.running import Finished, HungUp, Result, RunningVerb, Stage, Stop
 from sip.core import commands, events
 from sip.core.session_timer import RefreshDue
 
@@ -325,7 +325,9 @@ class Call:
                 passed = reason_of(event.request.headers) if event.request is not None else None
                 self._depart(ended.by, ended.text, over=ended, passed=passed)
             case events.ReinviteReceived() | events.ReinviteAcked() | events.ReinviteAnswered() | events.RequestReceived() | RefreshDue():
-                requests.handle(leg, event)
+                key = requests.handle(leg, event)
+                if key is not None:
+                    self._engine.pressed(key, self._verb)
             case events.RequestAnswered():
                 self._engine.silence.answered(leg, event)
             case events.CancelReceived() if isinstance(opening, Inbound):
@@ -433,7 +435,9 @@ class Call:
         verb.start()
 
     def _verb_over(self, result: Result) -> None:
-        self._verb = None
+        verb, self._verb = self._verb, None
+        if verb is not None and not verb.takes_keys and isinstance(result, Finished) and result.waited:
+            self._stage.keys.drop()
         if self._script is not None and self._of_script:
             self._go(self._script.after(result))
         else:

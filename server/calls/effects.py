@@ -20,7 +20,7 @@ Parameters = tuple[tuple[str, str], ...]
 class Fetch:
     """One request to the application; answered by exactly one Fetched with the same number.
 
-    purpose: "voice", "fallback", "redirect", "action"; "status", "leg-status" (their answers are thrown away).
+    purpose: "voice", "fallback", "redirect", "action"; "status", "leg-status", "recording-status" (their answers are thrown away).
     """
 
     request: int
@@ -128,10 +128,17 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Discard:
+    """A file of ours in which there is nothing to hear: remove it."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """Nothing of a call lives any more: whoever keeps something for it may let go. The last that is said of it."""
 
     call_sid: str
 
 
-Output = Forgotten | Log | Fetch | Prepare | Synthesize | Note | Notification | RecordingRecord | CallRecord
+Output = Discard | Forgotten | Log | Fetch | Prepare | Synthesize | Note | Notification | RecordingRecord | CallRecord

@@ -56,8 +56,7 @@ class EngineEvents:
             case engine.PlayEnded():
                 self._play_ended(event, verb)
             case engine.RecordingStarted(recording=sid):
-                if sid in stage.recordings:
-                    stage.recordings[sid].started()
+                self._recording_begun(sid, verb)
             case engine.RecordingEnded(recording=sid):
                 if sid in stage.recordings:
                     stage.recordings[sid].ended(event)
@@ -69,8 +68,8 @@ class EngineEvents:
             case engine.Failed():
                 return self._command_failed(event, verb)
             case engine.Digit(stream=stream):
-                if stream == stage.leg.sid and verb is not None:
-                    verb.digit(event)
+                if stream == stage.leg.sid:
+                    self.pressed(event, verb)
             case (
                 engine.Latched() | engine.Stranger() | engine.Welcome() | engine.Listing() | engine.Pong() | engine.Joined() | engine.Left()
             ):
@@ -78,6 +77,16 @@ class EngineEvents:
             case _:
                 assert_never(event)
         return None
+
+    def pressed(self, event: engine.Digit, verb: RunningVerb | None) -> None:
+        """A key of the primary leg's peer, by event, as a tone or by INFO. verb: the one that runs; without one it is kept for the next."""
+        keys, now = self._stage.keys, self._stage.outbox.now
+        if not keys.is_new(event, now):
+            return
+        if verb is None:
+            keys.keep(event.digit)
+        elif verb.result is None:
+            verb.digit(event)
 
     def lost(self, reason: str) -> None:
         """The worker is gone, and with it every stream of this call."""
@@ -136,6 +145,13 @@ class EngineEvents:
         return None
 
     # --- plays and recordings ---------------------------------------------------------------------------------------
+
+    def _recording_begun(self, sid: str, verb: RunningVerb | None) -> None:
+        recording = self._stage.recordings.get(sid)
+        if recording is not None:
+            recording.started()
+            if verb is not None:
+                verb.recording_begun(recording)
 
     def _play_ended(self, event: engine.PlayEnded, verb: RunningVerb | None) -> None:
         leg = self._leg(event.stream)

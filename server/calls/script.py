@@ -51,6 +51,7 @@ class Over:
 
 
 Next = Begin | Wait | Over
+NOTHING = Finished()  # what a document's beginning follows from
 
 
 class Script:
@@ -138,7 +139,7 @@ class Script:
             case Finished():
                 self._passed_reason = result.reason
                 self._last_dial = result.dial or self._last_dial
-                return self._follow(self._interpreter.done(answered=result.answered, waited=result.waited), result.dial)
+                return self._follow(self._interpreter.done(answered=result.answered, waited=result.waited, asks=result.asks), result)
             case Elsewhere(url, method):
                 return self.go_to(url, method)
             case Refused(status, phrase):
@@ -151,15 +152,15 @@ class Script:
             case _:
                 assert_never(result)
 
-    def _follow(self, step: Step, dial: DialResult | None = None) -> Next:
+    def _follow(self, step: Step, result: Finished = NOTHING) -> Next:
         self._notify(self._interpreter.take_notices())
         match step:
             case Run(verb, needs_answer):
                 return Begin(verb, needs_answer)
             case Fetch(url, method):
                 facts = self._documents.facts()
-                parameters = voice_parameters(facts) if dial is None else action_parameters(facts, _dial_facts(dial))
-                self._documents.ask(url, method, "action", parameters)
+                told = voice_parameters(facts) if result.dial is None else action_parameters(facts, _dial_facts(result.dial))
+                self._documents.ask(url, method, "action", told + result.parameters)
                 return Wait()
             case End(why=EndReason.FAILED):
                 return Over(500, "The document cannot be run on")

@@ -53,6 +53,12 @@ _USERINFO = re.compile(r"(.*\b(?:sips?:|[a-z][a-z0-9+.\-]{0,20}://)[^:/?;]{0,128
 _LONGEST_USERINFO = 1200
 _BEFORE_USERINFO = re.compile(r".*[\s<>\"',]", re.DOTALL)
 _ONLY_SCHEME = re.compile(r"(?:^|[^\w/:])sips?$", re.IGNORECASE)
+# What a caller pressed or said may be a PIN: parameters of a verb's action, and the body of an INFO with a key.
+_OF_A_CALLER = frozenset(("digits", "speechresult", "unstablespeechresult"))
+_SIGNAL = re.compile(r"(?im)^([ \t]*Signal[ \t]*=[ \t]*)[0-9A-D*#]+")
+_BARE_SIGNAL = re.compile(
+    r"(?i)(Content-Type:[ \t]*application/dtmf[ \t]*(?:;[^\r\n]*)?\r?\n(?:[^\r\n]+\r?\n){0,64}\r?\n\s{0,16})[0-9A-D*#]+"
+)
 _BLANK = re.compile(r"\s")
 _LONGEST_FACT = 4096
 
@@ -154,7 +160,14 @@ def hide_url_secrets(url: str) -> str:
 @functools.lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
     """Whether a parameter or field of this name holds a secret."""
-    return _SECRET_NAME.search(name) is not None
+    return _SECRET_NAME.search(name) is not None or name.lower() in _OF_A_CALLER
+
+
+def hide_keys(message: str) -> str:
+    """A SIP message without the key that its INFO brings."""
+    if "dtmf" not in message.lower():
+        return message
+    return _BARE_SIGNAL.sub(rf"\g<1>{HIDDEN}", _SIGNAL.sub(rf"\g<1>{HIDDEN}", message))
 
 
 def redact(text: str, level: Level = "numbers") -> str:

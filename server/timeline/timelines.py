@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from server.calls.effects import Json, Kind, Note
 from server.observability.clock import WallClock
-from server.observability.redaction import HIDDEN, hide_secrets, hide_url_secrets, is_secret_name
+from server.observability.redaction import HIDDEN, hide_keys, hide_secrets, hide_url_secrets, is_secret_name
 from server.storage.rows import Entry
 
 REMEMBERED_CALLS = 1000  # ended ones, whose late entries still find them
@@ -100,7 +100,7 @@ def clean(kind: Kind, data: Mapping[str, Json], max_text: int) -> dict[str, Json
         for key in ("raw", "summary"):
             text = shown.get(key)
             if isinstance(text, str):
-                shown[key] = _clean_text(text, max_text)
+                shown[key] = _clean_text(hide_keys(text), max_text)
         return shown
     return {key: _clean_value(key, value, max_text) for key, value in data.items()}
 

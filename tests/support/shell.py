@@ -13,7 +13,7 @@ from config.settings import DialSettings, ServerSettings
 from media import engine
 from media.settings import MediaSettings
 from rcml.settings import RcmlSettings
-from server.calls.effects import Fetch, Fetched, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
+from server.calls.effects import Discard, Fetch, Fetched, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.outbox import Action
 from server.calls.policy import MediaAddress, Policy
 from server.calls.records import CallRecord, RecordingRecord
@@ -89,6 +89,7 @@ class Shell(ABC):
         self.recordings: list[RecordingRecord] = []
         self.logs: list[Log] = []
         self.forgotten: list[str] = []
+        self.discarded: list[str] = []
 
     @abstractmethod
     def command(self, command: commands.Command) -> None:
@@ -112,6 +113,8 @@ class Shell(ABC):
                     self.recordings.append(action)
                 case Log():
                     self.logs.append(action)
+                case Discard(path):
+                    self.discarded.append(path)
                 case Forgotten():
                     assert action.call_sid not in self.registry.calls
                     self.forgotten.append(action.call_sid)

@@ -30,6 +30,8 @@ class _Recording:
     bridge: str
     path: str
     started: float
+    stream: str = ""
+    finish_keys: str = ""
 
 
 class FakeEngine:
@@ -54,6 +56,8 @@ class FakeEngine:
         self.deadlines: dict[str, int] = {}  # the last of each stream, 0 when it was taken back
         self.fail_open: Callable[[str], bool] = lambda stream: False
         self.deaf = False  # no command gets to it
+        self.records: list[engine.Record] = []
+        self.speech_ms: Callable[[str], int] = lambda stream: 0  # how long the peer of a stream speaks when it is recorded
         self.slow_disk = False  # nothing is reported of recordings: the test tells it when it likes
         self._dead = False  # killed, and the controller does not know yet
         self._queue: list[tuple[float, int, engine.Event | engine.EngineLost]] = []
@@ -84,11 +88,7 @@ class FakeEngine:
                 if stream is not None and stream.play == command.play:
                     self._end_play(command.stream, stream, "stopped", now)
             case engine.Record():
-                if command.bridge not in self.bridges:
-                    self.complaints.append(f"record of unknown bridge {command.bridge}")
-                self.recordings[command.recording] = _Recording(command.bridge, command.path, now)
-                if not self.slow_disk:
-                    self._later(command.recording, engine.RecordingStarted(recording=command.recording), now)
+                self._record(command, now)
             case engine.StopRecord():
                 if command.recording in self.recordings:
                     self._end_recording(command.recording, "stopped", now)
@@ -111,6 +111,12 @@ class FakeEngine:
         """Let the engine report something of its own accord (MediaTimeout, Digit ...)."""
         self._later("", event, now)
 
+    def press(self, stream: str, key: str, now: float) -> None:
+        """The peer of a stream presses a key: it is told, and ends what it is to end."""
+        for name in [name for name, one in self.recordings.items() if one.stream == stream and key in one.finish_keys]:
+            self._end_recording(name, "key", now, key)
+        self.tell(engine.Digit(stream=stream, digit=key, duration_ms=100), now)
+
     def die(self, now: float) -> None:
         """The worker is killed: everything is gone at once, nothing more is reported. A new one takes over at EngineLost."""
         self._dead = True
@@ -132,6 +138,9 @@ class FakeEngine:
                 if stream is None or stream.play != event.play:
                     continue  # stopped or replaced meanwhile, and reported so
                 stream.play = ""
+            by_itself = isinstance(event, engine.RecordingEnded) and event.reason in ("silence", "max")
+            if isinstance(event, engine.RecordingEnded) and by_itself and self.recordings.pop(event.recording, None) is None:
+                continue  # something else has ended it
             out.append(event)
         return out
 
@@ -180,6 +189,8 @@ class FakeEngine:
             return
         if not stream.connected:
             self.complaints.append(f"play on a stream without a peer {command.stream}")
+        if any(one.stream == command.stream and now < one.started for one in self.recordings.values()):
+            self.complaints.append(f"{command.tone or command.files} takes the beep of a recording away on {command.stream}")
         if stream.play:
             self._end_play(command.stream, stream, "replaced", now)
         (self.silences if command.tone == "silence" else self.played).append(command)
@@ -201,18 +212,49 @@ class FakeEngine:
         for name in [name for name, recording in self.recordings.items() if recording.bridge == bridge]:
             self._end_recording(name, "ended", now)
 
-    def _end_recording(self, name: str, reason: str, now: float) -> None:
-        recording = self.recordings.pop(name)
+    def _record(self, command: engine.Record, now: float) -> None:
+        self.records.append(command)
+        if command.stream:
+            stream = self._stream(command.stream, "record")
+            if stream is None:
+                return
+            if not stream.connected:
+                self.complaints.append(f"record of a stream without a peer {command.stream}")
+        elif command.bridge not in self.bridges:
+            self.complaints.append(f"record of unknown bridge {command.bridge}")
+        began = now + (0.5 if command.beep else 0.0)
+        if command.beep and self.streams[command.stream].play:
+            self._end_play(command.stream, self.streams[command.stream], "replaced", now)
+        self.recordings[command.recording] = _Recording(command.bridge, command.path, began, command.stream, command.finish_keys)
         if self.slow_disk:
             return
-        length = int((now - recording.started) * 1000)
-        event = engine.RecordingEnded(recording=name, path=recording.path, duration_ms=length, size_bytes=44 + 16 * length, reason=reason)
-        self._later(name, event, now)
+        self._later(command.recording, engine.RecordingStarted(recording=command.recording), began)
+        if command.silence_ms:  # it ends by itself
+            silent_ms = self.speech_ms(command.stream) + command.silence_ms
+            length, reason = min((silent_ms, "silence"), (command.max_ms, "max"))
+            self._later(command.recording, self._ended(command.recording, command.path, length, reason), began + length / 1000)
+            self._last.pop(command.recording)  # something else may end it before
+
+    def _end_recording(self, name: str, reason: str, now: float, detail: str = "") -> None:
+        recording = self.recordings.pop(name)
+        if now < recording.started:  # it never began
+            self._queue = [entry for entry in self._queue if entry[2] != engine.RecordingStarted(recording=name)]
+            heapq.heapify(self._queue)
+        if not self.slow_disk:
+            length = max(0, int((now - recording.started) * 1000))
+            self._later(name, self._ended(name, recording.path, length, reason, detail), now)
+
+    @staticmethod
+    def _ended(name: str, path: str, length: int, reason: str, detail: str = "") -> engine.RecordingEnded:
+        size = 44 + 16 * length
+        return engine.RecordingEnded(recording=name, path=path, duration_ms=length, size_bytes=size, reason=reason, detail=detail)
 
     def _close(self, name: str, now: float) -> None:
         stream = self.streams.pop(name, None)
         for bridge in [bridge for bridge, pair in self.bridges.items() if name in pair]:
             self._unbridge(bridge, now)
+        for recording in [recording for recording, one in self.recordings.items() if one.stream == name]:
+            self._end_recording(recording, "ended", now)
         if stream is not None and stream.play:
             self._end_play(name, stream, "closed", now)
         self._later(name, engine.Closed(stream=name), now)

@@ -51,6 +51,7 @@ class LegMedia:
         self._counting = False  # Stats are on their way
         self.playing: str | None = None
         self._filling: str | None = None  # a play of silence, while nothing else is sent
+        self._beeping = False  # the engine plays the beep of a recording, which any play would take away
         self.outbox = outbox
         self._address = address
         self._srtp = srtp
@@ -196,7 +197,8 @@ class LegMedia:
 
         It is no play to anybody else: whatever is played ends it, and no event of it is news.
         """
-        wanted = wanted and self.playing is None and not self.relays and self.state is MediaState.OPEN
+        free = self.playing is None and not self._beeping and not self.relays
+        wanted = wanted and free and self.state is MediaState.OPEN
         if wanted and self._filling is None:
             self._plays += 1
             self._filling = play_name(self.stream, self._plays)
@@ -205,6 +207,12 @@ class LegMedia:
             if self.playing is None and self.state is MediaState.OPEN:
                 self.outbox.emit(engine.StopPlay(stream=self.stream, play=self._filling))
             self._filling = None
+
+    def await_beep(self, on: bool) -> None:
+        """A recording of this stream begins with a beep, which the engine plays by itself; or that is over."""
+        self._beeping = on
+        if on:
+            self._filling = None  # replaced
 
     def play_tone(self, tone: str) -> str | None:
         """Endless tone; returns the play's name, or None without a connected stream."""

@@ -14,7 +14,6 @@ from media.sdp.offer_answer import Agreed, SdpRefused
 from server.calls.effects import Kind
 from server.calls.legs.leg import Leg
 from server.calls.legs.media import LegMedia, MediaState
-from server.calls.outbox import Outbox
 from sip.core import commands, events
 from sip.core.capabilities import Capabilities
 from sip.core.session_timer import RefreshDue
@@ -31,8 +30,8 @@ NO_TRANSFER = (("Event", "refer"),)  # with 404: there is no application for tra
 InDialog = events.ReinviteReceived | events.ReinviteAcked | events.ReinviteAnswered | events.RequestReceived | RefreshDue
 
 
-def handle(leg: Leg, event: InDialog) -> None:
-    """leg: the one that the request came on."""
+def handle(leg: Leg, event: InDialog) -> engine.Digit | None:
+    """leg: the one that the request came on. Returns the key that it brought, if any."""
     outbox = leg.outbox
     peer = leg.peer.media if leg.peer is not None else None
     match event:
@@ -54,7 +53,7 @@ def handle(leg: Leg, event: InDialog) -> None:
                     # no package is served here (RFC 6086 4.2.2): the list of those that are is empty
                     outbox.emit(commands.AnswerRequest(event.transaction, 469, headers=(("Recv-Info", ""),)))
                 case "INFO":
-                    _info(outbox, peer, event)
+                    return _info(leg, peer, event)
                 case "REFER":
                     outbox.emit(commands.AnswerRequest(event.transaction, 404, headers=NO_TRANSFER))
                 case "NOTIFY":
@@ -62,6 +61,7 @@ def handle(leg: Leg, event: InDialog) -> None:
                     outbox.emit(commands.AnswerRequest(event.transaction, 489))
                 case _:
                     outbox.emit(commands.AnswerRequest(event.transaction, 405))
+    return None
 
 
 def _refresh(leg: Leg) -> None:
@@ -160,9 +160,9 @@ def _described(response: Response | None) -> tuple[bytes, str]:
     return response.body, response.headers.get("Content-Type") or ""
 
 
-def _info(outbox: Outbox, peer: LegMedia | None, event: events.RequestReceived) -> None:
-    """A key by INFO goes to the peer as telephone-event (2.11). An empty INFO is a keep-alive."""
-    request = event.request
+def _info(leg: Leg, peer: LegMedia | None, event: events.RequestReceived) -> engine.Digit | None:
+    """A key by INFO goes to the peer as telephone-event (2.11), and to the verb that runs. An empty INFO is a keep-alive."""
+    outbox, request = leg.outbox, event.request
     kind = (request.headers.get("Content-Type") or "").split(";")[0].strip().lower()
     digit: str | None = None
     duration_ms = 100
@@ -176,15 +176,17 @@ def _info(outbox: Outbox, peer: LegMedia | None, event: events.RequestReceived) 
         digit = text.strip().upper()
     elif request.body:
         outbox.emit(commands.AnswerRequest(event.transaction, 415, headers=(("Accept", "application/dtmf-relay, application/dtmf"),)))
-        return
+        return None
     digit = {"10": "*", "11": "#"}.get(digit or "", digit)
     if digit and (len(digit) != 1 or digit not in "0123456789*#ABCD"):
         digit = None
     if request.body and digit is None:
         outbox.emit(commands.AnswerRequest(event.transaction, 400))
-        return
+        return None
     outbox.emit(commands.AnswerRequest(event.transaction, 200))
-    if digit is not None:
-        outbox.note(Kind.MEDIA, {"event": "info-digit"}, event.session)
-        if peer is not None and peer.state is MediaState.OPEN and peer.connected:
-            outbox.emit(engine.SendDigits(stream=peer.stream, digits=digit, tone_ms=duration_ms))
+    if digit is None:
+        return None
+    outbox.note(Kind.MEDIA, {"event": "info-digit"}, event.session)
+    if peer is not None and peer.state is MediaState.OPEN and peer.connected:
+        outbox.emit(engine.SendDigits(stream=peer.stream, digits=digit, tone_ms=duration_ms))
+    return engine.Digit(stream=leg.sid, digit=digit, duration_ms=duration_ms, source="info")

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rcml.verbs import Dial, Hangup, Invalid, Pause, Play, Redirect, Reject, Say, Verb
+from rcml.verbs import Dial, Gather, Hangup, Invalid, Pause, Play, Record, Redirect, Reject, Say, Verb
 from server.calls.verbs.dial import RunningDial
+from server.calls.verbs.gather import RunningGather
 from server.calls.verbs.hangup import RunningHangup
 from server.calls.verbs.invalid import RunningInvalid
 from server.calls.verbs.pause import RunningPause
 from server.calls.verbs.play import RunningPlay
+from server.calls.verbs.record import RunningRecord
 from server.calls.verbs.redirect import RunningRedirect
 from server.calls.verbs.reject import RunningReject
 from server.calls.verbs.running import RunningVerb, Stage
@@ -25,6 +27,8 @@ RUNNING: dict[type[Verb], Callable[[Stage, Any], RunningVerb]] = {
     Say: RunningSay,
     Play: RunningPlay,
     Pause: RunningPause,
+    Gather: RunningGather,
+    Record: RunningRecord,
     Redirect: RunningRedirect,
     Reject: RunningReject,
     Hangup: RunningHangup,

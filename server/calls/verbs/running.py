@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from media import engine
 from rcml.verbs import Verb
 from server.calls.bridge import Bridge
-from server.calls.effects import Prepared
+from server.calls.effects import Parameters, Prepared
+from server.calls.keys import Keys
 from server.calls.legs.leg import Leg
 from server.calls.outbox import Outbox
 from server.calls.outcome import DialResult
@@ -39,12 +40,15 @@ class Finished:
     """The script goes on behind the verb.
 
     answered: it connected the caller with somebody. waited: something was heard or it took its time: no loop of documents.
-    dial: what a Dial's action is told, and what an unanswered caller gets when nothing follows. reason: value of a Reason header for
-    the caller, when nothing follows (behaviour 0.4).
+    asks: whether the verb's action is asked; False when there is nothing to tell it. parameters: what it is told beside what every
+    request carries. dial: what a Dial's action is told, and what an unanswered caller gets when nothing follows. reason: value of a
+    Reason header for the caller, when nothing follows (behaviour 0.4).
     """
 
     answered: bool = False
     waited: bool = True
+    asks: bool = True
+    parameters: Parameters = ()
     dial: DialResult | None = None
     reason: str | None = None
 
@@ -102,7 +106,8 @@ class Stop:
 
 @dataclass(slots=True)
 class Stage:
-    """A call as its verbs see it. leg: the primary one, on which the script runs. legs, recordings: what lives beside it, by sid."""
+    """A call as its verbs see it. leg: the primary one, on which the script runs. legs, recordings: what lives beside it, by
+    sid. keys: what the leg's peer has pressed and no verb has taken."""
 
     outbox: Outbox
     leg: Leg
@@ -110,6 +115,7 @@ class Stage:
     identity: CallerIdentity
     legs: dict[str, tuple[Leg, RunningVerb]] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
+    keys: Keys = field(default_factory=Keys)
 
     def adopt(self, leg: Leg, verb: RunningVerb) -> None:
         """From now on the events of this leg go to the verb, until the leg is gone."""
@@ -134,6 +140,7 @@ class RunningVerb(Startable):
 
     result: Result | None = None
     deadline: float | None = None
+    takes_keys: ClassVar[bool] = False  # keys that came before it count; other verbs throw away what they leave behind them
 
     def stop(self, stop: Stop) -> None:
         """Come to an end soon. Called at most once with each `abandoned`; a verb that has its result is not stopped."""
@@ -180,7 +187,10 @@ class RunningVerb(Startable):
         """What was playing to the primary leg has ended."""
 
     def digit(self, event: engine.Digit) -> None:
-        """A key of the primary leg's peer."""
+        """A key of the primary leg's peer, by whatever way it came, once."""
+
+    def recording_begun(self, recording: Recording) -> None:
+        """The first sample of one of the call's has come."""
 
     def recording_over(self, recording: Recording) -> None:
         """One of the call's has ended."""

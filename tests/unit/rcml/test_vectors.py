@@ -5,7 +5,7 @@ A file is a document, `---`, and lines. `#` starts a comment. What goes in:
     < start                          the document above
     < start XML                      another one, fetched from the URL that the last step named
     < answered | caller-gone
-    < done | dial-done answered | dial-done unanswered | failed
+    < done | nothing | dial-done answered | dial-done unanswered | failed     (nothing: it has nothing to ask its action)
 What must come out, all of it and in this order; notices first, in the order of their making:
     > notice LEVEL CODE line N
     > refused CODE line N
@@ -65,6 +65,8 @@ class Course:
                 return []
             case "done", "":
                 return self._tell(call.done())
+            case "nothing", "":
+                return self._tell(call.done(asks=False))
             case "dial-done", ("answered" | "unanswered"):
                 return self._tell(call.done(answered=rest == "answered", waited=False))
             case "failed", "":

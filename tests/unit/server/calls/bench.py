@@ -70,7 +70,7 @@ class Bench(Shell):
 
         own = {"account_sid": "AC1", "instance_id": "ID1", "public_url": "http://server", "recordings_dir": "/rec"}
         settings = {
-            **own,
+            **{name: value for name, value in own.items() if name not in changes},
             "wall_iso": lambda at: "2026-01-01T00:00:00.000Z",
             "domain": "server.example.com",
             "rcml": rcml or RcmlSettings(),

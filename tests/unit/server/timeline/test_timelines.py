@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 
+import pytest
+
 from server.calls.effects import Json, Kind, Note
 from server.observability.clock import WallClock, iso
 from server.storage.rows import Entry
@@ -82,18 +84,33 @@ def test_calls_do_not_mix() -> None:
     assert lines.of("CA2") is not None
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/dtmf-relay", "Signal=7\r\nDuration=160\r\n"),
+        ("application/dtmf-relay", "Duration= 160\r\n signal = 7\r\n"),
+        ("application/dtmf", "7"),
+        ("Application/DTMF; x=y", "\r\n7\r\n"),
+    ],
+)
+def test_keys_by_info_never_reach_the_timeline(kind: str, body: str) -> None:
+    raw = f"INFO sip:a SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nContent-Type: {kind}\r\nCSeq: 2 INFO\r\n\r\n{body}"
+    shown = str(clean(Kind.SIP, {"raw": raw}, 1000)["raw"])
+    assert "7" not in shown and "***" in shown and "CSeq: 2 INFO" in shown
+
+
 def test_secrets_never_reach_the_timeline() -> None:
     raw = 'BYE sip:a SIP/2.0\r\nAuthorization: Digest username="u", response="deadbeef"\r\n\r\n'
     assert "deadbeef" not in str(clean(Kind.SIP, {"raw": raw}, 1000))
     http: dict[str, Json] = {
         "url": "http://u:hunter1@h/?token=hunter2",
-        "parameters": [["Digits", "12"], ["password", "hunter3"]],
+        "parameters": [["CallStatus", "12"], ["Digits", "hunter7"], ["password", "hunter3"]],
         "body": '<Dial><Sip username="u" password="hunter4">sip:a@b</Sip></Dial>',
         "nested": {"secret": "hunter5", "list": ["sip:u:hunter6@h"]},
     }
     shown = clean(Kind.HTTP, http, 1000)
     assert "hunter" not in str(shown)
-    assert shown["parameters"] == [["Digits", "12"], ["password", "***"]]
+    assert shown["parameters"] == [["CallStatus", "12"], ["Digits", "***"], ["password", "***"]]
 
 
 def test_long_texts_are_cut() -> None:
