@@ -50,6 +50,7 @@ def contradictions(settings: Settings) -> Iterator[Finding]:
     for index, trunk in enumerate(settings.trunks):
         yield from _trunk(settings, index, trunk)
     yield from _ranges(settings)
+    yield from _clients(settings)
 
 
 def doubts(settings: Settings) -> Iterator[Finding]:
@@ -297,6 +298,21 @@ def _proxy_place(uri: str) -> tuple[str, int, str]:
         return place.strip("[]"), port, transport
     found = parse_host_port(place)
     return found.host, found.port, transport
+
+
+def _clients(settings: Settings) -> Iterator[Finding]:
+    for index, client in enumerate(settings.clients):
+        if not client.can_prove_it:
+            remedy = f"Write the lines that `dialplane client {client.name}` makes, or a password."
+            yield Finding(("clients", index), f'client "{client.name}" has no password, so it cannot register', remedy)
+        elif not any(client.has_digest(name) for name in settings.registrar.algorithms):
+            message = (
+                f'client "{client.name}" has no digest for {" or ".join(settings.registrar.algorithms)}, which registrar.algorithms wants'
+            )
+            yield Finding(("clients", index), message, "Write both lines that `dialplane client` makes.")
+    if settings.registrar.min_expires_s > settings.registrar.max_expires_s:
+        message = f"{settings.registrar.min_expires_s} is more than registrar.max_expires_s, {settings.registrar.max_expires_s}"
+        yield Finding(("registrar", "min_expires_s"), message, "Nobody could register: make it smaller.")
 
 
 # --- doubts ---------------------------------------------------------------------------------------------------------

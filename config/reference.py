@@ -60,7 +60,7 @@ def reference_toml() -> str:
                 continue
             out += _comment(_about(knob))
             value = _default(knob)
-            shown = _wrapped(key, value if value is not None else _example(key))
+            shown = _wrapped(key, value if value is not None else _example(name, key))
             out.append(f"#{shown}" if listed or value is None else shown)
     return "\n".join(out) + "\n"
 
@@ -157,7 +157,9 @@ def _default(field: FieldInfo) -> str | None:
     return toml_value(field.get_default(call_default_factory=True))
 
 
-def _example(key: str) -> str:
+def _example(section: str, key: str) -> str:
+    if (section, key) == ("clients", "name"):
+        return '"alice"'
     return {
         "name": '"carrier"',
         "number": '"+12223334455"',

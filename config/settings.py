@@ -15,6 +15,8 @@ from config.types import (
     AccountSid,
     ApplicationUrl,
     BaseUrl,
+    ClientName,
+    Ha1,
     HeaderText,
     Host,
     HostPortText,
@@ -32,7 +34,7 @@ from config.types import (
 )
 from media.settings import MediaSettings, SrtpPolicy, ToneCountry
 from rcml.settings import RcmlSettings
-from sip.settings import ContactPolicy, SipSettings
+from sip.settings import ContactPolicy, RegistrarSettings, SipSettings
 from sip.transport.settings import TransportSettings
 
 # Where no request of an application may lead unless `http.allow` says so: everything that is not a public unicast address
@@ -313,6 +315,44 @@ class TrunkSettings(Section):
         return self
 
 
+class ClientSettings(Section):
+    """A client: who may register phones under a name, be dialled by <Client> and call from anywhere."""
+
+    name: ClientName = Field(description="Its login, and what a document calls it; without blanks and the signs ? = @ < > and quotes.")
+    password: SecretStr = Field(default=SecretStr(""), description="Its password, when the digests are not given.")
+    ha1_sha256: Ha1 = Field(
+        default=SecretStr(""), description="SHA-256 digest of name:realm:password instead of it, as `dialplane client NAME` makes it."
+    )
+    ha1_md5: Ha1 = Field(default=SecretStr(""), description="The same by MD5, for phones that know nothing better.")
+    active: bool = Field(default=True, description="false refuses its registrations and calls with 403.")
+    voice_url: OptionalApplicationUrl = Field(
+        default="", description="URL of the document for its calls, whatever it dials; empty dials clients, numbers and then the trunk."
+    )
+    voice_method: Method = Field(default="POST", description="GET or POST, for voice_url.")
+    fallback_url: OptionalApplicationUrl = Field(default="", description="URL that is asked when voice_url fails; empty means none.")
+    fallback_method: Method = Field(default="POST", description="GET or POST, for fallback_url.")
+    answer_delay: bool | None = Field(default=None, description="dial.answer_delay for its calls; left out means as there.")
+
+    @model_validator(mode="after")
+    def _one_proof(self) -> ClientSettings:
+        digests = [one for one in (self.ha1_sha256, self.ha1_md5) if one.get_secret_value()]
+        if self.password.get_secret_value() and digests:
+            raise ValueError("write either password, or the lines of ha1_sha256 and ha1_md5 that `dialplane client NAME` makes")
+        for digest, digits in ((self.ha1_sha256, 64), (self.ha1_md5, 32)):
+            if len(digest.get_secret_value()) not in (0, digits):
+                raise ValueError("ha1_sha256 has 64 hexadecimal digits and ha1_md5 has 32")
+        return self
+
+    @property
+    def can_prove_it(self) -> bool:
+        return self.has_digest("SHA-256") or self.has_digest("MD5")
+
+    def has_digest(self, algorithm: str) -> bool:
+        """Given, or to be made of the password."""
+        digest = self.ha1_sha256 if algorithm == "SHA-256" else self.ha1_md5
+        return bool(self.password.get_secret_value() or digest.get_secret_value())
+
+
 class OutboundSettings(Section):
     """Where Numbers are dialled."""
 
@@ -342,6 +382,7 @@ class Settings(Section):
 
     server: ServerSettings = Field(default=ServerSettings(), description="The process.")
     sip: SipSection = Field(default=SipSection(), description="SIP.")
+    registrar: RegistrarSettings = Field(default=RegistrarSettings(), description="Phones that register.")
     media: MediaSettings = Field(default=MediaSettings(), description="The media plane.")
     rcml: RcmlSettings = Field(default=RcmlSettings(), description="The interpreter of documents.")
     http: HttpSettings = Field(default=HttpSettings(), description="Requests to applications.")
@@ -350,6 +391,7 @@ class Settings(Section):
     outbound: OutboundSettings = Field(default=OutboundSettings(), description="Where Numbers are dialled.")
     trunks: tuple[TrunkSettings, ...] = Field(default=(), description="Carriers and gateways.")
     numbers: tuple[NumberSettings, ...] = Field(default=(), description="Numbers and their applications.")
+    clients: tuple[ClientSettings, ...] = Field(default=(), description="Clients and their passwords.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Settings:
@@ -358,6 +400,10 @@ class Settings(Section):
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise ValueError(f'trunks[{index}].name: two trunks are named "{name}"; each [[trunks]] needs its own name')
+        logins = [client.name for client in self.clients]
+        for index, name in enumerate(logins):
+            if name in logins[:index]:
+                raise ValueError(f'clients[{index}].name: two clients are named "{name}"; each [[clients]] needs its own name')
         wanted = self.outbound.trunk
         if wanted and wanted not in names:
             known = ", ".join(f'"{name}"' for name in names) or "none"

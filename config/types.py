@@ -252,6 +252,19 @@ def _no_controls(text: str) -> str:
     return text
 
 
+def _client_name(text: str) -> str:
+    if not 1 <= len(text) <= 100 or re.search(r"[^\x21-\x7e]|[?=@<>\"'&:;/\\]", text):
+        raise ValueError("a client's name is 1 to 100 visible signs of ASCII, without ? = @ < > & : ; / \\ and quotes")
+    return text
+
+
+def _ha1(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if text and not re.fullmatch(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}", text):
+        raise ValueError("not the digest of a password: 64 hexadecimal digits for SHA-256, 32 for MD5")
+    return SecretStr(text.lower())
+
+
 def _secret_token(secret: SecretStr) -> SecretStr:
     if re.search(r"[^\x21-\x7e]", secret.get_secret_value()):
         raise ValueError("it holds a blank or a letter beyond ASCII, which no header carries; `openssl rand -hex 32` makes a good one")
@@ -280,6 +293,8 @@ def _lower(value: object) -> object:
 Host = Annotated[str, AfterValidator(_host)]
 HeaderText = Annotated[str, AfterValidator(_header_text)]
 Printable = Annotated[str, AfterValidator(_no_controls)]
+ClientName = Annotated[str, AfterValidator(_client_name)]
+Ha1 = Annotated[SecretStr, AfterValidator(_ha1)]
 SecretToken = Annotated[SecretStr, AfterValidator(_secret_token)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Listen = Annotated[str, AfterValidator(_listen)]

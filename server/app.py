@@ -37,6 +37,7 @@ from server.calls.recording import LEAST_MS
 from server.calls.records import CallRecord, RecordingRecord
 from server.calls.registry import Registry
 from server.calls.targets import Targets
+from server.clients import Clients
 from server.observability.garbage import settle
 from server.observability.metrics import Metrics
 from server.orders import Orders
@@ -47,7 +48,10 @@ from server.storage.database import Database
 from server.timeline.recorder import Recorder
 from server.wiring import build_policy, outbound_of, sip_extensions
 from sip.core import commands, events, flows
+from sip.core.door import Door
 from sip.core.endpoint import Endpoint
+from sip.core.registrar import KeepClients, Registrar
+from sip.core.tokens import Tokens
 from sip.transport.driver import SipDriver
 
 log = logging.getLogger(__name__)
@@ -104,7 +108,12 @@ class Server:
         await self.worker.start()
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
-        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, sip_extensions(), Routing(settings))
+        self.registrar = Registrar(settings.registrar, "sip:dialplane@localhost")
+        self.door = Door(settings.registrar, Clients(settings), Tokens(secrets.token_bytes))
+        self.endpoint = Endpoint(
+            settings.sip, (), secrets.token_bytes, requests.SERVED, (*sip_extensions(), self.registrar), Routing(settings), self.door
+        )
+        self.metrics.watch_clients(lambda: len(self.registrar.bindings), self.door.counts, self.registrar.counts)
         self.metrics.watch_strangers(self.endpoint.strangers)
         self.resolver = GuardedResolver(Reach(settings))
         self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport, admits=self.endpoint.admits)
@@ -115,6 +124,7 @@ class Server:
         unwind.push_async_callback(self.driver.stop)
         self.registry = Registry(*self._rules())
         self.orders = Orders(lambda: self.registry, self._ordered, self.recorder.clock)
+        self.registrar.own_uri = f"sip:dialplane@{self.registry.policy.domain}"
 
         self._busy = False
         self._work()
@@ -135,6 +145,7 @@ class Server:
         self.resolver.reach = Reach(self.settings)
         policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock, self.resolver.reach)
         routing = Routing(self.settings)
+        self.door.replace(Clients(self.settings, self.sip_addresses))
         return policy, Targets(outbound_of(routing.outbound_trunk()), policy.domain), routing
 
     def reload(self, settings: Settings) -> None:
@@ -144,6 +155,7 @@ class Server:
         policy, targets, routing = self._rules()
         self.registry.reconfigure(policy, targets, routing)
         self.endpoint.replace_screen(routing)
+        self.driver.command(KeepClients(frozenset(client.name for client in settings.clients if client.active)))
 
     async def drain(self, at_once: Awaitable[None]) -> None:
         """Refuse new calls, and wait until the others are over: `server.drain_s` at most, or until `at_once` comes."""

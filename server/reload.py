@@ -17,7 +17,7 @@ from config.settings import Settings
 # Whole sections, and single settings, that nothing holds on to.
 CHANGEABLE = frozenset(
     {
-        *("trunks", "numbers", "outbound", "dial", "rcml", "http.allow", "http.deny"),
+        *("trunks", "numbers", "clients", "outbound", "dial", "rcml", "http.allow", "http.deny"),
         *("server.public_url", "server.api_token", "server.metrics_open", "server.max_calls", "server.use_to", "server.country_code"),
         *("server.recording_access", "server.recording_url_s", "server.recording_key", "server.session_headers"),
         *("server.drain_s", "server.shutdown_grace_s", "server.log_level", "server.log_format", "server.log_redact"),

@@ -54,6 +54,56 @@ class SessionTimerSettings(BaseModel):
     )
 
 
+class RegistrarSettings(BaseModel):
+    """Phones that register (`[[clients]]`): how they prove who they are, and how long they are remembered."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    realm: str = Field(
+        default="dialplane",
+        min_length=1,
+        max_length=200,
+        pattern=r"[^\"\\\x00-\x1f\x7f]+",
+        description="Realm of the digest challenges. It is part of the stored digests of passwords: whoever changes it makes them anew.",
+    )
+    challenge: Literal["407", "401"] = Field(
+        default="407", description="How a REGISTER without credentials is refused: 407 or 401; an INVITE always gets 407."
+    )
+    algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(
+        default=("SHA-256", "MD5"),
+        min_length=1,
+        description="Digest algorithms that are offered, the first choice first. Leave SHA-256 out for phones that take the first "
+        "challenge whatever it is.",
+    )
+    nonce_s: float = Field(default=300.0, ge=5, description="Seconds that a nonce is good for; then the phone is asked again.")
+    default_expires_s: int = Field(default=3600, ge=1, description="Seconds that a registration lasts which names no time.")
+    min_expires_s: int = Field(default=60, ge=1, le=3600, description="A registration for fewer seconds is refused with 423.")
+    max_expires_s: int = Field(default=3600, ge=1, description="A registration for more seconds is shortened to so many.")
+    max_contacts: int = Field(
+        default=10, ge=1, le=100, description="Phones that one client may have registered; one more displaces the one unheard for longest."
+    )
+    contact: ContactPolicy = Field(
+        default="auto",
+        description="Where a phone is called: contact, at its Contact; observed, where its REGISTER came from; auto, there unless the "
+        "Contact names the same address, or came through a proxy and can be reached from here.",
+    )
+    ping_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds between the OPTIONS that each registered phone is asked; one that does not answer is forgotten and its "
+        "calls are ended. 0 asks none.",
+    )
+    max_per_source: int = Field(
+        default=50, ge=1, description="REGISTER and INVITE a second of one address outside the trunks that are looked at; more get silence."
+    )
+    max_per_second: int = Field(default=1000, ge=1, description="The same of all addresses together from which no phone is registered.")
+    max_sources: int = Field(default=10_000, ge=1, description="Such addresses that are remembered; the oldest is forgotten for a new one.")
+    max_failures: int = Field(
+        default=20, ge=1, description="Wrong passwords a minute of one address outside the trunks above which it is banned."
+    )
+    ban_s: float = Field(default=300.0, ge=0, description="Seconds of silence for an address that was banned so; 0 bans none.")
+
+
 class SipSettings(BaseModel):
     """Settings of the SIP core (`sip.core`). Timer values are RFC 3261 table 4; change them only to suit a strange network."""
 

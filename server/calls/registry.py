@@ -30,6 +30,7 @@ from server.calls.targets import Targets
 from server.calls.trail import mark_of, trail_of
 from server.calls.verbs.talk import RunningTalk
 from sip.core import commands, events
+from sip.core.bindings import Change
 
 
 class Registry:
@@ -64,6 +65,9 @@ class Registry:
             case events.Dropped(reason="stranger_banned"):
                 facts = {"peer": str(event.flow.remote), "why": event.detail}
                 return [*self._budget.spend("warning", "stranger_banned", facts, now)]
+            case events.Dropped(reason="denied" | "register_refused" | "guesser_banned"):
+                facts = {"status": event.status, "peer": str(event.flow.remote), "why": event.detail}
+                return [*self._budget.spend("warning", f"client_{event.reason.removeprefix('register_')}", facts, now)]
             case events.Dropped():
                 facts = {
                     "reason": event.reason,
@@ -79,6 +83,8 @@ class Registry:
                 return [commands.AnswerRequest(transaction, 404, headers=requests.NO_TRANSFER)]
             case events.OutOfDialogAnswered():
                 return []  # nothing here sends such requests yet
+            case events.RegistrationChanged():
+                return self._registered(event, now)
             case _:
                 call = self._by_session.get(event.session)
                 return self._collect(call, call.sip_event(event, now)) if call is not None else []
@@ -366,6 +372,20 @@ class Registry:
         for owners, key in self._owned.pop(call.sid, []):
             if owners.get(key) is call:  # a leg may belong to another call by now
                 del owners[key]
+
+    # --- clients --------------------------------------------------------------------------------------------------
+
+    def _registered(self, event: events.RegistrationChanged, now: float) -> list[Action]:
+        binding = event.binding
+        facts: dict[str, Json] = {"client": binding.client, "contact": binding.contact, "peer": str(binding.flow.remote)}
+        facts |= {"transport": binding.flow.transport, "agent": binding.user_agent}
+        match event.change:
+            case Change.REFRESHED:
+                return [Log("debug", "client_refreshed", facts)]
+            case Change.ADDED:
+                return [*self._budget.spend("info", "client_registered", facts, now)]
+            case change:
+                return [*self._budget.spend("info", "client_gone", facts | {"why": change.value}, now)]
 
     # --- timeline -------------------------------------------------------------------------------------------------
 

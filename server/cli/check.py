@@ -49,6 +49,9 @@ def describe(settings: Settings) -> Iterator[str]:
     yield "Callers"
     for trunk in settings.trunks:
         yield f"  {', '.join(trunk.allow) or 'nobody'}: let in ({trunk.name})"
+    if settings.clients:
+        names = ", ".join(client.name for client in settings.clients[:10]) + (" ..." if len(settings.clients) > 10 else "")
+        yield f"  whoever proves to be a client: let in ({names})"
     yield "  everyone else: 403"
     yield "Numbers"
     for number in settings.numbers:

@@ -14,6 +14,7 @@ from config.errors import ConfigError, StateInUse
 from media.errors import MediaError
 from server.cli.calls import list_calls
 from server.cli.check import check
+from server.cli.client import show_client
 from server.cli.config import show_config
 from server.cli.run import run_server
 from server.cli.terminal import DONE, FAILED, WRONG, complain
@@ -68,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     calls.add_argument("--json", action="store_true", help="for programs")
 
     add("token", show_token, "The token that the server's own HTTP wants: Authorization: Bearer $(dialplane token)")
+
+    client = add(
+        "client", show_client, "The lines of a client for the configuration: its password is asked for and only its digests are shown."
+    )
+    client.add_argument("name", metavar="NAME", help="the login of its phones")
 
     config = add("config", show_config, "The settings in force, secrets hidden.")
     which = config.add_mutually_exclusive_group()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -118,6 +118,11 @@ class Metrics:
         """`counts`: what sources that nobody listed got, by its name."""
         self.registry.register(_Strangers(counts))
 
+    def watch_clients(self, registered: Callable[[], int], door: Mapping[str, int], registrar: Mapping[str, int]) -> None:
+        """Phones that are registered; what phones outside the trunks got at the door, and what became of their REGISTERs, as they stand."""
+        Gauge("dialplane_registrations", "Phones that are registered at the moment", registry=self.registry).set_function(registered)
+        self.registry.register(_Clients(door, registrar))
+
     def text(self) -> bytes:
         """The exposition format, version 0.0.4."""
         return generate_latest(self.registry)
@@ -161,6 +166,24 @@ class _Strangers(Collector):
         for name, count in self._counts().items():
             family.add_metric([name], count)
         return [family]
+
+    def describe(self) -> list[CounterMetricFamily]:
+        return []
+
+
+class _Clients(Collector):
+    def __init__(self, door: Mapping[str, int], registrar: Mapping[str, int]) -> None:
+        self._counted = (
+            ("dialplane_client_requests", "REGISTER and INVITE of phones: challenged, denied, passed over in silence", door),
+            ("dialplane_registrar", "REGISTER that were carried out or refused, and OPTIONS that phones were asked by", registrar),
+        )
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        for name, text, counts in self._counted:
+            family = CounterMetricFamily(name, text, labels=["what"])
+            for what, count in counts.items():
+                family.add_metric([what], count)
+            yield family
 
     def describe(self) -> list[CounterMetricFamily]:
         return []

@@ -1,6 +1,6 @@
 """The SIP core as its shell sees it: octets, commands and `now` in; outputs and deadlines out. See docs/sip-core.md.
 
-    receive ─▶ parse ─▶ UasCore (requests) ─▶ Session, or another usage, or OutOfDialog ─▶ events
+    receive ─▶ gate, door ─▶ UasCore (requests) ─▶ Session, or another usage, or OutOfDialog ─▶ events
                     └─▶ ClientTransaction (responses) ─▶ Delivery ─▶ Session
     command ─▶ Session | OutOfDialog ─▶ Delivery | ServerTransaction ─▶ Transmit
     timeout ─▶ Agenda ─▶ whatever was due
@@ -35,16 +35,17 @@ from sip.core.commands import (
 )
 from sip.core.context import Connection, Context
 from sip.core.dialog import lenient_to_tag
+from sip.core.door import Admitted, Denied, Door
 from sip.core.events import Direction, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Target, Transmit
 from sip.core.gate import Gate, Screen, Verdict, expected, is_keepalive, is_known, is_never_answered
-from sip.core.incoming import read_incoming
+from sip.core.incoming import Incoming, read_incoming
 from sip.core.incoming_session import IncomingSession
 from sip.core.machine import State, summarize
 from sip.core.out_of_dialog import OutOfDialog
 from sip.core.outgoing_session import OutgoingSession
 from sip.core.prelude import Prelude
-from sip.core.responses import send_broken
+from sip.core.responses import send_broken, send_stateless
 from sip.core.session import Session
 from sip.core.transports import TRANSPORTS, default_port
 from sip.core.uas import Received, UasCore
@@ -70,6 +71,7 @@ class Endpoint:
     """capabilities: what its user serves and understands; those of the extensions are added.
 
     screen: who may ask for anything outside of dialogs; None: everybody.
+    door: where clients prove who they are, wherever they come from; None: there are none.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Endpoint:
         capabilities: Capabilities | None = None,
         extensions: Iterable[Extension] = (),
         screen: Screen | None = None,
+        door: Door | None = None,
     ) -> None:
         extensions = tuple(extensions)
         served = capabilities = capabilities or Capabilities()
@@ -96,6 +99,7 @@ class Endpoint:
         self._uas = UasCore(self._core)
         self._prelude = Prelude()
         self._gate = None if screen is None else Gate(settings.strangers, screen)
+        self._door = door
         if self._gate is not None:
             self._context.contact_policy = self._gate.contact_policy
 
@@ -110,7 +114,10 @@ class Endpoint:
 
     def admits(self, host: str) -> bool:
         """Whether the screen knows this address."""
-        return self._gate is None or self._gate.admits(host)
+        return self._gate is None or self._gate.admits(host) or self._knows(host)
+
+    def _knows(self, host: str) -> bool:
+        return any(extension.knows(host) for extension in self._core.extensions)
 
     def strangers(self) -> dict[str, int]:
         """What strangers got since the start: requests refused, passed over in silence, sources banned."""
@@ -137,6 +144,8 @@ class Endpoint:
         self._context.connections.pop(flow.connection, None)
         for delivery in self._deliveries.towards(flow):
             delivery.connection_lost(flow, now)
+        for extension in self._core.extensions:
+            extension.connection_lost(flow, now)
         return self._drain()
 
     def transmit_failed(self, flow: Flow, error: str, now: float) -> list[Output]:
@@ -212,8 +221,14 @@ class Endpoint:
     # --- framed and streams ---------------------------------------------------------------------------------------
 
     def _receive_framed(self, data: bytes, flow: Flow, now: float) -> None:
-        gate, charged = self._gate, False
-        if gate is not None and not gate.admits(flow.remote.host) and not expected(data, self._core):
+        gate, door, charged = self._gate, self._door, False
+        if gate is None or gate.admits(flow.remote.host) or expected(data, self._core):
+            pass
+        elif door is not None and door.may_concern(data):
+            if not self._admit(gate, door, flow, now):
+                return
+            charged = True
+        elif not self._knows(flow.remote.host):
             if is_never_answered(data):
                 gate.ignore()
                 return
@@ -271,6 +286,30 @@ class Endpoint:
             self._context.drop(flow, "stranger_banned", gate.explain_ban(flow.remote.host))
         return verdict is Verdict.REFUSE
 
+    def _admit(self, gate: Gate, door: Door, flow: Flow, now: float) -> bool:
+        """Whether the door looks at a request of somebody who may come from anywhere."""
+        host = flow.remote.host
+        return not gate.is_banned(host, now) and door.admits(host, self._knows(host), now)
+
+    def _prove(self, incoming: Incoming, door: Door, now: float, *, listed: bool) -> bool:
+        """Whether a request goes on, with the client that it is from; else it has been answered, and nothing of it is kept."""
+        verdict = door.judge(incoming, now, listed=listed)
+        match verdict:
+            case Admitted(user):
+                incoming.user = user
+                return True
+            case Denied(status, reason, headers):
+                send_stateless(self._context, incoming, status, reason, headers)
+                if verdict.why:
+                    self._context.drop(incoming.flow, "denied", f"{incoming.request.method}: {verdict.why}", status)
+                if verdict.banned and self._gate is not None:
+                    ban_s = door.ban_s
+                    self._gate.ban(incoming.flow.remote.host, now + ban_s, now)
+                    self._context.drop(incoming.flow, "guesser_banned", f"too many wrong passwords, so silence for {ban_s:g} s")
+                return False
+            case _:
+                assert_never(verdict)
+
     def _broken(self, error: MessageError, flow: Flow, data: bytes | None = None, *, stranger: bool = False) -> None:
         """Answer what shows enough of itself to be answered, drop the rest (RFC 3261 16.3, 18.3)."""
         request, status = error.partial, 0
@@ -287,11 +326,26 @@ class Endpoint:
 
     def _message(self, message: Message, data: bytes | None, flow: Flow, now: float, *, charged: bool = False) -> bool:
         """charged: it came from a stranger, who has paid for it. False when it came from one who could not."""
-        gate, out = self._gate, self._context.out
+        gate, door, out = self._gate, self._door, self._context.out
         mark = len(out)
         if isinstance(message, Request):
             incoming = read_incoming(message, flow)
-            if gate is not None and not gate.admits(flow.remote.host) and not is_known(incoming, self._core):
+            listed = gate is None or gate.admits(flow.remote.host)
+            repeated = message.method != "ACK" and incoming.server_key() in self._transactions.servers
+            if (
+                door is not None
+                and door.concerns(incoming, listed=listed)
+                and not (repeated and (listed or is_known(incoming, self._core)))
+            ):
+                if gate is not None and not listed and not charged and not self._admit(gate, door, flow, now):
+                    return True
+                if not self._prove(incoming, door, now, listed=listed):
+                    trace = self._traced_in(None, message, data, flow)
+                    out.insert(mark, trace)
+                    if message.method == "INVITE":
+                        self._prelude.keep(message.method, trace.call_id, self._traces(mark))
+                    return True
+            elif gate is not None and not (listed or self._knows(flow.remote.host) or is_known(incoming, self._core)):
                 if message.method == "ACK":
                     gate.ignore()
                     return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from sip.core.bindings import Binding, Change
 from sip.core.commands import ExchangeId, SessionId, TransactionId
 from sip.core.flows import CloseConnection, Flow, Resolve, Transmit
 from sip.message import Request, Response
@@ -48,6 +49,7 @@ class InviteReceived:
     traces: what has been on the wire for it so far, the oldest first: this INVITE, our 100, and before them INVITEs of the same Call-ID
         that were refused without a session. Each has come out as a Traced of its own as well.
     replaces: the session that it is to take over, if it names one (RFC 3891).
+    client: who has proved to be calling (`sip.core.door`); empty for a call of a trunk.
     """
 
     session: SessionId
@@ -55,6 +57,7 @@ class InviteReceived:
     flow: Flow
     traces: tuple[Traced, ...] = ()
     replaces: SessionId | None = None
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,14 @@ class OutOfDialogAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrationChanged:
+    """A binding came, was refreshed, or went (`sip.core.registrar`)."""
+
+    binding: Binding
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
 class ExtensionEvent:
     """Base of the events that an extension brings along. session: the session, or the usage of its own, that it happened in."""
 
@@ -219,5 +230,5 @@ SessionEvent = (
     | RequestAnswered
     | ExtensionEvent
 )
-Event = SessionEvent | OutOfDialogReceived | OutOfDialogAnswered
+Event = SessionEvent | OutOfDialogReceived | OutOfDialogAnswered | RegistrationChanged
 Output = Transmit | CloseConnection | Resolve | Traced | Dropped | Event

@@ -104,20 +104,21 @@ class Gate:
                 self.counts["banned"] += 1
         return verdict
 
+    def ban(self, host: str, until: float, now: float) -> None:
+        """Silence for an address that guesses passwords (`sip.core.door`)."""
+        self.counts["banned"] += 1
+        self._budget(host, now).banned_until = until
+
+    def is_banned(self, host: str, now: float) -> bool:
+        budget = self._sources.get(network_of(host))
+        return budget is not None and now < budget.banned_until
+
     def ignore(self) -> None:
         """What is never answered (ACK, a response to nobody) was passed over."""
         self.counts["silenced"] += 1
 
     def _judge(self, host: str, now: float) -> Verdict:
-        settings, sources = self._settings, self._sources
-        key = network_of(host)
-        budget = sources.get(key)
-        if budget is None:
-            while len(sources) >= settings.max_sources:
-                sources.popitem(last=False)
-            budget = sources[key] = Budget(settings.max_per_source, now)
-        else:
-            sources.move_to_end(key)
+        settings, budget = self._settings, self._budget(host, now)
         if now < budget.banned_until:
             return Verdict.SILENCE
         if not budget.spend(settings.max_per_source, now):
@@ -128,6 +129,17 @@ class Gate:
         if settings.answer == "silence" or not self._all.spend(settings.max_per_second, now):
             return Verdict.SILENCE
         return Verdict.REFUSE
+
+    def _budget(self, host: str, now: float) -> Budget:
+        sources, key = self._sources, network_of(host)
+        budget = sources.get(key)
+        if budget is None:
+            while len(sources) >= self._settings.max_sources:
+                sources.popitem(last=False)
+            budget = sources[key] = Budget(self._settings.max_per_source, now)
+        else:
+            sources.move_to_end(key)
+        return budget
 
 
 class Budget:
@@ -196,7 +208,11 @@ def _answers(data: bytes, transactions: Transactions) -> bool:
 def is_known(incoming: Incoming, core: Core) -> bool:
     """The same of a request that has been parsed: it may be one in a dialog, or what we have answered already comes again."""
     if incoming.to_tag is None:
-        return False
+        if incoming.request.method not in ("CANCEL", "INVITE", "REGISTER"):
+            return False
+        method = "INVITE" if incoming.request.method == "CANCEL" else None  # it belongs to one of a phone's that rings
+        served = core.transactions.servers.get(incoming.server_key(method))
+        return served is not None and served.incoming.flow.remote.host == incoming.flow.remote.host
     found = core.dialogs.get((incoming.call_id, incoming.to_tag, incoming.from_tag))
     if found is not None:
         return is_peer(found.dialog, incoming.flow.remote.host)

@@ -26,7 +26,7 @@ _TAG_RE = re.compile(r"(?i);[ \t]*+tag[ \t]*+=[ \t]*+([^;,\s>]++)")
 
 @dataclass(slots=True)
 class Incoming:
-    """`vias` are the Via values as they go into every response: the topmost with `received` and `rport`."""
+    """user: the client that has proved to have sent it (`sip.core.door`); empty for all others."""
 
     request: Request
     flow: Flow
@@ -35,6 +35,7 @@ class Incoming:
     to_tag: str | None
     call_id: str
     cseq: int
+    user: str = ""
     _key: ServerKey | None = None
 
     @property

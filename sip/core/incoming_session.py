@@ -38,9 +38,10 @@ class IncomingSession(Session):
             part.request_received(self._invite, now)
 
     def announce(self, traces: tuple[Traced, ...]) -> None:
-        request = self._invite.request
+        incoming = self._invite.incoming
+        request = incoming.request
         replaced = next((found for one in self.core.extensions if (found := one.replaced(request)) is not None), None)
-        self.context.emit(InviteReceived(self.id, request, self._invite.incoming.flow, traces, replaced))
+        self.context.emit(InviteReceived(self.id, request, incoming.flow, traces, replaced, incoming.user))
 
     # --- commands -------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from sip.core.delivery import Deliveries
 from sip.core.dialog import Dialog
 from sip.core.digest import DigestClient
 from sip.core.exchange import Exchange, ExchangeUser
+from sip.core.flows import Flow
 from sip.core.incoming import DialogKey, Incoming
 from sip.core.machine import Packet
 from sip.core.parts import SessionPart
@@ -160,6 +161,13 @@ class Extension:
 
     def request_received(self, transaction: ServerTransaction, now: float) -> None:
         """A request outside of dialogs, of a method in `capabilities.outside`. Its form has been checked."""
+
+    def connection_lost(self, flow: Flow, now: float) -> None:
+        """An open connection is gone."""
+
+    def knows(self, host: str) -> bool:
+        """Whether an address (an IP literal) belongs to somebody who is let in although no list of the user's holds it."""
+        return False
 
     def refuse_invite(self, request: Request) -> Refusal | None:
         """What is wrong with an INVITE that would open a session (422 Session Interval Too Small, RFC 4028 9)."""

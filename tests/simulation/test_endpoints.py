@@ -36,6 +36,7 @@ from sip.core.events import (
     OutOfDialogAnswered,
     OutOfDialogReceived,
     Output,
+    RegistrationChanged,
     ReinviteAnswered,
     ReinviteReceived,
     RequestAnswered,
@@ -145,7 +146,8 @@ class World:
         self._todo.append((self.now + self.random.uniform(least, most), next(self._serial), at, command))
 
     def _event(self, at: Address, event: Output) -> None:
-        assert not isinstance(event, (Transmit, CloseConnection, Resolve, Traced, Dropped, OutOfDialogReceived, OutOfDialogAnswered))
+        assert not isinstance(event, (Transmit, CloseConnection, Resolve, Traced, Dropped))
+        assert not isinstance(event, (OutOfDialogReceived, OutOfDialogAnswered, RegistrationChanged))
         key = (at, event.session)
         assert key not in self.ended, f"{event} after {self.ended.get(key)}"
         rng = self.random

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from sip.core.capabilities import Capabilities
 from sip.core.commands import Command, SendInvite, SessionId
+from sip.core.door import Door
 from sip.core.endpoint import Endpoint
 from sip.core.events import Dropped, InviteReceived, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target, Transmit
@@ -54,9 +55,10 @@ class Core:
         capabilities: Capabilities | None = None,
         extensions: Iterable[Extension] = (),
         screen: Screen | None = None,
+        door: Door | None = None,
     ) -> None:
         randomness = random.Random(seed).randbytes
-        self.endpoint = Endpoint(settings or SipSettings(), tuple(listeners), randomness, capabilities, extensions, screen)
+        self.endpoint = Endpoint(settings or SipSettings(), tuple(listeners), randomness, capabilities, extensions, screen, door)
         self.now = 1000.0
         self.out: list[tuple[float, Output]] = []
         self.session = SessionId("")

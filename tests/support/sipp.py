@@ -129,6 +129,8 @@ class Phone:
         command += ["-reconnect_close", "false", "-trace_logs", "-log_file", str(self._file("log")), "-watchdog_interval", "0"]
         defaults: dict[str, str | int] = {"caller": "bob", "who": "sipp", "payloads": "0 8", "rtp_port": self.rtp.port if self.rtp else 9}
         defaults |= {"ring_ms": 300, "talk_ms": 2000, "hold_ms": 1500, "rest_ms": 1500, "late_ms": 0, "silent_ms": 5000}
+        if "password" in self.keys:
+            command += ["-au", str(self.keys["user"]), "-ap", str(self.keys["password"])]  # no key may stand in [authentication]
         for key, value in (defaults | self.keys).items():
             command += ["-key", key, str(value)]
         if self.remote is not None:
