@@ -56,7 +56,7 @@ def metric(server: ServerProcess, name: str) -> float:
 async def registers(scene: Scene, scenario: str = "phone_registers", **given: str | int) -> Phone:
     keys: dict[str, str | int] = {"user": "alice", "password": "wonderland", "expires": 600, "contact_port": 5060}
     source, transport = str(given.pop("source", "127.0.0.1")), str(given.pop("transport", "udp"))
-    return await scene.calling(scenario, source=source, transport=transport, **(keys | given))
+    return await scene.calling(scenario, source=source, transport=transport, **(keys | given))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
