@@ -30,6 +30,7 @@ from config.types import (
     ProxyUri,
     SecretToken,
     SipHeaders,
+    WebhookSecret,
     parse_host_port,
 )
 from media.settings import MediaSettings, SrtpPolicy, ToneCountry
@@ -109,6 +110,16 @@ class ServerSettings(Section):
         default=SecretStr(""),
         description="Key that signed RecordingUrls are signed with; empty means made once and kept in the state directory.",
     )
+    webhook_secret: WebhookSecret = Field(
+        default=SecretStr(""),
+        description="Secret that requests to applications are signed with (Standard Webhooks: whsec_ and Base64); empty means made "
+        "once and kept in the state directory (`dialplane token --webhooks`). X-Twilio-Signature is made with api_token.",
+    )
+    webhook_secret_before: WebhookSecret = Field(
+        default=SecretStr(""),
+        description="The former webhook_secret, while applications change to the new one: both sign; empty means there is none.",
+    )
+    sign_requests: bool = Field(default=True, description="Sign requests to applications; false leaves both signatures out.")
     max_calls: int = Field(default=1000, ge=1, description="Incoming calls that may be up at the same time; more are answered 503.")
     use_to: bool = Field(
         default=True,

@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from config.errors import ConfigError, Problem, StateInUse
@@ -24,8 +24,9 @@ log = logging.getLogger(__name__)
 LOCK_FILE = "lock"
 TOKEN_FILE = "api_token"
 RECORDING_KEY_FILE = "recording_key"
+WEBHOOK_SECRET_FILE = "webhook_secret"
 IDENTITY_FILE = "identity.json"
-_OURS = frozenset({LOCK_FILE, TOKEN_FILE, RECORDING_KEY_FILE, IDENTITY_FILE, "dialplane.db", "dialplane.toml"})
+_OURS = frozenset({LOCK_FILE, TOKEN_FILE, RECORDING_KEY_FILE, WEBHOOK_SECRET_FILE, IDENTITY_FILE, "dialplane.db", "dialplane.toml"})
 
 
 @contextlib.contextmanager
@@ -95,7 +96,7 @@ def _tighten(state: Path) -> None:
     state.chmod(0o700)
 
 
-def kept_secret(state: Path, name: str) -> str:
+def kept_secret(state: Path, name: str, make: Callable[[], str] = lambda: secrets.token_urlsafe(32)) -> str:
     """The secret in a file of the state directory, mode 0600; made at the first time. Two that make it together agree.
 
     Raises:
@@ -103,7 +104,7 @@ def kept_secret(state: Path, name: str) -> str:
     """
     file = state / name
     if not file.exists():
-        write_once(file, secrets.token_urlsafe(32) + "\n")
+        write_once(file, make() + "\n")
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
         file.chmod(0o600)
     try:

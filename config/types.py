@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -271,6 +273,18 @@ def _secret_token(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def webhook_secret(secret: SecretStr) -> SecretStr:
+    """As Standard Webhooks has it. Raises ValueError with the remedy."""
+    text = secret.get_secret_value()
+    try:
+        octets = len(base64.b64decode(text.removeprefix("whsec_"), validate=True)) if text else 24
+    except binascii.Error:
+        octets = 0
+    if (text and not text.startswith("whsec_")) or not 24 <= octets <= 64:
+        raise ValueError("it is not whsec_ and the Base64 of 24 to 64 octets; `echo whsec_$(openssl rand -base64 32)` makes one")
+    return secret
+
+
 def _sid(prefix: str) -> AfterValidator:
     pattern = re.compile(prefix + "[0-9a-f]{32}")
 
@@ -295,6 +309,7 @@ HeaderText = Annotated[str, AfterValidator(_header_text)]
 Printable = Annotated[str, AfterValidator(_no_controls)]
 ClientName = Annotated[str, AfterValidator(_client_name)]
 Ha1 = Annotated[SecretStr, AfterValidator(_ha1)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(webhook_secret)]
 SecretToken = Annotated[SecretStr, AfterValidator(_secret_token)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Listen = Annotated[str, AfterValidator(_listen)]

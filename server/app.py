@@ -46,7 +46,7 @@ from server.routing import Routing
 from server.signals import Signals, Wish
 from server.storage.database import Database
 from server.timeline.recorder import Recorder
-from server.wiring import build_policy, outbound_of, sip_extensions
+from server.wiring import build_policy, outbound_of, signer_of, sip_extensions
 from sip.core import commands, events, flows
 from sip.core.door import Door
 from sip.core.endpoint import Endpoint
@@ -97,7 +97,7 @@ class Server:
         await self.database.start()
         unwind.push_async_callback(self.database.stop)
         self.recorder = Recorder(settings.storage, self.database.writer, self.metrics)
-        self.fetcher = Fetcher(settings.http)
+        self.fetcher = Fetcher(settings.http, signer_of(settings))
         unwind.push_async_callback(self.fetcher.close)
         self.prompts = PromptStore(settings.media.prompts)
         unwind.push_async_callback(self.prompts.close)
@@ -151,7 +151,7 @@ class Server:
     def reload(self, settings: Settings) -> None:
         """Take over settings in which only those differ that can change while calls go on (`server.reload`)."""
         self.settings = settings
-        self.fetcher.guard_by(settings.http)
+        self.fetcher.guard_by(settings.http, signer_of(settings))
         policy, targets, routing = self._rules()
         self.registry.reconfigure(policy, targets, routing)
         self.endpoint.replace_screen(routing)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from config.settings import Settings, TrunkSettings
 from config.types import address_of
 from server.api.access import signed_query
+from server.applications.signing import Signer
 from server.calls.policy import MediaAddress, Policy
 from server.calls.targets import Outbound
 from server.observability.clock import WallClock
@@ -123,6 +124,15 @@ class MediaPlaces:
             return found
         shown = next((one.advertised.host for one in self._listeners if one.bind.host == local), "")
         return shown if address_of(shown) is not None else "::1" if ":" in local else "127.0.0.1"
+
+
+def signer_of(settings: Settings) -> Signer:
+    """Who signs requests to applications; nobody when that is switched off."""
+    server = settings.server
+    if not server.sign_requests:
+        return Signer()
+    secrets = (server.webhook_secret.get_secret_value(), server.webhook_secret_before.get_secret_value())
+    return Signer(server.api_token.get_secret_value(), tuple(secret for secret in secrets if secret))
 
 
 def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:

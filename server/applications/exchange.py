@@ -17,6 +17,7 @@ import functools
 import re
 import socket
 import ssl
+import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from rcml.urls import resolve
 from server.applications.encoding import encode_form, encode_get
 from server.applications.failures import Failure, failure_of
 from server.applications.guard import Guard
+from server.applications.signing import Signer
 from server.applications.unpacking import Unpacker
 from server.applications.visits import Visit
 from server.applications.wire import Answers, Wire, current, refusals
@@ -58,7 +60,8 @@ class Ask:
     """One exchange to be had.
 
     to: file that a 200's body goes to. bodiless: content types whose body nobody reads. visit: the call whose cookies go
-    along. still_s: how long nothing may come, None for as long as the whole may take.
+    along. still_s: how long nothing may come, None for as long as the whole may take. request_id: what an application knows it by,
+    when it is asked again another time; empty for one that is made here.
     """
 
     url: str
@@ -70,12 +73,14 @@ class Ask:
     bodiless: str = ""
     visit: Visit | None = None
     still_s: float | None = None
+    request_id: str = ""
 
 
 class Exchanges:
     """Owns the connections to applications. Made and closed inside a running event loop."""
 
-    def __init__(self, settings: HttpSettings, resolver: aiohttp.abc.AbstractResolver | None) -> None:
+    def __init__(self, settings: HttpSettings, resolver: aiohttp.abc.AbstractResolver | None, signer: Signer) -> None:
+        self.signer = signer
         self._settings = settings
         self._guard = Guard(settings)
         context = ssl.create_default_context()
@@ -122,7 +127,7 @@ class Exchanges:
     async def _follow(self, ask: Ask) -> Answer:
         """Ask, and ask again where redirects lead."""
         url = _checked("", ask.url)
-        token = str(uuid.uuid4())
+        token = ask.request_id or str(uuid.uuid4())
         for _ in range(self._settings.max_redirects + 1):
             answer = await self._ask(url, ask, token)
             location = escaped_location(answer.headers.get("Location", ""))
@@ -155,12 +160,14 @@ class Exchanges:
         if ask.visit is not None and (cookies := ask.visit.cookie_header(bare)):
             headers["Cookie"] = cookies
         data: bytes | None = None
+        form: Parameters = ()
         if ask.method.upper() == "GET":
             target = _with_parameters(bare, ask.parameters)
         else:
-            target = bare
-            data = encode_form(ask.parameters)
+            target, form = bare, ask.parameters
+            data = encode_form(form)
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
+        headers |= self.signer.headers(target, form, data or b"", token, time.time())
         timeout = _UNLIMITED if ask.still_s is None else aiohttp.ClientTimeout(total=None, sock_connect=ask.still_s, sock_read=ask.still_s)
         async with session.request(
             ask.method.upper(), URL(target, encoded=True), data=data, headers=headers, allow_redirects=False, timeout=timeout

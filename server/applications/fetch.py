@@ -26,6 +26,7 @@ from server.applications.budget import Budget, Place
 from server.applications.exchange import Answer, Ask, Exchanges
 from server.applications.failures import Failure
 from server.applications.pool import Patience, Pool
+from server.applications.signing import Signer
 from server.applications.visits import Visits
 from server.calls.effects import Fetch, Fetched
 
@@ -57,10 +58,10 @@ class Downloaded:
 class Fetcher:
     """The requests of this server. Made and closed inside a running event loop."""
 
-    def __init__(self, settings: HttpSettings, resolver: aiohttp.abc.AbstractResolver | None = None) -> None:
+    def __init__(self, settings: HttpSettings, signer: Signer, resolver: aiohttp.abc.AbstractResolver | None = None) -> None:
         """resolver: for tests; None asks the system."""
         self._settings = settings
-        self._exchanges = Exchanges(settings, resolver)
+        self._exchanges = Exchanges(settings, resolver, signer)
         self._visits = Visits()
         turn = Patience(settings.queue_s, "http.queue_s")
         self._answer_in = Patience(settings.timeout_s, "http.timeout_s")
@@ -74,9 +75,10 @@ class Fetcher:
     async def close(self) -> None:
         await self._exchanges.close()
 
-    def guard_by(self, settings: HttpSettings) -> None:
-        """Which addresses may be asked from now on; other settings of HTTP hold until the server is started again."""
+    def guard_by(self, settings: HttpSettings, signer: Signer) -> None:
+        """Which addresses may be asked from now on, and who signs; other settings of HTTP hold until the server is started again."""
         self._exchanges.guard_by(settings)
+        self._exchanges.signer = signer
 
     def forget(self, call_sid: str) -> None:
         """The call is over, and its last request answered: what was kept for it goes."""

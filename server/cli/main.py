@@ -68,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     calls.add_argument("-n", type=int, default=20, metavar="COUNT", help="how many (default 20)")
     calls.add_argument("--json", action="store_true", help="for programs")
 
-    add("token", show_token, "The token that the server's own HTTP wants: Authorization: Bearer $(dialplane token)")
+    token = add("token", show_token, "The token that the server's own HTTP wants: Authorization: Bearer $(dialplane token)")
+    token.add_argument("--webhooks", action="store_true", help="the secret that requests to applications are signed with, instead")
 
     client = add(
         "client", show_client, "The lines of a client for the configuration: its password is asked for and only its digests are shown."

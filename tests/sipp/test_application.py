@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from urllib.parse import urlencode
 
 import pytest
+from multidict import MultiDict
+from twilio.request_validator import RequestValidator
 
 from tests.support.app import Answer, Handler, broken_off, closed_at_once, endless, rcml, redirect, trickle
 from tests.support.pace import judged_by_time
@@ -17,6 +20,22 @@ pytestmark = pytest.mark.sipp
 VOICE = ["CallSid", "InstanceId", "AccountSid", "From", "To", "CallStatus", "ApiVersion", "Direction", "CallTimestamp"]
 BUSY = "SIP/2.0 486 Busy Here"
 REJECT = rcml("<Reject reason='busy'/>")
+
+
+async def test_every_request_is_signed_as_the_official_validator_wants_it__callbacks_md(scene: Scene) -> None:
+    """The document, a redirect's target by GET, and the status callbacks."""
+    token = (scene.server.state / "api_token").read_text().strip()
+    scene.app.answer("/voice", rcml(f"<Redirect method='GET'>{scene.server.app_url}/next?a=1</Redirect>"))
+    scene.app.answer("/next", REJECT)
+    caller = await scene.calling("caller_rejected", WITH_STATUS)
+    await scene.through(caller)
+    await scene.app.asked("/status", 2)
+    assert {asked.path for asked in scene.app.requests} == {"/voice", "/next", "/status"}
+    for asked in scene.app.requests:
+        url = scene.server.app_url + asked.path + (f"?{urlencode(asked.query)}" if asked.query else "")
+        signature = dict(asked.headers)["X-Twilio-Signature"]
+        assert RequestValidator(token).validate(url, MultiDict(asked.form), signature), asked.path
+        assert dict(asked.headers)["webhook-signature"].startswith("v1,")
 
 
 async def test_the_first_request_tells_the_call__behaviour_1_6(scene: Scene) -> None:

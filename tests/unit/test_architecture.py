@@ -68,6 +68,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "config",
         "media.engine",
         "server.api.access",
+        "server.applications.signing",
         "server.calls",
         "server.observability.clock",
         "server.reach",

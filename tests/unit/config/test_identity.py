@@ -19,7 +19,7 @@ def test_sids_are_made_once_and_kept(tmp_path: Path) -> None:
     assert first.instance_id.startswith("ID")
     assert first.account_sid.startswith("AC")
     assert len(first.account_sid) == 34
-    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["api_token", "identity.json", "recording_key"]
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["api_token", "identity.json", "recording_key", "webhook_secret"]
 
 
 def test_configured_sid_wins(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_directory_that_cannot_be_had_is_told_with_its_setting(tmp_path: Path)
 
 def test_token_and_key_are_made_once_and_for_its_user_alone(tmp_path: Path) -> None:
     first, second = (with_identity(of(tmp_path)).server for _ in range(2))
-    for name in ("api_token", "recording_key"):
+    for name in ("api_token", "recording_key", "webhook_secret"):
         kept = getattr(first, name).get_secret_value()
         assert len(kept) >= 40
         assert kept == getattr(second, name).get_secret_value() == (tmp_path / name).read_text().strip()
@@ -125,6 +125,20 @@ def test_a_token_that_others_could_read_is_closed(tmp_path: Path) -> None:
     (tmp_path / "api_token").chmod(0o644)
     assert with_identity(of(tmp_path)).server.api_token.get_secret_value() == "kept"
     assert mode(tmp_path / "api_token") == 0o600
+
+
+@pytest.mark.parametrize("content", ["", "kept", "whsec_!", "whsec_YWJj"])
+def test_a_damaged_secret_of_webhooks_is_told_not_used(tmp_path: Path, content: str) -> None:
+    (tmp_path / "webhook_secret").write_text(content)
+    with pytest.raises(ConfigError, match="is damaged"):
+        with_identity(of(tmp_path))
+
+
+@pytest.mark.parametrize("secret", ["hush-hush", "whsec_YWJj", "whsec_" + "A" * 120])
+def test_a_secret_of_webhooks_that_is_none_is_refused_without_being_shown(tmp_path: Path, secret: str) -> None:
+    with pytest.raises(ConfigError, match="webhook_secret") as refused:
+        load(environ={"DIALPLANE_STATE": str(tmp_path), "DIALPLANE_SERVER__WEBHOOK_SECRET": secret})
+    assert secret not in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"two words"])

@@ -10,7 +10,13 @@ from config.load import dotted, known_keys
 from config.settings import Settings
 from server.reload import CHANGEABLE, plan_reload
 
-IDENTITY = {"instance_id": "ID" + "1" * 32, "account_sid": "AC" + "2" * 32, "api_token": "t", "recording_key": "k"}
+IDENTITY = {
+    "instance_id": "ID" + "1" * 32,
+    "account_sid": "AC" + "2" * 32,
+    "api_token": "t",
+    "recording_key": "k",
+    "webhook_secret": "whsec_" + "A" * 32,
+}
 
 
 def wanted(tables: dict[str, Any]) -> Settings:

@@ -11,6 +11,7 @@ import pytest
 
 from config.settings import HttpSettings
 from server.applications.exchange import Exchanges
+from server.applications.signing import Signer
 from server.applications.wire import Answers, Wire, current
 
 
@@ -58,7 +59,7 @@ async def test_what_came_and_by_what_connection_is_known() -> None:
 @pytest.mark.parametrize("which", ["_kept", "_fresh"])
 async def test_every_connection_is_one_of_ours(which: str) -> None:
     """aiohttp knows no public way to say so; should it change, this fails and not the bounds."""
-    exchanges = Exchanges(HttpSettings(), None)
+    exchanges = Exchanges(HttpSettings(), None, Signer())
     try:
         assert isinstance(getattr(exchanges, which).connector._factory(), Answers)
         assert getattr(exchanges, which)._retry_connection is False

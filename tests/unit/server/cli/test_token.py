@@ -30,6 +30,12 @@ def test_the_token_is_read_and_not_made(state: Path, capsys: pytest.CaptureFixtu
     assert (said.out, said.err) == (made + "\n", "")
 
 
+def test_the_secret_of_webhooks_is_shown_when_asked_for(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = with_identity(load(environ={"DIALPLANE_STATE": str(state)})).server.webhook_secret.get_secret_value()
+    assert main(["token", "--webhooks"]) == 0
+    assert capsys.readouterr().out == made + "\n" and made.startswith("whsec_")
+
+
 def test_the_token_of_the_configuration_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("DIALPLANE_SERVER__API_TOKEN", "mine")
     assert main(["token"]) == 0
