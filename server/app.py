@@ -110,9 +110,8 @@ class Server:
 
         self.registrar = Registrar(settings.registrar, "sip:dialplane@localhost")
         self.door = Door(settings.registrar, Clients(settings), Tokens(secrets.token_bytes))
-        self.endpoint = Endpoint(
-            settings.sip, (), secrets.token_bytes, requests.SERVED, (*sip_extensions(), self.registrar), Routing(settings), self.door
-        )
+        extensions = (*sip_extensions(settings.sip), self.registrar)
+        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, extensions, Routing(settings), self.door)
         self.metrics.watch_clients(lambda: len(self.registrar.bindings), self.door.counts, self.registrar.counts)
         self.metrics.watch_strangers(self.endpoint.strangers)
         self.resolver = GuardedResolver(Reach(settings))

@@ -16,9 +16,11 @@ from server.observability.clock import WallClock
 from server.reach import Reach
 from sip.core.commands import Credentials
 from sip.core.flows import Listener
+from sip.core.reliable import ReliableProvisionals
 from sip.core.routing import choose_listener
 from sip.core.session_timer import SessionTimers
 from sip.core.usage import Extension
+from sip.settings import SipSettings
 from sip.transport.address import ip_version, reachable_form, source_towards
 
 SETTLE_S = 1.0  # docs/decisions/0012-settling.md
@@ -72,9 +74,10 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
     )
 
 
-def sip_extensions() -> tuple[Extension, ...]:
+def sip_extensions(settings: SipSettings) -> tuple[Extension, ...]:
     """What the SIP core can do beyond RFC 3261, of its own instance for each endpoint."""
-    return (SessionTimers(),)
+    when = settings.reliable_provisionals
+    return (SessionTimers(), *(() if when == "never" else (ReliableProvisionals(when),)))
 
 
 def _media_address(bind: str, advertised: str, listeners: Sequence[Listener], fallback: str, *, v6: bool) -> MediaAddress:

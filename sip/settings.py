@@ -164,6 +164,13 @@ class SipSettings(BaseModel):
     )
     retry_after_s: int = Field(default=10, ge=0, description="Value of Retry-After in refusals for overload, in seconds.")
 
+    reliable_provisionals: Literal["never", "required", "media", "supported"] = Field(
+        default="required",
+        description="Which provisional responses (180, 183) to a caller are repeated until it acknowledges them by PRACK (RFC 3262): "
+        "required, those to a caller that requires it; media, also those that let a caller hear something that supports it; supported, "
+        "all to such a caller; never, none, and a call that requires it gets 420. Called parties that send such responses get their PRACK "
+        "unless it is never.",
+    )
     session_timers: SessionTimerSettings = Field(default=SessionTimerSettings(), description="Session timers.")
     strangers: StrangerSettings = Field(default=StrangerSettings(), description="Strangers.")
 

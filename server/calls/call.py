@@ -46,6 +46,7 @@ from server.calls.targets import CallerIdentity, Targets
 from server.calls.verbs import RUNNING
 from server.calls.verbs.running import Finished, HungUp, Result, RunningVerb, Stage, Stop
 from sip.core import commands, events
+from sip.core.reliable import NotAcknowledged
 from sip.core.session_timer import RefreshDue
 
 
@@ -330,6 +331,10 @@ class Call:
                     self._engine.pressed(key, self._verb)
             case events.RequestAnswered():
                 self._engine.silence.answered(leg, event)
+            case NotAcknowledged():
+                text = "The caller did not acknowledge a reliable provisional response"
+                passed = sip_reason(504, text)
+                self._depart(By.TIMER, text, code=504, cause=Cause.FAILED, reason=passed, passed=passed)
             case events.CancelReceived() if isinstance(opening, Inbound):
                 opening.canceled()
                 passed = reason_of(event.request.headers)

@@ -29,6 +29,7 @@ class IncomingSession(Session):
         self.register(dialog)
         self._invite = transaction
         self._cancelled = False
+        self._held: list[SendProvisional | SendAnswer] = []  # responses that a part does not let go yet
         self._refresh = ProvisionalRefresh(self)
         self.parts.append(self._refresh)
 
@@ -46,17 +47,26 @@ class IncomingSession(Session):
     # --- commands -------------------------------------------------------------------------------------------------
 
     def send_provisional(self, command: SendProvisional, now: float) -> None:
-        if self.state is not State.OPENING or self._cancelled:
+        if self.state is not State.OPENING or self._cancelled or self._answering:
+            return
+        if self._held or self._holds(command):
+            if command not in self._held:
+                self._held.append(command)
             return
         self.respond(self._invite, command.status, now, command.reason, command.headers, command.body, command.content_type)
         if command.status > 100:
             self._refresh.sent(command, now)
 
     def send_answer(self, command: SendAnswer, now: float) -> None:
-        if self.state is not State.OPENING:
+        if self.state is not State.OPENING or self._answering:
             return
         if self._cancelled:
             self._refuse(487, "", (), now)  # the user had not heard of it yet
+            return
+        self._held.clear()  # what was still to be said before it
+        if self._holds(command):
+            self._held.append(command)
+            self._refresh.close(now)
             return
         packet = self.respond(self._invite, 200, now, headers=command.headers, body=command.body, content_type=command.content_type)
         self.state = State.CONFIRMED
@@ -71,7 +81,8 @@ class IncomingSession(Session):
 
     def send_bye(self, command: SendBye, now: float) -> None:
         if self.state is State.OPENING:
-            self._refuse(487 if self._cancelled else 480, "", command.headers, now)  # nothing to say BYE to
+            # Nothing to say BYE to. An answer that is held waits for a PRACK that does not come (RFC 3262 3).
+            self._refuse(487 if self._cancelled else 504 if self._answering else 480, "", command.headers, now)
         else:
             super().send_bye(command, now)
 
@@ -87,7 +98,32 @@ class IncomingSession(Session):
         if self.state is State.REFUSED:
             self.end(SessionEnded(self.id, EndCause.REJECTED), now)
 
+    def reinvite_next(self, now: float) -> None:
+        super().reinvite_next(now)
+        self.release(now)
+
+    def release(self, now: float) -> None:
+        while self._held and self.state is State.OPENING and not self._cancelled and not self._holds(self._held[0]):
+            held, command = self._held[1:], self._held[0]
+            self._held = []
+            if isinstance(command, SendAnswer):
+                self.send_answer(command, now)
+            else:
+                self.send_provisional(command, now)
+                self._held = held
+
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _answering(self) -> bool:
+        """The answer is given, and waits."""
+        return bool(self._held) and isinstance(self._held[-1], SendAnswer)
+
+    def _holds(self, command: SendProvisional | SendAnswer) -> bool:
+        """An offer in a PRACK or UPDATE is answered before the INVITE is (RFC 6337 2.2)."""
+        if isinstance(command, SendAnswer) and self._pending.waits_for("UPDATE", "PRACK"):
+            return True
+        return any(part.holds(command) for part in self.added)
 
     def _let_go(self) -> None:
         super()._let_go()
@@ -113,6 +149,7 @@ class IncomingSession(Session):
 
     def _refuse(self, status: int, reason: str, headers: tuple[tuple[str, str], ...], now: float) -> None:
         self.state = State.REFUSED
+        self._held.clear()
         self._refresh.close(now)
         self._pending.finish(now)
         self.unregister()  # the early dialog is over (12.3)

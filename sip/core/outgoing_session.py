@@ -139,6 +139,9 @@ class OutgoingSession(Session):
             return
         if tag is not None:
             self._early_dialog(transaction, response, tag)
+        dialog = self._early.get(tag or "")
+        if any(part.provisional_received(response, dialog, now) for part in self.added):
+            return
         self.heard("INVITE", response, now)
         self.context.emit(InviteProgressed(self.id, response, tag))
 

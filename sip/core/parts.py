@@ -10,7 +10,8 @@ it ends. Parts of extensions see the messages of the session as well: session ti
 
 from __future__ import annotations
 
-from sip.core.commands import HeaderList
+from sip.core.commands import HeaderList, SendAnswer, SendProvisional
+from sip.core.dialog import Dialog
 from sip.core.machine import Packet
 from sip.core.transactions import ServerTransaction
 from sip.message import Request, Response
@@ -46,6 +47,14 @@ class SessionPart:
 
     def response_sent(self, transaction: ServerTransaction, packet: Packet, status: int, now: float) -> None:
         """That response has gone out."""
+
+    def holds(self, command: SendProvisional | SendAnswer) -> bool:
+        """Whether this response of an unanswered session has to wait. It is asked again after `SessionHost.release`."""
+        return False
+
+    def provisional_received(self, response: Response, dialog: Dialog | None, now: float) -> bool:
+        """A 1xx above 100 to our INVITE, with its early dialog if there is one. True: it is a copy, and the session shall not see it."""
+        return False
 
     def request_received(self, transaction: ServerTransaction, now: float) -> bool:
         """The first INVITE, to look at; or a request in the dialog. True: the part has answered it, and the session shall not see it."""

@@ -31,6 +31,10 @@ class PendingHost(Protocol):
         """The INVITE that makes the session has no final response."""
 
     @property
+    def offer_open(self) -> bool:
+        """The offer of the INVITE that makes the session is not answered yet, as far as both sides can be sure."""
+
+    @property
     def inviting(self) -> bool:
         """An INVITE of ours has no final response, the first one or a later."""
 
@@ -83,12 +87,14 @@ class PendingRequests:
         """Any other method."""
         session = self._session
         self._waiting = {key: one for key, one in self._waiting.items() if one[0].open}
-        offers = transaction.request.method == "UPDATE" and bool(transaction.request.body)
+        offers = transaction.request.method in ("UPDATE", "PRACK") and bool(transaction.request.body)
         if offers and session.inviting:
             session.respond(transaction, 491, now)  # RFC 3311 5.2
-        elif offers and session.opening:
+        elif offers and session.offer_open:
             self._refuse_for_now(transaction, now)  # the offer of the INVITE is unanswered
-        elif len(self._waiting) >= session.context.settings.max_pending_requests or (offers and self.waits_for("INVITE", "UPDATE")):
+        elif len(self._waiting) >= session.context.settings.max_pending_requests or (
+            offers and self.waits_for("INVITE", "UPDATE", "PRACK")
+        ):
             self._refuse_for_now(transaction, now)
         else:
             self._ask(transaction, dialog)

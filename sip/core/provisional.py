@@ -39,6 +39,7 @@ class ProvisionalRefresh(SessionPart):
 
     def expire(self, now: float) -> None:
         if self._last is not None:
+            self._at = now + self._session.context.settings.provisional_refresh_s  # it may be held back
             self._session.send_provisional(self._last, now)
 
     def close(self, now: float) -> None:

@@ -28,8 +28,9 @@ class ServerInvite(Machine):
         """A response of the user. One that comes too late is not sent."""
         match self.state, status // 100:
             case State.PROCEEDING, 1:
+                repeated = self.last is packet  # a reliable one (RFC 3262 3)
                 self.last = packet
-                return [Send(packet)]
+                return [Send(packet, repeated)]
             case State.PROCEEDING, 2:
                 self.last = packet
                 # Over reliable transports too: the same INVITE may come by another path (RFC 6026 8.7).

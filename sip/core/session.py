@@ -56,6 +56,8 @@ class Session(DialogUsage):
         self.unacked: dict[int, Unacked] = {}
         self._pending = PendingRequests(self)
         self._held_bye: SendBye | None = None
+        self.agreed_early: Dialog | None = None
+        self._offering = False  # by an UPDATE of ours that has no answer
         self._registered: list[Dialog] = []
         self._reinviter = Reinviter(self)
         self.added = tuple(part for one in core.extensions if (part := one.session_part(self)) is not None) if core.extensions else ()
@@ -77,11 +79,15 @@ class Session(DialogUsage):
             self._reinviter.add(command.body, command.content_type, now)
 
     def send_request(self, command: SendRequest, now: float) -> None:
-        if self.state is not State.CONFIRMED or self.dialog is None:
+        update = command.method == "UPDATE"
+        dialog = self.agreed_early if self.opening and update else self.dialog if self.state is State.CONFIRMED else None
+        offers = update and bool(command.body)
+        if dialog is None or (offers and (self.inviting or self.invite_open() or self._pending.waits_for("UPDATE", "PRACK"))):
             self.context.emit(RequestAnswered(self.id, command.method, None))
             return
-        request = self.build(self.dialog, command.method, command.headers, command.body, command.content_type)
-        self.exchange(self, self.dialog, request, now)
+        self._offering = self._offering or offers
+        request = self.build(dialog, command.method, command.headers, command.body, command.content_type)
+        self.exchange(self, dialog, request, now)
 
     # --- requests that came in ------------------------------------------------------------------------------------
 
@@ -140,8 +146,10 @@ class Session(DialogUsage):
             self.end(SessionEnded(self.id, EndCause.EXPIRED), now)
 
     def exchange_done(self, exchange: Exchange, response: Response | None, failure: Failure | None, now: float) -> None:
-        if self.state is State.OVER or exchange.numbers is not self.dialog:
+        if self.state is State.OVER or (exchange.method == "BYE" and exchange.numbers is not self.dialog):
             return
+        if exchange.method == "UPDATE":
+            self._offering = False
         if exchange.method == "BYE":
             self.end(SessionEnded(self.id, EndCause.BYE_ANSWERED, response=response), now)
             return
@@ -195,7 +203,12 @@ class Session(DialogUsage):
 
     @property
     def inviting(self) -> bool:
-        return self._reinviter.busy or (self.opening and (self.dialog is None or self.dialog.initiator))
+        opening = self.opening and self.agreed_early is None and (self.dialog is None or self.dialog.initiator)
+        return self._reinviter.busy or self._offering or opening
+
+    @property
+    def offer_open(self) -> bool:
+        return self.opening and self.agreed_early is None
 
     @property
     def reinviting(self) -> bool:
@@ -208,9 +221,12 @@ class Session(DialogUsage):
     def reinvite_next(self, now: float) -> None:
         self._reinviter.poke(now)
 
+    def release(self, now: float) -> None:
+        """Nothing is held of what is ours to send."""
+
     def invite_open(self) -> bool:
         """Whether an INVITE of the peer is unfinished, so that ours has to wait (14.1)."""
-        return bool(self.unacked) or self._pending.waits_for("INVITE")
+        return bool(self.unacked) or self._offering or self._pending.waits_for("INVITE")
 
     def register(self, dialog: Dialog) -> None:
         """Let requests of the peer in this dialog find us."""

@@ -100,8 +100,12 @@ class SharedDialog:
 
 
 class SessionHost(Protocol):
-    """A session, as far as a part that an extension has put into it needs it."""
+    """A session, as far as a part that an extension has put into it needs it.
 
+    agreed_early: the early dialog in which offer and answer are through before the 2xx, by a reliable provisional response.
+    """
+
+    agreed_early: Dialog | None
     core: Core
     context: Context
     id: SessionId
@@ -137,6 +141,9 @@ class SessionHost(Protocol):
 
     def check_dialog(self, response: Response | None, now: float) -> None:
         """End the session when that answer, or the lack of one, tells that its dialog is gone."""
+
+    def release(self, now: float) -> None:
+        """Responses that a part has held may go now."""
 
     def expired(self, now: float) -> None:
         """End the session: it was not refreshed in its time."""

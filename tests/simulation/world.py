@@ -192,7 +192,7 @@ class World(Shell):
                 return world.application
 
         listener = flows.Listener("udp", SERVER, SERVER)
-        self.server = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size), SERVED, sip_extensions())
+        self.server = Endpoint(SipSettings(), [listener], lambda size: rng.randbytes(size), SERVED, sip_extensions(SipSettings()))
         self.registry = Registry(
             policy(rng, SERVER.host, **self.policy_changes), Targets(Outbound("carrier", ("sip:10.0.0.9",)), SERVER.host), OneNumber()
         )

@@ -24,3 +24,14 @@ async def test_a_session_timer_is_agreed_and_refreshed__rfc4028(scene: Scene) ->
     assert refreshed.header("Session-Expires") == "90;refresher=uac"
     invite = callee.first("INVITE")
     assert (invite.header("Session-Expires"), "timer" in invite.header("Supported")) == ("1800", True)
+
+
+async def test_provisional_responses_are_reliable_on_both_legs__rfc3262(scene: Scene) -> None:
+    callee = await scene.called("callee_wants_prack", ring_ms=600)
+    scene.app.answer("/voice", rcml(f"<Dial>{callee.uri}</Dial>"))
+    caller = await scene.calling("caller_requires_100rel")
+    await scene.through(caller, callee)
+    assert caller.statuses() == [180, 183, 200]
+    numbers = [int(message.header("RSeq")) for message in caller.received if message.status in (180, 183)]
+    assert numbers[-1] == numbers[0] + 1
+    assert callee.first("PRACK").header("RAck").split() == ["4711", "1", "INVITE"]

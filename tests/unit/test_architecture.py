@@ -73,6 +73,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "server.observability.clock",
         "server.reach",
         "sip.core",
+        "sip.settings",
         "sip.transport.address",
     ),
     "server.app": (

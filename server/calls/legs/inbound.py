@@ -14,6 +14,7 @@ from server.calls.legs.media import LegMedia, MediaState
 from server.calls.legs.party import Party
 from server.calls.outbox import Outbox
 from sip.core import commands, events
+from sip.message import Request
 
 
 class Inbound:
@@ -96,6 +97,9 @@ class Inbound:
         body = leg.media.offer_answer.offer(prefer) if self.late_offer else self._negotiate(prefer)
         leg.outbox.emit(commands.SendAnswer(leg.session, body))
         leg.taken(acknowledged=False)
+
+    def renegotiated(self, offer: Request) -> None:
+        self._sdp_sent = b""
 
     def give_up(self, status: int, phrase: str, headers: commands.HeaderList, reason: str | None) -> None:
         more = (("Reason", reason),) if reason is not None else ()

@@ -27,7 +27,7 @@ from server.calls.outbox import Outbox
 from server.calls.outcome import inbound_status
 from server.calls.records import By, CallEnded, CallRecord, Cause
 from sip.core import commands, events
-from sip.message import Response
+from sip.message import Request, Response
 
 MAX_FORWARDS = 70  # RFC 3261 8.1.1.6
 MAX_BREADTH = 60  # RFC 5393 5.3.3.1
@@ -77,6 +77,9 @@ class Opening(Protocol):
     def answer(self, prefer: tuple[Codec, ...]) -> None:
         """Take the call, if it is ours to take."""
 
+    def renegotiated(self, offer: Request) -> None:
+        """An offer of the peer was answered before the call was (UPDATE, PRACK): the 2xx adds nothing to that (RFC 6337 2.2)."""
+
     def give_up(self, status: int, phrase: str, headers: commands.HeaderList, reason: str | None) -> None:
         """End it unanswered: by a final response, or by CANCEL."""
 
@@ -98,6 +101,9 @@ class Opened:
         pass
 
     def answer(self, prefer: tuple[Codec, ...]) -> None:
+        pass
+
+    def renegotiated(self, offer: Request) -> None:
         pass
 
     def give_up(self, status: int, phrase: str, headers: commands.HeaderList, reason: str | None) -> None:

@@ -22,7 +22,7 @@ from server.calls.outcome import FORBIDDEN, STATUS_OF_SILENCE, status_of_respons
 from server.calls.records import By, CallEnded, Cause
 from server.calls.trail import header_of
 from sip.core import commands, events
-from sip.message import Response
+from sip.message import Request, Response, parse_name_addr
 
 RINGING = (180, 183)  # not 181, 182: forwarded, queued (behaviour.md 2.6); nor 199, which ends an early dialog
 MAX_FORKS = 16  # early dialogs of one INVITE whose descriptions are kept
@@ -71,6 +71,7 @@ class Outbound:
         self.canceled_by_us = False
         self.early_sdp = False
         self._early: dict[str, bytes] = {}  # the last description of each early dialog, by its To tag
+        self._settled: set[str] = set()  # early dialogs in which an offer of the peer came after our first
         self._destinations = placed.destinations
         self._srtp = placed.srtp
         self._attempt = self._sessions = 1
@@ -130,6 +131,11 @@ class Outbound:
     def answer(self, prefer: tuple[Codec, ...]) -> None:
         pass
 
+    def renegotiated(self, offer: Request) -> None:
+        tag = parse_name_addr(offer.headers.get("From") or "").tag
+        if tag is not None and len(self._settled) < MAX_FORKS:
+            self._settled.add(tag)
+
     def give_up(self, status: int, phrase: str, headers: commands.HeaderList, reason: str | None) -> None:
         """CANCEL goes out as soon as it may."""
         self.canceled_by_us = True
@@ -185,6 +191,8 @@ class Outbound:
 
         dialog: its To tag. A 2xx without a description stands for what its own dialog said before, not another fork's.
         """
+        if dialog in self._settled:
+            return None
         try:
             body = extract_sdp(response.body, response.headers.get("Content-Type") or "")
             if body is None and early:
@@ -251,6 +259,7 @@ class Outbound:
         leg = self.leg
         self.early_sdp = False  # of another dialog
         self._early.clear()
+        self._settled.clear()
         leg.media.begin_anew(srtp)
         leg.outbox.note(Kind.STATE, {"status": status, "to": self._destinations[self._attempt - 1].request_uri}, leg.sid)
         self._sessions += 1

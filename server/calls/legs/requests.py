@@ -45,7 +45,7 @@ def handle(leg: Leg, event: InDialog) -> engine.Digit | None:
             _answered(leg, event)
         case events.RequestReceived(request=request):
             match request.method:
-                case "UPDATE" if request.body:
+                case "UPDATE" | "PRACK" if request.body:
                     _offer(leg, peer, event, request.body, request.headers.get("Content-Type") or "")
                 case "UPDATE":
                     outbox.emit(commands.AnswerRequest(event.transaction, 200))
@@ -111,6 +111,8 @@ def _offer(
     if before is not None and before.remote_hold != agreed.remote_hold:
         outbox.note(Kind.STATE, {"status": "held" if agreed.remote_hold else "resumed"}, media.stream)
     outbox.emit(commands.AnswerRequest(event.transaction, 200, body=answer))
+    if leg.unanswered:
+        leg.opening.renegotiated(event.request)
 
 
 def _keep_relaying(media: LegMedia, peer: LegMedia | None) -> None:
