@@ -19,7 +19,8 @@ class VoiceFacts:
     """A call as its application sees it.
 
     timestamp_iso: when the call began, ISO 8601 with milliseconds and zone. outbound_call_sid: of the dialled leg, once known.
-    sip_headers: of the INVITE, as received; only the custom ones are passed on. refer_*: of a transfer.
+    sip_headers: of the INVITE, as received; only the custom ones are passed on. refer_*: of a transfer. sip_call_id: Call-ID of a party
+    called by its SIP URI, for its screening document (2.5).
     """
 
     call_sid: str
@@ -37,6 +38,7 @@ class VoiceFacts:
     refer_target: str | None = None
     transferor: str | None = None
     transferee: str | None = None
+    sip_call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def voice_parameters(facts: VoiceFacts) -> Parameters:
         ("ReferTarget", facts.refer_target),
         ("Transferor", facts.transferor),
         ("Transferee", facts.transferee),
+        ("SipCallId", facts.sip_call_id),
         *((f"SipHeader_{name}", value) for name, value in custom_headers(facts.sip_headers)),
     )
 

@@ -66,6 +66,7 @@ class Dial(Verb):
     action_invalid: bool = False
 
     connects: ClassVar[bool] = True
+    beside_a_call: ClassVar[bool] = False
 
     @property
     def does_nothing(self) -> str | None:

@@ -18,6 +18,7 @@ EVENTS = ("initiated", "ringing", "answered", "completed")
 MAX_URI = 255  # characters, the documented limits of a Sip
 MAX_HEADERS = 1024
 MAX_PARTICIPANTS = 40
+MAX_KEYS = 250  # of sendDigits: what the media worker keeps waiting
 
 # RFC 3261 §25.1: token, as a header's name must be
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
@@ -206,7 +207,13 @@ def _send_digits(element: Element, read: Reader) -> str | None:
         read.warning(
             notices.NOT_CARRIED_OUT, element.line, f"sendDigits of <Number> knows 0-9 * # A-D w W; the rest of {shown(value)} is left out"
         )
-    return keys or None
+    if len(keys) > MAX_KEYS:
+        read.warning(
+            notices.NOT_CARRIED_OUT,
+            element.line,
+            f"sendDigits of <Number> may have {MAX_KEYS} keys and pauses; those behind them are left out",
+        )
+    return keys[:MAX_KEYS] or None
 
 
 def _events(element: Element, read: Reader) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ class Verb:
     needs_call: it is skipped once the caller has gone (behaviour 0.6).
     connects: it calls somebody. After an answered one the setting `after_answer` may skip those that follow (2.8).
     only_waits: it is there for what follows it, and is skipped with it (behaviour 0.3).
+    beside_a_call: it may stand in a document that runs for a party beside the caller, such as a screening document (2.5).
     """
 
     __slots__ = ()
@@ -19,6 +20,7 @@ class Verb:
     needs_call: ClassVar[bool] = True
     connects: ClassVar[bool] = False
     only_waits: ClassVar[bool] = False
+    beside_a_call: ClassVar[bool] = True
 
     @property
     def action(self) -> str | None:

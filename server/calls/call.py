@@ -68,7 +68,8 @@ class Call:
         self.party = party
         self.phase = Phase.OPENING
         self._outbox = outbox
-        self._stage = Stage(outbox, leg, targets, CallerIdentity(party.from_user, party.caller_name, party.privacy))
+        identity = CallerIdentity(party.from_user, party.caller_name, party.privacy, forwarded_from=party.forwarded_from)
+        self._stage = Stage(outbox, leg, targets, identity, RUNNING)
         self._engine = EngineEvents(self._stage)
         self._script: Script | None = None
         self._verb: RunningVerb | None = None
@@ -186,7 +187,9 @@ class Call:
             if found is not None:
                 leg, verb = found
                 if isinstance(event, requests.InDialog):
-                    requests.handle(leg, event)
+                    key = requests.handle(leg, event)
+                    if key is not None:
+                        verb.leg_digit(leg, key)
                 elif isinstance(event, events.RequestAnswered):
                     self._engine.silence.answered(leg, event)
                 else:
@@ -224,6 +227,8 @@ class Call:
         self._outbox.answered(event)
         if self._script is not None:
             self._go(self._script.fetched(event, read=self.ended is None))
+        if self._verb is not None:
+            self._verb.fetched(event)
         return self._finish_input()
 
     def prepared(self, event: Prepared, now: float) -> list[Action]:

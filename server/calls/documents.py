@@ -52,7 +52,7 @@ class Documents:
         """As they are now."""
         policy = self._outbox.policy
         return VoiceFacts(
-            call_sid=self._outbox.call_sid,
+            call_sid=self._leg.sid,
             instance_id=policy.instance_id,
             account_sid=policy.account_sid,
             from_user=self._party.from_user,
@@ -63,6 +63,7 @@ class Documents:
             forwarded_from=self._party.forwarded_from,
             timestamp_iso=policy.wall_iso(self._leg.created_at),
             sip_headers=self._party.sip_headers,
+            sip_call_id=self._party.sip_call_id,
         )
 
     # --- documents ------------------------------------------------------------------------------------------------

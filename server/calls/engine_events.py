@@ -70,6 +70,9 @@ class EngineEvents:
             case engine.Digit(stream=stream):
                 if stream == stage.leg.sid:
                     self.pressed(event, verb)
+                elif stream in stage.legs:
+                    leg, owner = stage.legs[stream]
+                    owner.leg_digit(leg, event)
             case (
                 engine.Latched() | engine.Stranger() | engine.Welcome() | engine.Listing() | engine.Pong() | engine.Joined() | engine.Left()
             ):
@@ -155,7 +158,11 @@ class EngineEvents:
 
     def _play_ended(self, event: engine.PlayEnded, verb: RunningVerb | None) -> None:
         leg = self._leg(event.stream)
-        if leg is not None and leg.media.play_ended(event) and leg is self._stage.leg and verb is not None:
+        if leg is None or not leg.media.play_ended(event):
+            return
+        if leg is not self._stage.leg:
+            self._stage.legs[leg.sid][1].leg_play_ended(leg, event)
+        elif verb is not None:
             verb.play_ended(event)
 
     def _recording_over(self, sid: str, verb: RunningVerb | None) -> None:

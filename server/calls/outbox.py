@@ -7,7 +7,8 @@ been emitted when its input is dealt with. Nothing here does I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from media import engine
 from server.calls.effects import Fetch, Fetched, Json, Kind, Note, Notification, Output, Parameters
@@ -31,6 +32,7 @@ class Outbox:
         self._number = number
         self._out: list[Action] = []
         self._asked: dict[int, tuple[Fetch, str]] = {}  # by number: what was asked, and the leg that it is about
+        self._about = ""  # the leg that all of this is about
 
     def emit(self, action: Action) -> None:
         self._out.append(action)
@@ -39,6 +41,15 @@ class Outbox:
         out, self._out = self._out, []
         return out
 
+    @contextmanager
+    def about(self, leg: str) -> Iterator[None]:
+        """What is noted and asked meanwhile belongs to this leg, when it names no other: a script runs on it."""
+        before, self._about = self._about, leg
+        try:
+            yield
+        finally:
+            self._about = before
+
     def number(self) -> int:
         """A number for a Fetch or a prompt, unique in this process."""
         return self._number()
@@ -46,7 +57,7 @@ class Outbox:
     def ask(self, purpose: str, url: str, method: str, parameters: Parameters, leg: str = "") -> Fetch:
         """Send a request to the application; its exchange stands in the timeline when `answered`."""
         request = Fetch(self.number(), self.call_sid, purpose, url, method, parameters)
-        self._asked[request.request] = (request, leg)
+        self._asked[request.request] = (request, leg or self._about)
         self.emit(request)
         return request
 
@@ -71,7 +82,7 @@ class Outbox:
         self.note(Kind.HTTP, facts | {"body": event.body[:BODY_IN_TIMELINE].decode("utf-8", "replace")}, leg)
 
     def note(self, kind: Kind, data: Mapping[str, Json], leg: str = "") -> None:
-        self.emit(Note(self.call_sid, self.now, kind, data, leg))
+        self.emit(Note(self.call_sid, self.now, kind, data, leg or self._about))
 
     def notify(self, code: int, level: str, message: str, *, url: str = "", line: int = 0) -> None:
         """A notification for the application's author; it stands in the timeline too."""

@@ -34,6 +34,7 @@ CODE_OF_FORBIDDEN = 403
 CODE_WITHOUT_DIAL = 603
 CODE_OF_CANCELED = 487
 CODE_OF_CANCELED_BRANCHES = 480
+CODE_OF_DECLINED = 480  # it answered, and was not connected (behaviour 0.7)
 
 FORBIDDEN = "The destination may not be called from here"
 

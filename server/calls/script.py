@@ -5,6 +5,7 @@ Every input returns the one thing that comes next: a verb begins, an answer is w
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -21,7 +22,7 @@ from server.calls.legs.party import Party
 from server.calls.outbox import Outbox, sip_reason
 from server.calls.outcome import CODE_WITHOUT_DIAL, DialResult
 from server.calls.policy import Application
-from server.calls.verbs.running import Broken, Elsewhere, Finished, HungUp, Refused, Result
+from server.calls.results import Broken, Elsewhere, Finished, HungUp, Refused, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +38,26 @@ class Wait:
     """A document is on its way."""
 
 
+class How(enum.Enum):
+    """How a script ended."""
+
+    DONE = "done"  # its document ran out
+    HUNG_UP = "hung up"  # it said so
+    FAILED = "failed"  # a document that could not be had or run
+
+
 @dataclass(frozen=True, slots=True)
 class Over:
     """Nothing follows. code, phrase: our final to a leg that is still unanswered ("" = the RFC's phrase).
 
-    text: for the record. reason: value of a Reason header, None for none.
+    text: for the record. reason: value of a Reason header, None for none. how: for who asks whether the script came to its end.
     """
 
     code: int
     text: str
     phrase: str = ""
     reason: str | None = None
+    how: How = How.FAILED
 
 
 Next = Begin | Wait | Over
@@ -96,9 +106,9 @@ class Script:
 
     # --- what follows ---------------------------------------------------------------------------------------------
 
-    def begin(self) -> Next:
-        """With the first document of the number."""
-        return self._first("voice")
+    def begin(self, purpose: str = "voice") -> Next:
+        """With the first document of the application."""
+        return self._first(purpose)
 
     def begin_anew(self, application: Application) -> Next:
         """With the first document of another application, whose call this is from now on."""
@@ -143,10 +153,10 @@ class Script:
             case Elsewhere(url, method):
                 return self.go_to(url, method)
             case Refused(status, phrase):
-                return Over(status, "Rejected by the application", phrase)
+                return Over(status, "Rejected by the application", phrase, how=How.HUNG_UP)
             case HungUp(why, reason):
                 self._passed_reason = reason or self._passed_reason
-                return self._end(why)
+                return self._end(why, How.HUNG_UP)
             case Broken(why, reason):
                 return Over(500, why, reason=reason)
             case _:
@@ -165,15 +175,15 @@ class Script:
             case End(why=EndReason.FAILED):
                 return Over(500, "The document cannot be run on")
             case End(why):
-                return self._end(why.value)
+                return self._end(why.value, How.DONE)
             case _:
                 assert_never(step)
 
-    def _end(self, why: str) -> Over:
+    def _end(self, why: str, how: How) -> Over:
         """An unanswered caller gets what the last Dial led to."""
         last = self._last_dial
         code, phrase = (last.caller_code, last.caller_text) if last is not None else (CODE_WITHOUT_DIAL, "")
-        return Over(code, why, phrase, self._passed_reason)
+        return Over(code, why, phrase, self._passed_reason, how)
 
     def _notify(self, notices: Sequence[Notice]) -> None:
         for notice in notices:

@@ -35,12 +35,16 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True)
 class CallerIdentity:
-    """Of the party on whose behalf is dialled. asserted: the URI that a trusted network vouches for, "" for none."""
+    """Of the party on whose behalf is dialled. asserted: the URI that a trusted network vouches for, "" for none.
+
+    forwarded_from: who had been called first, for the application.
+    """
 
     user: str
     display: str | None
     privacy: Privacy = NO_PRIVACY
     asserted: str = ""
+    forwarded_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def tell(seed: int) -> tuple[World, Story]:
     world.web.pages[ACTION] = rng.choice(("", "<Response><Hangup/></Response>", "<Response><Pause length='2'/></Response>"))
     for n in range(story.legs):
         world.phone(f"10.0.1.{n + 1}", _script(rng, story, n))
-    _plan(world, rng, story)
+    plan(world, rng, story)
     return world, story
 
 
@@ -108,7 +108,8 @@ def _script(rng: random.Random, story: Story, leg: int) -> Script:
             return Script(ring, answers, 200, early_media=rng.random() < 0.2)
 
 
-def _plan(world: World, rng: random.Random, story: Story) -> None:
+def plan(world: World, rng: random.Random, story: Story) -> None:
+    """What ends the call, and when."""
     start = world.now
     world.at(start, lambda: world.caller.call("2222"))
     at = start + rng.uniform(0.0, 9.0)

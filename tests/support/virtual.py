@@ -278,20 +278,25 @@ Page = Callable[[Fetch], Fetched]
 
 @dataclass
 class FakeWeb:
-    """The application. pages: URL -> RCML text, or a function of the request. Unknown URLs are answered 200 and empty."""
+    """The application. pages: URL -> RCML text, or a function of the request. Unknown URLs are answered 200 and empty.
+
+    slow: URL -> how long its answer takes, in seconds; others take up to delay_s.
+    """
 
     rng: random.Random
     pages: dict[str, str | Page] = field(default_factory=dict)
     delay_s: float = 0.05
     requests: list[tuple[float, Fetch]] = field(default_factory=list)
     broken_prompts: set[str] = field(default_factory=set)
+    slow: dict[str, float] = field(default_factory=dict)
     _queue: list[tuple[float, int, Fetched | Prepared]] = field(default_factory=list)
 
     def fetch(self, request: Fetch, now: float) -> None:
         self.requests.append((now, request))
         page = self.pages.get(request.url, "")
         answer = page(request) if callable(page) else self.answer(request, page)
-        heapq.heappush(self._queue, (now + self.rng.random() * self.delay_s, request.request, answer))
+        after_s = self.slow.get(request.url) or self.rng.random() * self.delay_s
+        heapq.heappush(self._queue, (now + after_s, request.request, answer))
 
     @staticmethod
     def answer(request: Fetch, page: str) -> Fetched:

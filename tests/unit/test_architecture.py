@@ -235,7 +235,7 @@ PURE = (
 
 # All that they import from elsewhere. None of these looks at the world; `datetime` for its types only, see CLOCKS.
 HARMLESS = (
-    *("__future__", "abc", "collections", "dataclasses", "enum", "functools", "heapq", "itertools", "re", "types", "typing"),
+    *("__future__", "abc", "collections", "contextlib", "dataclasses", "enum", "functools", "heapq", "itertools", "re", "types", "typing"),
     *("base64", "binascii", "codecs", "datetime", "hashlib", "hmac", "ipaddress", "math", "textwrap", "unicodedata", "urllib.parse"),
     *("lxml", "msgspec", "pydantic"),
 )

@@ -26,11 +26,15 @@ class LegFacts:
 
 
 class LegCallbacks:
-    """noun: who was dialled, and what it wants to be told. caller_name: the display name that the callee is shown."""
+    """noun: who was dialled, and what it wants to be told. caller_name: the display name that the callee is shown.
 
-    def __init__(self, noun: CallNoun, caller_name: str | None) -> None:
+    forwarded_from: whom the caller had called first.
+    """
+
+    def __init__(self, noun: CallNoun, caller_name: str | None, forwarded_from: str | None = None) -> None:
         self._noun = noun
         self._caller_name = caller_name
+        self._forwarded_from = forwarded_from
         self._told: set[str] = set()
 
     def tell(self, outbox: Outbox, leg: LegFacts, event: str) -> None:
@@ -49,6 +53,7 @@ class LegCallbacks:
             ("To", leg.to_user),
             ("Direction", leg.direction),
             ("CallerName", self._caller_name or None),
+            ("ForwardedFrom", self._forwarded_from or None),
             ("CallStatus", event),
             ("CallDuration", str(leg.duration_s) if event == "completed" else None),
             ("Timestamp", policy.wall_rfc2822(outbox.now)),

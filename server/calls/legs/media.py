@@ -233,6 +233,11 @@ class LegMedia:
         self.outbox.note(Kind.MEDIA, {"event": "play", "what": tone or ", ".join(files), "loop": loop}, self.stream)
         return self.playing
 
+    def press(self, keys: str, tone_ms: int, gap_ms: int) -> None:
+        """Send keys to the peer. What is played, silence too, goes on beside them."""
+        if self.state is MediaState.OPEN and self.connected:
+            self.outbox.emit(engine.SendDigits(stream=self.stream, digits=keys, tone_ms=tone_ms, gap_ms=gap_ms))
+
     def stop_playing(self) -> None:
         if self.playing is not None and self.state is MediaState.OPEN:
             self.outbox.emit(engine.StopPlay(stream=self.stream, play=self.playing))

@@ -69,6 +69,7 @@ class Outbound:
         self.leg.privacy = placed.privacy
         self.leg.trail = trail
         self.canceled_by_us = False
+        self.declined = False  # it answered, and was not accepted
         self.early_sdp = False
         self._early: dict[str, bytes] = {}  # the last description of each early dialog, by its To tag
         self._settled: set[str] = set()  # early dialogs in which an offer of the peer came after our first

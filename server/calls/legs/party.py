@@ -19,7 +19,7 @@ class Party:
     sip_headers: of the INVITE that came, without those that are for us.
     to_user: what was dialled, and dialled_by: the field that said so. otherwise: of the Request-URI, when that may be meant instead
     (`server.use_to`), else empty. privacy: what may not be shown to others than the application. asserted: the URI that the network
-    vouches for, "" for none; of worth only when the network is trusted.
+    vouches for, "" for none; of worth only when the network is trusted. sip_call_id: when the application is told.
     """
 
     from_user: str
@@ -31,6 +31,7 @@ class Party:
     dialled_by: str = "To"
     privacy: Privacy = NO_PRIVACY
     asserted: str = ""
+    sip_call_id: str | None = None
 
     @classmethod
     def of_invite(cls, invite: Request, use_to: bool) -> Party:

@@ -1,11 +1,13 @@
 """One running `<Dial>`: its branches, which of them wins, and its one result.
 
 ```
-  DIALING --first 200--> CONNECTING --caller's media there--> BRIDGED --end--> SETTLING --> OVER
+  DIALING --one accepted--> CONNECTING --caller's media there--> BRIDGED --end--> SETTLING --> OVER
      |                       |                                                  (waits a moment for the end of the
      +-- all failed, timeout, stopped ----------------------------------> OVER   recording and the answer to our BYE)
 ```
-What the caller hears meanwhile is `Ringing`, who hears whom is a `Bridge`, what is recorded a `Recording`.
+What the caller hears meanwhile is `Ringing`, who hears whom is a `Bridge`, what is recorded a `Recording`. A party is accepted by its 200,
+unless its noun has `sendDigits` or a screening `url`: then an `Acceptance` stands between (2.4, 2.5). With keys to press it has won by its
+200 all the same, and the others are cancelled; a screened one lets them ring on, and the first who is accepted wins.
 The order on the wire is part of the contract (behaviour.md 4.2): the caller's 200 goes before the CANCELs to the losers; on a timeout
 the caller's final goes before the CANCELs too, so those wait for `release`; when the caller gives up the CANCELs go first.
 """
@@ -13,26 +15,24 @@ the caller's final goes before the CANCELs too, so those wait for `release`; whe
 from __future__ import annotations
 
 import enum
-import functools
 from dataclasses import replace
 
 from media import engine
-from media.sdp.codecs import sampling_hz
 from rcml.verbs.dial import Dial
-from rcml.verbs.nouns import CallNoun, Number
 from server.calls.bridge import Bridge
-from server.calls.effects import Json, Kind, Prepared
-from server.calls.legs.callbacks import LegCallbacks
-from server.calls.legs.leg import MAX_BREADTH, Leg
-from server.calls.legs.media import CodecPreference
+from server.calls.effects import Fetched, Json, Kind, Prepared
+from server.calls.legs.leg import Leg
 from server.calls.legs.outbound import ELSEWHERE, Outbound
 from server.calls.outbox import reason_of, sip_reason
 from server.calls.outcome import CODE_OF_CANCELED_BRANCHES, CODE_OF_TIMEOUT, CODE_OF_UNREACHABLE, DialResult
 from server.calls.recording import Recording
 from server.calls.records import By, Cause
 from server.calls.targets import Unreachable
+from server.calls.verbs.acceptance import Acceptance, Acceptances, AcceptanceState
+from server.calls.verbs.branches import branches_of
+from server.calls.verbs.dial_recording import DialRecording
 from server.calls.verbs.dial_result import first_that_rang, foremost, result_of, result_of_failure
-from server.calls.verbs.ringing import Ringing
+from server.calls.verbs.ringing import Ringing, passes_early_media
 from server.calls.verbs.running import Finished, Stage, Stop, VerbOf
 from sip.core import events
 
@@ -55,6 +55,7 @@ class RunningDial(VerbOf[Dial]):
         self.phase = Phase.DIALING
         self.branches: list[Outbound] = []
         self.winner: Outbound | None = None
+        self._acceptances = Acceptances(self._accepted_or_declined)
         self._began_at = self.outbox.now
         self._uncreated: list[Unreachable] = []
         self._timer_runs = False  # the Dial's timeout counts from the first INVITE
@@ -62,7 +63,7 @@ class RunningDial(VerbOf[Dial]):
         self._taken: DialResult | None = None  # the winner is another call's, which has its own say about it; so it was then
         self._ringing = Ringing(self.leg, verb)
         self._bridge = Bridge(self.outbox)
-        self._recording: Recording | None = None
+        self._recording = DialRecording(stage, verb)
         self._status = Cause.COMPLETED
         self._reason_text: str | None = None
         self._end_reason: str | None = None  # the Reason of the callee's BYE or refusal, passed on to the caller (behaviour 0.4)
@@ -74,32 +75,14 @@ class RunningDial(VerbOf[Dial]):
         verb = self.verb
         facts: dict[str, Json] = {"verb": "Dial", "line": verb.line, "timeout_s": verb.timeout_s, "record": verb.record}
         self.outbox.note(Kind.VERB, facts | {"nouns": len(verb.nouns), "action": verb.action or ""})
-        told, count = self.leg.opening.breadth, max(1, len(verb.nouns))
-        share, rest = divmod(max(MAX_BREADTH, count) if told is None else told, count)  # RFC 5393 5.3.3: what leads back to us ends
-        for index, noun in enumerate(verb.nouns):
-            breadth = share + (index < rest)
-            placed = self.stage.targets.place(noun, verb.caller_id, self.stage.identity, self.outbox.policy.sip_refusal)
-            if not breadth:
-                placed = Unreachable("Max-Breadth Exceeded", 440, "dial fewer at a time, and none that leads back here")
-            if isinstance(placed, Unreachable):
-                self._uncreated.append(placed)
-                text = f"{placed.reason}; {placed.remedy}" if placed.remedy else placed.reason
-                self.outbox.notify(11008, "error", text, line=noun.line)
+        for made in branches_of(self.stage, verb):
+            if isinstance(made, Unreachable):
+                self._uncreated.append(made)
                 continue
-            assert isinstance(noun, CallNoun)
-            self._warn_of_ignored(noun)
-            callbacks = LegCallbacks(noun, placed.caller_name)
-            branch = Outbound(
-                self.outbox,
-                placed,
-                functools.partial(_preference, self.leg, verb),
-                hops_left=self.leg.opening.hops_left,
-                trail=self.leg.trail,
-                breadth=breadth,
-                callbacks=callbacks,
-            )
-            self.branches.append(branch)
-            self.stage.adopt(branch.leg, self)
+            self.branches.append(made.opening)
+            self.stage.adopt(made.opening.leg, self)
+            if made.acceptance is not None:
+                self._acceptances.plan(made.acceptance)
         if not self.branches:
             self._conclude_uncreated()
             return
@@ -107,15 +90,6 @@ class RunningDial(VerbOf[Dial]):
         for branch in self.branches:
             branch.start()
         self._ringing.start()
-
-    def _warn_of_ignored(self, noun: CallNoun) -> None:
-        """Attributes of later releases: the author must not believe that they worked."""
-        if noun.url is not None:
-            self.outbox.notify(
-                12200, "error", "Screening (url on a noun) is not supported in this release: bridged without it", line=noun.line
-            )
-        if isinstance(noun, Number) and noun.send_digits is not None:
-            self.outbox.notify(12200, "warning", "sendDigits is not supported in this release: no digits are sent", line=noun.line)
 
     # --- legs -----------------------------------------------------------------------------------------------------
 
@@ -146,7 +120,7 @@ class RunningDial(VerbOf[Dial]):
 
     def leg_failed(self, leg: Leg, reason: str) -> None:
         branch = self._branch_of(leg)
-        branch.media_failed(reason)
+        branch.media_failed(reason)  # also of one that is not accepted yet
         if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
             self._reason_text = "Media failure"
             self._settle(Cause.FAILED, None)
@@ -161,6 +135,14 @@ class RunningDial(VerbOf[Dial]):
         """As if it had hung up; its BYE is not to be hoped for."""
         if self.winner is not None and leg is self.winner.leg and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
             self._hang_up_winner(By.SERVER, sip_reason(200, text), text)
+        else:
+            self._acceptances.tell(leg, lambda acceptance: acceptance.vanished(text))
+
+    def leg_play_ended(self, leg: Leg, event: engine.PlayEnded) -> None:
+        self._acceptances.tell(leg, lambda acceptance: acceptance.play_ended(event))
+
+    def leg_digit(self, leg: Leg, event: engine.Digit) -> None:
+        self._acceptances.tell(leg, lambda acceptance: acceptance.digit(event))
 
     def leg_canceled(self, leg: Leg) -> None:
         """An unanswered one is cancelled, the others ring on; the winner is hung up."""
@@ -168,16 +150,19 @@ class RunningDial(VerbOf[Dial]):
         if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
             self._hang_up_winner(By.OPERATOR, None, "")
             return
-        branch.cancel(Cause.CANCELED, By.OPERATOR, text="Canceled by the operator")
+        branch.end(Cause.CANCELED, By.OPERATOR, text="Canceled by the operator")
         self._branch_over(branch)
 
     def leg_taken(self, leg: Leg, into: Bridge | None) -> None:
-        """The one that answered goes on elsewhere: here it is as if it had hung up now."""
+        """One that answered goes on elsewhere: here it is as if it had hung up now."""
         branch = self._branch_of(leg)
         self.branches.remove(branch)
-        if self._recording is not None:
-            self._recording.stop()  # before its bridge is gone
+        self._recording.stop()
         self._bridge.move(leg, into)
+        if self._acceptances.stop(leg, By.OPERATOR, "Wanted elsewhere"):
+            if all(other.leg.over for other in self.branches):
+                self._conclude(result_of(branch, Cause.CANCELED, answered=False, code=CODE_OF_CANCELED_BRANCHES, own=True))
+            return
         if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
             leg.media.limit(None)
             self._taken = result_of(branch, Cause.COMPLETED, answered=True, code=CODE_OF_UNREACHABLE)
@@ -186,7 +171,7 @@ class RunningDial(VerbOf[Dial]):
     def _progressed(self, branch: Outbound, event: events.InviteProgressed) -> None:
         early = branch.progressed(event)
         heard = self._bridge.holds(branch.leg)
-        if self.phase is not Phase.DIALING or not early or not self._may_pass_early_media():
+        if self.phase is not Phase.DIALING or not early or not passes_early_media(self.verb, self.outbox.policy):
             return
         if branch.leg.media.relays and not self.leg.media.relays:
             if heard:  # another fork, or another mind
@@ -201,21 +186,43 @@ class RunningDial(VerbOf[Dial]):
             self._join(branch)
             self._ringing.listen(branch.leg)
 
-    def _may_pass_early_media(self) -> bool:
-        """Behaviour 0.1: one destination, no dialMusic of any kind, no screening."""
-        verb = self.verb
-        single = len(verb.nouns) == 1 and getattr(verb.nouns[0], "url", None) is None
-        return single and verb.dial_music is None and not verb.dial_music_disabled and self.outbox.policy.early_media
-
     def _answered(self, branch: Outbound, event: events.InviteAnswered) -> None:
         connectable = branch.answered(event)
         voices = branch.leg.media.voices
         if connectable and branch.leg.media.relays and not self.leg.can_take(voices[0]):
             branch.reject_answer(f"Callee speaks {voices[0].name}, which its caller does not")
             connectable = False
+        acceptance = self._acceptances.planned(branch)
         if not connectable:
             self._branch_over(branch)
-            return
+        elif acceptance is None:
+            self._wins(branch)
+        else:
+            self._begin_acceptance(branch, acceptance)
+
+    def _begin_acceptance(self, branch: Outbound, acceptance: Acceptance) -> None:
+        """It has answered, and is not to be heard yet."""
+        if self._bridge.holds(branch.leg):
+            self._bridge.clear()
+            self._ringing.refused()
+        if not acceptance.may_decline:
+            self._lose_all_but(branch)
+        self._acceptances.begin(acceptance)
+
+    def _accepted_or_declined(self, acceptance: Acceptance) -> None:
+        if acceptance.state is AcceptanceState.ACCEPTED:
+            self._wins(acceptance.branch)
+        else:
+            self._branch_over(acceptance.branch)
+
+    def _lose_all_but(self, winner: Outbound) -> None:
+        for branch in self.branches:
+            if branch is not winner:
+                self._acceptances.stop(branch.leg, By.SERVER, "Another party answered first")
+                branch.end(Cause.CANCELED, By.SERVER, reason=ELSEWHERE, text="Another party answered first")
+
+    def _wins(self, branch: Outbound) -> None:
+        voices = branch.leg.media.voices
         self.winner = branch
         self.phase = Phase.CONNECTING
         self.deadline = None
@@ -225,9 +232,7 @@ class RunningDial(VerbOf[Dial]):
         if self.leg.media_connected:
             self._enter_bridged()
         self.leg.answer(voices)
-        for other in self.branches:
-            if other is not branch:
-                other.cancel(Cause.CANCELED, By.SERVER, reason=ELSEWHERE, text="Another party answered first")
+        self._lose_all_but(branch)
 
     def _failed(self, branch: Outbound, event: events.InviteFailed) -> None:
         branch.failed(event)
@@ -239,6 +244,8 @@ class RunningDial(VerbOf[Dial]):
 
     def _session_ended(self, branch: Outbound, event: events.SessionEnded) -> None:
         """BYE from the callee, or the answer to ours."""
+        if self._acceptances.tell(branch.leg, lambda acceptance: acceptance.hung_up(event)):
+            return
         reason = reason_of(event.request.headers) if event.request is not None else None
         branch.session_ended(event)
         if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
@@ -252,6 +259,7 @@ class RunningDial(VerbOf[Dial]):
         """Look whether any branch is left to hope for."""
         if not branch.leg.over or self.phase is not Phase.DIALING:
             return
+        self._acceptances.stop(branch.leg, By.SERVER, "The leg is over")
         if self._bridge.holds(branch.leg):
             self._bridge.clear()
         if all(other.leg.over for other in self.branches):
@@ -260,8 +268,12 @@ class RunningDial(VerbOf[Dial]):
 
     # --- prompts, time, media -------------------------------------------------------------------------------------
 
+    def fetched(self, event: Fetched) -> None:
+        self._acceptances.tell_all(lambda acceptance: acceptance.fetched(event))
+
     def prepared(self, event: Prepared) -> None:
         self._ringing.prepared(event)
+        self._acceptances.tell_all(lambda acceptance: acceptance.prepared(event))
 
     def play_ended(self, event: engine.PlayEnded) -> None:
         if event.reason == "failed":
@@ -272,23 +284,32 @@ class RunningDial(VerbOf[Dial]):
         if self.phase is Phase.CONNECTING:
             self._enter_bridged()
 
+    def recording_begun(self, recording: Recording) -> None:
+        self._acceptances.tell_all(lambda acceptance: acceptance.recording_begun(recording))
+
     def recording_over(self, recording: Recording) -> None:
-        if recording is self._recording and self.phase is Phase.SETTLING:
+        if self.phase is Phase.SETTLING:
             self._check_settled()
+        self._acceptances.tell_all(lambda acceptance: acceptance.recording_over(recording))
 
     def next_deadline(self) -> float | None:
-        return min((at for at in (self.deadline, self._ringing.deadline) if at is not None), default=None)
+        dues = (self.deadline, self._ringing.deadline, self._acceptances.next_deadline())
+        return min((at for at in dues if at is not None), default=None)
 
     def timeout(self) -> None:
         now = self.outbox.now
         if self._ringing.deadline is not None and now >= self._ringing.deadline:
             self._ringing.timeout()
+        self._acceptances.tell_all(Acceptance.timeout)
         if self.deadline is None or now < self.deadline:
             return
         self.deadline = None
         match self.phase:
             case Phase.DIALING if not self._timer_runs:
                 self.media_lost("The media worker did not open a stream in time")
+            case Phase.DIALING if self._acceptances:
+                for branch in self.branches:
+                    branch.cancel(Cause.NO_ANSWER, By.TIMER, text="Dial timeout")
             case Phase.DIALING:
                 self._timed_out()
             case Phase.CONNECTING | Phase.OVER:
@@ -307,6 +328,7 @@ class RunningDial(VerbOf[Dial]):
             return
         reported = foremost(self.branches)
         for branch in self.branches:
+            self._acceptances.stop(branch.leg, By.SERVER, text)
             branch.media_failed(text)
         self._reason_text = "Media failure"
         if self.winner is not None:
@@ -330,16 +352,7 @@ class RunningDial(VerbOf[Dial]):
         self.deadline = self.outbox.now + self.verb.time_limit_s
         for leg in (self.leg, self.winner.leg):
             leg.media.limit(self.verb.time_limit_s + LIMIT_MARGIN_S)
-        if self.verb.record and self.outbox.policy.recordings_dir:
-            self._record(self.winner)
-
-    def _record(self, winner: Outbound) -> None:
-        if winner.leg.media.relays or self.leg.media.relays:
-            text = "The call is not recorded: its parties speak a codec that only passes here (G729)"
-            self.outbox.notify(13610, "error", text, line=self.verb.line)
-            return
-        self._recording = self.stage.record(self.verb.line)
-        self._recording.start(self._bridge.name)
+        self._recording.bridged(self._bridge, (self.leg, self.winner.leg))
 
     # --- endings --------------------------------------------------------------------------------------------------
 
@@ -369,9 +382,8 @@ class RunningDial(VerbOf[Dial]):
             self.leg.media.limit(None)  # the caller goes on, or is closed anyway
         self.phase = Phase.SETTLING
         self._status = status
-        pending = self._recording is not None and not self._recording.over
-        if self._recording is not None:
-            self._recording.stop()
+        pending = self._recording.pending
+        self._recording.stop()
         self._bridge.clear()
         policy = self.outbox.policy
         self.deadline = self.outbox.now + (policy.recording_wait_s if pending else policy.settle_s)
@@ -381,13 +393,12 @@ class RunningDial(VerbOf[Dial]):
     def _check_settled(self) -> None:
         assert self.winner is not None
         bye_pending = self._taken is None and self.winner.leg.bye_pending
-        waits = bye_pending or (self._recording is not None and not self._recording.over)
-        if self._abandoned or not waits:
+        if self._abandoned or not (bye_pending or self._recording.pending):
             self._conclude_settled()
 
     def _conclude_settled(self) -> None:
         assert self.winner is not None
-        recording_url = self._recording.url if self._recording is not None else None
+        recording_url = self._recording.url
         if self._taken is not None:
             self._conclude(replace(self._taken, recording_url=recording_url))
             return
@@ -411,7 +422,8 @@ class RunningDial(VerbOf[Dial]):
         self._bridge.clear()
         reported = foremost(self.branches)
         for branch in self.branches:
-            branch.cancel(Cause.CANCELED, stop.by, reason=stop.reason, text=stop.text)
+            self._acceptances.stop(branch.leg, stop.by, stop.text)
+            branch.end(Cause.CANCELED, stop.by, reason=stop.reason, text=stop.text)
         self._conclude(result_of(reported, status, answered=False, code=CODE_OF_CANCELED_BRANCHES, own=True))
 
     def _conclude_uncreated(self) -> None:
@@ -436,12 +448,3 @@ class RunningDial(VerbOf[Dial]):
         """After the result has been acted on: take back what still rings (a timeout's CANCELs)."""
         for branch in self.branches:
             branch.end(Cause.NO_ANSWER, By.TIMER, text="Dial timeout")
-
-
-def _preference(caller: Leg, verb: Dial) -> CodecPreference:
-    """What the callees are offered first. A codec that can only pass is of no use where something is played or recorded.
-
-    A recording (8 kHz) hears no more than the narrowest caller, so it asks for nothing beyond that.
-    """
-    preference = caller.preference(relay=not verb.record and verb.dial_music is None)
-    return replace(preference, far_hz=max(map(sampling_hz, preference.codecs), default=0))

@@ -8,6 +8,7 @@ from server.calls.legs.outbound import Outbound
 from server.calls.outbox import reason_of
 from server.calls.outcome import (
     CODE_OF_CANCELED_BRANCHES,
+    CODE_OF_DECLINED,
     CODE_OF_SILENCE,
     CODE_OF_UNREACHABLE,
     DialResult,
@@ -17,9 +18,10 @@ from server.calls.records import By, Cause
 
 
 def foremost(branches: Sequence[Outbound]) -> Outbound:
-    """The leg to report when all are given up: one that still rings, else one that is still tried, else the first."""
+    """The leg to report when all are given up: one that has answered, else one that still rings, is still tried, else the first."""
+    answered = next((branch for branch in branches if branch.leg.answered), None)
     alive = [branch for branch in branches if branch.leg.unanswered] or branches
-    return next((branch for branch in alive if branch.rang), alive[0])
+    return answered or next((branch for branch in alive if branch.rang), alive[0])
 
 
 def first_that_rang(branches: Sequence[Outbound]) -> Outbound:
@@ -74,6 +76,8 @@ def result_of_failure(branch: Outbound) -> tuple[DialResult, str | None]:
     text, reason = "", None
     if cause is Cause.CANCELED and branch.canceled_by_us:
         code = CODE_OF_CANCELED_BRANCHES
+    elif branch.declined:
+        code = CODE_OF_DECLINED
     elif status >= 300:
         code = relayed_code(status)
         if response is not None:

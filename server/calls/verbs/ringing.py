@@ -20,12 +20,19 @@ import enum
 from rcml.verbs.dial import Dial
 from server.calls.effects import Kind, Prepare, Prepared
 from server.calls.legs.leg import Leg
+from server.calls.policy import Policy
 
 COUNT_S = 0.1  # between two looks, as long as early media is likely
 SELDOM_S = 0.25  # and later
 LIKELY_S = 2.0
 GRACE_S = 0.2  # a caller who hears nothing of ours yet gets the ringback when no early media has come until then
 STRAGGLERS_S = 0.3  # packets of what was heard before may still be on their way
+
+
+def passes_early_media(verb: Dial, policy: Policy) -> bool:
+    """Behaviour 0.1: one destination, no dialMusic of any kind, no screening."""
+    single = len(verb.nouns) == 1 and getattr(verb.nouns[0], "url", None) is None
+    return single and verb.dial_music is None and not verb.dial_music_disabled and policy.early_media
 
 
 class RingingState(enum.Enum):

@@ -14,78 +14,29 @@ A new verb is a file here, with a class that overrides what it needs, and a line
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from media import engine
 from rcml.verbs import Verb
 from server.calls.bridge import Bridge
-from server.calls.effects import Parameters, Prepared
+from server.calls.effects import Fetched, Prepared
 from server.calls.keys import Keys
 from server.calls.legs.leg import Leg
 from server.calls.outbox import Outbox
-from server.calls.outcome import DialResult
 from server.calls.recording import Recording
 from server.calls.records import By
+from server.calls.results import Broken as Broken
+from server.calls.results import Elsewhere as Elsewhere
+from server.calls.results import Finished as Finished
+from server.calls.results import HungUp as HungUp
+from server.calls.results import Refused as Refused
+from server.calls.results import Result as Result
 from server.calls.targets import CallerIdentity, Targets
 from sip.core import events
 
 V = TypeVar("V", bound=Verb)
-
-# --- results ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The script goes on behind the verb.
-
-    answered: it connected the caller with somebody. waited: something was heard or it took its time: no loop of documents.
-    asks: whether the verb's action is asked; False when there is nothing to tell it. parameters: what it is told beside what every
-    request carries. dial: what a Dial's action is told, and what an unanswered caller gets when nothing follows. reason: value of a
-    Reason header for the caller, when nothing follows (behaviour 0.4).
-    """
-
-    answered: bool = False
-    waited: bool = True
-    asks: bool = True
-    parameters: Parameters = ()
-    dial: DialResult | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """The script goes on in another document."""
-
-    url: str
-    method: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The unanswered call is refused. phrase: of the response, "" for the RFC's."""
-
-    status: int
-    phrase: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HungUp:
-    """The script is over. why: for the record; reason: of a Reason header for the caller, None for that of the last verb."""
-
-    why: str
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The script cannot go on: what it asked for cannot be had. why: for the record; reason: of a Reason header for the caller."""
-
-    why: str
-    reason: str | None = None
-
-
-Result = Finished | Elsewhere | Refused | HungUp | Broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +57,16 @@ class Stop:
 
 @dataclass(slots=True)
 class Stage:
-    """A call as its verbs see it. leg: the primary one, on which the script runs. legs, recordings: what lives beside it, by
-    sid. keys: what the leg's peer has pressed and no verb has taken."""
+    """A call as its verbs see it. leg: the primary one, on which the script runs. legs, recordings: what lives beside it, by sid.
+
+    verbs: how each is run, for a verb that runs a script itself. keys: what the leg's peer has pressed and no verb has taken.
+    """
 
     outbox: Outbox
     leg: Leg
     targets: Targets
     identity: CallerIdentity
+    verbs: Mapping[type[Verb], Callable[[Stage, Any], RunningVerb]] = field(default_factory=dict)
     legs: dict[str, tuple[Leg, RunningVerb]] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
     keys: Keys = field(default_factory=Keys)
@@ -120,6 +74,10 @@ class Stage:
     def adopt(self, leg: Leg, verb: RunningVerb) -> None:
         """From now on the events of this leg go to the verb, until the leg is gone."""
         self.legs[leg.sid] = (leg, verb)
+
+    def beside(self, leg: Leg) -> Stage:
+        """For a script on a leg that a verb of this call has adopted."""
+        return Stage(self.outbox, leg, self.targets, CallerIdentity(leg.from_user, None), self.verbs, {}, self.recordings)
 
     def record(self, line: int) -> Recording:
         recording = Recording(self.outbox, line)
@@ -171,6 +129,12 @@ class RunningVerb(Startable):
     def leg_vanished(self, leg: Leg, text: str) -> None:
         """Such a leg, an answered one, has fallen silent, and its peer does not answer."""
 
+    def leg_play_ended(self, leg: Leg, event: engine.PlayEnded) -> None:
+        """What was playing to such a leg has ended."""
+
+    def leg_digit(self, leg: Leg, event: engine.Digit) -> None:
+        """A key of such a leg's peer, by event, as a tone or by INFO."""
+
     def leg_canceled(self, leg: Leg) -> None:
         """The operator ends such a leg, and it alone."""
 
@@ -179,6 +143,9 @@ class RunningVerb(Startable):
 
     def caller_connected(self) -> None:
         """The media of the primary leg is connected now: the answer to its late offer has come."""
+
+    def fetched(self, event: Fetched) -> None:
+        """An answer of the application has come, maybe to what the verb has asked itself."""
 
     def prepared(self, event: Prepared) -> None:
         """A prompt that somebody asked for is there, or not."""

@@ -32,6 +32,12 @@ STATUSES = (302, 401, 404, 408, 480, 486, 487, 500, 503, 603)
 class Monkey:
     """Gives events to a bench; keeps the contract's side of each session, and the rest to chance."""
 
+    nouns = ('<Sip statusCallback="/leg">sip:a@192.0.2.8</Sip>', "<Number>1234</Number>") * 2
+    screened = (
+        '<Sip url="/screen" timeout="3">sip:b@192.0.2.9</Sip>',
+        '<Number url="/screen" sendDigits="w1">1</Number>',
+        '<Number sendDigits="1W">2</Number>',
+    )
     phones: tuple[str, ...] = ("0 8 101", "0 8 101", "18 0 101", "0 18", "111 9 0 101", "9", "111", "8 13")
 
     def __init__(self, seed: int) -> None:
@@ -69,6 +75,9 @@ class Monkey:
         bench.web.pages[ACTION] = lambda request: Fetched(
             request.request, self.rng.choice((200, 200, 200, 500)), request.url, "text/xml", self.document().encode()
         )
+        bench.web.pages["http://app/screen"] = lambda request: Fetched(
+            request.request, self.rng.choice((200, 200, 200, 500)), request.url, "text/xml", self.document().encode()
+        )
         bench.web.delay_s = self.rng.choice((0.0, 0.01, 3.0))
         bench.engine.slow_disk = self.rng.random() < 0.3
         bench.engine.deaf = self.rng.random() < 0.02
@@ -86,10 +95,7 @@ class Monkey:
         attributes = [f'action="{ACTION}"' if rng.random() < 0.4 else "", f'timeout="{rng.choice((1, 3, 30))}"', music]
         attributes += [f'timeLimit="{rng.choice((1, 5, 100))}"', 'record="true"' if rng.random() < 0.5 else ""]
         attributes += [rng.choice(("", 'answerOnBridge="true"', 'answerOnBridge="false"'))]
-        nouns = "".join(
-            rng.choice(('<Sip statusCallback="/leg">sip:a@192.0.2.8</Sip>', "<Number>1234</Number>"))
-            for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3)))
-        )
+        nouns = "".join(rng.choice((*self.nouns, *self.screened)) for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3))))
         nouns += "<Client>ghost</Client>" if rng.random() < 0.1 else ""
         dial = f"<Dial {' '.join(attributes)}>{nouns}</Dial>"
         others = ("<Say>hi</Say>", "<Play>/a.wav</Play>", "<Play>/broken.wav</Play>", "<Pause/>", "<Reject/>", "<Hangup/>")

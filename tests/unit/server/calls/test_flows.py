@@ -356,11 +356,6 @@ def test_hold_by_reinvite_is_answered_locally__behaviour_2_11() -> None:
     assert len(bench.of(commands.SendInvite)) == 1
 
 
-def test_screening_is_not_supported_and_says_so__rcml_md() -> None:
-    bench = Bench(dial('<Sip url="/screen">sip:alice@192.0.2.8</Sip>', ""))
-    assert [(item.code, item.level, item.line) for item in bench.notifications] == [(12200, "error", 1)]
-
-
 def test_operator_ends_a_ringing_call__487_and_canceled__behaviour_3_1() -> None:
     bench = Bench(dial(ONE))
     bench.progress(0)
