@@ -9,7 +9,7 @@ SCREENED = '<Sip url="/screen">sip:alice@192.0.2.8</Sip>'
 RECORD = f'record="true" action="{ACTION}"'
 
 
-def test_what_a_screened_party_heard_is_not_in_the_recording__behaviour_7_2_5() -> None:
+def test_what_a_screened_party_heard_is_not_in_the_recording__behaviour_2_5() -> None:
     bench = Bench(
         dial(SCREENED, RECORD), before=lambda bench: bench.web.pages.update({"http://app/screen": "<Response><Say>x</Say></Response>"})
     )
