@@ -91,9 +91,11 @@ def test_cycles_are_found() -> None:
     assert cycles(found)[frozenset({"Thing"})] == 1 or cycles(found)[frozenset({"Thing", "dict"})] == 1
 
 
-def test_calls_leave_no_cycles_behind() -> None:
+@pytest.mark.parametrize("noun", ["<Sip>sip:leg@10.0.1.1</Sip>", '<Sip url="http://app/screen">sip:leg@10.0.1.1</Sip>'])
+def test_calls_leave_no_cycles_behind(noun: str) -> None:
     world = World(1, application=Application("2222", VOICE_URL))
-    world.web.pages[VOICE_URL] = '<Response><Dial action="http://app/done"><Sip>sip:leg@10.0.1.1</Sip></Dial></Response>'
+    world.web.pages[VOICE_URL] = f'<Response><Dial action="http://app/done">{noun}</Dial></Response>'
+    world.web.pages["http://app/screen"] = "<Response><Say>x</Say></Response>"
     world.phone("10.0.1.1", Script(ring_after=0.1, answer_after=0.3))
 
     def call() -> None:

@@ -13,7 +13,6 @@ not be had or run.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from dataclasses import replace
 
 from media import engine
@@ -210,13 +209,9 @@ class Acceptance:
 
 
 class Acceptances:
-    """Those of one Dial, by leg: planned for branches that have not answered yet, running for those that have.
+    """Those of one Dial, by leg: planned for branches that have not answered yet, running for those that have."""
 
-    changed: told of one that has come to its end, accepted or declined; it runs no more then.
-    """
-
-    def __init__(self, changed: Callable[[Acceptance], None]) -> None:
-        self._changed = changed
+    def __init__(self) -> None:
         self._planned: dict[str, Acceptance] = {}
         self._running: dict[str, Acceptance] = {}
 
@@ -232,25 +227,16 @@ class Acceptances:
 
     def begin(self, acceptance: Acceptance) -> None:
         self._running[acceptance.branch.leg.sid] = acceptance
-        self.tell(acceptance.branch.leg, Acceptance.start)
 
-    def tell(self, leg: Leg, what: Callable[[Acceptance], None]) -> bool:
-        """False when nothing of this leg runs."""
-        acceptance = self._running.get(leg.sid)
-        if acceptance is None:
-            return False
-        what(acceptance)
-        if acceptance.over:
-            del self._running[leg.sid]
-            self._changed(acceptance)
-        return True
+    def of(self, leg: Leg) -> Acceptance | None:
+        """That runs, or is just over."""
+        return self._running.get(leg.sid)
 
-    def tell_all(self, what: Callable[[Acceptance], None]) -> None:
-        for acceptance in list(self._running.values()):
-            self.tell(acceptance.branch.leg, what)  # unless the one before it has won
+    def legs(self) -> list[Leg]:
+        return [acceptance.branch.leg for acceptance in self._running.values()]
 
     def stop(self, leg: Leg, by: By, text: str) -> bool:
-        """False when nothing of this leg runs."""
+        """No more of it, whether it is over or not. False when nothing of this leg runs."""
         acceptance = self._running.pop(leg.sid, None)
         if acceptance is not None:
             acceptance.stop(by, text)

@@ -10,11 +10,14 @@ unless its noun has `sendDigits` or a screening `url`: then an `Acceptance` stan
 200 all the same, and the others are cancelled; a screened one lets them ring on, and the first who is accepted wins.
 The order on the wire is part of the contract (behaviour.md 4.2): the caller's 200 goes before the CANCELs to the losers; on a timeout
 the caller's final goes before the CANCELs too, so those wait for `release`; when the caller gives up the CANCELs go first.
+
+The file is longer than others: every event of every branch meets the phase of the Dial here.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import replace
 
 from media import engine
@@ -55,7 +58,7 @@ class RunningDial(VerbOf[Dial]):
         self.phase = Phase.DIALING
         self.branches: list[Outbound] = []
         self.winner: Outbound | None = None
-        self._acceptances = Acceptances(self._accepted_or_declined)
+        self._acceptances = Acceptances()
         self._began_at = self.outbox.now
         self._uncreated: list[Unreachable] = []
         self._timer_runs = False  # the Dial's timeout counts from the first INVITE
@@ -136,13 +139,13 @@ class RunningDial(VerbOf[Dial]):
         if self.winner is not None and leg is self.winner.leg and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
             self._hang_up_winner(By.SERVER, sip_reason(200, text), text)
         else:
-            self._acceptances.tell(leg, lambda acceptance: acceptance.vanished(text))
+            self._tell(leg, lambda acceptance: acceptance.vanished(text))
 
     def leg_play_ended(self, leg: Leg, event: engine.PlayEnded) -> None:
-        self._acceptances.tell(leg, lambda acceptance: acceptance.play_ended(event))
+        self._tell(leg, lambda acceptance: acceptance.play_ended(event))
 
     def leg_digit(self, leg: Leg, event: engine.Digit) -> None:
-        self._acceptances.tell(leg, lambda acceptance: acceptance.digit(event))
+        self._tell(leg, lambda acceptance: acceptance.digit(event))
 
     def leg_canceled(self, leg: Leg) -> None:
         """An unanswered one is cancelled, the others ring on; the winner is hung up."""
@@ -208,12 +211,25 @@ class RunningDial(VerbOf[Dial]):
         if not acceptance.may_decline:
             self._lose_all_but(branch)
         self._acceptances.begin(acceptance)
+        self._tell(branch.leg, Acceptance.start)
 
-    def _accepted_or_declined(self, acceptance: Acceptance) -> None:
-        if acceptance.state is AcceptanceState.ACCEPTED:
-            self._wins(acceptance.branch)
-        else:
-            self._branch_over(acceptance.branch)
+    def _tell(self, leg: Leg, what: Callable[[Acceptance], None]) -> bool:
+        """False when the leg is not one that is to be accepted."""
+        acceptance = self._acceptances.of(leg)
+        if acceptance is None:
+            return False
+        what(acceptance)
+        if acceptance.over:
+            self._acceptances.stop(leg, By.SERVER, "")
+            if acceptance.state is AcceptanceState.ACCEPTED:
+                self._wins(acceptance.branch)
+            else:
+                self._branch_over(acceptance.branch)
+        return True
+
+    def _tell_all(self, what: Callable[[Acceptance], None]) -> None:
+        for leg in self._acceptances.legs():
+            self._tell(leg, what)  # unless the one before it has won
 
     def _lose_all_but(self, winner: Outbound) -> None:
         for branch in self.branches:
@@ -244,7 +260,7 @@ class RunningDial(VerbOf[Dial]):
 
     def _session_ended(self, branch: Outbound, event: events.SessionEnded) -> None:
         """BYE from the callee, or the answer to ours."""
-        if self._acceptances.tell(branch.leg, lambda acceptance: acceptance.hung_up(event)):
+        if self._tell(branch.leg, lambda acceptance: acceptance.hung_up(event)):
             return
         reason = reason_of(event.request.headers) if event.request is not None else None
         branch.session_ended(event)
@@ -269,11 +285,11 @@ class RunningDial(VerbOf[Dial]):
     # --- prompts, time, media -------------------------------------------------------------------------------------
 
     def fetched(self, event: Fetched) -> None:
-        self._acceptances.tell_all(lambda acceptance: acceptance.fetched(event))
+        self._tell_all(lambda acceptance: acceptance.fetched(event))
 
     def prepared(self, event: Prepared) -> None:
         self._ringing.prepared(event)
-        self._acceptances.tell_all(lambda acceptance: acceptance.prepared(event))
+        self._tell_all(lambda acceptance: acceptance.prepared(event))
 
     def play_ended(self, event: engine.PlayEnded) -> None:
         if event.reason == "failed":
@@ -285,12 +301,12 @@ class RunningDial(VerbOf[Dial]):
             self._enter_bridged()
 
     def recording_begun(self, recording: Recording) -> None:
-        self._acceptances.tell_all(lambda acceptance: acceptance.recording_begun(recording))
+        self._tell_all(lambda acceptance: acceptance.recording_begun(recording))
 
     def recording_over(self, recording: Recording) -> None:
         if self.phase is Phase.SETTLING:
             self._check_settled()
-        self._acceptances.tell_all(lambda acceptance: acceptance.recording_over(recording))
+        self._tell_all(lambda acceptance: acceptance.recording_over(recording))
 
     def next_deadline(self) -> float | None:
         dues = (self.deadline, self._ringing.deadline, self._acceptances.next_deadline())
@@ -300,7 +316,7 @@ class RunningDial(VerbOf[Dial]):
         now = self.outbox.now
         if self._ringing.deadline is not None and now >= self._ringing.deadline:
             self._ringing.timeout()
-        self._acceptances.tell_all(Acceptance.timeout)
+        self._tell_all(Acceptance.timeout)
         if self.deadline is None or now < self.deadline:
             return
         self.deadline = None
