@@ -19,6 +19,7 @@ from aiohttp import web
 
 from config.settings import Settings
 from config.types import HostPort, parse_host_port
+from rcml.parameters import API_VERSION
 from server.api.access import Credentials, credentials, is_signed
 from server.api.faces import Face
 from server.api.routes import routes
@@ -32,7 +33,6 @@ from server.timeline.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
-API_VERSION = "2012-04-24"
 INDEX = f"""dialplane
 
 /healthz                     is it up, and how much lives at the moment

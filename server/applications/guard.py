@@ -1,7 +1,7 @@
 """Where requests of applications may lead: the guard against server-side request forgery. Pure.
 
 A document names URLs, and whoever writes documents could so reach what only this machine can: its loopback, the private
-network, the cloud's metadata. The guard is asked for every socket before it connects (`server.applications.fetch`), so it sees what
+network, the cloud's metadata. The guard is asked for every socket before it connects (`server.applications.exchange`), so it sees what
 a name resolved to just now, what a redirect led to, and every spelling of a literal address.
 """
 

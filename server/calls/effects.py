@@ -87,10 +87,10 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One entry of a call's timeline.
+    """One entry of a call's timeline, secrets and all: they are removed where it is kept (`server.timeline.timelines.clean`).
 
     leg: sid of the leg that it belongs to, "" for the call. data, by kind:
-      SIP      direction in|out, peer "host:port", transport, summary, raw (text, secrets removed), repeated
+      SIP      direction in|out, peer "host:port", transport, summary, raw (text), repeated
       HTTP     purpose, method, url, parameters, status, content_type, elapsed_ms, error, body (start of it)
       VERB     verb, line, and its attributes that matter
       MEDIA    event and its fields
@@ -121,7 +121,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A line for the server's log. event: a constant name; level: "info", "warning" or "error"."""
+    """A line for the server's log. event: a constant name; level: "debug", "info", "warning" or "error"."""
 
     level: str
     event: str

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from media import engine
+from rcml.parameters import API_VERSION
 from server.calls.effects import Fetch, Fetched, Json, Kind, Note, Notification, Output, Parameters
 from server.calls.policy import Policy
 from server.calls.records import CallRecord
 from sip.core import commands
 from sip.message import Headers
 
-API_VERSION = "2012-04-24"
 BODY_IN_TIMELINE = 4096  # octets
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 

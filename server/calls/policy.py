@@ -1,4 +1,4 @@
-"""What call control needs to know of the configuration, in one frozen value. `server.app` fills it from the settings."""
+"""What call control needs to know of the configuration, in one frozen value. `server.wiring` fills it from the settings."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 
 from media import engine
+from rcml.parameters import API_VERSION
 from rcml.verbs.recording_callback import RecordingCallback
 from server.calls.effects import Discard, Kind
 from server.calls.names import RECORDING, new_sid
@@ -70,7 +71,7 @@ class Recording:
             return None
         policy = self._outbox.policy
         query = policy.recording_query(self.sid, self._outbox.now)
-        return f"{policy.public_url}/restcomm/2012-04-24/Accounts/{policy.account_sid}/Recordings/{self.sid}.wav{query}"
+        return f"{policy.public_url}/restcomm/{API_VERSION}/Accounts/{policy.account_sid}/Recordings/{self.sid}.wav{query}"
 
     @property
     def _elapsed_ms(self) -> int:

@@ -37,6 +37,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.timeline": ("config", "server.observability", "server.storage", *SAID),
     "server.api": (
         "config",
+        "rcml.parameters",
         "server.calls.names",
         "server.calls.policy",
         "server.observability",
