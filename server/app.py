@@ -46,7 +46,7 @@ from server.routing import Routing
 from server.signals import Signals, Wish
 from server.storage.database import Database
 from server.timeline.recorder import Recorder
-from server.wiring import build_policy, outbound_of, signer_of, sip_extensions
+from server.wiring import build_policy, outbound_of, own_host, signer_of, sip_extensions
 from sip.core import commands, events, flows
 from sip.core.door import Door
 from sip.core.endpoint import Endpoint
@@ -108,22 +108,23 @@ class Server:
         await self.worker.start()
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
+        routing, reach = Routing(settings), Reach(settings)
         self.registrar = Registrar(settings.registrar, "sip:dialplane@localhost")
         self.door = Door(settings.registrar, Clients(settings), Tokens(secrets.token_bytes))
         extensions = (*sip_extensions(settings.sip), self.registrar)
-        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, extensions, Routing(settings), self.door)
-        self.metrics.watch_clients(lambda: len(self.registrar.bindings), self.door.counts, self.registrar.counts)
-        self.metrics.watch_strangers(self.endpoint.strangers)
-        self.resolver = GuardedResolver(Reach(settings))
+        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, extensions, routing, self.door)
+        self.resolver = GuardedResolver(reach)
         self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport, admits=self.endpoint.admits)
         places = [parse_listen(text) for text in settings.sip.listen]
         self.sip_addresses = await self.driver.start(
             [(place.transport, place.host, place.port) for place in places], settings.sip.advertise
         )
         unwind.push_async_callback(self.driver.stop)
-        self.registry = Registry(*self._rules())
+        self.registry = Registry(*self._rules(routing, reach))
         self.orders = Orders(lambda: self.registry, self._ordered, self.recorder.clock)
-        self.registrar.own_uri = f"sip:dialplane@{self.registry.policy.domain}"
+        self.registrar.own_uri = f"sip:dialplane@{own_host(settings, self.sip_addresses)}"
+        self.door.replace(Clients(settings, self.sip_addresses))
+        self._watch()
 
         self._busy = False
         self._work()
@@ -139,21 +140,28 @@ class Server:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._unwind.aclose()
 
-    def _rules(self) -> tuple[Policy, Targets, Routing]:
+    def _rules(self, routing: Routing, reach: Reach) -> tuple[Policy, Targets, Routing]:
         """What calls go by, from the settings as they are now."""
-        self.resolver.reach = Reach(self.settings)
-        policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock, self.resolver.reach)
-        routing = Routing(self.settings)
-        self.door.replace(Clients(self.settings, self.sip_addresses))
-        return policy, Targets(outbound_of(routing.outbound_trunk()), policy.domain), routing
+        policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock, reach)
+        return policy, Targets(outbound_of(routing.outbound_trunk()), own_host(self.settings, self.sip_addresses)), routing
+
+    def _watch(self) -> None:
+        """What the metrics ask for when they are read."""
+        self.metrics.watch_live(self.counts)
+        self.metrics.watch_calls(lambda: self.registry.totals)
+        self.metrics.watch_requests(self.fetcher.counts)
+        self.metrics.watch_strangers(self.endpoint.strangers)
+        self.metrics.watch_clients(lambda: len(self.registrar.bindings), lambda: self.door.counts, lambda: self.registrar.counts)
+        self.metrics.watch_storage(self.database.writer)
 
     def reload(self, settings: Settings) -> None:
         """Take over settings in which only those differ that can change while calls go on (`server.reload`)."""
         self.settings = settings
         self.fetcher.guard_by(settings.http, signer_of(settings))
-        policy, targets, routing = self._rules()
-        self.registry.reconfigure(policy, targets, routing)
+        routing, self.resolver.reach = Routing(settings), Reach(settings)
+        self.registry.reconfigure(*self._rules(routing, self.resolver.reach))
         self.endpoint.replace_screen(routing)
+        self.door.replace(Clients(settings, self.sip_addresses))
         self.driver.command(KeepClients(frozenset(client.name for client in settings.clients if client.active)))
 
     async def drain(self, at_once: Awaitable[None]) -> None:

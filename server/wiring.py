@@ -43,7 +43,6 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         account_sid=settings.server.account_sid,
         instance_id=settings.server.instance_id,
         public_url=settings.server.base_url,
-        domain=settings.sip.advertise or (listeners[0].advertised.host if listeners else "localhost"),
         media=settings.media,
         rcml=settings.rcml,
         wall_iso=clock.iso,
@@ -78,6 +77,11 @@ def sip_extensions(settings: SipSettings) -> tuple[Extension, ...]:
     """What the SIP core can do beyond RFC 3261, of its own instance for each endpoint."""
     when = settings.reliable_provisionals
     return (SessionTimers(), *(() if when == "never" else (ReliableProvisionals(when),)))
+
+
+def own_host(settings: Settings, listeners: Sequence[Listener]) -> str:
+    """What we call ourselves in a From."""
+    return settings.sip.advertise or (listeners[0].advertised.host if listeners else "localhost")
 
 
 def _media_address(bind: str, advertised: str, listeners: Sequence[Listener], fallback: str, *, v6: bool) -> MediaAddress:

@@ -115,9 +115,6 @@ def make_app(deps: Deps) -> web.Application:
             *routes(deps),
         ]
     )
-    deps.metrics.watch_live(deps.counts)
-    writer = deps.database.writer
-    deps.metrics.watch_storage(lambda: writer.waiting, lambda: writer.written, lambda: writer.dropped)
     return app
 
 

@@ -89,7 +89,6 @@ class Policy:
     account_sid: str
     instance_id: str
     public_url: str
-    domain: str
     media: MediaSettings
     rcml: RcmlSettings
     wall_iso: Callable[[float], str]

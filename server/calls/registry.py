@@ -49,7 +49,7 @@ class Registry:
         self._counter = 0
         self._budget = LogBudget()
         self.closing = False
-        self.totals: dict[str, int] = {"calls": 0, "refused": 0}
+        self.totals: dict[str, int] = {"begun": 0, "refused": 0}
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Registry:
         outbox = Outbox(self.policy, sid, self._number, now)
         outbound = Outbound(outbox, placed, CodecPreference, direction=Direction.ORIGINATED, sid=sid, callbacks=callbacks)
         call = self._add(Call(outbox, outbound.leg, party, self.targets))
-        self.totals["calls"] += 1
+        self.totals["begun"] += 1
         return self._collect(call, call.originate(application, timeout_s, limit_s))
 
     def leg_of(self, sid: str) -> Leg | None:
@@ -294,7 +294,7 @@ class Registry:
             if decision.stranger:
                 return [*actions, commands.SendReject(event.session, decision.status, decision.reason)]
         else:
-            self.totals["calls"] += 1
+            self.totals["begun"] += 1
         srtp = None if isinstance(decision, Refusal) else decision.srtp
         outbox = Outbox(self.policy, new_sid(self.policy, CALL), self._number, now)
         leg = Inbound(outbox, event, party, srtp).leg

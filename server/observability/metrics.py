@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -12,6 +13,8 @@ from media.engine import Quality
 from server.calls.effects import Fetch, Fetched, Notification
 from server.calls.records import CallRecord, RecordingRecord
 from sip.core.events import Dropped, Traced
+
+Family = GaugeMetricFamily | CounterMetricFamily
 
 _METHODS = frozenset(
     {
@@ -23,6 +26,19 @@ _HTTP_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _CALL_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _MOS_BUCKETS = (1.5, 2.0, 2.5, 3.0, 3.3, 3.6, 3.8, 4.0, 4.2, 4.4)
 _RING_BUCKETS = (0, 1, 2, 5, 10, 15, 20, 30, 60, 120)
+
+
+class Storage(Protocol):
+    """What is told of the database's queue. lost: what was never written, by its name; dropped: their sum."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def written(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def lost(self) -> Mapping[str, int]: ...
 
 
 class Metrics:
@@ -100,93 +116,62 @@ class Metrics:
 
     def watch_live(self, counts: Callable[[], Mapping[str, int]]) -> None:
         """`counts`: what lives at the moment, by name; asked at every reading."""
-        self.registry.register(_Live(counts))
+        self._watch(GaugeMetricFamily, "live", "What lives at the moment: calls, sessions, transactions ...", counts)
 
-    def watch_storage(self, waiting: Callable[[], int], written: Callable[[], int], dropped: Callable[[], int]) -> None:
-        for name, text, read in (
-            ("dialplane_storage_waiting", "Items that wait to be written to the database", waiting),
-            ("dialplane_storage_written", "Items written to the database since the start", written),
-            ("dialplane_storage_dropped", "Items that were never written: the queue was full, or the database refused them", dropped),
-        ):
-            Gauge(name, text, registry=self.registry).set_function(read)
+    def watch_calls(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """`counts`: calls that were begun, and INVITEs that were refused, by their name."""
+        self._watch(CounterMetricFamily, "calls", "Calls since the start: begun, and refused before they were", counts)
 
-    def watch_losses(self, lost: Callable[[], Mapping[str, int]]) -> None:
-        """`lost`: what was never written, by its name (`dialplane_storage_dropped` is their sum)."""
-        self.registry.register(_Lost(lost))
+    def watch_requests(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """`counts`: requests to applications that are under way, by kind."""
+        self._watch(GaugeMetricFamily, "http_in_flight", "Requests to applications that are under way: documents, events, audio", counts)
 
     def watch_strangers(self, counts: Callable[[], Mapping[str, int]]) -> None:
         """`counts`: what sources that nobody listed got, by its name."""
-        self.registry.register(_Strangers(counts))
+        text = "SIP requests of strangers: refused, passed over in silence; and strangers banned"
+        self._watch(CounterMetricFamily, "sip_strangers", text, counts)
 
-    def watch_clients(self, registered: Callable[[], int], door: Mapping[str, int], registrar: Mapping[str, int]) -> None:
-        """Phones that are registered; what phones outside the trunks got at the door, and what became of their REGISTERs, as they stand."""
+    def watch_storage(self, storage: Storage) -> None:
+        def gauge(name: str, text: str, read: Callable[[], int]) -> None:
+            Gauge(f"dialplane_storage_{name}", text, registry=self.registry).set_function(read)
+
+        gauge("waiting", "Items that wait to be written to the database", lambda: storage.waiting)
+        gauge("written", "Items written to the database since the start", lambda: storage.written)
+        gauge("dropped", "Items that were never written: the queue was full, or the database refused them", lambda: storage.dropped)
+        self._watch(CounterMetricFamily, "storage_lost", "Items that were never written to the database, by kind", lambda: storage.lost)
+
+    def _watch(self, family: type[Family], name: str, text: str, read: Callable[[], Mapping[str, int]]) -> None:
+        self.registry.register(_Watched(lambda: family(f"dialplane_{name}", text, labels=["what"]), read))
+
+    def watch_clients(
+        self, registered: Callable[[], int], door: Callable[[], Mapping[str, int]], registrar: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Phones that are registered; what phones outside the trunks got at the door, and what became of their REGISTERs, by its name."""
         Gauge("dialplane_registrations", "Phones that are registered at the moment", registry=self.registry).set_function(registered)
-        self.registry.register(_Clients(door, registrar))
+        text = "REGISTER and INVITE of phones: challenged, denied, passed over in silence"
+        self._watch(CounterMetricFamily, "client_requests", text, door)
+        text = "REGISTER that were carried out or refused, and OPTIONS that phones were asked by"
+        self._watch(CounterMetricFamily, "registrar", text, registrar)
 
     def text(self) -> bytes:
         """The exposition format, version 0.0.4."""
         return generate_latest(self.registry)
 
 
-class _Live(Collector):
-    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
-        self._counts = counts
+class _Watched(Collector):
+    """Numbers by name that somebody else keeps. family: an empty one."""
 
-    def collect(self) -> list[GaugeMetricFamily]:
-        family = GaugeMetricFamily("dialplane_live", "What lives at the moment: calls, sessions, transactions ...", labels=["what"])
-        for name, count in self._counts().items():
+    def __init__(self, family: Callable[[], Family], read: Callable[[], Mapping[str, int]]) -> None:
+        self._family, self._read = family, read
+
+    def collect(self) -> list[Family]:
+        family = self._family()
+        for name, count in self._read().items():
             family.add_metric([name], count)
         return [family]
 
-    def describe(self) -> list[GaugeMetricFamily]:
+    def describe(self) -> list[Family]:
         return []  # nothing is asked before the server runs
-
-
-class _Lost(Collector):
-    def __init__(self, lost: Callable[[], Mapping[str, int]]) -> None:
-        self._lost = lost
-
-    def collect(self) -> list[CounterMetricFamily]:
-        family = CounterMetricFamily("dialplane_storage_lost", "Items that were never written to the database, by kind", labels=["what"])
-        for name, count in self._lost().items():
-            family.add_metric([name], count)
-        return [family]
-
-    def describe(self) -> list[CounterMetricFamily]:
-        return []
-
-
-class _Strangers(Collector):
-    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
-        self._counts = counts
-
-    def collect(self) -> list[CounterMetricFamily]:
-        text = "SIP requests of strangers: refused, passed over in silence; and strangers banned"
-        family = CounterMetricFamily("dialplane_sip_strangers", text, labels=["what"])
-        for name, count in self._counts().items():
-            family.add_metric([name], count)
-        return [family]
-
-    def describe(self) -> list[CounterMetricFamily]:
-        return []
-
-
-class _Clients(Collector):
-    def __init__(self, door: Mapping[str, int], registrar: Mapping[str, int]) -> None:
-        self._counted = (
-            ("dialplane_client_requests", "REGISTER and INVITE of phones: challenged, denied, passed over in silence", door),
-            ("dialplane_registrar", "REGISTER that were carried out or refused, and OPTIONS that phones were asked by", registrar),
-        )
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        for name, text, counts in self._counted:
-            family = CounterMetricFamily(name, text, labels=["what"])
-            for what, count in counts.items():
-                family.add_metric([what], count)
-            yield family
-
-    def describe(self) -> list[CounterMetricFamily]:
-        return []
 
 
 def _message(summary: str) -> str:

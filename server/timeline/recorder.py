@@ -19,7 +19,6 @@ class Recorder:
     def __init__(self, settings: StorageSettings, writer: Writer, metrics: Metrics, clock: WallClock | None = None) -> None:
         """clock: None follows the machine's, with the event loop's monotonic seconds."""
         self._writer, self._metrics = writer, metrics
-        metrics.watch_losses(lambda: writer.lost)
         self.clock = clock or WallClock.here()
         self._timelines = Timelines(self.clock, writer.put, settings.timeline_max_entries_per_call, settings.timeline_max_text)
 

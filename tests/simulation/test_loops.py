@@ -13,7 +13,7 @@ def test_two_nouns_that_lead_back_do_not_double_the_calls() -> None:
     world.web.pages[VOICE_URL] = FORK
     world.caller.call("2222")
     world.run()
-    assert world.registry.totals == {"calls": 1, "refused": 2}
+    assert world.registry.totals == {"begun": 1, "refused": 2}
     (action,) = world.web.of("action")
     assert (action["DialCallStatus"], action["DialSipResponseCode"]) == ("failed", "482")
     assert world.caller.statuses()[-1] == 482 and not world.leaks()
@@ -26,7 +26,7 @@ def test_a_spiral_to_another_number_is_put_through__rfc3261_6() -> None:
     world.after_answer(2.0, world.caller.hang_up)
     world.caller.call("2222")
     world.run()
-    assert world.registry.totals == {"calls": 2, "refused": 0}
+    assert world.registry.totals == {"begun": 2, "refused": 0}
     assert world.phones["10.0.1.1"].saw("acked") and not world.leaks()
 
 

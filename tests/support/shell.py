@@ -29,7 +29,6 @@ def policy(rng: random.Random, address: str, **changes: Any) -> Policy:
         "account_sid": "AC" + "0" * 32,
         "instance_id": "ID" + "0" * 32,
         "public_url": "http://server:8080",
-        "domain": address,
         "media": MediaSettings(),
         "rcml": RcmlSettings(),
         "wall_iso": lambda at: f"2026-01-01T00:00:00.{int(at) % 1000:03d}Z",

@@ -96,6 +96,8 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         database.writer.put(item)
     await database.writer.flush()
     deps = Deps(settings, metrics, Recorder(settings.storage, database.writer, metrics), database)
+    metrics.watch_live(deps.counts)
+    metrics.watch_storage(database.writer)
     api = Api(deps)
     address = await api.start()
     async with aiohttp.ClientSession() as session:
@@ -284,7 +286,6 @@ async def test_address_in_use_is_an_oserror(server: Server) -> None:
     place = server.url.removeprefix("http://")
     taken = server.deps.settings.server.model_copy(update={"http_listen": place})
     server.deps.settings = server.deps.settings.model_copy(update={"server": taken})
-    server.deps.metrics = Metrics()
     with pytest.raises(OSError):
         await other.start()
     await asyncio.sleep(0)

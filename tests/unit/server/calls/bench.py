@@ -72,7 +72,6 @@ class Bench(Shell):
         settings = {
             **{name: value for name, value in own.items() if name not in changes},
             "wall_iso": lambda at: "2026-01-01T00:00:00.000Z",
-            "domain": "server.example.com",
             "rcml": rcml or RcmlSettings(),
         }
         self.registry = Registry(policy(rng, "192.0.2.1", **settings, **changes), Targets(outbound, "server.example.com"), One())

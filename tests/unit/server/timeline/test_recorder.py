@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,7 @@ async def test_notification_and_recording_are_kept(database: Database, recorder:
 async def test_recorder_never_waits_for_the_database(tmp_path: Path, metrics: Metrics) -> None:
     """Nobody writes: everything returns at once all the same, and what is too much is counted."""
     database = Database(load(environ={"DIALPLANE_STATE": str(tmp_path), "DIALPLANE_STORAGE__QUEUE_MAX": "100"}))
+    metrics.watch_storage(database.writer)
     recorder = Recorder(load(environ={}).storage, database.writer, metrics)
     for n in range(500):
         recorder.note(Note(CALL, float(n), Kind.VERB, {}))
@@ -141,13 +143,29 @@ def test_metrics_of_sip_have_few_labels_whatever_peers_send(metrics: Metrics) ->
     assert value(metrics, "dialplane_sip_dropped_total", reason="parse_error") == 1
 
 
+@dataclass
+class Storage:
+    waiting: int = 7
+    written: int = 8
+    dropped: int = 9
+    lost: dict[str, int] = field(default_factory=lambda: {"end of a call": 9})
+
+
 async def test_what_lives_is_asked_when_it_is_read(metrics: Metrics) -> None:
     counts = {"calls": 1}
     metrics.watch_live(lambda: counts)
-    metrics.watch_storage(lambda: 7, lambda: 8, lambda: 9)
+    metrics.watch_calls(lambda: {"begun": 3, "refused": 4})
+    metrics.watch_requests(lambda: {"documents": 5})
+    metrics.watch_strangers(lambda: {"banned": 6})
+    metrics.watch_storage(Storage())
     counts["calls"] = 2
     await asyncio.sleep(0)
     text = metrics.text().decode()
     assert 'dialplane_live{what="calls"} 2.0' in text
-    assert "dialplane_storage_dropped 9.0" in text
+    for line in (
+        *('dialplane_calls_total{what="refused"} 4.0', 'dialplane_http_in_flight{what="documents"} 5.0'),
+        *('dialplane_sip_strangers_total{what="banned"} 6.0', 'dialplane_storage_lost_total{what="end of a call"} 9.0'),
+        *("dialplane_storage_waiting 7.0", "dialplane_storage_written 8.0", "dialplane_storage_dropped 9.0"),
+    ):
+        assert f"\n{line}\n" in text
     assert 'dialplane_build_info{version="1.2.3"} 1.0' in text
