@@ -33,7 +33,6 @@ from server.calls.effects import Discard, Fetch, Forgotten, Log, Note, Notificat
 from server.calls.legs import requests
 from server.calls.outbox import Action
 from server.calls.policy import Policy
-from server.calls.recording import LEAST_MS
 from server.calls.records import CallRecord, RecordingRecord
 from server.calls.registry import Registry
 from server.calls.targets import Targets
@@ -237,8 +236,6 @@ class Server:
             self.metrics.heard(event.quality)
         elif isinstance(event, engine.RecordingEnded) and event.size_bytes == 0:
             self._run(asyncio.to_thread(recordings.remove_if_empty, event.path))
-        elif isinstance(event, engine.RecordingEnded) and event.duration_ms < LEAST_MS:
-            self._run(asyncio.to_thread(recordings.remove_unheard, event.path))
         self._give(lambda now: self.registry.media_event(event, now))
 
     def _on_timer(self) -> None:

@@ -36,7 +36,7 @@ def remove_if_empty(path: str) -> None:
 
 
 def remove_unheard(path: str) -> None:
-    """The file of a recording that is not kept, as there is nothing to hear (`server.calls.recording.LEAST_MS`)."""
+    """The file of a recording that is not kept, as there is nothing to hear (`server.calls.effects.Discard`)."""
     try:
         Path(path).unlink(missing_ok=True)
     except OSError as error:

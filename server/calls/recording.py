@@ -138,8 +138,9 @@ class Recording:
         heard = event.duration_ms
         if event.reason == "silence" and heard <= self._silence_ms + SILENCE_SLACK_MS:
             heard = 0  # not a word
-            self._outbox.emit(Discard(event.path))
         self._finish(heard, event.path, event.detail if event.reason == "disk" else "")
+        if not self._kept and event.size_bytes:  # what has no octets is looked after by the shell: it tells of a full disk
+            self._outbox.emit(Discard(event.path))
 
     def refused(self, reason: str) -> None:
         """The engine cannot record."""
