@@ -33,17 +33,16 @@ from media.worker_process import find_worker
 from server import limits
 from server.applications.guard import Guard
 from server.routing import Routing
-from server.storage.database import StorageError, open_database
+from server.storage.database import DRIVERS, StorageError, open_database
 
 UNIX_PATH_MAX = 107  # sockaddr_un.sun_path without its final zero
-DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
 
 
 def problems(loaded: Loaded) -> list[Problem]:
     """Everything for which the server cannot start, or could not serve calls."""
     settings = loaded.settings
     found = [*contradictions(settings), *_addresses(settings), *_files(settings), *_storage(settings), *_descriptors(settings)]
-    return [Problem(loaded.source.of(one.path), one.key, one.message, one.remedy) for one in found]
+    return [one.problem(loaded.source) for one in found]
 
 
 def warnings(loaded: Loaded) -> list[Problem]:
@@ -57,7 +56,7 @@ def warnings(loaded: Loaded) -> list[Problem]:
         *_threads(settings),
         *_readable_secrets(loaded),
     ]
-    return [Problem(loaded.source.of(one.path), one.key, one.message, one.remedy) for one in found]
+    return [one.problem(loaded.source) for one in found]
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------

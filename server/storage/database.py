@@ -23,6 +23,7 @@ from server.storage.reader import Reader
 from server.storage.writer import Writer
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}  # whatever else a URL says, or when it says none
 
 
 class StorageError(Exception):
@@ -69,11 +70,10 @@ def open_database(url: str, *, read_only: bool = False) -> AsyncEngine:
         raise StorageError(
             f'storage.url "{url}" is not a database URL; write for example "postgresql+asyncpg://user:password@host/name"'
         ) from None
-    sqlite = parsed.get_backend_name() == "sqlite"
-    if sqlite and parsed.get_driver_name() != "aiosqlite":
-        parsed = parsed.set(drivername="sqlite+aiosqlite")
-    if parsed.get_backend_name() == "postgresql" and parsed.get_driver_name() != "asyncpg":
-        parsed = parsed.set(drivername="postgresql+asyncpg")
+    backend = parsed.get_backend_name()
+    sqlite = backend == "sqlite"
+    if backend in DRIVERS:
+        parsed = parsed.set(drivername=f"{backend}+{DRIVERS[backend]}")
     if sqlite and parsed.database not in (None, "", ":memory:"):
         file = Path(str(parsed.database))
         if read_only:

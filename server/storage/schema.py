@@ -23,6 +23,11 @@ from sqlalchemy import (
 metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"})
 
 
+def naive_utc(moment: datetime.datetime | None) -> datetime.datetime | None:
+    """As the columns of a `UtcDateTime` hold it."""
+    return None if moment is None else moment.astimezone(datetime.UTC).replace(tzinfo=None)
+
+
 class UtcDateTime(TypeDecorator[datetime.datetime]):
     """Aware datetimes, kept as UTC without a zone, so that every database orders them alike."""
 
@@ -30,7 +35,7 @@ class UtcDateTime(TypeDecorator[datetime.datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> datetime.datetime | None:
-        return None if value is None else value.astimezone(datetime.UTC).replace(tzinfo=None)
+        return naive_utc(value)
 
     def process_result_value(self, value: datetime.datetime | None, dialect: Dialect) -> datetime.datetime | None:
         return None if value is None else value.replace(tzinfo=datetime.UTC)

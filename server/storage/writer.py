@@ -62,7 +62,7 @@ class Writer:
         self._engine, self._settings, self._instance_id = engine, settings, instance_id
         self._backlog = Backlog(settings.queue_max, settings.batch_s)
         self._statements = _statements(engine.dialect)
-        self._at = _text_utc if engine.dialect.name == "sqlite" else _naive_utc
+        self._at = _text_utc if engine.dialect.name == "sqlite" else schema.naive_utc
         self._number = time.time_ns()  # of the next piece: no earlier run of ours has used it
         self._unwritten = 0  # of a batch that is being written
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
@@ -325,11 +325,7 @@ def _statements(dialect: Dialect) -> dict[type[Item], str]:
     }
 
 
-def _naive_utc(moment: datetime.datetime | None) -> datetime.datetime | None:
-    """As `schema.UtcDateTime` has it."""
-    return None if moment is None else moment.astimezone(datetime.UTC).replace(tzinfo=None)
-
-
 def _text_utc(moment: datetime.datetime | None) -> str | None:
     """As SQLAlchemy writes a DateTime into SQLite."""
-    return None if moment is None else moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    naive = schema.naive_utc(moment)
+    return None if naive is None else naive.isoformat(" ", "microseconds")
