@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.load import KeyPath, dotted
+from config.errors import Problem
+from config.load import KeyPath, Source, dotted
 from config.settings import NumberSettings, Settings, TrunkSettings
 from config.types import HostPort, ListenAddress, address_of, parse_host_port, parse_listen
 
@@ -37,6 +38,10 @@ class Finding:
     @property
     def key(self) -> str:
         return dotted(self.path)
+
+    def problem(self, source: Source) -> Problem:
+        """With where the setting was said."""
+        return Problem(source.of(self.path), self.key, self.message, self.remedy)
 
 
 def contradictions(settings: Settings) -> Iterator[Finding]:

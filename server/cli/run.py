@@ -62,7 +62,7 @@ def reread(file: str | None, running: Settings) -> Settings:
         loaded = load_with_source(file)
         wanted = loaded.settings
         if found := list(contradictions(wanted)):
-            raise ConfigError([Problem(loaded.source.of(one.path), one.key, one.message, one.remedy) for one in found])
+            raise ConfigError([one.problem(loaded.source) for one in found])
         stays = wanted.server.model_copy(update={"state_dir": running.server.state_dir})
         plan = plan_reload(running, with_identity(wanted.model_copy(update={"server": stays})))
     except ConfigError as error:
