@@ -9,7 +9,7 @@ from media.engine import Codec
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import SdpRefused, offered_family
 from media.settings import SrtpPolicy
-from server.calls.legs.leg import MAX_BREADTH, MAX_FORWARDS, Direction, Leg, LegState
+from server.calls.legs.leg import MAX_BREADTH, MAX_FORWARDS, Direction, Leg, LegState, Opening
 from server.calls.legs.media import LegMedia, MediaState
 from server.calls.legs.party import Party
 from server.calls.outbox import Outbox
@@ -17,13 +17,20 @@ from sip.core import commands, events
 from sip.message import Request
 
 
-class Inbound:
-    """`Inbound(...).leg` is the leg; its sid is that of its call."""
+class Inbound(Opening):
+    """`Inbound(...).leg` is the leg; its sid is that of its call.
+
+    expires_s: how long the caller waits for an answer; None: as long as it likes (RFC 3261 13.3.1, 20.19).
+    """
 
     def __init__(self, outbox: Outbox, invite: events.InviteReceived, party: Party, srtp: SrtpPolicy | None = None) -> None:
         """srtp: the rule for this leg, None for that of the server."""
         self.invite = invite.request
-        self.late_offer = False
+        hops, breadth = self._number("Max-Forwards", 3), self._number("Max-Breadth", 3)
+        # One less than came in, so that a loop through us ends (RFC 3261 8.1.1.6).
+        self.hops_left = MAX_FORWARDS - 1 if hops is None else max(0, min(hops, MAX_FORWARDS) - 1)
+        self.breadth = None if breadth is None else min(breadth, MAX_BREADTH)
+        self.expires_s = self._number("Expires", 10)
         self.cancel_pending = False  # a CANCEL came; we owe the 487
         self._sdp_sent: bytes | None = None
         address = outbox.policy.media_places.came_by(invite.flow.local.host, invite.flow.remote.host)
@@ -33,33 +40,21 @@ class Inbound:
         self.leg.sip_call_id = self.invite.headers.get("Call-ID")
         self.leg.opening = self
 
-    @property
-    def hops_left(self) -> int:
-        """One less than came in, so that a loop through us ends (RFC 3261 8.1.1.6)."""
-        text = self.invite.headers.get("Max-Forwards") or ""
-        known = text.isascii() and text.isdigit() and len(text) <= 3
-        return max(0, min(int(text), MAX_FORWARDS) - 1) if known else MAX_FORWARDS - 1
-
-    @property
-    def expires_s(self) -> int | None:
-        """How long the caller waits for an answer; None: as long as it likes (RFC 3261 13.3.1, 20.19)."""
-        text = (self.invite.headers.get("Expires") or "").strip()
-        return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else None
-
-    @property
-    def breadth(self) -> int | None:
-        text = self.invite.headers.get("Max-Breadth") or ""
-        return min(int(text), MAX_BREADTH) if text.isascii() and text.isdigit() and len(text) <= 3 else None
-
     def receive_offer(self) -> None:
         """Look at the INVITE's body; raises SdpRefused (400 broken, 488 nothing in common)."""
         body = extract_sdp(self.invite.body, self.invite.headers.get("Content-Type") or "")
-        if body is None and self.invite.body:
-            raise SdpRefused(400, "No session description in the body", 399, "The body carries no application/sdp part")
-        self.late_offer = body is None
         if body is not None:
             self.leg.media.prefer_family(offered_family(body))
             self.leg.media.offer_answer.receive_offer(body)
+        elif self.invite.body:
+            raise SdpRefused(400, "No session description in the body", 399, "The body carries no application/sdp part")
+        else:
+            self.late_offer = True
+
+    def _number(self, name: str, digits: int) -> int | None:
+        """A header field of the INVITE that holds up to so many digits; None for anything else."""
+        text = (self.invite.headers.get(name) or "").strip()
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
 
     def offered_codecs(self) -> tuple[Codec, ...]:
         return () if self.late_offer else self.leg.media.offer_answer.offered_codecs()

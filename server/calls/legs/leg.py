@@ -50,26 +50,27 @@ class LegState(enum.Enum):
     OVER = "over"
 
 
-class Opening(Protocol):
-    """What depends on who called whom, until the answer."""
+class Opening:
+    """What depends on who called whom, until the answer: `legs.inbound`, `legs.outbound`.
 
-    @property
-    def late_offer(self) -> bool:
-        """The INVITE that came brought no offer: ours goes out in the 200 and is answered by the ACK."""
+    The one here is that of a leg of which nothing lives any more: the real one would hold the leg, and be held by it.
 
-    @property
-    def hops_left(self) -> int:
-        """Max-Forwards for the legs that this one leads to."""
+    late_offer: the INVITE that came brought no offer: ours goes out in the 200 and is answered by the ACK.
+    hops_left: Max-Forwards for the legs that this one leads to.
+    breadth: Max-Breadth (RFC 5393 5.3.3) for all legs together that this one leads to at a time; None: nobody has said one.
+    """
 
-    @property
-    def breadth(self) -> int | None:
-        """Max-Breadth (RFC 5393 5.3.3) for all legs together that this one leads to at a time; None: nobody has said one."""
+    late_offer = False
+    hops_left = 0
+    breadth: int | None = None
 
     def offered_codecs(self) -> tuple[Codec, ...]:
         """What the peer offers and nobody has answered yet."""
+        return ()
 
     def early_media(self, prefer: tuple[Codec, ...]) -> bool:
         """Let the unanswered peer hear us. False when that cannot be."""
+        return False
 
     def prepare_answer(self, prefer: tuple[Codec, ...]) -> None:
         """Connect the media before the answer goes out, so that a bridge stands when the peer hears of it."""
@@ -82,32 +83,6 @@ class Opening(Protocol):
 
     def give_up(self, status: int, phrase: str, headers: commands.HeaderList, reason: str | None) -> None:
         """End it unanswered: by a final response, or by CANCEL."""
-
-
-class Opened:
-    """The opening of a leg of which nothing lives any more: the real one would hold the leg, and be held by it."""
-
-    late_offer = False
-    hops_left = 0
-    breadth: int | None = None
-
-    def offered_codecs(self) -> tuple[Codec, ...]:
-        return ()
-
-    def early_media(self, prefer: tuple[Codec, ...]) -> bool:
-        return False
-
-    def prepare_answer(self, prefer: tuple[Codec, ...]) -> None:
-        pass
-
-    def answer(self, prefer: tuple[Codec, ...]) -> None:
-        pass
-
-    def renegotiated(self, offer: Request) -> None:
-        pass
-
-    def give_up(self, status: int, phrase: str, headers: commands.HeaderList, reason: str | None) -> None:
-        pass
 
 
 class LegBridge(Protocol):
@@ -395,7 +370,7 @@ class Leg:
 
     def forget(self) -> None:
         """Nothing of it lives any more: let go of what it is held by, so that no cycle is left for the collector to find."""
-        self.opening = Opened()
+        self.opening = Opening()
 
     def rehome(self, outbox: Outbox) -> None:
         """Belong to another call from now on. The record keeps the parent that dialled it."""

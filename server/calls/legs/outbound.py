@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from media.engine import Codec
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import SdpRefused
 from media.settings import SrtpPolicy
 from server.calls.destination import Placed
 from server.calls.effects import Kind
 from server.calls.legs.callbacks import LegCallbacks
-from server.calls.legs.leg import MAX_BREADTH, MAX_FORWARDS, Direction, Leg, LegState
+from server.calls.legs.leg import MAX_BREADTH, MAX_FORWARDS, Direction, Leg, LegState, Opening
 from server.calls.legs.media import CodecPreference, LegMedia
 from server.calls.names import CALL, new_sid, session_name
 from server.calls.outbox import Outbox, sip_reason
@@ -29,10 +28,8 @@ MAX_FORKS = 16  # early dialogs of one INVITE whose descriptions are kept
 ELSEWHERE = sip_reason(200, "Call completed elsewhere")  # RFC 3326, behaviour 0.4
 
 
-class Outbound:
+class Outbound(Opening):
     """`Outbound(...).leg` is the leg; it has a sid of its own."""
-
-    late_offer = False
 
     def __init__(
         self,
@@ -77,19 +74,13 @@ class Outbound:
         self._srtp = placed.srtp
         self._attempt = self._sessions = 1
         self._preference = preference
-        self._hops_left = hops_left
-        self.breadth = breadth
-
-    @property
-    def hops_left(self) -> int:
-        return max(0, self._hops_left - 1)
+        self._max_forwards = hops_left
+        self.hops_left = max(0, hops_left - 1)
+        self.breadth = self._breadth = breadth
 
     @property
     def rang(self) -> bool:
         return self.leg.rang_at is not None
-
-    def offered_codecs(self) -> tuple[Codec, ...]:
-        return ()
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -106,7 +97,7 @@ class Outbound:
         preference = self._preference()
         offer = leg.media.offer_answer.offer(preference.codecs, only=preference.only, far_hz=preference.far_hz)
         to = self._destinations[self._attempt - 1]
-        told = (("Max-Breadth", str(self.breadth)),) if self.breadth < MAX_BREADTH else ()  # what everybody assumes is not said
+        told = (("Max-Breadth", str(self._breadth)),) if self._breadth < MAX_BREADTH else ()  # what everybody assumes is not said
         leg.outbox.emit(
             commands.SendInvite(
                 session=leg.session,
@@ -115,22 +106,13 @@ class Outbound:
                 from_display=to.from_display,
                 body=offer,
                 next_hop=to.next_hop,
-                headers=(*to.headers, *header_of(leg.trail), ("Max-Forwards", str(self._hops_left)), *told),
+                headers=(*to.headers, *header_of(leg.trail), ("Max-Forwards", str(self._max_forwards)), *told),
                 session_headers=leg.outbox.session_headers(leg.sid),
                 credentials=to.credentials,
                 places=tuple(commands.Place(one.request_uri, one.next_hop) for one in self._destinations[self._attempt :]),
             )
         )
         leg.invited(to.request_uri)
-
-    def early_media(self, prefer: tuple[Codec, ...]) -> bool:
-        return False  # it is the peer's to let us hear
-
-    def prepare_answer(self, prefer: tuple[Codec, ...]) -> None:
-        pass
-
-    def answer(self, prefer: tuple[Codec, ...]) -> None:
-        pass
 
     def renegotiated(self, offer: Request) -> None:
         tag = parse_name_addr(offer.headers.get("From") or "").tag
