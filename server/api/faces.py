@@ -6,19 +6,20 @@ import datetime
 import email.utils
 import enum
 
-RESTCOMM_VERSION = "2012-04-24"
+from rcml.parameters import API_VERSION
+
 TWILIO_VERSION = "2010-04-01"
 
 
 class Face(enum.Enum):
     """value: what stands before `/Accounts/...` in its URLs."""
 
-    RESTCOMM = f"/restcomm/{RESTCOMM_VERSION}"
+    RESTCOMM = f"/restcomm/{API_VERSION}"
     TWILIO = f"/{TWILIO_VERSION}"
 
     @property
     def version(self) -> str:
-        return RESTCOMM_VERSION if self is Face.RESTCOMM else TWILIO_VERSION
+        return API_VERSION if self is Face.RESTCOMM else TWILIO_VERSION
 
     def date(self, moment: datetime.datetime | None) -> str | None:
         """RFC 2822; Restcomm writes no leading zero of the day."""
