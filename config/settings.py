@@ -256,6 +256,12 @@ class DialSettings(Section):
     media_timeout_ends_call: bool = Field(
         default=True, description="End a call whose media is lost (media.media_timeout_s); false only notes it."
     )
+    transferor_s: float = Field(
+        default=2.0,
+        ge=0,
+        description="How long after its REFER who has transferred a call is kept: told how it goes, and given the call back when "
+        "the target refuses; then it is hung up.",
+    )
     media_timeout_ask_s: float = Field(
         default=8.0,
         ge=0,
@@ -385,6 +391,10 @@ class NumberSettings(Section):
         default="", description="URL that is told of every change of the call's status; empty means none."
     )
     status_callback_method: Method = Field(default="POST", description="GET or POST, for status_callback.")
+    refer_url: OptionalApplicationUrl = Field(
+        default="", description="URL of the document for a call that one of its parties transfers (REFER); empty means no transfers."
+    )
+    refer_method: Method = Field(default="POST", description="GET or POST, for refer_url.")
     answer_delay: bool | None = Field(default=None, description="dial.answer_delay for this number; left out means as there.")
 
 

@@ -209,6 +209,8 @@ class Routing:
             fallback_method=number.fallback_method,
             status_callback=number.status_callback,
             status_callback_method=number.status_callback_method,
+            refer_url=number.refer_url,
+            refer_method=number.refer_method,
             answer_delay=number.answer_delay,
             srtp=trunk.srtp,
             trusted_identity=trunk.trusted_identity,
@@ -233,5 +235,5 @@ def _address(text: str) -> Address | None:
 
 def _absolute(number: NumberSettings, base_url: str) -> NumberSettings:
     """Its relative URLs resolved against the server's own base URL (behaviour.md 1.5)."""
-    urls = {name: getattr(number, name) for name in ("voice_url", "fallback_url", "status_callback")}
+    urls = {name: getattr(number, name) for name in ("voice_url", "fallback_url", "status_callback", "refer_url")}
     return number.model_copy(update={name: urljoin(base_url + "/", url) for name, url in urls.items() if url.startswith("/")})

@@ -16,6 +16,8 @@ from server.observability.clock import WallClock
 from server.reach import Reach
 from sip.core.commands import Credentials
 from sip.core.flows import Listener
+from sip.core.refer import Refer
+from sip.core.replaces import Replacing
 from sip.core.reliable import ReliableProvisionals
 from sip.core.routing import choose_listener
 from sip.core.session_timer import SessionTimers
@@ -59,6 +61,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         no_branch_code_500=settings.dial.no_branch_code == "500",
         operator_completed_is_completed=settings.dial.rest_completed_status == "completed",
         settle_s=SETTLE_S,
+        transferor_s=settings.dial.transferor_s,
         recording_wait_s=settings.dial.recording_wait_s,
         media_open_s=settings.dial.media_open_s,
         final_status_wait_s=settings.dial.final_status_wait_s,
@@ -76,7 +79,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
 def sip_extensions(settings: SipSettings) -> tuple[Extension, ...]:
     """What the SIP core can do beyond RFC 3261, of its own instance for each endpoint."""
     when = settings.reliable_provisionals
-    return (SessionTimers(), *(() if when == "never" else (ReliableProvisionals(when),)))
+    return (SessionTimers(), Refer(), Replacing(), *(() if when == "never" else (ReliableProvisionals(when),)))
 
 
 def own_host(settings: Settings, listeners: Sequence[Listener]) -> str:

@@ -31,21 +31,24 @@ from rcml.verbs import Verb
 from server.calls.bridge import Bridge
 from server.calls.effects import Fetched, Json, Kind, Log, Prepared
 from server.calls.engine_events import EngineEvents, News, NoMedia, Vanished
+from server.calls.handover import Handover
 from server.calls.legs import requests
 from server.calls.legs.inbound import Inbound
 from server.calls.legs.leg import Direction, Leg
 from server.calls.legs.outbound import Outbound
-from server.calls.legs.party import Party
+from server.calls.legs.party import Party, Referral
 from server.calls.names import leg_of_session
 from server.calls.outbox import Action, Outbox, reason_of, sip_reason
 from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE
 from server.calls.policy import Application, Refusal
 from server.calls.records import By, CallEnded, Cause
-from server.calls.script import Begin, Next, Over, Script, Wait
+from server.calls.script import Begin, How, Next, Over, Script, Wait
+from server.calls.signals import ReferAsked, Signal
 from server.calls.targets import CallerIdentity, Targets
 from server.calls.verbs import RUNNING
 from server.calls.verbs.running import Finished, HungUp, Result, RunningVerb, Stage, Stop
 from sip.core import commands, events
+from sip.core.referring import ReferReceived
 from sip.core.reliable import NotAcknowledged
 from sip.core.session_timer import RefreshDue
 
@@ -72,6 +75,8 @@ class Call:
         self._stage = Stage(outbox, leg, targets, identity, RUNNING)
         self._engine = EngineEvents(self._stage)
         self._script: Script | None = None
+        self._application: Application | None = None
+        self._handover: Handover | None = None  # the leg is being transferred
         self._verb: RunningVerb | None = None
         self._of_script = True  # that verb: the script goes on behind it
         self._held: Verb | None = None  # waits for the ACK of a late offer
@@ -131,6 +136,7 @@ class Call:
         return self._finish_input()
 
     def _belong_to(self, application: Application) -> None:
+        self._application = application
         self._script = Script(self._outbox, self.leg, self.party, application)
         facts: dict[str, Json] = {"from": self.party.from_user, "to": self.party.to_user, "number": application.number}
         self._log("call_started", facts | {"dialled_by": self.party.dialled_by})
@@ -186,7 +192,9 @@ class Call:
             found = self._stage.legs.get(leg_of_session(event.session))
             if found is not None:
                 leg, verb = found
-                if isinstance(event, requests.InDialog):
+                if isinstance(event, ReferReceived):
+                    self._outbox.signal(ReferAsked(event))
+                elif isinstance(event, requests.InDialog):
                     key = requests.handle(leg, event)
                     if key is not None:
                         verb.leg_digit(leg, key)
@@ -226,7 +234,12 @@ class Call:
         self._outbox.now = now
         self._outbox.answered(event)
         if self._script is not None:
-            self._go(self._script.fetched(event, read=self.ended is None))
+            following = self._script.fetched(event, read=self.ended is None)
+            if self._handover is not None and following is not None:
+                dials = isinstance(following, Begin) and following.verb.connects
+                failed = isinstance(following, Over) and following.how is How.FAILED
+                self._handover.document_came(self._outbox, dials=dials, failed=failed)
+            self._go(following)
         if self._verb is not None:
             self._verb.fetched(event)
         return self._finish_input()
@@ -282,6 +295,8 @@ class Call:
         """Run another document on this leg from now on, instead of what runs. Without a script until now, it is the application's call."""
         self._outbox.now = now
         if self.ended is None and self.phase is not Phase.OPENING:
+            if self._handover is not None:
+                self._handover.settle(self._outbox, 200)
             self._interrupt("Another document runs on the call")
             if self._script is not None:
                 self._go(self._script.begin_anew(application))
@@ -321,6 +336,91 @@ class Call:
         leg.rehome(self._outbox)
         self._engine.silence.watch(leg)
 
+    # --- transfers (server.calls.transfer) ------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Of the latest input."""
+        return self._outbox.now
+
+    @property
+    def partner(self) -> str:
+        """sid of the call that this one is linked with, "" for none."""
+        return self._verb.partner if self._verb is not None else ""
+
+    @property
+    def transferring(self) -> bool:
+        """A transfer of its leg, or by it, is under way."""
+        return self._handover is not None or (self._verb is not None and self._verb.hands_over)
+
+    @property
+    def referral(self) -> Application | None:
+        """Where a transfer is asked about; None: there can be none."""
+        return self._application.referral if self._application is not None else None
+
+    def inherit(self, other: Call) -> None:
+        """The leg comes from another call: the same application hears of its transfers."""
+        self._application = other._application
+
+    def leg_of(self, session: str) -> Leg | None:
+        """The primary one, or one beside it."""
+        return next((leg for leg in self.all_legs if leg.session == session), None)
+
+    def take_signals(self) -> list[Signal]:
+        """What the others should hear of the latest input."""
+        return self._outbox.take_signals()
+
+    def look(self, now: float) -> list[Action]:
+        """Something has changed at the other side of a bridge."""
+        self._outbox.now = now
+        return self._finish_input()
+
+    def signalled(self, signal: Signal, now: float) -> list[Action]:
+        self._outbox.now = now
+        if self._verb is not None:
+            self._verb.signalled(signal)
+        return self._finish_input()
+
+    def detach(self, leg: Leg, now: float) -> list[Action]:
+        """An answered leg beside the primary one goes its own way, and nothing of what runs is wanted any more; no action is asked."""
+        self._outbox.now = now
+        _, verb = self._stage.legs.pop(leg.sid)
+        verb.leg_taken(leg, None)
+        self._interrupt("The call is transferred")
+        return self._finish_input()
+
+    def unlink(self, now: float) -> list[Action]:
+        """It talks with the leg of another call no more."""
+        self._outbox.now = now
+        if self._verb is not None:
+            self._verb.leave()
+        self._interrupt("The call is transferred")
+        return self._finish_input()
+
+    def refer(self, application: Application, referral: Referral, handover: Handover, now: float) -> list[Action]:
+        """Run the refer document on the leg, which belongs to nobody else now."""
+        self._outbox.now = now
+        self._handover = handover
+        self._outbox.note(Kind.STATE, {"status": "transferred", "to": referral.target, "by": referral.transferor})
+        if self._script is None:
+            self._belong_to(application)
+        assert self._script is not None
+        self._script.referred(referral)
+        self._go(self._script.go_to(application.voice_url, application.voice_method, "refer"))
+        return self._finish_input()
+
+    def be_referred(self, referral: Referral) -> None:
+        """What is asked of the application from now on says so."""
+        self._outbox.note(Kind.STATE, {"status": "transferred", "to": referral.target, "by": referral.transferor})
+        if self._script is not None:
+            self._script.referred(referral)
+
+    def leave(self, text: str, now: float) -> list[Action]:
+        """Nothing of the call is wanted any more."""
+        self._outbox.now = now
+        self._end_here(200, By.SERVER, text)
+        return self._finish_input()
+
     # --- SIP ------------------------------------------------------------------------------------------------------
 
     def _primary_event(self, event: events.SessionEvent) -> None:
@@ -334,6 +434,8 @@ class Call:
                 key = requests.handle(leg, event)
                 if key is not None:
                     self._engine.pressed(key, self._verb)
+            case ReferReceived():
+                self._outbox.signal(ReferAsked(event))
             case events.RequestAnswered():
                 self._engine.silence.answered(leg, event)
             case NotAcknowledged():
@@ -448,11 +550,16 @@ class Call:
         verb, self._verb = self._verb, None
         if verb is not None and not verb.takes_keys and isinstance(result, Finished) and result.waited:
             self._stage.keys.drop()
+        dial = result.dial if isinstance(result, Finished) else None
+        if self._handover is not None and self.ended is None and self._handover.goes_back(self._outbox, dial):
+            assert self._script is not None
+            self._script.abandon()
+            return
         if self._script is not None and self._of_script:
             self._go(self._script.after(result))
         else:
-            reason = result.reason if isinstance(result, HungUp) else None
-            self._end_here(200, By.SERVER, "The verb is over", reason=reason)
+            why, reason = (result.why, result.reason) if isinstance(result, HungUp) else ("The verb is over", None)
+            self._end_here(200, By.SERVER, why, reason=reason)
 
     def _interrupt(self, text: str) -> None:
         """Nothing of what runs is wanted any more; the leg stays."""
@@ -541,6 +648,8 @@ class Call:
         for leg in [leg for leg, _ in stage.legs.values() if leg.gone]:
             del stage.legs[leg.sid]
             leg.forget()
+        if self._handover is not None and self._handover.look(self._outbox, self.leg, self.legs):
+            self._handover = None
         for leg in self.all_legs:
             leg.fill_silence()
         if self.phase is Phase.ENDING and self._verb is None:

@@ -13,7 +13,7 @@ from rcml.errors import DocumentError
 from rcml.parameters import VoiceFacts, voice_parameters
 from server.calls.effects import Fetch, Fetched, Parameters
 from server.calls.legs.leg import Leg
-from server.calls.legs.party import Party
+from server.calls.legs.party import Party, Referral
 from server.calls.outbox import Outbox
 from server.calls.policy import Application
 
@@ -40,6 +40,7 @@ class Documents:
         self._party = party
         self._application = application
         self._pending: Fetch | None = None
+        self._referral: Referral | None = None
         self._fallback_tried = False
         self._statuses: set[str] = set()
 
@@ -48,9 +49,13 @@ class Documents:
         """A document is outstanding."""
         return self._pending is not None
 
+    def referred(self, referral: Referral) -> None:
+        """By a transfer: all requests say so from now on."""
+        self._referral = referral
+
     def facts(self) -> VoiceFacts:
         """As they are now."""
-        policy = self._outbox.policy
+        policy, referral = self._outbox.policy, self._referral
         return VoiceFacts(
             call_sid=self._leg.sid,
             instance_id=policy.instance_id,
@@ -64,6 +69,9 @@ class Documents:
             timestamp_iso=policy.wall_iso(self._leg.created_at),
             sip_headers=self._party.sip_headers,
             sip_call_id=self._party.sip_call_id,
+            refer_target=referral.target if referral is not None else None,
+            transferor=referral.transferor if referral is not None else None,
+            transferee=referral.transferee if referral is not None else None,
         )
 
     # --- documents ------------------------------------------------------------------------------------------------

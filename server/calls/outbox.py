@@ -15,6 +15,7 @@ from rcml.parameters import API_VERSION
 from server.calls.effects import Fetch, Fetched, Json, Kind, Note, Notification, Output, Parameters
 from server.calls.policy import Policy
 from server.calls.records import CallRecord
+from server.calls.signals import Signal
 from sip.core import commands
 from sip.message import Headers
 
@@ -31,6 +32,7 @@ class Outbox:
         self.now = now
         self._number = number
         self._out: list[Action] = []
+        self._signals: list[Signal] = []
         self._asked: dict[int, tuple[Fetch, str]] = {}  # by number: what was asked, and the leg that it is about
         self._about = ""  # the leg that all of this is about
 
@@ -49,6 +51,14 @@ class Outbox:
             yield
         finally:
             self._about = before
+
+    def signal(self, signal: Signal) -> None:
+        """For other calls; the registry carries it when the input has been dealt with."""
+        self._signals.append(signal)
+
+    def take_signals(self) -> list[Signal]:
+        out, self._signals = self._signals, []
+        return out
 
     def number(self) -> int:
         """A number for a Fetch or a prompt, unique in this process."""

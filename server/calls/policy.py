@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -52,7 +52,16 @@ class Application:
     srtp: SrtpPolicy | None = None  # of the trunk by which the call came; None: the server's setting
     trusted_identity: bool = False  # of that trunk: what it asserts of callers is so
     document: str = ""
+    refer_url: str = ""  # of the document for a transfer; empty: calls of this number are not transferred
+    refer_method: str = "POST"
     dialled: str = ""  # the text that found the number, when it was not the first choice but `otherwise`
+
+    @property
+    def referral(self) -> Application | None:
+        """Where a transfer of its calls is asked about; None: nowhere, and there are no transfers."""
+        if not self.refer_url:
+            return None
+        return replace(self, voice_url=self.refer_url, voice_method=self.refer_method, status_callback="", document="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,7 @@ class Policy:
     recording_query: what is added to a recording's URL (its sid and now given), such as a signature; empty for nothing.
     sip_refusal: why a document may not call a host (a name or an IP literal), with the remedy; None: it may, as far as is known.
     random_bytes: the only source of chance; sids and session numbers are made from it.
+    transferor_s: how long who has transferred a call is kept, to have it back when that fails.
     settle_s: how long the result of an answered Dial waits for the answer to our BYE.
     No field has a default here: the settings have them, and `server.wiring` hands all over.
     """
@@ -110,6 +120,7 @@ class Policy:
     final_status_wait_s: float
     media_timeout_ends_call: bool
     media_timeout_ask_s: float
+    transferor_s: float
     max_calls: int
     max_passages: int
     use_to: bool

@@ -28,6 +28,7 @@ from server.calls.outbox import Action, Outbox
 from server.calls.policy import Application, Policy, Refusal, Router
 from server.calls.targets import Targets
 from server.calls.trail import mark_of, trail_of
+from server.calls.transfer import Transfers, understand_each_other
 from server.calls.verbs.talk import RunningTalk
 from sip.core import commands, events
 from sip.core.bindings import Change
@@ -40,6 +41,7 @@ class Registry:
         self.router = router
         self.calls: dict[str, Call] = {}
         self._by_session: dict[str, Call] = {}
+        self._transfers = Transfers(self)
         self._by_stream: dict[str, Call] = {}
         self._by_recording: dict[str, Call] = {}
         self._by_number: dict[int, Call] = {}
@@ -177,7 +179,7 @@ class Registry:
         if found is None:
             return []
         leg, actions = found
-        call = self._own_call(leg, now)
+        call = self.own_call(leg, now)
         return actions + self._collect(call, call.adopt(application))
 
     def join(self, first: str, second: str, now: float) -> list[Action]:
@@ -197,7 +199,7 @@ class Registry:
             given = self._give_away(first, now)
             assert given is not None
             leg, actions = given
-            call = self._own_call(leg, now)
+            call = self.own_call(leg, now)
         bridge = call.new_bridge()
         moved = self._give_away(second, now, bridge)
         assert moved is not None
@@ -214,9 +216,8 @@ class Registry:
 
     def _understand_each_other(self, first: str, second: str) -> bool:
         """What can only pass must be a codec of both."""
-        legs = [leg for sid in (first, second) for leg in self._by_stream[sid].all_legs if leg.sid == sid]
-        pairs = zip(legs, reversed(legs), strict=True)
-        return all(not leg.media.relays or other.can_take(leg.media.voices[0]) for leg, other in pairs)
+        one, other = (leg for sid in (first, second) for leg in self._by_stream[sid].all_legs if leg.sid == sid)
+        return understand_each_other(one, other)
 
     def _give_away(self, sid: str, now: float, into: Bridge | None = None) -> tuple[Leg, list[Action]] | None:
         """Take a dialled, answered leg out of its call."""
@@ -227,7 +228,7 @@ class Registry:
         leg, actions = found
         return leg, self._collect(owner, actions)
 
-    def _own_call(self, leg: Leg, now: float) -> Call:
+    def own_call(self, leg: Leg, now: float) -> Call:
         """A call of its own for a leg that was given away."""
         outbox = Outbox(self.policy, leg.sid, self._number, now)
         call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user, privacy=leg.privacy), self.targets))
@@ -333,8 +334,20 @@ class Registry:
             case _:
                 return self._by_stream.get(event.stream)
 
+    def owner_of_session(self, session: str) -> Call | None:
+        return self._by_session.get(session)
+
+    def absorb(self, call: Call, actions: list[Action]) -> list[Action]:
+        return self._collect(call, actions)
+
     def _collect(self, call: Call, actions: list[Action]) -> list[Action]:
-        """Learn what the call owns now, arm its deadline, forget it when it is finished."""
+        """Learn what the call owns now, carry its signals, arm its deadline, forget it when it is finished."""
+        partner = call.partner
+        actions = self._learn(call, actions)
+        other = self.calls.get(partner or call.partner)
+        return actions if other is None or other is call else [*actions, *self._learn(other, other.look(call.now))]
+
+    def _learn(self, call: Call, actions: list[Action]) -> list[Action]:
         for action in actions:
             match action:
                 case commands.SendInvite():
@@ -349,6 +362,10 @@ class Registry:
                     self._own(call, self._by_number, action.prompt)
                 case _:
                     pass
+        for signal in call.take_signals():
+            actions += self._transfers.signalled(signal, call.now)
+        if self.calls.get(call.sid) is not call:
+            return actions  # a signal came back to it, and that was its end
         if call.finished:
             self._forget(call)
             actions.append(Forgotten(call.sid))

@@ -18,7 +18,7 @@ from rcml.verbs import Verb
 from server.calls.documents import Documents, NoDocument
 from server.calls.effects import Fetched
 from server.calls.legs.leg import Leg
-from server.calls.legs.party import Party
+from server.calls.legs.party import Party, Referral
 from server.calls.outbox import Outbox, sip_reason
 from server.calls.outcome import CODE_WITHOUT_DIAL, DialResult
 from server.calls.policy import Application
@@ -125,6 +125,10 @@ class Script:
     def go_to(self, url: str, method: str, purpose: str = "redirect") -> Wait:
         self._documents.ask(url, method, purpose, voice_parameters(self._documents.facts()))
         return Wait()
+
+    def referred(self, referral: Referral) -> None:
+        """The leg has been handed over: the application is told so in all requests from now on."""
+        self._documents.referred(referral)
 
     def fetched(self, event: Fetched, *, read: bool) -> Next | None:
         """read: False when the leg is over and no answer is run any more. None: nothing for us, or its fallback is being asked."""

@@ -20,6 +20,7 @@ from server.calls.targets import Outbound, Targets
 from server.wiring import sip_extensions
 from sip.core import commands, events, flows
 from sip.core.endpoint import Endpoint
+from sip.core.referring import ReferAnswered, ReferId, ReferNotified, SendRefer
 from sip.core.session_timer import RefreshDue
 from sip.core.usage import Extension
 from sip.message import Response
@@ -65,6 +66,7 @@ class Phone:
         self.log: list[tuple[float, str, int]] = []
         self.sessions: set[commands.SessionId] = set()
         self.bodies: list[bytes] = []
+        self.told: list[tuple[float, str, int]] = []  # of its REFERs: the answer, then what NOTIFY says, the last as "over"
         self.answers: list[Response | None] = []  # to requests of its own inside a dialog, and outside of one
 
     def saw(self, name: str) -> bool:
@@ -78,8 +80,8 @@ class Phone:
 
     # caller
 
-    def call(self, number: str, *, body: bytes | None = None, headers: commands.HeaderList = ()) -> None:
-        session = commands.SessionId("a")
+    def call(self, number: str, *, body: bytes | None = None, headers: commands.HeaderList = (), name: str = "a") -> None:
+        session = commands.SessionId(name)
         self.sessions.add(session)
         offer = sdp(self.address.host) if body is None else body
         uri = f"sip:{number}@{SERVER}"
@@ -121,6 +123,10 @@ class Phone:
                 self.do(commands.SendReinvite(session, sdp(self.address.host)))
             case events.RequestAnswered(response=response) | events.OutOfDialogAnswered(response=response):
                 self.answers.append(response)
+            case ReferAnswered(response=response):
+                self.told.append((now, "answer", 0 if response is None else response.status))
+            case ReferNotified(status=status, over=over):
+                self.told.append((now, "over" if over else "notify", status))
             case events.AnswerAcked(session=session):
                 self.log.append((now, "acked", 0))
                 if self.script.hang_up_after is not None:
@@ -150,6 +156,18 @@ class Phone:
                 else commands.SendReject(session, script.status, headers=script.headers)
             )
             self.world.at(now + script.answer_after, lambda: self._do_in(session, final))
+
+    def replaces(self, session: str) -> str:
+        """What names a dialog of this phone to whom it is with (RFC 3891)."""
+        dialog = self.endpoint._core.sessions[commands.SessionId(session)].dialog
+        assert dialog is not None
+        return f"{dialog.call_id};to-tag={dialog.remote_tag};from-tag={dialog.local_tag}"
+
+    def refer(self, target: str, *more: tuple[str, str]) -> None:
+        """In its only session."""
+        if self.sessions:
+            session = min(self.sessions)
+            self.do(SendRefer(ReferId(f"refer-{len(self.told)}-{self.world.now}"), session, target, more))
 
     def _do_in(self, session: commands.SessionId, command: commands.Command) -> None:
         if session in self.sessions and not self.saw("cancel"):

@@ -50,6 +50,7 @@ def policy(rng: random.Random, address: str, **changes: Any) -> Policy:
         "final_status_wait_s": dial.final_status_wait_s,
         "media_timeout_ends_call": dial.media_timeout_ends_call,
         "media_timeout_ask_s": dial.media_timeout_ask_s,
+        "transferor_s": dial.transferor_s,
         "max_calls": server.max_calls,
         "max_passages": dial.max_passages,
         "use_to": server.use_to,

@@ -36,13 +36,13 @@ class Party:
     @classmethod
     def of_invite(cls, invite: Request, use_to: bool) -> Party:
         """use_to: the dialled string is the To header's user part, else the Request-URI's."""
-        from_user, display = _user_and_name(invite.headers.get("From"))
-        to_user, _ = _user_and_name(invite.headers.get("To"))
+        from_user, display = user_and_name(invite.headers.get("From"))
+        to_user, _ = user_and_name(invite.headers.get("To"))
         request_user = _user(invite.uri)
         by_to = bool(to_user) and (use_to or not request_user)
         dialled = to_user if by_to else request_user
         first = parse_list(invite.headers.get("Diversion") or "")[:1]
-        forwarded, _ = _user_and_name(*first) if first else ("", None)
+        forwarded, _ = user_and_name(*first) if first else ("", None)
         otherwise = request_user if use_to and request_user != dialled else ""
         by = "To" if by_to else "Request-URI"
         privacy, asserted = privacy_of(invite.headers), asserted_by(invite.headers)
@@ -51,7 +51,17 @@ class Party:
         return cls(from_user, dialled, name, forwarded or None, headers, otherwise, by, privacy, asserted)
 
 
-def _user_and_name(value: str | None) -> tuple[str, str | None]:
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """What the application is told of a transfer, in all requests from then on: the user parts of Refer-To, Contact and To of the REFER."""
+
+    target: str
+    transferor: str
+    transferee: str
+
+
+def user_and_name(value: str | None) -> tuple[str, str | None]:
+    """Of a name-addr: the user part as people know it, "" without one that can be read, and the display name."""
     if not value:
         return "", None
     try:

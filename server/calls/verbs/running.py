@@ -33,6 +33,7 @@ from server.calls.results import Finished as Finished
 from server.calls.results import HungUp as HungUp
 from server.calls.results import Refused as Refused
 from server.calls.results import Result as Result
+from server.calls.signals import Signal
 from server.calls.targets import CallerIdentity, Targets
 from sip.core import events
 
@@ -99,6 +100,14 @@ class RunningVerb(Startable):
     result: Result | None = None
     deadline: float | None = None
     takes_keys: ClassVar[bool] = False  # keys that came before it count; other verbs throw away what they leave behind them
+    hands_over: ClassVar[bool] = False  # the leg waits for the end of a transfer that it has asked for
+    partner: str = ""  # sid of the other call that the leg is linked with
+
+    def signalled(self, signal: Signal) -> None:
+        """Something of another call that this verb may have to do with."""
+
+    def leave(self) -> None:
+        """The leg is linked with its partner no more, without either of them being ended."""
 
     def stop(self, stop: Stop) -> None:
         """Come to an end soon. Called at most once with each `abandoned`; a verb that has its result is not stopped."""
