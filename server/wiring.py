@@ -17,8 +17,8 @@ from server.reach import Reach
 from sip.core.commands import Credentials
 from sip.core.flows import Listener
 from sip.core.refer import Refer
-from sip.core.replaces import Replacing
 from sip.core.reliable import ReliableProvisionals
+from sip.core.replaces import Replacing
 from sip.core.routing import choose_listener
 from sip.core.session_timer import SessionTimers
 from sip.core.usage import Extension
