@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from media import engine
 
-# Two reports of one press come this close to each other: a tone is told when it ends, an INFO when the key goes down.
-ECHO_S = 0.6
+# Two reports of one press come this close to each other: a tone is told when it ends, and an INFO that is lost comes again after 0.5, 1
+# and 2 s (RFC 3261 17.1.2.2). No phone takes turns with its ways, so that a long time harms nobody.
+ECHO_S = 5.0
 # So long after what ended a verb its finishing key may still come: who types 1234# means one entry, also where four keys are enough.
 SURPLUS_S = 2.0
 MOST_EARLY = 32
@@ -30,7 +31,7 @@ class _Press:
 class Keys:
     def __init__(self) -> None:
         self._early: deque[str] = deque(maxlen=MOST_EARLY)
-        self._heard: deque[_Press] = deque(maxlen=8)
+        self._heard: deque[_Press] = deque(maxlen=32)
         self._surplus = ""
         self._surplus_until = 0.0
 

@@ -18,7 +18,9 @@ def test_a_press_that_comes_in_two_ways_counts_once__rcml_gather() -> None:
     assert not keys.is_new(key("1", "info"), 10.35)
     assert keys.is_new(key("2", "info"), 10.4)
     assert not keys.is_new(key("2", "inband"), 10.5)
-    assert keys.is_new(key("1", "info"), 20.0)  # long after: the phone has changed its mind
+    assert keys.is_new(key("3"), 11.0)
+    assert not keys.is_new(key("3", "info"), 14.6)  # its INFO was lost three times
+    assert keys.is_new(key("1", "info"), 30.0)  # long after: the phone has changed its mind
 
 
 def test_the_same_way_twice_is_two_presses__rcml_gather() -> None:
