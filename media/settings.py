@@ -54,8 +54,8 @@ class SpeechSettings(_Settings):
 
     command: tuple[str, ...] = Field(
         default=(),
-        description="External engine as an argument list with {language} {voice} {output}; the text comes on its standard input, "
-        "and it writes a WAV to {output}; empty means the built-in engine.",
+        description="External engine as an argument list with {language} {voice} {output}; the text comes on its standard input "
+        "(SSML when it begins with <speak), and it writes a WAV to {output}; empty means the built-in engine.",
     )
     cache_dir: str = Field(default="", description="Directory of spoken texts; empty means `speech` in the state directory.")
     cache_max_bytes: int = Field(

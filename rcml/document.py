@@ -13,7 +13,8 @@ from rcml.errors import CONTENT_TYPE, DocumentError
 from rcml.notices import Notice
 from rcml.reader import Element, Reader
 from rcml.settings import RcmlSettings
-from rcml.source import decode, is_charset, prepare
+from rcml.source import decode, is_charset, prepare, tree_of
+from rcml.ssml import speech_of
 from rcml.urls import resolve
 from rcml.verbs import PARSERS, Play, Say, Verb
 
@@ -67,7 +68,7 @@ def parse_document(body: bytes, *, content_type: str, url: str, settings: RcmlSe
         verbs = (Play(1, _own_url(url)),)
     elif media_type == "text/plain":
         text = " ".join(_plain(body, charset[1] if charset else None, read).split())
-        verbs = (Say(1, text),) if text else ()
+        verbs = (Say(1, speech_of(Element("Say", 1, head=text), read, "en")),) if text else ()
     else:
         raise DocumentError(f"the answer is {media_type[:80]}, neither RCML (text/xml) nor audio nor plain text", 1, CONTENT_TYPE)
     return Document(url, verbs, read.notices)
@@ -102,22 +103,12 @@ def _plain(body: bytes, charset: str | None, read: Reader) -> str:
 
 def _parse(text: str, settings: RcmlSettings) -> Element:
     source = prepare(text)
-    # One parser for each document: it refuses what the lexer has not, and never opens a file or a connection.
-    parser = etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        root = etree.fromstring(source.xml, parser)
+        root = tree_of(source)
     except etree.XMLSyntaxError as error:
         why = _POSITION.sub("", error.msg or "it does not parse").strip()
         raise DocumentError(f"not well-formed XML: {why[:_WHY]}", max(error.lineno or 1, 1)) from None
-    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]  # the stubs lack it; unreachable past the lexer; a second lock on that door
+    if root.getroottree().docinfo.doctype:  # type: ignore[attr-defined]  # the stubs lack it; unreachable past the lexer; a second lock on that door
         raise DocumentError("document types and entities are not accepted")
     return _element(root, iter(source.tag_lines), settings.max_depth)
 

@@ -75,14 +75,16 @@ class Reader:
         self.notice("warning", code, line, message)
 
     def names(self, element: Element, *known: str) -> None:
-        """Point at attributes that are known but for the case of their letters; all other unknown ones pass in silence."""
+        """Point at attributes that are not known here, and at those that are but for the case of their letters; all of them are ignored."""
         for name in element.attributes:
-            if name in known:
+            if name in known or name.startswith("{"):  # of another namespace
                 continue
             meant = next((right for right in known if right.lower() == name.lower()), None)
-            if meant is not None and meant not in element.attributes:
-                message = f"<{element.name}> has an attribute {name}, which is ignored: it is written {meant}"
-                self.warning(notices.NOT_CARRIED_OUT, element.line, message)
+            if meant is not None and meant in element.attributes:
+                continue  # written twice: what counts is there
+            why = "none of this name is known here" if meant is None else f"it is written {meant}"
+            message = f"<{element.name}> has an attribute {name[:_SHOWN]}, which is ignored: {why}"
+            self.warning(notices.NOT_CARRIED_OUT, element.line, message)
 
     def address(self, element: Element, reference: str, what: str, level: Level) -> str | None:
         """An absolute URL, or None and a notice 11100."""

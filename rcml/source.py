@@ -15,6 +15,8 @@ import codecs
 import re
 from dataclasses import dataclass
 
+from lxml import etree
+
 from rcml.errors import DocumentError
 
 # [1] document, [20] CDEnd, [15] Comment, [16] PI, [28] doctypedecl, [40] STag, [66] CharRef of XML 1.0.
@@ -143,3 +145,20 @@ def _lines(text: str) -> str:
 def _guess_utf16(body: bytes) -> str | None:
     """Markup in UTF-16 without a mark shows itself by `<` and a zero (XML 1.0 appendix F.1)."""
     return {b"<\0": "utf-16-le", b"\0<": "utf-16-be"}.get(body[:2])
+
+
+def tree_of(source: Source) -> etree._Element:
+    """The parsed text. Raises etree.XMLSyntaxError.
+
+    One parser for each: it refuses what the lexer has not, and never opens a file or a connection.
+    """
+    parser = etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    return etree.fromstring(source.xml, parser)

@@ -13,5 +13,6 @@ class Hangup(Verb):
     line: int
 
 
-def parse(element: Element, _read: Reader) -> Hangup:
+def parse(element: Element, read: Reader) -> Hangup:
+    read.names(element)
     return Hangup(element.line)

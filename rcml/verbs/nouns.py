@@ -109,7 +109,7 @@ def parse_number(element: Element, read: Reader, text: str) -> Number | None:
             notices.NOT_CARRIED_OUT, element.line, f"{shown(number)} holds {codes}, which no telephone number has; it is dialled so"
         )
     common = _common(element, read)
-    return Number(element.line, number, headers=headers, send_digits=_send_digits(element, read), **common)
+    return Number(element.line, number, headers=headers, send_digits=keys_to_press(element, read, "sendDigits") or None, **common)
 
 
 def parse_client(element: Element, read: Reader, text: str) -> Client | None:
@@ -197,23 +197,17 @@ def _headers(element: Element, read: Reader, text: str) -> Headers:
     return tuple(headers)
 
 
-def _send_digits(element: Element, read: Reader) -> str | None:
-    value = element.get("sendDigits")
-    if value is None:
-        return None
-    value = visible(unicodedata.normalize("NFKC", value))
+def keys_to_press(element: Element, read: Reader, name: str) -> str:
+    """Keys that are sent: 0-9 * # A-D, w and W for pauses; what else there is, or is too much, is left out with a notice."""
+    value = visible(unicodedata.normalize("NFKC", element.get(name) or ""))
     keys = _NOT_DIGITS.sub("", value)
     if keys != value:
-        read.warning(
-            notices.NOT_CARRIED_OUT, element.line, f"sendDigits of <Number> knows 0-9 * # A-D w W; the rest of {shown(value)} is left out"
-        )
+        message = f"{name} of <{element.name}> knows 0-9 * # A-D w W; the rest of {shown(value)} is left out"
+        read.warning(notices.NOT_CARRIED_OUT, element.line, message)
     if len(keys) > MAX_KEYS:
-        read.warning(
-            notices.NOT_CARRIED_OUT,
-            element.line,
-            f"sendDigits of <Number> may have {MAX_KEYS} keys and pauses; those behind them are left out",
-        )
-    return keys[:MAX_KEYS] or None
+        message = f"{name} of <{element.name}> may have {MAX_KEYS} keys and pauses; those behind them are left out"
+        read.warning(notices.NOT_CARRIED_OUT, element.line, message)
+    return keys[:MAX_KEYS]
 
 
 def _events(element: Element, read: Reader) -> tuple[str, ...]:

@@ -6,19 +6,14 @@ from dataclasses import dataclass
 
 from rcml import notices
 from rcml.reader import Element, Reader, shown
+from rcml.ssml import speech_of
 from rcml.verbs.verb import Verb
-
-VOICES = ("man", "woman")
-LANGUAGES = (
-    "en", "en-gb", "bf", "bp", "ca", "cf", "cs", "dan", "de", "el", "es", "fi", "fr", "it", "nl", "no", "pl", "pt", "ru", "ar", "sv", "tr",
-)  # fmt: skip
-# What everybody else calls them
-_ALIASES = {"da": "dan", "nb": "no", "nn": "no", "pt-br": "bp", "fr-ca": "cf", "fr-be": "bf"}
+from rcml.voices import MAN, VOICES, find_language, find_voice
 
 
 @dataclass(frozen=True, slots=True)
 class Say(Verb):
-    """text: never empty, white space collapsed. language: one of LANGUAGES. loop: 0 is for ever."""
+    """text: never empty, white space collapsed; SSML when it begins with `<speak`. language: see `rcml.voices`. loop: 0 is for ever."""
 
     line: int
     text: str
@@ -32,24 +27,31 @@ class Say(Verb):
 
 def parse(element: Element, read: Reader) -> Say | None:
     read.names(element, "voice", "language", "loop")
-    text = " ".join(element.spoken.split())
+    language = _language(element, read)
+    text = speech_of(element, read, language)
     if not text:
         read.warning(notices.NOT_CARRIED_OUT, element.line, "<Say> holds no text and is skipped")
         return None
-    if element.children:
-        first = element.children[0]
-        read.warning(notices.NOT_CARRIED_OUT, first.line, f"<{first.name}> in <Say>: the text is spoken, its markup has no effect")
-    voice = read.choice(element, "voice", VOICES, notices.NOT_CARRIED_OUT)
     loop = read.whole(element, "loop", 1, notices.SAY_LOOP, least=0)
-    return Say(element.line, text, voice, _language(element, read), loop)
+    return Say(element.line, text, _voice(element, read), language, loop)
+
+
+def _voice(element: Element, read: Reader) -> str:
+    """man or woman; voices of other platforms are mapped to the one that comes nearest, and a notice says so."""
+    asked = element.get("voice") or MAN
+    found = find_voice(asked)
+    if found is None or asked.lower() not in VOICES:
+        taken = found or MAN
+        why = "is not spoken here" if found is not None else f"must be {' or '.join(VOICES)}"
+        read.warning(notices.NOT_CARRIED_OUT, element.line, f"voice of <Say> {why}: {shown(asked)}; {taken} is used")
+        return taken
+    return found
 
 
 def _language(element: Element, read: Reader) -> str:
-    """One of the documented codes; also `da`, `pt-BR` or `de_AT`, whose meaning is clear."""
-    asked = (element.get("language") or "en").lower().replace("_", "-")
-    for code in (asked, asked.partition("-")[0]):
-        if code in LANGUAGES or code in _ALIASES:
-            return _ALIASES.get(code, code)
-    value = shown(element.get("language") or "")
-    read.warning(notices.SAY_LANGUAGE, element.line, f"language of <Say> cannot be {value}; en is used")
-    return "en"
+    asked = element.get("language") or "en"
+    found = find_language(asked)
+    if found is None:
+        read.warning(notices.SAY_LANGUAGE, element.line, f"language of <Say> cannot be {shown(asked)}; en is used")
+        return "en"
+    return found

@@ -1,4 +1,4 @@
-"""The keys of the primary leg's peer: each press once, and those that no verb has taken yet.
+"""The keys of a leg's peer: each press once, and those that no verb has taken yet.
 
 A phone may tell a press in two ways (as a telephone-event or a tone, and by INFO); both are one press. Who knows a menu types ahead:
 what comes while the application is asked for the next document is kept for the verb that takes keys next. What comes during any other
@@ -18,6 +18,14 @@ ECHO_S = 5.0
 # So long after what ended a verb its finishing key may still come: who types 1234# means one entry, also where four keys are enough.
 SURPLUS_S = 2.0
 MOST_EARLY = 32
+
+TONE_MS = GAP_MS = 100  # of keys that we press (behaviour 2.4)
+PAUSES_S = {"w": 0.5, "W": 1.0}
+
+
+def pressing_s(keys: str) -> float:
+    """How long it takes to press them."""
+    return sum(PAUSES_S.get(key, (TONE_MS + GAP_MS) / 1000) for key in keys)
 
 
 @dataclass(slots=True)

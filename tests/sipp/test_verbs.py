@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tests.support import sound
@@ -172,3 +173,19 @@ async def test_an_empty_answer_ends_the_call__behaviour_1_7(scene: Scene) -> Non
     caller = await scene.calling("caller_rejected")
     await scene.through(caller)
     assert caller.statuses()[-1] >= 400
+
+
+async def test_say_pauses_where_its_markup_says__rcml_say(scene: Scene) -> None:
+    scene.app.answer("/voice", rcml("<Say>One<break time='3s'/>two</Say>"))
+    caller = await scene.calling("caller_waits")
+    await scene.through(caller)
+    heard = ear(caller).heard()
+    loud = np.flatnonzero(np.abs(heard) > 300)
+    assert np.max(np.diff(loud)) / 8000 == pytest.approx(3.1, abs=0.5)
+
+
+async def test_play_presses_keys__rcml_play(scene: Scene) -> None:
+    scene.app.answer("/voice", rcml("<Play digits='w12#A' loop='2'/>"))
+    caller = await scene.calling("caller_waits")
+    await scene.through(caller)
+    assert ear(caller).digits() == "12#A12#A"

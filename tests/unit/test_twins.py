@@ -69,7 +69,6 @@ WITHOUT_A_TWIN = {
     "server/calls/verbs/hangup.py": "tests/unit/server/calls/verbs/test_flow.py",
     "server/calls/verbs/invalid.py": "tests/unit/server/calls/verbs/test_flow.py",
     "server/calls/verbs/pause.py": "tests/unit/server/calls/test_media.py",
-    "server/calls/verbs/play.py": "tests/unit/server/calls/test_media.py",
     "server/calls/verbs/redirect.py": "tests/unit/server/calls/verbs/test_flow.py",
     "server/calls/verbs/reject.py": "tests/unit/server/calls/verbs/test_flow.py",
     "server/calls/verbs/running.py": "tests/unit/server/calls/verbs/test_new_verb.py",

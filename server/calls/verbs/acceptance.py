@@ -18,6 +18,7 @@ from dataclasses import replace
 from media import engine
 from rcml.verbs.nouns import CallNoun, Number, Sip
 from server.calls.effects import Fetched, Kind, Prepared
+from server.calls.keys import GAP_MS, TONE_MS, pressing_s
 from server.calls.legs.leg import Leg
 from server.calls.legs.outbound import Outbound
 from server.calls.legs.party import Party
@@ -29,8 +30,6 @@ from server.calls.verbs.leg_script import LegScript
 from server.calls.verbs.running import Stage, Stop
 from sip.core import events
 
-TONE_MS = GAP_MS = 100  # behaviour 2.4
-PAUSES_S = {"w": 0.5, "W": 1.0}
 SCREENING = "screening"  # the purpose of the request
 UNAVAILABLE = "Screening document unavailable"
 NOT_CONNECTED = "Hung up before it was connected"
@@ -49,11 +48,6 @@ def keys_of(noun: CallNoun) -> str:
 
 def is_needed(noun: CallNoun) -> bool:
     return noun.url is not None or bool(keys_of(noun))
-
-
-def pressing_s(keys: str) -> float:
-    """How long it takes to press them."""
-    return sum(PAUSES_S.get(key, (TONE_MS + GAP_MS) / 1000) for key in keys)
 
 
 class Acceptance:

@@ -167,3 +167,15 @@ async def test_a_command_that_fails_is_said_so(make: Make, tmp_path: Path, progr
 
 async def test_a_command_that_is_not_there(make: Make) -> None:
     await expect_error(make(command=["/nowhere/engine"]), "engine", "/nowhere/engine: No such file")
+
+
+async def test_speech_markup_makes_a_difference(make: Make) -> None:
+    """Pauses last as long as they are written, and the rate is heard (docs/rcml.md, Say)."""
+    speech = make()
+
+    async def lasts(text: str) -> int:
+        return (await speech.say(f"<speak>{text}</speak>")).duration_ms
+
+    plain, slow, fast = [await lasts(f'<prosody rate="{rate}">one two three</prosody>') for rate in ("medium", "50%", "200%")]
+    assert slow > 1.4 * plain and plain > 1.2 * fast
+    assert await lasts('one<break time="2500ms"/>two') - await lasts('one<break time="500ms"/>two') == pytest.approx(2000, abs=20)

@@ -162,8 +162,9 @@ def test_answer_on_bridge_overrides_or_leaves_it_to_the_setting__behaviour_0_2(v
     assert dial(f'answerOnBridge="{value}"').answer_on_bridge is taken
 
 
-def test_unknown_attributes_pass_but_a_wrong_case_is_pointed_at__behaviour_2_2() -> None:
-    assert notices('hangupOnStar="true"') == []
+def test_unknown_attributes_and_a_wrong_case_are_pointed_at__behaviour_2_2() -> None:
+    assert notices('hangUpOnMoon="true"') == [(12200, "warning", 2)]
+    assert notices('xmlns:x="urn:x" x:y="true"') == []
     assert notices('callerid="1"') == [(12200, "warning", 2)]
 
 

@@ -23,16 +23,16 @@ def test_languages_by_the_names_everybody_uses__rcml_say(asked: str, taken: str)
 
 
 @pytest.mark.parametrize(
-    ("attribute", "code"), [("language='tlh'", 13511), ("loop='-1'", 13510), ("loop='x'", 13510), ("voice='alice'", 12200)]
+    ("attribute", "code"), [("language='tlh'", 13511), ("loop='-1'", 13510), ("loop='x'", 13510), ("voice='nobody'", 12200)]
 )
 def test_bad_attributes_of_say_fall_back__behaviour_9(attribute: str, code: int) -> None:
     verb, told = give_verb(f"<Say {attribute}>x</Say>", Say)
     assert (verb, codes(told)) == (Say(2, "x"), [(code, "warning", 2)])
 
 
-def test_speech_markup_is_read_as_its_text__rcml_say() -> None:
+def test_speech_markup_is_kept_for_the_engine__rcml_say() -> None:
     verb, told = give_verb("<Say><speak>Hello <break time='1s'/><s>world</s></speak></Say>", Say)
-    assert (verb.text, codes(told)) == ("Hello world", [(12200, "warning", 2)])
+    assert (verb.text, told) == ('<speak>Hello <break time="1000ms"/><s>world</s></speak>', ())
 
 
 @pytest.mark.parametrize("xml", ["<Say/>", "<Say> </Say>", "<Play/>", "<Play>\n</Play>"])
@@ -44,6 +44,21 @@ def test_empty_say_and_play_are_skipped__behaviour_9(xml: str) -> None:
 def test_play_is_a_url_relative_to_the_document__behaviour_1_7() -> None:
     verb, told = give_verb("<Play loop='3'> ../hello.wav?x=1&y=2 </Play>", Play)
     assert (verb, told) == (Play(2, "http://app.example.com/hello.wav?x=1&y=2", 3), ())
+
+
+def test_play_presses_digits_instead_of_a_file__rcml_play() -> None:
+    assert give_verb("<Play digits='ww12#' loop='2'/>", Play) == (Play(2, "", 2, "ww12#"), ())
+    verb, told = give_verb("<Play digits='1x2'/>", Play)
+    assert (verb.digits, codes(told)) == ("12", [(12200, "warning", 2)])
+    verb, told = give_verb("<Play digits='1'>a.wav</Play>", Play)
+    assert (verb.url, verb.digits, codes(told)) == ("http://app.example.com/calls/a.wav", "", [(12200, "warning", 2)])
+
+
+@pytest.mark.parametrize("verb", ["Say", "Play", "Pause", "Redirect", "Reject", "Hangup", "Gather", "Record"])
+def test_an_attribute_that_no_verb_knows_is_told_with_its_line__rcml_the_answer(verb: str) -> None:
+    document = give(f"<Response>\n<{verb} nonsense='1'>/x</{verb}></Response>")
+    assert (12200, "warning", 2) in codes(document.notices)
+    assert any("nonsense" in notice.message for notice in document.notices)
 
 
 def test_a_bad_loop_of_play_is_13410__behaviour_9() -> None:

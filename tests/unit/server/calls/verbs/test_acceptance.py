@@ -8,11 +8,11 @@ from media import engine
 from media.settings import KNOWN_CODECS, MediaSettings
 from server.calls.destination import Destination, Placed
 from server.calls.effects import Fetch, Fetched, Kind
+from server.calls.keys import pressing_s
 from server.calls.legs.outbound import ELSEWHERE
 from server.calls.legs.party import Party
 from server.calls.policy import Application
 from server.calls.records import By, Cause
-from server.calls.verbs.acceptance import pressing_s
 from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
