@@ -193,6 +193,15 @@ class HttpSettings(Section):
         description="Documents that may be asked for at the same time; hosts and their applications share them so that none can take all.",
     )
     max_events: int = Field(default=512, ge=1, description="Status callbacks that may be under way at the same time, shared likewise.")
+    event_retries_s: tuple[float, ...] = Field(
+        default=(5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0),
+        max_length=50,
+        description="Seconds before each further attempt to deliver an event (a status callback) that was not answered with 2xx; none "
+        "means that each is sent once.",
+    )
+    event_queue: int = Field(
+        default=10000, ge=1, description="Events that may wait for their delivery; one more is given up at once and listed as failed."
+    )
     max_downloads: int = Field(default=256, ge=1, description="Audio files that may be fetched at the same time, shared likewise.")
     max_per_host: int = Field(
         default=512,

@@ -28,8 +28,8 @@ from media.prompts.speech import Speech
 from media.worker_client import WorkerClient
 from server import recordings
 from server.api.app import Api
-from server.applications.fetch import Fetcher
-from server.calls.effects import Discard, Fetch, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
+from server.applications.fetch import EVENTS, Fetcher
+from server.calls.effects import Discard, Fetch, Fetched, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.legs import requests
 from server.calls.outbox import Action
 from server.calls.policy import Policy
@@ -37,6 +37,7 @@ from server.calls.records import CallRecord, RecordingRecord
 from server.calls.registry import Registry
 from server.calls.targets import Targets
 from server.clients import Clients
+from server.events import Events
 from server.observability.garbage import settle
 from server.observability.metrics import Metrics
 from server.orders import Orders
@@ -44,6 +45,7 @@ from server.reach import GuardedResolver, Reach
 from server.routing import Routing
 from server.signals import Signals, Wish
 from server.storage.database import Database
+from server.storage.rows import EventRow
 from server.timeline.recorder import Recorder
 from server.wiring import build_policy, outbound_of, own_host, signer_of, sip_extensions
 from sip.core import commands, events, flows
@@ -125,13 +127,16 @@ class Server:
         self.door.replace(Clients(settings, self.sip_addresses))
         self._watch()
 
+        self.events = Events(settings.http, self.fetcher, self.database, self.recorder.clock, self._told)
         self._busy = False
         self._work()
+        await self.events.start(settings.server.instance_id)
 
         self.api = Api(self)
         self.http_address = await self.api.start()
         unwind.push_async_callback(self.api.stop)
         unwind.push_async_callback(self._end_tasks)
+        unwind.push_async_callback(self.events.stop)
         unwind.push_async_callback(self._end_calls)
         for listener in self.sip_addresses:
             log.info("sip_listening", extra={"transport": listener.transport, "address": str(listener.bind)})
@@ -203,7 +208,7 @@ class Server:
         """What lives: all 0 when no call does. `sip_*` may live up to 32 s longer than a call (RFC 3261 17)."""
         found = dict(self.registry.counts())
         found |= {f"sip_{name}": count for name, count in self.endpoint.counts().items()}
-        found["tasks"] = len(self._tasks)
+        found["tasks"] = len(self._tasks) + self.events.under_way
         return found
 
     def ailment(self) -> str:
@@ -300,6 +305,8 @@ class Server:
         match action:
             case Note():
                 self.recorder.note(action)
+            case Fetch() if action.purpose in EVENTS:
+                self.events.put(action)
             case Fetch():
                 self._run(self._fetch(action))
             case Prepare():
@@ -349,7 +356,14 @@ class Server:
         task.add_done_callback(self._tasks.discard)
 
     async def _fetch(self, request: Fetch) -> None:
-        answer = await self.fetcher.fetch(request)
+        self._told(request, await self.fetcher.fetch(request))
+
+    async def send_event_again(self, sid: str) -> EventRow | None:
+        """By hand; None when there is no such event, or it waits anyway."""
+        return await self.events.send_again(sid)
+
+    def _told(self, request: Fetch, answer: Fetched) -> None:
+        """What came of an event's first attempt."""
         self.metrics.fetched(request, answer)
         self._give(lambda now: self.registry.fetched(answer, now))
 

@@ -26,8 +26,9 @@ from server.api.routes import routes
 from server.observability.metrics import Metrics
 from server.orders import Orders
 from server.storage.database import Database
-from server.storage.rows import Entry, short_sid
-from server.timeline.export import call_document, timeline_document
+from server.storage.lists import Slice
+from server.storage.rows import Entry, EventRow, short_sid
+from server.timeline.export import call_document, event_document, timeline_document
 from server.timeline.ladder import render
 from server.timeline.recorder import Recorder
 
@@ -38,6 +39,7 @@ INDEX = f"""dialplane
 /healthz                     is it up, and how much lives at the moment
 /metrics                     for Prometheus
 /calls                       the latest calls, as JSON (?limit=)
+/events                      what applications were told (?state=failed&call=&limit=); POST /events/EVENTSID/send tries again
 /calls/CALLSID/timeline      everything about one call, as JSON
 /calls/CALLSID/timeline.txt  the same as a ladder diagram (?width=)
 /restcomm/{API_VERSION}/Accounts/ACCOUNTSID/Recordings/RECORDINGSID.wav
@@ -46,6 +48,7 @@ INDEX = f"""dialplane
 
 All but the first and the sound of recordings want the token: Authorization: Bearer $(dialplane token)
 """
+STATES = ("waiting", "delivered", "failed", "stopped")
 _RECORDING = re.compile(r"RE[0-9a-f]{32}")
 _CALL = re.compile(r"CA[0-9a-f]{32}")
 # Basic second: a browser asks its user then. The token is the password of any user name.
@@ -66,6 +69,9 @@ class Deps(Protocol):
     @property
     def orders(self) -> Orders:
         """To the calls that live."""
+
+    async def send_event_again(self, sid: str) -> EventRow | None:
+        """None: there is no such event, or it waits anyway."""
 
     def ailment(self) -> str:
         """Why no call could be served now; empty: one could."""
@@ -112,6 +118,8 @@ def make_app(deps: Deps) -> web.Application:
             web.get("/calls", resources.calls),
             web.get("/calls/{sid}/timeline", resources.timeline),
             web.get("/calls/{sid}/timeline.txt", resources.timeline_text),
+            web.get("/events", resources.events),
+            web.post("/events/{sid}/send", resources.send_event),
             *routes(deps),
         ]
     )
@@ -171,10 +179,7 @@ class _Resources:
     async def calls(self, request: web.Request) -> web.Response:
         """The latest calls, live ones included; ?limit= up to 1000."""
         self._operator(request)
-        limit = request.query.get("limit", "50")
-        if not limit.isdigit() or not 1 <= int(limit) <= 1000:
-            raise web.HTTPBadRequest(reason="limit must be a number from 1 to 1000")
-        return _json({"calls": [call_document(row) for row in await self._deps.database.reader.recent_calls(int(limit))]})
+        return _json({"calls": [call_document(row) for row in await self._deps.database.reader.recent_calls(_limit(request))]})
 
     async def timeline(self, request: web.Request) -> web.Response:
         self._operator(request)
@@ -189,6 +194,24 @@ class _Resources:
         _, entries = await self._entries(request)
         width = request.query.get("width", "120")
         return web.Response(text=render(entries, min(int(width), 400) if width.isdigit() else 120))
+
+    async def events(self, request: web.Request) -> web.Response:
+        """What applications were told, and what could not be delivered: ?state=, ?call=, ?limit= up to 1000."""
+        self._operator(request)
+        state = request.query.get("state", "")
+        if state and state not in STATES:
+            raise web.HTTPBadRequest(reason=f"state must be one of {', '.join(STATES)}")
+        part = Slice(_limit(request))
+        rows, total = await self._deps.database.lists.events(state, request.query.get("call", ""), part)
+        return _json({"events": [event_document(row) for row in rows], "total": total})
+
+    async def send_event(self, request: web.Request) -> web.Response:
+        """Try once more what was delivered, given up or stopped."""
+        self._operator(request)
+        row = await self._deps.send_event_again(request.match_info["sid"])
+        if row is None:
+            raise web.HTTPNotFound(reason="There is no such event, or it waits for its delivery anyway")
+        return _json(event_document(row), 202)
 
     async def _entries(self, request: web.Request) -> tuple[str, list[Entry]]:
         """The call's own sid (of a leg, its call's), and the entries: of a live call those in memory, else those stored."""
@@ -224,6 +247,13 @@ class _Resources:
             refusal = web.HTTPUnauthorized(reason="The token that `dialplane token` shows is wanted, as Bearer token or as password")
             refusal.headers.extend(_CHALLENGES)
             raise refusal
+
+
+def _limit(request: web.Request) -> int:
+    limit = request.query.get("limit", "50")
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:5]) <= 1000:
+        raise web.HTTPBadRequest(reason="limit must be a number from 1 to 1000")
+    return int(limit)
 
 
 def _json(document: object, status: int = 200) -> web.Response:

@@ -15,6 +15,8 @@ One time limit holds for the whole: waiting for a slot, redirects, the body to i
 from __future__ import annotations
 
 import asyncio
+import email.utils
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -90,6 +92,10 @@ class Fetcher:
 
     async def fetch(self, request: Fetch) -> Fetched:
         """Have one exchange with the application. Fetched.url is the document's, without the parameters of a GET."""
+        return (await self.deliver(request, ""))[0]
+
+    async def deliver(self, request: Fetch, request_id: str) -> tuple[Fetched, float]:
+        """The same, under an id that stays the same when it is tried again; and for how long the application wants to be left alone (s)."""
         visit = self._visits.of(request.call_sid, request.url)
         ask = Ask(
             url=request.url,
@@ -99,15 +105,17 @@ class Fetcher:
             headers={"Accept": ACCEPT},
             bodiless="audio/",  # means `<Play>` of the same URL, fetched as such
             visit=visit,
+            request_id=request_id,
         )
         pool = self._events if request.purpose in EVENTS else self._documents
         started = self._loop.time()
         answer = await self._have(pool, Place(_host_of(request.url), visit.application), ask, self._answer_in)
         elapsed_ms = round((self._loop.time() - started) * 1000)
         if isinstance(answer, Failure):
-            return Fetched(request.request, 0, request.url, error=answer.error, detail=answer.detail, elapsed_ms=elapsed_ms)
+            return Fetched(request.request, 0, request.url, error=answer.error, detail=answer.detail, elapsed_ms=elapsed_ms), 0.0
         content_type = answer.headers.get("Content-Type", "")
-        return Fetched(request.request, answer.status, answer.url, content_type, answer.body, elapsed_ms=elapsed_ms)
+        found = Fetched(request.request, answer.status, answer.url, content_type, answer.body, elapsed_ms=elapsed_ms)
+        return found, retry_after_s(answer.headers.get("Retry-After", ""), time.time())
 
     async def download(self, url: str, max_bytes: int, to: Path | None = None, etag: str = "", last_modified: str = "") -> Downloaded:
         """Get a file, into memory or into a path (which holds nothing useful unless the status is 200).
@@ -153,6 +161,17 @@ class Fetcher:
             return answer
         finally:
             pool.leave(place)
+
+
+def retry_after_s(text: str, now: float) -> float:
+    """Of a Retry-After header (RFC 9110 10.2.3): seconds, or until a date. 0 for none that can be read. now: seconds since 1970."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _host_of(url: str) -> str:

@@ -1,6 +1,6 @@
 """What waits to be written, in bounds: when there is too much of it, the bulk of timelines goes first and the ends of calls last.
 
-    ends          call rows and recordings              go last
+    ends          call rows, recordings, events         go last
     others        beginnings of calls, notifications    go before them
     timelines     entries, gathered by call             go first: of the call that waits longest its messages and exchanges,
                                                         then, of whichever call waits longest, its oldest entry
@@ -16,15 +16,16 @@ from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 
 from server.calls.effects import Kind
-from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow
+from server.storage.rows import CallRow, CallStarted, Entry, EventRow, NotificationRow, RecordingRow
 
-Row = CallStarted | CallRow | NotificationRow | RecordingRow
+Row = CallStarted | CallRow | NotificationRow | RecordingRow | EventRow
 PIECE_WAIT_S = 1.0  # at most: what a crash takes away of timelines
 _NAMES: dict[type[Row | Entry], str] = {
     CallStarted: "call beginning",
     CallRow: "call",
     NotificationRow: "notification",
     RecordingRow: "recording",
+    EventRow: "event",
     Entry: "timeline entry",
 }
 
@@ -97,7 +98,7 @@ class Backlog:
             self._bulky.setdefault(sid, piece)
 
     def put_row(self, row: Row, now: float) -> None:
-        end = isinstance(row, CallRow | RecordingRow)
+        end = isinstance(row, CallRow | RecordingRow | EventRow)
         if self.waiting >= self._limit and not self._make_room():
             other = self._others.popleft() if self._others else None
             if other is None and not end:

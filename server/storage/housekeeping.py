@@ -27,6 +27,7 @@ async def clean_up(engine: AsyncEngine, settings: StorageSettings, now: datetime
             (schema.timeline, schema.timeline.c.at),
             (schema.timeline_pieces, schema.timeline_pieces.c.last_at),
             (schema.notifications, schema.notifications.c.at),
+            (schema.events, schema.events.c.at),
             (schema.calls, schema.calls.c.ended_at),
         ):
             removed[table.name] = await _delete(engine, table, column, before)

@@ -14,9 +14,10 @@ from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, or_, se
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.storage import schema
-from server.storage.rows import CallRow, NotificationRow, RecordingRow, short_sid
+from server.storage.rows import CallRow, EventRow, NotificationRow, RecordingRow, short_sid
 
 _CALL = [column for column in schema.calls.columns if column.name != "instance_id"]
+_EVENT = [column for column in schema.events.columns if column.name != "instance_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,27 @@ class Lists:
             conditions.append(table.c.level == level)
         rows, total = await self._page(select(table), table, table.c.at, conditions, part)
         return [NotificationRow(*row) for row in rows], total
+
+    async def events(self, state: str, call_sid: str, part: Slice) -> tuple[list[EventRow], int]:
+        """state, call_sid: empty for all."""
+        table = schema.events
+        conditions = [table.c.state == state] if state else []
+        if call_sid:
+            conditions.append(table.c.call_sid == short_sid(call_sid))
+        rows, total = await self._page(select(*_EVENT), table, table.c.at, conditions, part)
+        return [EventRow(*row) for row in rows], total
+
+    async def event(self, sid: str) -> EventRow | None:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(*_EVENT).where(schema.events.c.sid == sid))).first()
+        return None if row is None else EventRow(*row)
+
+    async def events_that_wait(self, instance_id: str, most: int) -> list[EventRow]:
+        """Of this instance, the oldest first: what an earlier run could not deliver yet."""
+        table = schema.events
+        found = select(*_EVENT).where(table.c.state == "waiting", table.c.instance_id == instance_id).order_by(table.c.at, table.c.sid)
+        async with self._engine.connect() as connection:
+            return [EventRow(*row) for row in await connection.execute(found.limit(most))]
 
     async def notification(self, sid: str) -> NotificationRow | None:
         table = schema.notifications

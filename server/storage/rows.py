@@ -82,6 +82,27 @@ class NotificationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event for an application, and what became of it so far.
+
+    parameters: JSON, pairs in order. due_at: of the next attempt, None when there is none. status, detail: of the last one.
+    """
+
+    sid: str
+    call_sid: str
+    at: datetime.datetime
+    purpose: str
+    url: str
+    method: str
+    parameters: str
+    state: str
+    attempts: int
+    due_at: datetime.datetime | None
+    status: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingRow:
     """A finished recording and where its file is."""
 

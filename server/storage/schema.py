@@ -111,6 +111,28 @@ notifications = Table(
     Index(None, "at"),
 )
 
+# state: see `server.applications.deliveries.State`.
+events = Table(
+    "events",
+    metadata,
+    Column("sid", String(64), primary_key=True),
+    Column("call_sid", String(64), nullable=False),
+    Column("instance_id", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("method", String(8), nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("status", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index(None, "call_sid"),
+    Index(None, "at"),
+    Index(None, "state"),
+)
+
 recordings = Table(
     "recordings",
     metadata,

@@ -30,11 +30,11 @@ from server.storage.backlog import Backlog, Batch, Piece, Row, name_of
 from server.storage.faults import is_refused_for_content, told
 from server.storage.housekeeping import clean_up
 from server.storage.packing import ENCODING, pack
-from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow
+from server.storage.rows import CallRow, CallStarted, Entry, EventRow, NotificationRow, RecordingRow
 
 log = logging.getLogger(__name__)
 
-Item = CallStarted | CallRow | Entry | NotificationRow | RecordingRow
+Item = CallStarted | CallRow | Entry | NotificationRow | RecordingRow | EventRow
 
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 30.0
 STOP_LIMIT_S = 5.0
@@ -245,6 +245,9 @@ class Writer:
                 return (*who, *when, item.cause, item.ended_by, item.sip_status, item.detail, item.sip_call_id)
             case NotificationRow():
                 return (item.sid, item.call_sid, at(item.at), item.code, item.level, item.message, item.url, item.line)
+            case EventRow():
+                what = (item.sid, item.call_sid, self._instance_id, at(item.at), item.purpose, item.url, item.method, item.parameters)
+                return (*what, item.state, item.attempts, at(item.due_at), item.status, item.detail)
             case RecordingRow():
                 return (item.sid, item.call_sid, item.account_sid, item.path, item.duration_ms, at(item.created_at))
             case _:
@@ -322,6 +325,7 @@ def _statements(dialect: Dialect) -> dict[type[Item], str]:
         Entry: text(insert(schema.timeline_pieces).on_conflict_do_nothing()),
         NotificationRow: replacing(schema.notifications),
         RecordingRow: replacing(schema.recordings),
+        EventRow: replacing(schema.events),
     }
 
 

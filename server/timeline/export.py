@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from server.observability.clock import iso
-from server.storage.rows import CallRow, Entry, NotificationRow, RecordingRow
+from server.observability.redaction import hide_url_secrets
+from server.storage.rows import CallRow, Entry, EventRow, NotificationRow, RecordingRow
 
 
 def call_document(row: CallRow) -> dict[str, Any]:
@@ -35,9 +37,15 @@ def timeline_document(
     }
 
 
+def event_document(row: EventRow) -> dict[str, Any]:
+    """Secrets of its URL hidden."""
+    document = _plain(row)
+    return document | {"url": hide_url_secrets(row.url), "parameters": json.loads(row.parameters)}
+
+
 def entry_document(entry: Entry) -> dict[str, Any]:
     return {"at": iso(entry.at), "kind": entry.kind.value, "leg": entry.leg, "data": dict(entry.data)}
 
 
-def _plain(row: CallRow | NotificationRow | RecordingRow) -> dict[str, Any]:
+def _plain(row: CallRow | NotificationRow | RecordingRow | EventRow) -> dict[str, Any]:
     return {key: iso(value) if isinstance(value, datetime.datetime) else value for key, value in dataclasses.asdict(row).items()}

@@ -63,6 +63,7 @@ class ServerProcess:
     directory: Path
     extra: str = ""  # TOML to be added
     media: str = ""  # the same, in its table [media]
+    event_retries: str = "[]"  # of the shared server none, so that a test's events are over with it
     rtp_ports: tuple[int, int] = field(default_factory=lambda: ports.SERVER)
     sip_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
     http_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
@@ -194,6 +195,7 @@ prompts = {{ fresh_s = 0.0, negative_s = 0.0 }}  # tests give other audio under 
 [http]
 timeout_s = 2.0
 max_redirects = 5
+event_retries_s = {self.event_retries}
 allow = ["127.0.0.1/32"]
 
 [[trunks]]
@@ -213,12 +215,18 @@ headers = {{ "X-Trunk" = "phones" }}
 
     # --- what it says -----------------------------------------------------------------------------------------------
 
-    def get(self, path: str, timeout_s: float = 2.0) -> tuple[int, bytes]:
+    def post(self, path: str) -> tuple[int, bytes]:
+        """As `get`, without a body."""
+        return self.get(path, method="POST")
+
+    def get(self, path: str, timeout_s: float = 2.0, method: str = "GET") -> tuple[int, bytes]:
         """One request to the server's own HTTP, with its token when there is one already; status 0 when there is no answer."""
         token = self.state / "api_token"
         headers = {"Authorization": f"Bearer {token.read_text().strip()}"} if token.exists() else {}
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.http_url + path, headers=headers), timeout=timeout_s) as response:
+            with urllib.request.urlopen(
+                urllib.request.Request(self.http_url + path, headers=headers, method=method), timeout=timeout_s
+            ) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()

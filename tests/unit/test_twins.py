@@ -81,6 +81,7 @@ WITHOUT_A_TWIN = {
     "server/cli/main.py": "tests/unit/server/cli/test_cli.py",
     "server/cli/terminal.py": "tests/unit/server/cli/test_cli.py",
     "server/cli/timeline.py": "tests/unit/server/cli/test_cli.py",
+    "server/events.py": "tests/sipp/test_events.py",
     "server/orders.py": "tests/unit/server/api/test_rest.py",
     "server/storage/lists.py": "tests/unit/server/api/test_rest.py",
     "server/observability/garbage.py": "tests/simulation/test_garbage.py",

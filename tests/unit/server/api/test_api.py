@@ -24,7 +24,7 @@ from server.calls.effects import Kind, Note
 from server.observability.metrics import Metrics
 from server.orders import Orders
 from server.storage.database import Database
-from server.storage.rows import CallRow, Entry, NotificationRow, RecordingRow
+from server.storage.rows import CallRow, Entry, EventRow, NotificationRow, RecordingRow
 from server.timeline.recorder import Recorder
 
 T0 = datetime.datetime(2026, 5, 26, 17, 59, 16, tzinfo=datetime.UTC)
@@ -51,6 +51,9 @@ class Deps:
     @property
     def orders(self) -> Orders:
         raise AssertionError("nobody gives an order here")
+
+    async def send_event_again(self, sid: str) -> EventRow | None:
+        return await self.database.lists.event(sid)
 
     def counts(self) -> dict[str, int]:
         return self.live

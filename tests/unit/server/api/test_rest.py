@@ -57,6 +57,9 @@ class Rest:
         self.bench.media()
         return result
 
+    async def send_event_again(self, sid: str) -> None:
+        raise AssertionError("nobody asks for that here")
+
     def counts(self) -> dict[str, int]:
         return {}
 

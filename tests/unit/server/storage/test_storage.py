@@ -25,7 +25,7 @@ from server.storage.backlog import Batch, Piece
 from server.storage.database import MIGRATIONS, Database, StorageError, check_version, migrate, open_database
 from server.storage.housekeeping import clean_up
 from server.storage.reader import Reader
-from server.storage.rows import CallRow, CallStarted, Entry, NotificationRow, RecordingRow, short_sid
+from server.storage.rows import CallRow, CallStarted, Entry, EventRow, NotificationRow, RecordingRow, short_sid
 from server.storage.schema import metadata
 from server.storage.writer import Item, Writer
 
@@ -385,9 +385,10 @@ async def test_old_calls_go_and_live_ones_stay(database: Database) -> None:
     await database.writer.flush()  # entries that come so long after each other are no one piece
     database.writer.put(entry(20 * day))
     database.writer.put(NotificationRow("NO1", CALL, T0, 1, "error", "x"))
+    database.writer.put(EventRow("EV1", CALL, T0, "status", "http://a/", "POST", "[]", "delivered", 1, None, 200, ""))
     await database.writer.flush()
     removed = await clean_up(database.engine, StorageSettings(retention_days=15), after(30 * day))
-    assert removed == {"timeline": 0, "timeline_pieces": 1, "notifications": 1, "calls": 1}
+    assert removed == {"timeline": 0, "timeline_pieces": 1, "notifications": 1, "events": 1, "calls": 1}
     assert {row.sid for row in await database.reader.recent_calls()} == {LEG, "CA3"}
     assert await database.reader.timeline(CALL) == [entry(20 * day)]
 
