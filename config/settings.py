@@ -280,6 +280,11 @@ class DialSettings(Section):
         default=5.0, gt=0, description="Seconds that the media worker may take to open a stream before the call is refused."
     )
     recording_wait_s: float = Field(default=3.0, ge=0, description="Seconds that an action request waits for the length of its recording.")
+    conference_time_limit_s: float = Field(
+        default=14_400.0,
+        gt=0,
+        description="Seconds that a conference may last, from its first participant on; then all leave it, and their documents go on.",
+    )
     final_status_wait_s: float = Field(default=5.0, ge=0, description="Seconds that the end of a call waits for its last status callback.")
 
 

@@ -19,6 +19,13 @@ class RcmlSettings(BaseModel):
             "document, next-verb runs them all, hangup ends the call."
         ),
     )
+    record_conferences: bool = Field(
+        default=False,
+        description=(
+            "Whether record on a Dial of a Conference records the participant's stay, from the moment on in which there is somebody to "
+            "hear. The reference page says that conferences are not recorded."
+        ),
+    )
     max_document_bytes: int = Field(default=65_536, ge=64, description="Largest answer that is read as a document, in bytes.")
     max_depth: int = Field(
         default=16, ge=3, le=200, description="How deep elements may stand inside each other, in levels, the root being the first."

@@ -63,6 +63,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         settle_s=SETTLE_S,
         transferor_s=settings.dial.transferor_s,
         recording_wait_s=settings.dial.recording_wait_s,
+        conference_time_limit_s=settings.dial.conference_time_limit_s,
         media_open_s=settings.dial.media_open_s,
         final_status_wait_s=settings.dial.final_status_wait_s,
         media_timeout_ends_call=settings.dial.media_timeout_ends_call,

@@ -17,6 +17,7 @@ import hashlib
 import logging
 import os
 import time
+import wave
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from typing import Any, Protocol
 import msgspec
 
 from media.errors import PromptError
+from media.prompts import music
 from media.prompts.cache import AudioCache, PromptFile, remove
 from media.prompts.decoder import Decoder
 from media.prompts.flights import Flights
@@ -91,15 +93,39 @@ class PromptStore:
         self._failures: dict[str, tuple[float, PromptError]] = {}
 
     async def prepare(self, url: str, download: Download) -> PromptFile:
-        """Have the audio of a URL ready to be played.
+        """Have the audio of a URL ready to be played; `music.URL` is our own.
 
         Returns:
             A file that stays for at least ten minutes, and as long as the worker has it open.
         Raises:
             PromptError: fetch, format, too_large, blocked.
         """
+        if url == music.URL:
+            return await self._wait_music()
         key = _digest(url.encode("utf-8", "surrogateescape"))
         return await self._flights.share(key, lambda: self._remembering(key, self._obtain(key, url, download)))
+
+    async def _wait_music(self) -> PromptFile:
+        """Made when it is wanted first."""
+        return await self._flights.share(_MUSIC, self._compose)
+
+    async def _compose(self) -> PromptFile:
+        try:
+            return await asyncio.to_thread(self._keep_music)
+        except OSError as error:
+            raise PromptError("fetch", f"the prompt cache fails: {error.strerror or error}") from error
+
+    def _keep_music(self) -> PromptFile:
+        found = self._cache.find(_MUSIC)
+        if found is not None:
+            return found
+        temporary = self._cache.temporary("wav")
+        with wave.open(str(temporary), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(music.RATE_HZ)
+            file.writeframes(music.compose())
+        return self._cache.keep(_MUSIC, temporary)
 
     async def close(self) -> None:
         """Break off what is under way and end the decoders."""
@@ -195,6 +221,8 @@ class PromptStore:
     def _known_path(self, key: str) -> Path:
         return self._cache.directory / f"{key}.json"
 
+
+_MUSIC = hashlib.sha256(b"wait music 1").hexdigest()  # the key of our own music; another number when it is another piece
 
 _OUTAGES = ("timeout", "connect", "tls", "protocol")  # of the downloader's errors: the server may be back soon
 

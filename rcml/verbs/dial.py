@@ -72,8 +72,13 @@ class Dial(Verb):
     def does_nothing(self) -> str | None:
         return None if self.nouns else "<Dial> names nobody: it does nothing, and no action is asked"
 
+    @property
+    def conference(self) -> Conference | None:
+        """The room, if that is what is dialled."""
+        return next((noun for noun in self.nouns if isinstance(noun, Conference)), None)
+
     def answers(self, answer_delay: bool) -> bool:
-        if any(isinstance(noun, Conference) for noun in self.nouns):
+        if self.conference is not None:
             return True
         return not (answer_delay if self.answer_on_bridge is None else self.answer_on_bridge)
 
@@ -98,16 +103,18 @@ def parse(element: Element, read: Reader) -> Dial:
         nouns=_nouns(element, read),
         action_invalid=action is None and element.get("action") is not None,
     )
-    return _for_conference(dial, read) if any(isinstance(noun, Conference) for noun in dial.nouns) else dial
+    return _for_conference(dial, read) if dial.conference is not None else dial
 
 
 def _for_conference(dial: Dial, read: Reader) -> Dial:
     """What has no meaning in a conference (behaviour 2.10, 10.2)."""
-    if dial.record:
-        read.warning(notices.NOT_CARRIED_OUT, dial.line, "record of <Dial>: a conference cannot be recorded in this release")
+    recorded = dial.record and read.settings.record_conferences
+    if dial.record and not recorded:
+        text = "record of <Dial>: conferences are not recorded by it unless `rcml.record_conferences` says so"
+        read.warning(notices.NOT_CARRIED_OUT, dial.line, text)
     if dial.dial_music or dial.dial_music_disabled:
         read.warning(notices.NOT_CARRIED_OUT, dial.line, "dialMusic of <Dial> has no effect on a conference, which has its waitUrl")
-    return replace(dial, record=False, dial_music=None, dial_music_disabled=False)
+    return replace(dial, record=recorded, dial_music=None, dial_music_disabled=False)
 
 
 def _caller_id(element: Element, read: Reader) -> str | None:

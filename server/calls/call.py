@@ -29,6 +29,8 @@ from media.sdp.offer_answer import SdpRefused
 from rcml.notices import NOT_CARRIED_OUT
 from rcml.verbs import Verb
 from server.calls.bridge import Bridge
+from server.calls.conferences.conferences import Conferences
+from server.calls.conferences.room import Member, RoomSignal
 from server.calls.effects import Fetched, Json, Kind, Log, Prepared
 from server.calls.engine_events import EngineEvents, News, NoMedia, Vanished
 from server.calls.handover import Handover
@@ -65,14 +67,14 @@ class Phase(enum.Enum):
 class Call:
     """leg: the primary one, whose sid is the call's; party: who calls whom."""
 
-    def __init__(self, outbox: Outbox, leg: Leg, party: Party, targets: Targets) -> None:
+    def __init__(self, outbox: Outbox, leg: Leg, party: Party, targets: Targets, conferences: Conferences) -> None:
         self.sid = leg.sid
         self.leg = leg
         self.party = party
         self.phase = Phase.OPENING
         self._outbox = outbox
         identity = CallerIdentity(party.from_user, party.caller_name, party.privacy, forwarded_from=party.forwarded_from)
-        self._stage = Stage(outbox, leg, targets, identity, RUNNING)
+        self._stage = Stage(outbox, leg, targets, identity, RUNNING, conferences=conferences)
         self._engine = EngineEvents(self._stage)
         self._script: Script | None = None
         self._application: Application | None = None
@@ -138,6 +140,7 @@ class Call:
     def _belong_to(self, application: Application) -> None:
         self._application = application
         self._script = Script(self._outbox, self.leg, self.party, application)
+        self._stage.voice = self._script.facts
         facts: dict[str, Json] = {"from": self.party.from_user, "to": self.party.to_user, "number": application.number}
         self._log("call_started", facts | {"dialled_by": self.party.dialled_by})
 
@@ -248,6 +251,13 @@ class Call:
         self._outbox.now = now
         if self._verb is not None:
             self._verb.prepared(event)
+        return self._finish_input()
+
+    def room_signal(self, member: Member, signal: RoomSignal, now: float) -> list[Action]:
+        """From a conference room that this call takes part in."""
+        self._outbox.now = now
+        if self._verb is not None:
+            self._verb.room_signal(member, signal)
         return self._finish_input()
 
     def timeout(self, now: float) -> list[Action]:

@@ -20,8 +20,8 @@ Parameters = tuple[tuple[str, str], ...]
 class Fetch:
     """One request to the application; answered by exactly one Fetched with the same number.
 
-    purpose: "voice", "fallback", "redirect", "action", "screening"; "status", "leg-status", "recording-status" (their answers are thrown
-    away).
+    purpose: "voice", "fallback", "redirect", "action", "screening", "wait"; "status", "leg-status", "recording-status",
+    "conference-status" (their answers are thrown away).
     """
 
     request: int
@@ -44,6 +44,10 @@ class Fetched:
     error: str = ""  # "", timeout, connect, blocked, too_large, redirects, tls, url, protocol
     detail: str = ""
     elapsed_ms: int = 0
+
+
+# The music that we have ourselves for those who wait, as `media.prompts.music` names it; no document can have such a URL, it is no http.
+WAIT_MUSIC = "builtin:wait-music"
 
 
 @dataclass(frozen=True, slots=True)

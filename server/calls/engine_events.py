@@ -67,15 +67,9 @@ class EngineEvents:
                 return self._counted(event)
             case engine.Failed():
                 return self._command_failed(event, verb)
-            case engine.Digit(stream=stream):
-                if stream == stage.leg.sid:
-                    self.pressed(event, verb)
-                elif stream in stage.legs:
-                    leg, owner = stage.legs[stream]
-                    owner.leg_digit(leg, event)
-            case (
-                engine.Latched() | engine.Stranger() | engine.Welcome() | engine.Listing() | engine.Pong() | engine.Joined() | engine.Left()
-            ):
+            case engine.Digit() | engine.Left():
+                self._of_a_leg(event, verb)
+            case engine.Latched() | engine.Stranger() | engine.Welcome() | engine.Listing() | engine.Pong() | engine.Joined():
                 pass
             case _:
                 assert_never(event)
@@ -101,6 +95,17 @@ class EngineEvents:
                 leg.bridge.lost()
         for recording in stage.recordings.values():
             recording.engine_lost()
+
+    def _of_a_leg(self, event: engine.Digit | engine.Left, verb: RunningVerb | None) -> None:
+        stage = self._stage
+        if isinstance(event, engine.Left):
+            if verb is not None and event.stream == stage.leg.sid:
+                verb.mix_left(event.mix)
+        elif event.stream == stage.leg.sid:
+            self.pressed(event, verb)
+        elif event.stream in stage.legs:
+            leg, owner = stage.legs[event.stream]
+            owner.leg_digit(leg, event)
 
     # --- streams --------------------------------------------------------------------------------------------------
 
@@ -158,6 +163,8 @@ class EngineEvents:
 
     def _play_ended(self, event: engine.PlayEnded, verb: RunningVerb | None) -> None:
         leg = self._leg(event.stream)
+        if event.mix and verb is not None:
+            verb.play_ended(event)
         if leg is None or not leg.media.play_ended(event):
             return
         if leg is not self._stage.leg:

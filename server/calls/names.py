@@ -9,7 +9,7 @@ from __future__ import annotations
 from server.calls.policy import Policy
 from sip.core.commands import SessionId
 
-CALL, RECORDING = "CA", "RE"
+CALL, RECORDING, CONFERENCE = "CA", "RE", "CF"
 
 
 def new_sid(policy: Policy, prefix: str) -> str:
@@ -33,6 +33,16 @@ def play_name(stream: str, number: int) -> str:
 def bridge_name(leg: str, number: int) -> str:
     """number: counts the bridges that are named after the leg; none is ever used again."""
     return f"{leg}-bridge" if number == 1 else f"{leg}-bridge-{number}"
+
+
+def mix_name(room: str, number: int) -> str:
+    """number: counts the times that the room was opened; none is ever used again."""
+    return f"{room}-{number}"
+
+
+def mix_play_name(leg: str, number: int) -> str:
+    """Of a play to a whole mix, which this leg asked for."""
+    return f"{leg}-all-{number}"
 
 
 def leg_of(subject: str) -> str:

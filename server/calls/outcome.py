@@ -69,14 +69,14 @@ class DialResult:
     """All that the action request and the rest of the call need of an ended Dial.
 
     caller_code: our final to a caller who is still unanswered when the script runs out; caller_text its phrase ("" = the RFC's).
-    call_sid: of the reported leg, None when no leg was created. Durations are whole seconds, truncated.
+    call_sid: of the reported leg, None when no leg was created. Durations are whole seconds, truncated; None after a conference.
     """
 
     status: Cause
     answered: bool
     call_sid: str | None = None
-    duration_s: int = 0
-    ring_duration_s: int = 0
+    duration_s: int | None = 0
+    ring_duration_s: int | None = 0
     recording_url: str | None = None
     failure_reason: str | None = None
     sip_call_id: str | None = None

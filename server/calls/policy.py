@@ -116,6 +116,7 @@ class Policy:
     operator_completed_is_completed: bool
     settle_s: float
     recording_wait_s: float
+    conference_time_limit_s: float
     media_open_s: float
     final_status_wait_s: float
     media_timeout_ends_call: bool

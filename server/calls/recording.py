@@ -87,10 +87,10 @@ class Recording:
 
     # --- commands -------------------------------------------------------------------------------------------------
 
-    def start(self, bridge: str) -> None:
-        """What is said in a bridge, by its name."""
+    def start(self, bridge: str = "", stream: str = "") -> None:
+        """What is said in a bridge, by its name, or by a stream's peer and to it."""
         channels = self._outbox.policy.recording_channels
-        self._outbox.emit(engine.Record(recording=self.sid, path=self._path, bridge=bridge, channels=channels))
+        self._outbox.emit(engine.Record(recording=self.sid, path=self._path, bridge=bridge, stream=stream, channels=channels))
         self._outbox.note(Kind.MEDIA, {"event": "record", "recording": self.sid})
 
     def start_voice(

@@ -13,6 +13,8 @@ from media import engine
 from rcml.notices import LOOP
 from server.calls.bridge import Bridge
 from server.calls.call import Call
+from server.calls.conferences.conferences import Conferences
+from server.calls.conferences.room import Hold
 from server.calls.destination import Placed
 from server.calls.effects import Fetch, Fetched, Forgotten, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
 from server.calls.legs import requests
@@ -50,6 +52,7 @@ class Registry:
         self._armed: dict[str, float] = {}
         self._counter = 0
         self._budget = LogBudget()
+        self.conferences = Conferences()
         self.closing = False
         self.totals: dict[str, int] = {"begun": 0, "refused": 0}
 
@@ -94,6 +97,7 @@ class Registry:
     def media_event(self, event: engine.Event | engine.EngineLost, now: float) -> list[Action]:
         if isinstance(event, engine.EngineLost):
             actions: list[Action] = [Log("error", "media_worker_lost", {"reason": event.reason, "calls": len(self.calls)})]
+            self.conferences.lost()
             for call in list(self.calls.values()):
                 actions += self._collect(call, call.engine_lost(event.reason, now))
             return actions
@@ -117,12 +121,15 @@ class Registry:
                 continue  # rearmed or gone since
             del self._armed[sid]
             actions += self._collect(call, call.timeout(now))
-        return actions
+        self.conferences.timeout(now)
+        return actions + self._room_signals(now)
 
     def next_deadline(self) -> float | None:
         while self._deadlines and self._armed.get(self._deadlines[0][2]) != self._deadlines[0][0]:
             heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        calls = self._deadlines[0][0] if self._deadlines else None
+        rooms = self.conferences.next_deadline()
+        return min((at for at in (calls, rooms) if at is not None), default=None)
 
     def operator_end(self, sid: str, now: float) -> list[Action]:
         """End one call, or cancel one dialled leg; an unknown sid is ignored."""
@@ -161,7 +168,7 @@ class Registry:
         sid = sid or new_sid(self.policy, CALL)
         outbox = Outbox(self.policy, sid, self._number, now)
         outbound = Outbound(outbox, placed, CodecPreference, direction=Direction.ORIGINATED, sid=sid, callbacks=callbacks)
-        call = self._add(Call(outbox, outbound.leg, party, self.targets))
+        call = self._add(Call(outbox, outbound.leg, party, self.targets, self.conferences))
         self.totals["begun"] += 1
         return self._collect(call, call.originate(application, timeout_s, limit_s))
 
@@ -231,7 +238,7 @@ class Registry:
     def own_call(self, leg: Leg, now: float) -> Call:
         """A call of its own for a leg that was given away."""
         outbox = Outbox(self.policy, leg.sid, self._number, now)
-        call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user, privacy=leg.privacy), self.targets))
+        call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user, privacy=leg.privacy), self.targets, self.conferences))
         call.take(leg)
         self._rehome(leg, call)
         return call
@@ -243,6 +250,48 @@ class Registry:
     def _add(self, call: Call) -> Call:
         self.calls[call.sid] = call
         return call
+
+    # --- conferences: REST will use these -------------------------------------------------------------------------
+
+    def end_room(self, room: str, now: float) -> list[Action]:
+        """Everybody is sent out, and their documents go on. Unknown rooms and participants are ignored, here and below."""
+        self.conferences.end_room(room)
+        return self._room_signals(now)
+
+    def kick(self, room: str, call: str, now: float) -> list[Action]:
+        """Send a participant out of a room; their document goes on."""
+        self.conferences.kick(room, call)
+        return self._room_signals(now)
+
+    def mute(self, room: str, call: str, muted: bool, now: float) -> list[Action]:
+        self.conferences.mute(room, call, muted)
+        return self._room_signals(now)
+
+    def hold(self, room: str, call: str, hold: Hold | None, now: float) -> list[Action]:
+        """None: no longer."""
+        self.conferences.hold(room, call, hold)
+        return self._room_signals(now)
+
+    def ends_on_exit(self, room: str, call: str, ends: bool, now: float) -> list[Action]:
+        """Whether the conference ends when this participant leaves."""
+        self.conferences.ends_on_exit(room, call, ends)
+        return self._room_signals(now)
+
+    def announce(self, room: str, url: str, method: str, now: float, call: str = "") -> list[Action]:
+        """Play a document to a participant, or to all who talk."""
+        self.conferences.announce(room, url, method, call)
+        return self._room_signals(now)
+
+    def _room_signals(self, now: float) -> list[Action]:
+        """Bring what rooms want to the calls that it is for; these may stir rooms again."""
+        actions: list[Action] = []
+        for member, signal in self.conferences.take_signals():
+            call = self.calls.get(member.call)
+            if call is not None:
+                actions += self._collect(call, call.room_signal(member, signal, now))
+        return actions
+
+    # --- configuration, and the end -------------------------------------------------------------------------------
 
     def reconfigure(self, policy: Policy, targets: Targets, router: Router) -> None:
         """For calls from now on; those that live keep what they began with."""
@@ -268,6 +317,7 @@ class Registry:
             "recordings": sum(call.recordings for call in self.calls.values()),
             "requests": len(self._by_number),
             "deadlines": len(self._armed),
+            "rooms": len(self.conferences.rooms),
         }
 
     def _live_calls(self) -> int:
@@ -300,7 +350,7 @@ class Registry:
         outbox = Outbox(self.policy, new_sid(self.policy, CALL), self._number, now)
         leg = Inbound(outbox, event, party, srtp).leg
         leg.trail = trail
-        call = self._add(Call(outbox, leg, party, self.targets))
+        call = self._add(Call(outbox, leg, party, self.targets, self.conferences))
         self._own(call, self._by_session, event.session)
         for trace in event.traces:
             actions.append(_note(call, trace, now))
@@ -329,6 +379,8 @@ class Registry:
                 return self._by_recording.get(event.recording)
             case engine.Failed():
                 return self._by_stream.get(leg_of(event.subject)) or self._by_recording.get(event.subject)
+            case engine.PlayEnded() if event.mix:
+                return self._by_stream.get(leg_of(event.play))
             case engine.Welcome() | engine.Listing() | engine.Pong():
                 return None
             case _:
@@ -376,7 +428,8 @@ class Registry:
             elif self._armed.get(call.sid) != at:
                 self._armed[call.sid] = at
                 heapq.heappush(self._deadlines, (at, self._number(), call.sid))
-        return actions
+        signalled = self._room_signals(call.now)
+        return actions + signalled if signalled else actions
 
     def _own(self, call: Call, owners: dict[Any, Call], key: object) -> None:
         owners[key] = call

@@ -13,7 +13,7 @@ from typing import assert_never
 from rcml.document import Document
 from rcml.interpreter import End, EndReason, Fetch, Interpreter, Run, Step
 from rcml.notices import Notice
-from rcml.parameters import DialFacts, action_parameters, voice_parameters
+from rcml.parameters import DialFacts, VoiceFacts, action_parameters, voice_parameters
 from rcml.verbs import Verb
 from server.calls.documents import Documents, NoDocument
 from server.calls.effects import Fetched
@@ -83,6 +83,10 @@ class Script:
     def waits(self) -> bool:
         """A document is outstanding."""
         return self._documents.waits
+
+    def facts(self) -> VoiceFacts:
+        """What every request about the call says, as it is now."""
+        return self._documents.facts()
 
     # --- what is true ---------------------------------------------------------------------------------------------
 

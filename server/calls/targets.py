@@ -88,7 +88,7 @@ class Targets:
                 remedy = "dial the phone by <Sip> for now"
                 return Unreachable(f"Client {noun.name}: <Client> is not supported in this release", CODE_OF_UNKNOWN_CLIENT, remedy)
             case _:
-                return Unreachable("<Conference> is not supported in this release", CODE_OF_UNREACHABLE, "dial a <Number> or <Sip>")
+                return Unreachable("A <Conference> is a room, and nobody to be called", CODE_OF_UNREACHABLE, "dial a <Number> or <Sip>")
 
     def _number(self, noun: Number, caller_id: str | None, caller: CallerIdentity) -> Placed | Unreachable:
         trunk = self._outbound

@@ -111,3 +111,31 @@ def test_calls_leave_no_cycles_behind(noun: str) -> None:
     assert world.leaks() == []
     assert {tuple(sorted(part)): count for part, count in cycles(found).items()} == {}
     assert found == [], "objects that are in no cycle and were not freed"
+
+
+def test_conferences_leave_no_cycles_behind() -> None:
+    """Two in a room, one after the other, with all that is heard in it."""
+    world = World(1, application=Application("2222", VOICE_URL))
+    room = '<Conference waitUrl="http://app/wait" beepUrl="http://app/bell.wav" record="true" statusCallback="http://app/room">blue</Conference>'
+    world.web.pages[VOICE_URL] = f'<Response><Dial action="http://app/done">{room}</Dial></Response>'
+    world.web.pages["http://app/wait"] = "<Response><Play>/a.wav</Play><Say>x</Say></Response>"
+    second = world.phone("10.0.0.3")
+
+    def call() -> None:
+        world.caller.call("2222")
+        world.run(2)
+        second.call("2222")
+        world.run(2)
+        world.caller.hang_up()
+        world.run(2)
+        second.hang_up()
+        world.run(100)
+
+    call()
+    with collector_off() as found:
+        for _ in range(CALLS):
+            call()
+    assert len(world.web.of("action")) == 2 * (CALLS + 1)
+    assert world.leaks() == [] and world.registry.conferences.rooms == {}
+    assert {tuple(sorted(part)): count for part, count in cycles(found).items()} == {}
+    assert found == [], "objects that are in no cycle and were not freed"

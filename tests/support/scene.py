@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.app import Application
+from tests.support.codec_phone import CodecPhone, Format
 from tests.support.rtp import RtpEndpoint
 from tests.support.server import PLAIN, ServerProcess
 from tests.support.sipp import Phone
@@ -32,6 +33,12 @@ class Scene:
 
     async def rtp(self, host: str = "127.0.0.1", payload_type: int = 0) -> RtpEndpoint:
         return await self._stack.enter_async_context(await RtpEndpoint.open(host, payload_type))
+
+    async def codec(self, format: Format, host: str = "127.0.0.1") -> CodecPhone:
+        """RTP of another codec."""
+        phone = await CodecPhone.open_as(format, host)
+        await self._stack.enter_async_context(phone)
+        return phone
 
     async def called(
         self, scenario: str, *, host: str = "127.0.0.1", port: int = 0, transport: str = "udp", payload_type: int = 0, **keys: Key

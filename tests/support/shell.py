@@ -46,6 +46,7 @@ def policy(rng: random.Random, address: str, **changes: Any) -> Policy:
         "operator_completed_is_completed": dial.rest_completed_status == "completed",
         "settle_s": 1.0,
         "recording_wait_s": dial.recording_wait_s,
+        "conference_time_limit_s": dial.conference_time_limit_s,
         "media_open_s": dial.media_open_s,
         "final_status_wait_s": dial.final_status_wait_s,
         "media_timeout_ends_call": dial.media_timeout_ends_call,

@@ -44,6 +44,11 @@ class FakeEngine:
         self.streams: dict[str, _Stream] = {}
         self.connects: dict[str, engine.Connect] = {}  # the last of each stream, also when that is gone
         self.bridges: dict[str, tuple[str, str]] = {}
+        self.mixes: dict[str, list[str]] = {}  # members, in the order of their coming
+        self.mix_members = 40  # at most
+        self.mix_plays: dict[str, engine.Play] = {}  # what is played to a mix now
+        self.muted: set[str] = set()
+        self.beeps: list[tuple[str, str, str]] = []  # mix, "in" or "out", stream: tones at the door
         self.recordings: dict[str, _Recording] = {}
         self.complaints: list[str] = []
         self.opened = 0
@@ -81,12 +86,12 @@ class FakeEngine:
                     self.bridged_pairs.append((command.first, command.second))
             case engine.Unbridge():
                 self._unbridge(command.bridge, now)
+            case engine.Join() | engine.Leave() | engine.Mute():
+                self._mixing(command, now)
             case engine.Play():
                 self._play(command, now)
             case engine.StopPlay():
-                stream = self.streams.get(command.stream)
-                if stream is not None and stream.play == command.play:
-                    self._end_play(command.stream, stream, "stopped", now)
+                self._stop_play(command, now)
             case engine.Record():
                 self._record(command, now)
             case engine.StopRecord():
@@ -122,6 +127,9 @@ class FakeEngine:
         self._dead = True
         self.streams.clear()
         self.bridges.clear()
+        self.mixes.clear()
+        self.mix_plays.clear()
+        self.muted.clear()
         self.recordings.clear()
         self._queue.clear()
         self._last.clear()
@@ -134,6 +142,12 @@ class FakeEngine:
             if isinstance(event, engine.EngineLost):
                 self._dead = False
             if isinstance(event, engine.PlayEnded) and event.reason == "finished":
+                if event.mix:
+                    if self.mix_plays.get(event.mix) is None or self.mix_plays[event.mix].play != event.play:
+                        continue
+                    del self.mix_plays[event.mix]
+                    out.append(event)
+                    continue
                 stream = self.streams.get(event.stream)
                 if stream is None or stream.play != event.play:
                     continue  # stopped or replaced meanwhile, and reported so
@@ -149,7 +163,7 @@ class FakeEngine:
 
     @property
     def empty(self) -> bool:
-        return not (self.streams or self.bridges or self.recordings)
+        return not (self.streams or self.bridges or self.mixes or self.recordings)
 
     # --- the parts ------------------------------------------------------------------------------------------------
 
@@ -183,7 +197,18 @@ class FakeEngine:
         if alone and any(not any(codec.name == alone[0][0].name for codec in names) for names in codecs):
             self.complaints.append(f"no way for {alone[0][0].name} between {first} and {second}")
 
+    def _stop_play(self, command: engine.StopPlay, now: float) -> None:
+        if command.mix:
+            self._end_mix_play(command.mix, command.play, "stopped", now)
+            return
+        stream = self.streams.get(command.stream)
+        if stream is not None and stream.play == command.play:
+            self._end_play(command.stream, stream, "stopped", now)
+
     def _play(self, command: engine.Play, now: float) -> None:
+        if command.mix:
+            self._play_to_mix(command, now)
+            return
         stream = self._stream(command.stream, "play")
         if stream is None:
             return
@@ -195,8 +220,8 @@ class FakeEngine:
             self._end_play(command.stream, stream, "replaced", now)
         (self.silences if command.tone == "silence" else self.played).append(command)
         stream.play, stream.play_started = command.play, now
-        if command.loop:
-            length = self.play_ms * command.loop * max(1, len(command.files)) / 1000
+        if command.loop or command.duration_ms:
+            length = command.duration_ms / 1000 or self.play_ms * command.loop * max(1, len(command.files)) / 1000
             event = engine.PlayEnded(stream=command.stream, play=command.play, reason="finished", position_ms=int(length * 1000))
             self._count += 1
             heapq.heappush(self._queue, (now + length, self._count, event))
@@ -205,6 +230,67 @@ class FakeEngine:
         position = int((now - stream.play_started) * 1000)
         self._later(name, engine.PlayEnded(stream=name, play=stream.play, reason=reason, position_ms=position), now)
         stream.play = ""
+
+    def _mixing(self, command: engine.Join | engine.Leave | engine.Mute, now: float) -> None:
+        match command:
+            case engine.Join():
+                self._join(command, now)
+            case engine.Leave():
+                self._leave(command.mix, command.stream, command.beep, now)
+            case engine.Mute():
+                if self._stream(command.stream, "mute"):
+                    (self.muted.add if command.muted else self.muted.discard)(command.stream)
+
+    def _join(self, command: engine.Join, now: float) -> None:
+        if self._stream(command.stream, "join") is None:
+            return
+        if any(command.stream in pair for pair in self.bridges.values()) or any(
+            command.stream in members for name, members in self.mixes.items() if name != command.mix
+        ):
+            self.complaints.append(f"join of {command.stream}, which is busy")
+            return
+        members = self.mixes.setdefault(command.mix, [])
+        if command.stream in members:
+            return
+        if len(members) >= self.mix_members:
+            self.complaints.append(f"join of {command.stream} to a full mix")
+            return
+        members.append(command.stream)
+        if command.beep:
+            self.beeps.append((command.mix, "in", command.stream))
+        self._later(command.stream, engine.Joined(mix=command.mix, stream=command.stream, members=len(members)), now)
+
+    def _leave(self, mix: str, stream: str, beep: bool, now: float) -> None:
+        members = self.mixes.get(mix, [])
+        if stream not in members:
+            return
+        members.remove(stream)
+        if beep:
+            self.beeps.append((mix, "out", stream))
+        self._later(stream, engine.Left(mix=mix, stream=stream, members=len(members)), now)
+        if not members:
+            if mix in self.mix_plays:
+                self._end_mix_play(mix, self.mix_plays[mix].play, "closed", now)
+            del self.mixes[mix]
+
+    def _play_to_mix(self, command: engine.Play, now: float) -> None:
+        if command.mix not in self.mixes:
+            self.complaints.append(f"play on unknown mix {command.mix}")
+            return
+        if command.mix in self.mix_plays:
+            self._end_mix_play(command.mix, self.mix_plays[command.mix].play, "replaced", now)
+        self.mix_plays[command.mix] = command
+        self.played.append(command)
+        if command.loop:
+            length = self.play_ms * command.loop * max(1, len(command.files)) / 1000
+            event = engine.PlayEnded(mix=command.mix, play=command.play, reason="finished", position_ms=int(length * 1000))
+            self._count += 1
+            heapq.heappush(self._queue, (now + length, self._count, event))
+
+    def _end_mix_play(self, mix: str, play: str, reason: str, now: float) -> None:
+        if mix in self.mix_plays and self.mix_plays[mix].play == play:
+            del self.mix_plays[mix]
+            self._later(mix, engine.PlayEnded(mix=mix, play=play, reason=reason), now)
 
     def _unbridge(self, bridge: str, now: float) -> None:
         if self.bridges.pop(bridge, None) is None:
@@ -253,6 +339,9 @@ class FakeEngine:
         stream = self.streams.pop(name, None)
         for bridge in [bridge for bridge, pair in self.bridges.items() if name in pair]:
             self._unbridge(bridge, now)
+        for mix in [mix for mix, members in self.mixes.items() if name in members]:
+            self._leave(mix, name, False, now)
+        self.muted.discard(name)
         for recording in [recording for recording, one in self.recordings.items() if one.stream == name]:
             self._end_recording(recording, "ended", now)
         if stream is not None and stream.play:
@@ -289,6 +378,7 @@ class FakeWeb:
     requests: list[tuple[float, Fetch]] = field(default_factory=list)
     broken_prompts: set[str] = field(default_factory=set)
     slow: dict[str, float] = field(default_factory=dict)
+    prepared: list[Prepare | Synthesize] = field(default_factory=list)
     _queue: list[tuple[float, int, Fetched | Prepared]] = field(default_factory=list)
 
     def fetch(self, request: Fetch, now: float) -> None:
@@ -304,6 +394,7 @@ class FakeWeb:
         return Fetched(request.request, 200, url=request.url, content_type=kind, body=page.encode())
 
     def prepare(self, request: Prepare | Synthesize, now: float) -> None:
+        self.prepared.append(request)
         url = request.url if isinstance(request, Prepare) else ""
         broken = url in self.broken_prompts
         answer = Prepared(request.prompt, "" if broken else f"/prompts/{request.prompt}.wav", 1000, "fetch" if broken else "")

@@ -31,14 +31,6 @@ READ_BY_OTHERS = (
 
 # Known, each with the reason why it stays. The list may only shrink, and a new verb takes its part out.
 NOT_USED_YET = {
-    ("rcml/verbs/nouns.py", "muted"): "conferences are read and checked, and not carried out",
-    ("rcml/verbs/nouns.py", "beep"): "conferences",
-    ("rcml/verbs/nouns.py", "beep_url"): "conferences",
-    ("rcml/verbs/nouns.py", "start_conference_on_enter"): "conferences",
-    ("rcml/verbs/nouns.py", "end_conference_on_exit"): "conferences",
-    ("rcml/verbs/nouns.py", "wait_url"): "conferences",
-    ("rcml/verbs/nouns.py", "wait_method"): "conferences",
-    ("rcml/verbs/nouns.py", "max_participants"): "conferences",
     ("server/app.py", "http_address"): "for whoever embeds the server with port 0",
     ("sip/message/fields.py", "rport"): "part of a Via; a registration learns its public port by it (RFC 3581 4)",
 }

@@ -14,6 +14,8 @@ from server.calls.names import play_name
 from server.calls.outbox import Outbox
 from server.calls.policy import MediaAddress
 
+BEEP_MS = 200
+
 
 class MediaState(enum.Enum):
     NONE = "none"
@@ -218,18 +220,26 @@ class LegMedia:
         """Endless tone; returns the play's name, or None without a connected stream."""
         return self._play([], tone, 0)
 
+    def play_beep(self) -> str | None:
+        """A short tone; it ends by itself."""
+        return self._play([], "beep", 0, duration_ms=BEEP_MS)
+
     def play_files(self, files: list[str], loop: int) -> str | None:
         """Canonical WAVs one after another; loop 0 is for ever."""
         return self._play(files, "", loop)
 
-    def _play(self, files: list[str], tone: str, loop: int) -> str | None:
+    def _play(self, files: list[str], tone: str, loop: int, duration_ms: int = 0) -> str | None:
         if self.state is not MediaState.OPEN or not self.connected:
             return None
         self._plays += 1
         self._filling = None  # replaced
         self.playing = play_name(self.stream, self._plays)
         country = self.outbox.policy.ringback_country
-        self.outbox.emit(engine.Play(stream=self.stream, play=self.playing, files=files, tone=tone, tone_country=country, loop=loop))
+        self.outbox.emit(
+            engine.Play(
+                stream=self.stream, play=self.playing, files=files, tone=tone, tone_country=country, loop=loop, duration_ms=duration_ms
+            )
+        )
         self.outbox.note(Kind.MEDIA, {"event": "play", "what": tone or ", ".join(files), "loop": loop}, self.stream)
         return self.playing
 
@@ -249,6 +259,25 @@ class LegMedia:
             return False
         self.playing = None
         return True
+
+    # --- mixes ----------------------------------------------------------------------------------------------------
+
+    def join(self, mix: str, *, beep: bool) -> None:
+        """Take part in a mix. beep: its members hear a tone."""
+        if self.state is MediaState.OPEN:
+            self.outbox.emit(engine.Join(mix=mix, stream=self.stream, beep=beep))
+            self.outbox.note(Kind.MEDIA, {"event": "mix", "mix": mix}, self.stream)
+
+    def leave(self, mix: str, *, beep: bool) -> None:
+        if self.state is MediaState.OPEN:
+            self.outbox.emit(engine.Leave(mix=mix, stream=self.stream, beep=beep))
+            self.outbox.note(Kind.MEDIA, {"event": "unmix", "mix": mix}, self.stream)
+
+    def mute(self, muted: bool) -> None:
+        """Have others hear this peer no longer, or again."""
+        if self.state is MediaState.OPEN:
+            self.outbox.emit(engine.Mute(stream=self.stream, muted=muted))
+            self.outbox.note(Kind.MEDIA, {"event": "muted" if muted else "unmuted"}, self.stream)
 
     def close(self) -> None:
         self.playing = None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rcml.verbs import Dial, Gather, Hangup, Invalid, Pause, Play, Record, Redirect, Reject, Say, Verb
-from server.calls.verbs.dial import RunningDial
+from server.calls.verbs.conference import run_dial
 from server.calls.verbs.gather import RunningGather
 from server.calls.verbs.hangup import RunningHangup
 from server.calls.verbs.invalid import RunningInvalid
@@ -23,7 +23,7 @@ from server.calls.verbs.running import RunningVerb, Stage
 from server.calls.verbs.say import RunningSay
 
 RUNNING: dict[type[Verb], Callable[[Stage, Any], RunningVerb]] = {
-    Dial: RunningDial,
+    Dial: run_dial,
     Say: RunningSay,
     Play: RunningPlay,
     Pause: RunningPause,

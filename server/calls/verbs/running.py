@@ -19,8 +19,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from media import engine
+from rcml.parameters import VoiceFacts
 from rcml.verbs import Verb
 from server.calls.bridge import Bridge
+from server.calls.conferences.conferences import Conferences
+from server.calls.conferences.room import Member, RoomSignal
 from server.calls.effects import Fetched, Prepared
 from server.calls.keys import Keys
 from server.calls.legs.leg import Leg
@@ -60,7 +63,8 @@ class Stop:
 class Stage:
     """A call as its verbs see it. leg: the primary one, on which the script runs. legs, recordings: what lives beside it, by sid.
 
-    verbs: how each is run, for a verb that runs a script itself. keys: what the leg's peer has pressed and no verb has taken.
+    conferences: those of the server. verbs: how each is run, for a verb that runs a script itself. keys: what the leg's peer has pressed
+    and no verb has taken. voice: what requests to the application say of the call, once it has one.
     """
 
     outbox: Outbox
@@ -71,6 +75,8 @@ class Stage:
     legs: dict[str, tuple[Leg, RunningVerb]] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
     keys: Keys = field(default_factory=Keys)
+    conferences: Conferences = field(default_factory=Conferences)
+    voice: Callable[[], VoiceFacts] | None = None
 
     def adopt(self, leg: Leg, verb: RunningVerb) -> None:
         """From now on the events of this leg go to the verb, until the leg is gone."""
@@ -158,6 +164,12 @@ class RunningVerb(Startable):
 
     def prepared(self, event: Prepared) -> None:
         """A prompt that somebody asked for is there, or not."""
+
+    def room_signal(self, member: Member, signal: RoomSignal) -> None:
+        """A conference room wants something of one who takes part in it, or has taken part a moment ago."""
+
+    def mix_left(self, mix: str) -> None:
+        """The primary leg is in this mix no longer; the engine says so also when nobody asked for it."""
 
     def play_ended(self, event: engine.PlayEnded) -> None:
         """What was playing to the primary leg has ended."""

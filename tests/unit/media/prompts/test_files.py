@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from media.errors import PromptError
+from media.prompts import music
 from media.prompts.files import PromptFile, PromptStore
 from media.settings import PromptSettings
 from tests.unit.media.prompts.audio import canonical, encoded, level_db, tone, wav
@@ -317,3 +318,13 @@ async def test_mp3_that_begins_within_a_frame_is_played_when_it_is_called_one(
     else:
         with pytest.raises(PromptError, match="neither WAV"):
             await make().prepare(url, web)
+
+
+async def test_our_own_music_is_made_once_and_again_when_it_has_vanished(make: Make, web: Web) -> None:
+    store = make()
+    file, same = await asyncio.gather(store.prepare(music.URL, web), store.prepare(music.URL, web))
+    assert file == same and 10_000 < file.duration_ms < 30_000
+    remove(file.path)
+    again = await store.prepare(music.URL, web)
+    assert web.asked == []
+    assert again == file

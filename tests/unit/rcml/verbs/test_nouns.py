@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rcml.verbs import Client, Conference, Dial, Number, Sip
-from rcml.verbs.nouns import EVENTS
-from tests.unit.rcml.reading import codes, give_verb
+from rcml.verbs.nouns import EVENTS, Beep
+from tests.unit.rcml.reading import codes, give, give_verb
 
 
 def noun(xml: str) -> Any:
@@ -203,13 +203,18 @@ def test_a_room_has_the_documented_defaults__behaviour_2_10() -> None:
         2,
         "blue room",
         muted=False,
-        beep=True,
+        beep=Beep.BOTH,
         beep_url=None,
         start_conference_on_enter=True,
         end_conference_on_exit=False,
         wait_url=None,
         wait_method="POST",
         max_participants=40,
+        record=False,
+        status_callback=None,
+        status_callback_method="POST",
+        status_callback_events=("start", "end", "join", "leave", "mute", "hold", "modify", "announcement"),
+        label=None,
     )
 
 
@@ -222,7 +227,7 @@ def test_every_attribute_of_a_room__behaviour_2_10() -> None:
         2,
         "blue",
         muted=True,
-        beep=False,
+        beep=Beep.NEITHER,
         beep_url="http://app.example.com/b.wav",
         start_conference_on_enter=False,
         end_conference_on_exit=True,
@@ -231,6 +236,36 @@ def test_every_attribute_of_a_room__behaviour_2_10() -> None:
         max_participants=3,
     )
     assert notices(xml) == []
+
+
+def test_the_other_familys_attributes_of_a_room__rcml_md() -> None:
+    xml = (
+        "<Conference beep='onEnter' record='record-from-start' statusCallback='/s' statusCallbackMethod='get'"
+        " statusCallbackEvent='leave start' participantLabel='agent'>blue</Conference>"
+    )
+    assert noun(xml) == Conference(
+        2,
+        "blue",
+        beep=Beep.ON_ENTER,
+        record=True,
+        status_callback="http://app.example.com/s",
+        status_callback_method="GET",
+        status_callback_events=("start", "leave"),
+        label="agent",
+    )
+    assert notices(xml) == []
+    assert noun("<Conference beep='onExit' record='do-not-record'>blue</Conference>") == Conference(2, "blue", beep=Beep.ON_EXIT)
+
+
+@pytest.mark.parametrize("attribute", ["coach", "trim", "region", "jitterBufferSize", "eventCallbackUrl", "recordingStatusCallback"])
+def test_what_a_room_does_not_carry_out_is_said__rcml_md(attribute: str) -> None:
+    assert notices(f"<Conference {attribute}='x'>blue</Conference>") == [(12200, "warning", 2)]
+
+
+def test_a_rooms_name_has_a_limit__rcml_md() -> None:
+    assert noun(f"<Conference>{'x' * 255}</Conference>") == Conference(2, "x" * 255)
+    document = give(f"<Response><Dial><Conference>{'x' * 256}</Conference></Dial></Response>")
+    assert codes(document.notices)[0] == (12200, "error", 1)
 
 
 def test_an_empty_wait_url_is_silence__behaviour_2_10() -> None:
@@ -245,6 +280,8 @@ def test_an_empty_wait_url_is_silence__behaviour_2_10() -> None:
         ("maxParticipants='0'", 12200),
         ("maxParticipants='41'", 12200),
         ("muted='x'", 12200),
+        ("beep='sometimes'", 12200),
+        ("record='now'", 12200),
     ],
 )
 def test_bad_attributes_of_a_room_fall_back__behaviour_2_10(attribute: str, code: int) -> None:

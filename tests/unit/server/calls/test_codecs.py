@@ -6,7 +6,7 @@ import pytest
 
 from media import engine
 from media.settings import KNOWN_CODECS, MediaSettings
-from server.calls.policy import MediaAddress
+from server.calls.policy import Application, MediaAddress
 from server.calls.targets import Outbound
 from sip.core import commands, events
 from sip.message import Headers, Request
@@ -229,6 +229,17 @@ def test_g729_passes_when_both_have_it_and_prompts_have_a_codec_of_their_own__sd
     assert [fact["audio"] for fact in facts(bench, "bridge")] == ["passes G729"]
     assert [codec.name for codec in connected(bench).codecs] == ["PCMA", "G729", "telephone-event"]
     assert not bench.engine.complaints
+
+
+def test_g729_takes_no_part_in_a_conference__sdp_md() -> None:
+    """A called party that speaks nothing else is sent into a room."""
+    bench = talking("18 8 101", "18 101", media=ALL)
+    (callee_leg,) = (leg.sid for call in bench.registry.calls.values() for leg in call.legs)
+    bench.web.pages["http://app/room"] = dial("<Conference>room</Conference>")
+    bench.act(bench.registry.redirect(callee_leg, Application("", "http://app/room"), bench.now))
+    bench.run(1)
+    assert "failed" in [told["DialCallStatus"] for told in bench.web.of("action")] and 11008 in [item.code for item in bench.notifications]
+    assert bench.engine.mixes == {} and bench.registry.counts()["rooms"] == 0
 
 
 def test_callee_that_takes_another_codec_than_g729_decides__sdp_md() -> None:

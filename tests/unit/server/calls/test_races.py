@@ -262,11 +262,13 @@ def test_action_that_is_no_url_ends_the_call_with_the_dial__behaviour_0_11() -> 
     assert bench.order() == ["180", "INVITE", "486"]
 
 
-def test_a_conference_is_answered_and_fails_until_there_are_any__rcml_md() -> None:
+def test_a_conference_is_answered_at_once__behaviour_4_4() -> None:
     bench = Bench(dial("<Conference>room</Conference>"))
     bench.run(0.1)
-    assert bench.order() == ["180", "200", "BYE"] and 11008 in [item.code for item in bench.notifications]
-    assert bench.action["DialCallStatus"] == "failed" and "DialCallSid" not in bench.action
+    assert bench.order() == ["180", "200"] and bench.notifications == []
+    bench.bye_from(IN)
+    bench.run(0.1)
+    assert bench.action["DialCallStatus"] == "completed" and "DialCallSid" not in bench.action
 
 
 def test_fork_timeout_reports_the_first_noun_that_rang_not_the_first_to_ring__behaviour_3_3() -> None:
