@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import logging
 import secrets
 from collections import deque
@@ -32,6 +33,7 @@ from server.applications.fetch import EVENTS, Fetcher
 from server.calls.effects import Discard, Fetch, Fetched, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.legs import requests
 from server.calls.outbox import Action
+from server.calls.phones import Phones
 from server.calls.policy import Policy
 from server.calls.records import CallRecord, RecordingRecord
 from server.calls.registry import Registry
@@ -42,6 +44,7 @@ from server.observability.garbage import settle
 from server.observability.metrics import Metrics
 from server.orders import Orders
 from server.reach import GuardedResolver, Reach
+from server.registrations import bindings_of, row_of
 from server.routing import Routing
 from server.signals import Signals, Wish
 from server.storage.database import Database
@@ -49,9 +52,10 @@ from server.storage.rows import EventRow
 from server.timeline.recorder import Recorder
 from server.wiring import build_policy, outbound_of, own_host, signer_of, sip_extensions
 from sip.core import commands, events, flows
+from sip.core.bindings import Change
 from sip.core.door import Door
 from sip.core.endpoint import Endpoint
-from sip.core.registrar import KeepClients, Registrar
+from sip.core.registrar import KeepClients, Registrar, Restore
 from sip.core.tokens import Tokens
 from sip.transport.driver import SipDriver
 
@@ -117,10 +121,14 @@ class Server:
         self.resolver = GuardedResolver(reach)
         self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport, admits=self.endpoint.admits)
         places = [parse_listen(text) for text in settings.sip.listen]
+        registered = await self.database.reader.registrations(datetime.datetime.now(datetime.UTC), settings.server.instance_id)
         self.sip_addresses = await self.driver.start(
             [(place.transport, place.host, place.port) for place in places], settings.sip.advertise
         )
         unwind.push_async_callback(self.driver.stop)
+        kept = bindings_of(registered, self.sip_addresses, self.recorder.clock, self._loop.time())
+        clients = self._active_clients()
+        self.driver.command(Restore(tuple(one for one in kept if one.client in clients)))
         self.registry = Registry(*self._rules(routing, reach))
         self.orders = Orders(lambda: self.registry, self._ordered, self.recorder.clock)
         self.registrar.own_uri = f"sip:dialplane@{own_host(settings, self.sip_addresses)}"
@@ -147,7 +155,13 @@ class Server:
     def _rules(self, routing: Routing, reach: Reach) -> tuple[Policy, Targets, Routing]:
         """What calls go by, from the settings as they are now."""
         policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock, reach)
-        return policy, Targets(outbound_of(routing.outbound_trunk()), own_host(self.settings, self.sip_addresses)), routing
+        clients = frozenset(client.name for client in self.settings.clients)
+        phones = Phones(self.registrar.bindings, self.settings.registrar.contact, clients)
+        targets = Targets(outbound_of(routing.outbound_trunk()), own_host(self.settings, self.sip_addresses), phones)
+        return policy, targets, routing
+
+    def _active_clients(self) -> frozenset[str]:
+        return frozenset(client.name for client in self.settings.clients if client.active)
 
     def _watch(self) -> None:
         """What the metrics ask for when they are read."""
@@ -166,7 +180,7 @@ class Server:
         self.registry.reconfigure(*self._rules(routing, self.resolver.reach))
         self.endpoint.replace_screen(routing)
         self.door.replace(Clients(settings, self.sip_addresses))
-        self.driver.command(KeepClients(frozenset(client.name for client in settings.clients if client.active)))
+        self.driver.command(KeepClients(self._active_clients()))
 
     async def drain(self, at_once: Awaitable[None]) -> None:
         """Refuse new calls, and wait until the others are over: `server.drain_s` at most, or until `at_once` comes."""
@@ -222,6 +236,11 @@ class Server:
     def _on_sip(self, event: events.Event | events.Traced | events.Dropped) -> None:
         if isinstance(event, events.Traced | events.Dropped):
             self.metrics.sip(event)
+        if isinstance(event, events.RegistrationChanged):
+            instance, clock, now = self.settings.server.instance_id, self.recorder.clock, self._loop.time()
+            self.database.writer.put(row_of(event.binding, event.change, instance, clock, now))
+            if event.binding.flow.connection and event.change is Change.ADDED:
+                self.driver.acquaint(event.binding.flow)
         if isinstance(event, events.InviteReceived):
             self._give(lambda now: self._admit(event, now))
         else:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import unquote, urljoin
 
@@ -32,6 +32,9 @@ NOTIFICATION_NO_APPLICATION = 11005
 LONGEST_DIALLED = 128  # characters that patterns are tried on; a longer text is no telephone number
 _DIALLABLE = re.compile(r"[0-9*#+]+")
 _SEPARATORS = re.compile(r"[\s\-.()/]")
+
+
+_NO_TRUNK = TrunkSettings(name="clients")  # by which clients call
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class Routing:
     def __init__(self, settings: Settings) -> None:
         self._trunks = settings.trunks
         self._outbound = settings.outbound.trunk
+        self._clients = {client.name: client for client in settings.clients}
+        self._base_url = settings.server.base_url
         self._country_code = settings.server.country_code
         # Most specific range first; of equal ones the first trunk's.
         self._ranges = sorted(
@@ -192,11 +197,57 @@ class Routing:
 
     # --- both
 
-    def admit(self, source: str, dialled: str, otherwise: str = "") -> Application | Refusal:
+    def admit(self, source: str, dialled: str, otherwise: str = "", client: str = "") -> Application | Refusal:
         """The application that answers a call, or the refusal with the setting that would have let it in."""
+        if client:
+            return self._admit_client(client, dialled, otherwise)
         trunk = self.trunk_for(source)
         if trunk is None:
             return Refusal(403, "Forbidden", str(self.stranger(source)), stranger=True)
+        called = self._call_of_client(dialled, otherwise)
+        if isinstance(called, Application):
+            return replace(called, srtp=trunk.srtp, trusted_identity=trunk.trusted_identity)
+        return called or self._admit_to_number(dialled, otherwise, trunk)
+
+    def _admit_client(self, name: str, dialled: str, otherwise: str) -> Application | Refusal:
+        """A call of a client (behaviour.md 1.3): its own application, another client, a number, the way out."""
+        client = self._clients.get(name)
+        if client is None or not client.active:
+            return _inactive(name)
+        if client.voice_url:
+            return Application(
+                number=f"client:{name}",
+                voice_url=self._resolved(client.voice_url),
+                voice_method=client.voice_method,
+                fallback_url=self._resolved(client.fallback_url),
+                fallback_method=client.fallback_method,
+                answer_delay=client.answer_delay,
+            )
+        called = self._call_of_client(dialled, otherwise)
+        if called is None:
+            found = self._admit_to_number(dialled, otherwise, _NO_TRUNK)
+            text = unescape(dialled)
+            if isinstance(found, Application) or not (text and text.isprintable()) or self.outbound_trunk() is None:
+                return found
+            called = Application(number=text, voice_url="", dials=text)
+        return replace(called, answer_delay=client.answer_delay) if isinstance(called, Application) else called
+
+    def _call_of_client(self, dialled: str, otherwise: str) -> Application | Refusal | None:
+        """A call to a client, by what To says or by the Request-URI; None when it is to nobody of ours."""
+        for text, used in ((unescape(dialled), ""), (unescape(otherwise), otherwise)):
+            client = self._clients.get(text)
+            if client is not None and not client.active:
+                return _inactive(text)
+            if client is not None:
+                return Application(number=f"client:{text}", voice_url="", dialled=used, dials=f"client:{text}")
+        return None
+
+    def _resolved(self, url: str) -> str:
+        """As those of numbers are (behaviour.md 1.5)."""
+        return urljoin(self._base_url + "/", url) if url.startswith("/") else url
+
+    def _admit_to_number(self, dialled: str, otherwise: str, trunk: TrunkSettings) -> Application | Refusal:
+        """trunk: by which the call came."""
         number, by_other = self.find_number(dialled, otherwise)
         if number is None:
             explain = str(self.unmatched(dialled)) + (f'; nor is the Request-URI\'s "{unescape(otherwise)}" a number' if otherwise else "")
@@ -216,6 +267,10 @@ class Routing:
             trusted_identity=trunk.trusted_identity,
             dialled=otherwise if by_other else "",
         )
+
+
+def _inactive(client: str) -> Refusal:
+    return Refusal(403, "Account is not ACTIVE", f"the client {client} is not in the [[clients]], or is switched off (active = false)")
 
 
 def unescape(user: str) -> str:

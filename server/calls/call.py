@@ -41,7 +41,7 @@ from server.calls.legs.outbound import Outbound
 from server.calls.legs.party import Party, Referral
 from server.calls.names import leg_of_session
 from server.calls.outbox import Action, Outbox, reason_of, sip_reason
-from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE
+from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE, CODE_OF_UNREGISTERED_CLIENT, REGISTRATION_REMOVED
 from server.calls.policy import Application, Refusal
 from server.calls.records import By, CallEnded, Cause
 from server.calls.script import Begin, How, Next, Over, Script, Wait
@@ -292,6 +292,13 @@ class Call:
         self._depart(By.OPERATOR, text, code=code)
         return self._finish_input()
 
+    def phone_gone(self, phone: str, now: float) -> list[Action]:
+        """A client's phone does not answer any more: its legs are over (`server.calls.phones`)."""
+        self._outbox.now = now
+        for leg in [leg for leg in self.all_legs if leg.opening.phone == phone and not leg.over]:
+            self._phone_gone(leg)
+        return self._finish_input()
+
     def operator_cancel_leg(self, sid: str, now: float) -> list[Action]:
         """REST on a dialled leg."""
         self._outbox.now = now
@@ -520,6 +527,15 @@ class Call:
             self._depart(By.SERVER, text, reason=sip_reason(200, text), passed=sip_reason(200, text))
         elif leg.sid in self._stage.legs:
             self._stage.legs[leg.sid][1].leg_vanished(leg, text)
+
+    def _phone_gone(self, leg: Leg) -> None:
+        """It is registered no longer, since it does not answer (behaviour.md 2.11, 8)."""
+        reason = sip_reason(CODE_OF_UNREGISTERED_CLIENT, REGISTRATION_REMOVED)
+        self._outbox.note(Kind.STATE, {"status": "registration-removed"}, leg.sid)
+        if leg is self.leg:
+            self._depart(By.SERVER, REGISTRATION_REMOVED, code=CODE_OF_UNREGISTERED_CLIENT, reason=reason, passed=reason)
+        elif leg.sid in self._stage.legs:
+            self._stage.legs[leg.sid][1].leg_vanished(leg, REGISTRATION_REMOVED)
 
     # --- the script -----------------------------------------------------------------------------------------------
 

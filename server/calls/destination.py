@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from media.settings import SrtpPolicy
 from server.calls.identity import NO_PRIVACY, Privacy
 from sip.core import commands
+from sip.core.flows import Flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Destination:
     from_display: str | None = None
     headers: commands.HeaderList = ()
     credentials: commands.Credentials | None = None
+    flow: Flow | None = None  # the way that a phone has registered by
+    phone: str = ""  # its name (`server.calls.phones`), "" for none
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,14 @@ RELAYED: dict[int, int] = {401: 403, 407: 403, 487: 480}
 CODE_OF_TIMEOUT = 408
 CODE_OF_UNREACHABLE = 503
 CODE_OF_UNKNOWN_CLIENT = 404
+CODE_OF_UNREGISTERED_CLIENT = 480
 CODE_OF_FORBIDDEN = 403
 CODE_WITHOUT_DIAL = 603
 CODE_OF_CANCELED = 487
 CODE_OF_CANCELED_BRANCHES = 480
 CODE_OF_DECLINED = 480  # it answered, and was not connected (behaviour 0.7)
 
+REGISTRATION_REMOVED = "Registration_Removed"  # behaviour.md 8
 FORBIDDEN = "The destination may not be called from here"
 
 # CallStatus of an unanswered inbound call by our final response (behaviour.md 4.4, last point).

@@ -55,6 +55,7 @@ class Application:
     refer_url: str = ""  # of the document for a transfer; empty: calls of this number are not transferred
     refer_method: str = "POST"
     dialled: str = ""  # the text that found the number, when it was not the first choice but `otherwise`
+    dials: str = ""  # no application at all: this number, or `client:NAME`, is dialled at once (behaviour.md 1.3)
 
     @property
     def referral(self) -> Application | None:
@@ -78,8 +79,11 @@ class Refusal:
 class Router(Protocol):
     """Who may call in, and what answers. Pure."""
 
-    def admit(self, source: str, dialled: str, otherwise: str = "") -> Application | Refusal:
-        """source: IP literal; dialled: user part as received, escapes undone; otherwise: what counts when it finds no number of its own."""
+    def admit(self, source: str, dialled: str, otherwise: str = "", client: str = "") -> Application | Refusal:
+        """source: IP literal; dialled: user part as received, escapes undone; otherwise: what counts when it finds no number of its own.
+
+        client: who has proved to be calling, "" for a call of a trunk.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ It holds no policy beyond admission (behaviour.md 1.1-1.5).
 from __future__ import annotations
 
 import heapq
+from dataclasses import replace
 from typing import Any
 
 from media import engine
@@ -17,6 +18,7 @@ from server.calls.conferences.conferences import Conferences
 from server.calls.conferences.room import Hold
 from server.calls.destination import Placed
 from server.calls.effects import Fetch, Fetched, Forgotten, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
+from server.calls.implicit import implicit_document
 from server.calls.legs import requests
 from server.calls.legs.callbacks import LegCallbacks
 from server.calls.legs.inbound import Inbound
@@ -27,6 +29,7 @@ from server.calls.legs.party import Party
 from server.calls.logbudget import LogBudget
 from server.calls.names import CALL, leg_of, leg_of_session, new_sid
 from server.calls.outbox import Action, Outbox
+from server.calls.phones import name_of
 from server.calls.policy import Application, Policy, Refusal, Router
 from server.calls.targets import Targets
 from server.calls.trail import mark_of, trail_of
@@ -328,8 +331,10 @@ class Registry:
     def _invited(self, event: events.InviteReceived, now: float) -> list[Action]:
         source = event.flow.remote.host
         party = Party.of_invite(event.request, self.policy.use_to)
-        decision = self.router.admit(source, party.to_user, party.otherwise)
+        decision = self.router.admit(source, party.to_user, party.otherwise, event.client)
         if not isinstance(decision, Refusal):
+            if decision.dials:
+                decision = replace(decision, document=implicit_document(decision.dials, party.sip_headers))
             decision = self.full() or decision
         trail = trail_of(event.request.headers)
         if not isinstance(decision, Refusal):
@@ -455,7 +460,12 @@ class Registry:
             case Change.ADDED:
                 return [*self._budget.spend("info", "client_registered", facts, now)]
             case change:
-                return [*self._budget.spend("info", "client_gone", facts | {"why": change.value}, now)]
+                actions: list[Action] = [*self._budget.spend("info", "client_gone", facts | {"why": change.value}, now)]
+        if change is Change.UNREACHABLE:
+            phone = name_of(binding.client, binding.flow)
+            for call in [call for call in self.calls.values() if any(leg.opening.phone == phone for leg in call.all_legs)]:
+                actions += self._collect(call, call.phone_gone(phone, now))
+        return actions
 
     # --- timeline -------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from media.settings import SrtpPolicy
 from rcml.verbs.dial import Client, Noun, Number, Sip
 from server.calls.destination import Destination, Placed
 from server.calls.identity import ANONYMOUS_NAME, ANONYMOUS_URI, NO_PRIVACY, Privacy
-from server.calls.outcome import CODE_OF_FORBIDDEN, CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE, FORBIDDEN
+from server.calls.outcome import CODE_OF_FORBIDDEN, CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE, CODE_OF_UNREGISTERED_CLIENT, FORBIDDEN
+from server.calls.phones import Locator, Nobody
 from sip.core.commands import Credentials, HeaderList
 from sip.core.routing import wants
 from sip.core.transports import DEFAULT, DEFAULT_SECURE
@@ -69,24 +70,32 @@ class Unreachable:
 
 
 class Targets:
-    """Sans-I/O; one for the server. domain: the host in From of Sip legs."""
+    """Sans-I/O; one for the server. domain: the host in From of Sip and Client legs; phones: where clients are."""
 
-    def __init__(self, outbound: Outbound | None, domain: str) -> None:
+    def __init__(self, outbound: Outbound | None, domain: str, phones: Locator | None = None) -> None:
         self._outbound = outbound
         self._domain = domain
+        self._phones = phones or Nobody()
+
+    def places(
+        self, noun: Noun, caller_id: str | None, caller: CallerIdentity, refusal: Callable[[str], str | None]
+    ) -> list[Placed | Unreachable]:
+        """A branch for each place that a noun means: for each phone of a Client, else one."""
+        if isinstance(noun, Client):
+            return self._client(noun, caller_id, caller)
+        return [self.place(noun, caller_id, caller, refusal)]
 
     def place(
         self, noun: Noun, caller_id: str | None, caller: CallerIdentity, refusal: Callable[[str], str | None]
     ) -> Placed | Unreachable:
-        """refusal: why a document may not lead to a host, None when it may (`Policy.sip_refusal`)."""
+        """The first of `places`. refusal: why a document may not lead to a host, None when it may (`Policy.sip_refusal`)."""
         match noun:
             case Number():
                 return self._number(noun, caller_id, caller)
             case Sip():
                 return self._sip(noun, caller_id, caller, refusal)
             case Client():
-                remedy = "dial the phone by <Sip> for now"
-                return Unreachable(f"Client {noun.name}: <Client> is not supported in this release", CODE_OF_UNKNOWN_CLIENT, remedy)
+                return self._client(noun, caller_id, caller)[0]
             case _:
                 return Unreachable("A <Conference> is a room, and nobody to be called", CODE_OF_UNREACHABLE, "dial a <Number> or <Sip>")
 
@@ -145,6 +154,40 @@ class Targets:
             credentials=credentials,
         )
         return Placed([destination], shown.user, subscriber(uri) or uri.host, None, shown.name, shown.privacy)
+
+    def _client(self, noun: Client, caller_id: str | None, caller: CallerIdentity) -> list[Placed | Unreachable]:
+        phones = self._phones.find(noun.name)
+        if phones is None:
+            return [Unreachable(f"Client {noun.name} is unknown", CODE_OF_UNKNOWN_CLIENT, "add it to the [[clients]]")]
+        if not phones:
+            return [
+                Unreachable(f"Client {noun.name} is not registered", CODE_OF_UNREGISTERED_CLIENT, "`dialplane registrations` shows who is")
+            ]
+        shown = self._identity(caller_id, caller, self._domain, trusted=False)
+        headers = noun.headers + _besides(noun.headers, shown.headers)
+        return [
+            Placed(
+                [
+                    Destination(
+                        request_uri=way.uri,
+                        host=way.host,
+                        transport=way.transport,
+                        from_uri=shown.uri,
+                        from_display=shown.display,
+                        headers=headers,
+                        flow=way.flow,
+                        phone=way.name,
+                    )
+                    for way in ways
+                ],
+                shown.user,
+                noun.name,
+                None,
+                shown.name,
+                shown.privacy,
+            )
+            for ways in phones
+        ]
 
     def _identity(self, caller_id: str | None, caller: CallerIdentity, host: str, *, trusted: bool) -> _Shown:
         """What the callee is shown of the caller (behaviour.md 2.3); a caller ID of the document's own is meant to be shown.

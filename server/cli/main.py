@@ -16,6 +16,7 @@ from server.cli.calls import list_calls
 from server.cli.check import check
 from server.cli.client import show_client
 from server.cli.config import show_config
+from server.cli.registrations import list_registrations
 from server.cli.run import run_server
 from server.cli.terminal import DONE, FAILED, WRONG, complain
 from server.cli.timeline import show_timeline
@@ -67,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     calls = add("calls", list_calls, "The latest calls.")
     calls.add_argument("-n", type=int, default=20, metavar="COUNT", help="how many (default 20)")
     calls.add_argument("--json", action="store_true", help="for programs")
+
+    registrations = add("registrations", list_registrations, "Who is registered, and from where.")
+    registrations.add_argument("client", nargs="?", metavar="NAME", help="of one client only")
+    registrations.add_argument("--json", action="store_true", help="for programs")
 
     token = add("token", show_token, "The token that the server's own HTTP wants: Authorization: Bearer $(dialplane token)")
     token.add_argument("--webhooks", action="store_true", help="the secret that requests to applications are signed with, instead")

@@ -1,7 +1,7 @@
 """What waits to be written, in bounds: when there is too much of it, the bulk of timelines goes first and the ends of calls last.
 
     ends          call rows, recordings, events         go last
-    others        beginnings of calls, notifications    go before them
+    others        beginnings, notifications, phones     go before them
     timelines     entries, gathered by call             go first: of the call that waits longest its messages and exchanges,
                                                         then, of whichever call waits longest, its oldest entry
 
@@ -16,9 +16,9 @@ from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 
 from server.calls.effects import Kind
-from server.storage.rows import CallRow, CallStarted, Entry, EventRow, NotificationRow, RecordingRow
+from server.storage.rows import CallRow, CallStarted, Entry, EventRow, NotificationRow, RecordingRow, RegistrationRow
 
-Row = CallStarted | CallRow | NotificationRow | RecordingRow | EventRow
+Row = CallStarted | CallRow | NotificationRow | RecordingRow | EventRow | RegistrationRow
 PIECE_WAIT_S = 1.0  # at most: what a crash takes away of timelines
 _NAMES: dict[type[Row | Entry], str] = {
     CallStarted: "call beginning",
@@ -26,6 +26,7 @@ _NAMES: dict[type[Row | Entry], str] = {
     NotificationRow: "notification",
     RecordingRow: "recording",
     EventRow: "event",
+    RegistrationRow: "registration",
     Entry: "timeline entry",
 }
 

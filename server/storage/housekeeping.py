@@ -21,6 +21,11 @@ CHUNK = 2000  # rows a transaction: the writer is never kept waiting for long
 async def clean_up(engine: AsyncEngine, settings: StorageSettings, now: datetime.datetime) -> dict[str, int]:
     """Delete what is too old. Returns how many rows of which table. A live call is never deleted."""
     removed: dict[str, int] = {}
+    registrations = schema.registrations
+    async with engine.connect() as connection:
+        expired = (await connection.execute(select(registrations.c.sid).where(registrations.c.expires_at < now).limit(1))).first()
+    if expired is not None:  # whatever is kept of calls
+        removed[registrations.name] = await _delete(engine, registrations, registrations.c.expires_at, now)
     if settings.retention_days:
         before = now - datetime.timedelta(days=settings.retention_days)
         for table, column in (

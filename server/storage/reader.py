@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from sqlalchemy import Executable, or_, select
@@ -10,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from server.calls.effects import Kind
 from server.storage import schema
 from server.storage.packing import UnknownEncoding, unpack
-from server.storage.rows import CallRow, Entry, NotificationRow, RecordingRow, short_sid
+from server.storage.rows import CallRow, Entry, NotificationRow, RecordingRow, RegistrationRow, short_sid
 
+_REGISTRATION = [column for column in schema.registrations.columns if column.name != "instance_id"]
 _CALL = [column for column in schema.calls.columns if column.name != "instance_id"]
 
 
@@ -82,6 +84,14 @@ class Reader:
         table = schema.recordings
         rows = await self._rows(select(table).where(table.c.call_sid == short_sid(call_sid)).order_by(table.c.created_at))
         return [RecordingRow(*row) for row in rows]
+
+    async def registrations(self, now: datetime.datetime, instance_id: str | None = None) -> list[RegistrationRow]:
+        """Those that have not expired, by client; of one server, or of all."""
+        table = schema.registrations
+        found = select(*_REGISTRATION).where(table.c.expires_at > now)
+        if instance_id is not None:
+            found = found.where(table.c.instance_id == instance_id)
+        return [RegistrationRow(*row) for row in await self._rows(found.order_by(table.c.client, table.c.heard_at))]
 
     async def _rows(self, query: Executable) -> list[tuple[Any, ...]]:
         async with self._engine.connect() as connection:

@@ -103,6 +103,31 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrationRow:
+    """A phone of a client and the way to it (`sip.core.bindings.Binding`). One that is gone has expired.
+
+    sid: the same for what is the same registration. urn: its instance (RFC 5626), "" for none.
+    """
+
+    sid: str
+    client: str
+    contact: str
+    call_id: str
+    cseq: int
+    transport: str
+    local_host: str
+    local_port: int
+    remote_host: str
+    remote_port: int
+    hops: int
+    urn: str
+    reg_id: int
+    user_agent: str
+    heard_at: datetime.datetime
+    expires_at: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingRow:
     """A finished recording and where its file is."""
 

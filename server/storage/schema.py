@@ -133,6 +133,30 @@ events = Table(
     Index(None, "state"),
 )
 
+# Where clients are. A row is written anew with each REGISTER, and has expired when its phone is gone.
+registrations = Table(
+    "registrations",
+    metadata,
+    Column("sid", String(64), primary_key=True),
+    Column("instance_id", String(64), nullable=False),
+    Column("client", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("call_id", Text, nullable=False),
+    Column("cseq", BigInteger, nullable=False),
+    Column("transport", String(16), nullable=False),
+    Column("local_host", String(64), nullable=False),
+    Column("local_port", Integer, nullable=False),
+    Column("remote_host", String(64), nullable=False),
+    Column("remote_port", Integer, nullable=False),
+    Column("hops", Integer, nullable=False),
+    Column("urn", Text, nullable=False),
+    Column("reg_id", BigInteger, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("heard_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index(None, "expires_at"),
+)
+
 recordings = Table(
     "recordings",
     metadata,

@@ -30,11 +30,11 @@ from server.storage.backlog import Backlog, Batch, Piece, Row, name_of
 from server.storage.faults import is_refused_for_content, told
 from server.storage.housekeeping import clean_up
 from server.storage.packing import ENCODING, pack
-from server.storage.rows import CallRow, CallStarted, Entry, EventRow, NotificationRow, RecordingRow
+from server.storage.rows import CallRow, CallStarted, Entry, EventRow, NotificationRow, RecordingRow, RegistrationRow
 
 log = logging.getLogger(__name__)
 
-Item = CallStarted | CallRow | Entry | NotificationRow | RecordingRow | EventRow
+Item = CallStarted | CallRow | Entry | NotificationRow | RecordingRow | EventRow | RegistrationRow
 
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 30.0
 STOP_LIMIT_S = 5.0
@@ -250,6 +250,10 @@ class Writer:
                 return (*what, item.state, item.attempts, at(item.due_at), item.status, item.detail)
             case RecordingRow():
                 return (item.sid, item.call_sid, item.account_sid, item.path, item.duration_ms, at(item.created_at))
+            case RegistrationRow():
+                ends = (item.transport, item.local_host, item.local_port, item.remote_host, item.remote_port)
+                phone = (item.hops, item.urn, item.reg_id, item.user_agent, at(item.heard_at), at(item.expires_at))
+                return (item.sid, self._instance_id, item.client, item.contact, item.call_id, item.cseq, *ends, *phone)
             case _:
                 assert_never(item)
 
@@ -326,6 +330,7 @@ def _statements(dialect: Dialect) -> dict[type[Item], str]:
         NotificationRow: replacing(schema.notifications),
         RecordingRow: replacing(schema.recordings),
         EventRow: replacing(schema.events),
+        RegistrationRow: replacing(schema.registrations),
     }
 
 

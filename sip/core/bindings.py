@@ -76,7 +76,8 @@ class Change(enum.Enum):
     REMOVED = "removed"  # by the phone
     DISPLACED = "displaced"  # by one more than there may be
     EXPIRED = "expired"
-    UNREACHABLE = "unreachable"  # its connection is gone, or it does not answer OPTIONS
+    DISCONNECTED = "disconnected"  # its connection is gone: it may come back at once
+    UNREACHABLE = "unreachable"  # it does not answer OPTIONS
     WITHDRAWN = "withdrawn"  # its client is no longer in the configuration
 
 

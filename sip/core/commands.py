@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NewType
 
+from sip.core.flows import Flow
+
 SessionId = NewType("SessionId", str)
 TransactionId = NewType("TransactionId", str)
 ExchangeId = NewType("ExchangeId", str)
@@ -36,6 +38,7 @@ class Place:
 
     request_uri: str
     next_hop: str | None = None
+    flow: Flow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class SendInvite:
     session_headers: added to every request and response that we originate in this session (SetSessionHeaders changes them).
     headers: added to this INVITE only (and to its repetition with credentials).
     places: asked beside the first, one after the other, as long as nobody says anything (`sip.silent_hop_s`).
+    flow: the way that a phone has registered by; its INVITE, and over a connection all that follows, goes there and nowhere else.
     """
 
     session: SessionId
@@ -63,6 +67,7 @@ class SendInvite:
     session_headers: HeaderList = ()
     credentials: Credentials | None = None
     places: tuple[Place, ...] = ()
+    flow: Flow | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -345,6 +345,8 @@ class Delivery:
         return packet
 
     def _must_be_datagram(self, flow: Flow, now: float) -> bool:
+        if self._only is not None and not self._only.reliable:
+            return True  # a NAT lets in only what was asked for by this very way
         if self._datagram_only or (self._next_hop is not None and wants(self._next_hop)[2] == "udp"):
             return True
         return self._layer.without_tcp.get(flow.remote, now) > now

@@ -29,7 +29,10 @@ class DialogUsage:
     digest: its memory of challenges; None without credentials.
     dialog: the one that it lives in, once there is one.
     added: parts of extensions, which may add to its messages.
+    keeps_connection: its peer is a phone that nobody can open a connection to, so that what it has opened is used (RFC 5626 5.3).
     """
+
+    keeps_connection = False
 
     added: tuple[SessionPart, ...] = ()
 
@@ -123,6 +126,8 @@ class DialogUsage:
         if not self.context.settings.nat_fix_private_contact or dialog.route_set:
             return None, None
         observed = dialog.observed
+        if self.keeps_connection and observed.connection and self.context.is_open(observed):
+            return observed, None
         policy = self.context.contact_policy(observed.remote.host)
         if policy == "contact":
             return None, None

@@ -161,11 +161,12 @@ class DigestServer:
 
 
 def _means_same(told: str, uri: str) -> bool:
-    """Whether the URI that was signed is the request's. A proxy on the way may have changed its host, but not whom it is for."""
+    """Whether the URI that was signed is the request's. A proxy on the way may have changed its host, and some phones and test tools sign
+    the server's URI instead; but what was signed for one user part is not good for another."""
     if told == uri:
         return True
     try:
         one, other = parse_uri(told), parse_uri(uri)
     except ParseError:
         return False
-    return one.user == other.user
+    return one.user is None or one.user == other.user

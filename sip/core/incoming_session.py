@@ -27,6 +27,7 @@ class IncomingSession(Session):
         super().__init__(core, session, (), None)
         self.dialog = dialog
         self.register(dialog)
+        self.keeps_connection = bool(transaction.incoming.user)
         self._invite = transaction
         self._cancelled = False
         self._held: list[SendProvisional | SendAnswer] = []  # responses that a part does not let go yet

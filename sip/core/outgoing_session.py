@@ -51,6 +51,8 @@ class OutgoingSession(Session):
         self._cancelling = Cancelling(self)
         self.parts.append(self._cancelling)
         self._new = new
+        self._flow = command.flow
+        self.keeps_connection = command.flow is not None
         self._tried = 1
         self._hops: Hops | None = None
         if context.settings.silent_hop_s and (command.places or (new.next_hop is not None and scope(wants(new.next_hop)[0]) is None)):
@@ -68,6 +70,7 @@ class OutgoingSession(Session):
     def deliver(self, user: DeliveryUser, place: Place | None, only: Flow | None) -> Delivery:
         new = self._new
         request, next_hop = (new.request, new.next_hop) if place is None else to_place(new.request, place)
+        only = only or (self._flow if place is None else place.flow)
         headers = self.headers
         return Delivery(self.core.deliveries, user, request, next_hop, self.id, contact=new.contact, only=only, ack_headers=headers)
 

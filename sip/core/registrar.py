@@ -42,11 +42,18 @@ class KeepClients(ExtensionCommand):
     clients: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Restore(ExtensionCommand):
+    """The bindings of an earlier run, the one heard of last at last. What has registered since is newer."""
+
+    bindings: tuple[Binding, ...]
+
+
 class Registrar(Extension):
     """own_uri: who asks the phones, the From of OPTIONS; may be set when the addresses are known."""
 
     capabilities = Capabilities(inside=(), outside=("REGISTER",))
-    commands = (KeepClients,)
+    commands = (KeepClients, Restore)
 
     def __init__(self, settings: RegistrarSettings, own_uri: str) -> None:
         self.bindings = Bindings(settings)
@@ -88,16 +95,19 @@ class Registrar(Extension):
     def connection_lost(self, flow: Flow, now: float) -> None:
         """Nobody can open a connection to a phone but the phone (RFC 5626 5.3): it will register again."""
         for binding in self.bindings.by(flow):
-            self._end(binding, Change.UNREACHABLE, now)
+            self._end(binding, Change.DISCONNECTED, now)
 
     def command(self, command: ExtensionCommand, now: float) -> None:
+        if isinstance(command, Restore):
+            self._restore(command.bindings, now)
+            return
         assert isinstance(command, KeepClients)
         for binding in [one for one in self.bindings if one.client not in command.clients]:
             self._end(binding, Change.WITHDRAWN, now)
 
-    def restore(self, bindings: Iterable[Binding], now: float) -> None:
-        """Those of an earlier run, once, before anything else; they are asked one after the other, not all in the same moment."""
-        found = [binding for binding in bindings if binding.expires_at > now]
+    def _restore(self, bindings: Iterable[Binding], now: float) -> None:
+        """They are asked one after the other, not all in the same moment."""
+        found = [one for one in bindings if one.expires_at > now and self.bindings.find(one.client, one.key) is None]
         for number, binding in enumerate(found, 1):
             self.bindings.put(binding)
             self._look_at(binding, now, number / len(found))

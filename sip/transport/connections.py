@@ -113,6 +113,14 @@ class Connections:
             self._leave(connection)
             connection.close()
 
+    def acquaint(self, number: int) -> None:
+        """Its peer is no stranger any more, and leaves the place among them to another."""
+        connection = self._all.get(number)
+        if connection is not None and connection.stranger:
+            self._count(connection, -1)
+            connection.stranger = False
+            self._count(connection, 1)
+
     def give_up(self, flow: Flow) -> None:
         """No longer wait for a connection that is being opened; what waits for it is not sent, and nothing is told."""
         connection = self._by_remote.get(_peer(flow))
@@ -163,8 +171,7 @@ class Connections:
                 return
             self._all[connection.number] = connection
             self._by_remote.setdefault(_peer(connection.flow), connection)
-        self._per_host[_source(connection)] += 1
-        self._strangers += connection.stranger
+        self._count(connection, 1)
         self._counters["tcp_accepted" if connection.accepted else "tcp_opened"] += 1
         connection.announced = True
         self._user.connection_opened(connection.flow)
@@ -179,11 +186,7 @@ class Connections:
     def connection_gone(self, connection: TcpConnection) -> None:
         self._forget(connection)
         if connection.announced:
-            source = _source(connection)
-            self._strangers -= connection.stranger
-            self._per_host[source] -= 1
-            if self._per_host[source] <= 0:
-                del self._per_host[source]
+            self._count(connection, -1)
             self._user.connection_lost(connection.flow)
 
     # --- inside -------------------------------------------------------------------------------------------------------
@@ -220,6 +223,14 @@ class Connections:
         """New messages to that peer shall use another connection."""
         if self._by_remote.get(_peer(connection.flow)) is connection:
             del self._by_remote[_peer(connection.flow)]
+
+    def _count(self, connection: TcpConnection, by: int) -> None:
+        """by: 1 when it is announced, -1 when it has gone."""
+        source = _source(connection)
+        self._per_host[source] += by
+        self._strangers += by * connection.stranger
+        if self._per_host[source] <= 0:
+            del self._per_host[source]
 
     def _forget(self, connection: TcpConnection) -> None:
         self._leave(connection)

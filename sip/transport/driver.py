@@ -159,6 +159,11 @@ class SipDriver:
         if self._running:
             self._apply(self._endpoint.command(command, self._loop.time()))
 
+    def acquaint(self, flow: Flow) -> None:
+        """Somebody has proved who is behind a connection: it counts no longer among those of strangers."""
+        if self._running:
+            self._connections.acquaint(flow.connection)
+
     def counts(self) -> dict[str, int]:
         """What lives in the shell; all 0 after `stop`."""
         connections = len(self._connections) if self._listeners else 0

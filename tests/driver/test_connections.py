@@ -187,6 +187,26 @@ async def test_one_stranger_has_few_connections() -> None:
         assert driver.counters["tcp_refused"] == 1
 
 
+async def test_who_has_proved_to_be_a_phone_is_no_stranger_any_more__behaviour_8() -> None:
+    """Its connection leaves the place among those of strangers to another, and counts there no longer when it goes."""
+    limits = TransportSettings(max_stranger_connections=1)
+    core = Core(echo)
+    async with driven(core, ("tcp", "127.0.0.1", 0), settings=limits, admits=known()) as (driver, (listener,)):
+        async with connected(listener.bind) as (reader, writer):
+            writer.write(b"x")
+            assert await read(reader, 6) == b"echo x"
+            driver.acquaint(core.inputs[-1][2])
+            async with connected(listener.bind) as (other, more):
+                more.write(b"y")
+                assert await read(other, 6) == b"echo y"
+                async with connected(listener.bind) as (third, _):
+                    await expect_eof(third)
+        await eventually(lambda: driver.counts()["connections"] == 0)
+        async with connected(listener.bind) as (reader, writer):
+            writer.write(b"z")
+            assert await read(reader, 6) == b"echo z"
+
+
 async def test_strangers_do_not_lock_out_a_listed_peer() -> None:
     """From many addresses, more than there are connections; none of them says a word."""
     limits = TransportSettings(max_connections=40, max_connections_per_host=40, max_stranger_connections=20)

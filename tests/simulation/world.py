@@ -206,7 +206,7 @@ class World(Shell):
         world = self
 
         class OneNumber:
-            def admit(self, source: str, dialled: str, otherwise: str = "") -> Application | Refusal:
+            def admit(self, source: str, dialled: str, otherwise: str = "", client: str = "") -> Application | Refusal:
                 return world.application
 
         listener = flows.Listener("udp", SERVER, SERVER)

@@ -30,3 +30,38 @@ def answers(request: SippMessage, challenge: SippMessage, username: str, passwor
     subject = hashed(request.method, given["uri"])
     proof = hashed(secret, given["nonce"], given["nc"], given["cnonce"], given["qop"], subject)
     return given["response"] == proof and given["nc"] == "00000001" and given["uri"] == request.start_line.split()[1]
+
+
+HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+
+
+def digest_of(algorithm: str, *parts: str) -> str:
+    return HASHES[algorithm](":".join(parts).encode()).hexdigest()
+
+
+def answer_of(
+    challenge: str,
+    user: str,
+    password: str,
+    method: str,
+    uri: str,
+    *,
+    count: int = 1,
+    qop: bool = True,
+    **changed: str,
+) -> str:
+    """The value of an Authorization or Proxy-Authorization."""
+    asked = parameters(challenge)
+    algorithm = asked["algorithm"]
+    secret = digest_of(algorithm, user, asked["realm"], password)
+    subject = digest_of(algorithm, method, uri)
+    given = {"username": user, "realm": asked["realm"], "nonce": asked["nonce"], "uri": uri}
+    if qop:
+        given["response"] = digest_of(algorithm, secret, asked["nonce"], f"{count:08x}", "c0ffee", "auth", subject)
+        given |= {"cnonce": "c0ffee"}
+        tail = f", qop=auth, nc={count:08x}"
+    else:
+        given["response"] = digest_of(algorithm, secret, asked["nonce"], subject)
+        tail = ""
+    given |= changed
+    return "Digest " + ", ".join(f'{name}="{value}"' for name, value in given.items()) + f", algorithm={algorithm}{tail}"

@@ -13,6 +13,7 @@ from server.calls.legs.leg import MAX_BREADTH, MAX_FORWARDS, Direction, Leg, Leg
 from server.calls.legs.media import LegMedia, MediaState
 from server.calls.legs.party import Party
 from server.calls.outbox import Outbox
+from server.calls.phones import name_of
 from sip.core import commands, events
 from sip.message import Request
 
@@ -39,6 +40,7 @@ class Inbound(Opening):
         self.leg = Leg(outbox, outbox.call_sid, Direction.INBOUND, invite.session, media, from_user=party.from_user, to_user=party.to_user)
         self.leg.sip_call_id = self.invite.headers.get("Call-ID")
         self.leg.opening = self
+        self.phone = name_of(invite.client, invite.flow) if invite.client else ""
 
     def receive_offer(self) -> None:
         """Look at the INVITE's body; raises SdpRefused (400 broken, 488 nothing in common)."""

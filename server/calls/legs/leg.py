@@ -58,11 +58,13 @@ class Opening:
     late_offer: the INVITE that came brought no offer: ours goes out in the 200 and is answered by the ACK.
     hops_left: Max-Forwards for the legs that this one leads to.
     breadth: Max-Breadth (RFC 5393 5.3.3) for all legs together that this one leads to at a time; None: nobody has said one.
+    phone: the name of the client's phone that the peer is (`server.calls.phones`), "" for none.
     """
 
     late_offer = False
     hops_left = 0
     breadth: int | None = None
+    phone = ""
 
     def offered_codecs(self) -> tuple[Codec, ...]:
         """What the peer offers and nobody has answered yet."""

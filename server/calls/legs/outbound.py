@@ -10,7 +10,7 @@ from collections.abc import Callable
 from media.sdp.description import extract_sdp
 from media.sdp.offer_answer import SdpRefused
 from media.settings import SrtpPolicy
-from server.calls.destination import Placed
+from server.calls.destination import Destination, Placed
 from server.calls.effects import Kind
 from server.calls.legs.callbacks import LegCallbacks
 from server.calls.legs.leg import MAX_BREADTH, MAX_FORWARDS, Direction, Leg, LegState, Opening
@@ -18,6 +18,7 @@ from server.calls.legs.media import CodecPreference, LegMedia
 from server.calls.names import CALL, new_sid, session_name
 from server.calls.outbox import Outbox, sip_reason
 from server.calls.outcome import FORBIDDEN, STATUS_OF_SILENCE, status_of_response
+from server.calls.policy import MediaAddress
 from server.calls.records import By, CallEnded, Cause
 from server.calls.trail import header_of
 from sip.core import commands, events
@@ -26,6 +27,11 @@ from sip.message import Request, Response, parse_name_addr
 RINGING = (180, 183)  # not 181, 182: forwarded, queued (behaviour.md 2.6); nor 199, which ends an early dialog
 MAX_FORKS = 16  # early dialogs of one INVITE whose descriptions are kept
 ELSEWHERE = sip_reason(200, "Call completed elsewhere")  # RFC 3326, behaviour 0.4
+
+
+def _media_address(outbox: Outbox, to: Destination) -> MediaAddress:
+    places, flow = outbox.policy.media_places, to.flow
+    return places.leaves_for(to.host, to.transport) if flow is None else places.came_by(flow.local.host, flow.remote.host)
 
 
 class Outbound(Opening):
@@ -55,7 +61,7 @@ class Outbound(Opening):
             sid,
             direction,
             session_name(sid, 1),
-            LegMedia(outbox, sid, outbox.policy.media_places.leaves_for(first.host, first.transport), placed.srtp),
+            LegMedia(outbox, sid, _media_address(outbox, first), placed.srtp),
             from_user=placed.from_user,
             to_user=placed.to_user,
             parent_sid=outbox.call_sid if direction is Direction.DIALLED else "",
@@ -97,6 +103,7 @@ class Outbound(Opening):
         preference = self._preference()
         offer = leg.media.offer_answer.offer(preference.codecs, only=preference.only, far_hz=preference.far_hz)
         to = self._destinations[self._attempt - 1]
+        self.phone = to.phone
         told = (("Max-Breadth", str(self._breadth)),) if self._breadth < MAX_BREADTH else ()  # what everybody assumes is not said
         leg.outbox.emit(
             commands.SendInvite(
@@ -109,7 +116,8 @@ class Outbound(Opening):
                 headers=(*to.headers, *header_of(leg.trail), ("Max-Forwards", str(self._max_forwards)), *told),
                 session_headers=leg.outbox.session_headers(leg.sid),
                 credentials=to.credentials,
-                places=tuple(commands.Place(one.request_uri, one.next_hop) for one in self._destinations[self._attempt :]),
+                places=tuple(commands.Place(one.request_uri, one.next_hop, one.flow) for one in self._destinations[self._attempt :]),
+                flow=to.flow,
             )
         )
         leg.invited(to.request_uri)

@@ -27,12 +27,13 @@ class Branch:
 
 
 def branches_of(stage: Stage, verb: Dial) -> Iterator[Branch | Unreachable]:
-    """One for each noun, in their order. What cannot be called is told to the application's author."""
-    told, count = stage.leg.opening.breadth, max(1, len(verb.nouns))
+    """One for each noun, in their order, and for each phone of a Client. What cannot be called is told to the application's author."""
+    refusal = stage.outbox.policy.sip_refusal
+    places = [(noun, at) for noun in verb.nouns for at in stage.targets.places(noun, verb.caller_id, stage.identity, refusal)]
+    told, count = stage.leg.opening.breadth, max(1, len(places))
     share, rest = divmod(max(MAX_BREADTH, count) if told is None else told, count)  # RFC 5393 5.3.3: what leads back to us ends
-    for index, noun in enumerate(verb.nouns):
+    for index, (noun, placed) in enumerate(places):
         breadth = share + (index < rest)
-        placed = stage.targets.place(noun, verb.caller_id, stage.identity, stage.outbox.policy.sip_refusal)
         if not breadth:
             placed = Unreachable("Max-Breadth Exceeded", 440, "dial fewer at a time, and none that leads back here")
         if isinstance(placed, Unreachable):

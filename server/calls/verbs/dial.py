@@ -27,7 +27,7 @@ from server.calls.effects import Fetched, Json, Kind, Prepared
 from server.calls.legs.leg import Leg
 from server.calls.legs.outbound import ELSEWHERE, Outbound
 from server.calls.outbox import reason_of, sip_reason
-from server.calls.outcome import CODE_OF_CANCELED_BRANCHES, CODE_OF_TIMEOUT, CODE_OF_UNREACHABLE, DialResult
+from server.calls.outcome import CODE_OF_CANCELED_BRANCHES, CODE_OF_TIMEOUT, CODE_OF_UNREACHABLE, CODE_OF_UNREGISTERED_CLIENT, DialResult
 from server.calls.recording import Recording
 from server.calls.records import By, Cause
 from server.calls.targets import Unreachable
@@ -135,9 +135,14 @@ class RunningDial(VerbOf[Dial]):
             self._ringing.counted(leg, packets_in)
 
     def leg_vanished(self, leg: Leg, text: str) -> None:
-        """As if it had hung up; its BYE is not to be hoped for."""
-        if self.winner is not None and leg is self.winner.leg and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
+        """As if it had hung up, and its BYE is not to be hoped for; a phone that rings is given up (behaviour.md 2.11)."""
+        branch = self._branch_of(leg)
+        if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
             self._hang_up_winner(By.SERVER, sip_reason(200, text), text)
+        elif leg.unanswered:
+            leg.failure_reason = text
+            branch.cancel(Cause.FAILED, By.SERVER, reason=sip_reason(CODE_OF_UNREGISTERED_CLIENT, text), text=text)
+            self._branch_over(branch)
         else:
             self._tell(leg, lambda acceptance: acceptance.vanished(text))
 
@@ -174,7 +179,7 @@ class RunningDial(VerbOf[Dial]):
     def _progressed(self, branch: Outbound, event: events.InviteProgressed) -> None:
         early = branch.progressed(event)
         heard = self._bridge.holds(branch.leg)
-        if self.phase is not Phase.DIALING or not early or not passes_early_media(self.verb, self.outbox.policy):
+        if self.phase is not Phase.DIALING or not early or len(self.branches) > 1 or not passes_early_media(self.verb, self.outbox.policy):
             return
         if branch.leg.media.relays and not self.leg.media.relays:
             if heard:  # another fork, or another mind

@@ -232,3 +232,72 @@ def test_a_call_is_encrypted_as_the_trunk_says_by_which_it_came() -> None:
     for source, policy in (("198.51.100.7", "mandatory"), ("198.51.100.8", None)):
         admitted = table.admit(source, "1")
         assert isinstance(admitted, Application) and admitted.srtp == policy
+
+
+# --- clients (behaviour.md 1.3)
+
+
+def office(**sections: Any) -> Routing:
+    clients = [
+        {"name": "alice", "password": "x"},
+        {"name": "bob", "password": "x", "answer_delay": False},
+        {"name": "carol", "password": "x", "voice_url": "/carols", "fallback_url": URL + "else", "voice_method": "GET"},
+        {"name": "dora", "password": "x", "active": False},
+    ]
+    trunk = {"name": "t", "allow": ["192.0.2.0/24"], "proxy": "sip:gw.example.com", "srtp": "optional"}
+    given: dict[str, Any] = {"clients": clients, "trunks": [trunk], "server": {"public_url": "https://pbx.example.com"}} | sections
+    return routing("1234", **given)
+
+
+def admitted(table: Routing, dialled: str, otherwise: str = "", client: str = "", source: str = "198.51.100.1") -> Application:
+    decision = table.admit(source, dialled, otherwise, client)
+    assert isinstance(decision, Application), decision
+    return decision
+
+
+def test_a_clients_own_application_has_its_calls_whatever_was_dialled__behaviour_1_3() -> None:
+    for dialled in ("1234", "alice", "+12025550143", ""):
+        application = admitted(office(), dialled, client="carol")
+        assert (application.voice_url, application.voice_method) == ("https://pbx.example.com/carols", "GET")
+        assert (application.fallback_url, application.dials, application.status_callback) == (URL + "else", "", "")
+
+
+def test_a_client_reaches_clients_numbers_and_the_trunk_in_this_order__behaviour_1_3() -> None:
+    table = office()
+    assert admitted(table, "bob", client="alice").dials == "client:bob"
+    assert admitted(table, "1234", client="alice").voice_url == URL + "0"
+    assert admitted(table, "%2B12025550143", client="alice").dials == "+12025550143"
+    assert admitted(table, "pbx", "bob", client="alice").dialled == "bob"  # by the Request-URI
+    assert admitted(table, "alice", client="bob").answer_delay is False
+    assert admitted(table, "1234", client="bob").answer_delay is None  # the number's own
+
+
+def test_a_catch_all_has_what_a_client_dials__behaviour_1_4() -> None:
+    table = office(numbers=[{"number": "*", "voice_url": URL}])
+    assert admitted(table, "+12025550143", client="alice").voice_url == URL
+    assert admitted(table, "bob", client="alice").dials == "client:bob"
+
+
+def test_without_a_trunk_what_is_nobodys_is_404__behaviour_1_3() -> None:
+    for dialled in ("+12025550143", ""):
+        decision = office(trunks=[]).admit("198.51.100.1", dialled, "", "alice")
+        assert isinstance(decision, Refusal)
+        assert (decision.status, decision.notification) == (404, 11005)
+    assert isinstance(office().admit("198.51.100.1", "bad%00text", "", "alice"), Refusal)
+
+
+def test_a_trunk_reaches_clients_before_numbers__behaviour_1_3() -> None:
+    application = admitted(office(), "alice", source="192.0.2.7")
+    assert (application.dials, application.srtp) == ("client:alice", "optional")
+    assert admitted(office(), "1234", source="192.0.2.7").voice_url == URL + "0"
+
+
+def test_who_is_switched_off_neither_calls_nor_is_called__behaviour_1_3() -> None:
+    for decision in (
+        office().admit("198.51.100.1", "alice", "", "dora"),
+        office().admit("198.51.100.1", "dora", "", "alice"),
+        office().admit("192.0.2.7", "dora"),
+        office().admit("198.51.100.1", "alice", "", "taken out meanwhile"),
+    ):
+        assert isinstance(decision, Refusal)
+        assert (decision.status, decision.reason) == (403, "Account is not ACTIVE")

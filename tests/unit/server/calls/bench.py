@@ -12,6 +12,7 @@ from typing import TypeVar
 from media import engine
 from rcml.settings import RcmlSettings
 from server.calls.effects import Kind
+from server.calls.phones import Locator
 from server.calls.policy import Application, Refusal
 from server.calls.registry import Registry
 from server.calls.targets import Outbound, Targets
@@ -37,7 +38,7 @@ THREE = TWO + "<Sip>sip:carol@192.0.2.10</Sip>"
 class Bench(Shell):
     """One number whose document is `document`; the engine answers at once, the web after 10 ms. changes: fields of the policy.
 
-    before: what to change in the world before the INVITE comes.
+    before: what to change in the world before the INVITE comes. phones: where clients are; client: who has proved to be calling.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class Bench(Shell):
         broken_prompts: tuple[str, ...] = (),
         caller: str = '"Bob" <sip:bob@192.0.2.7>;tag=1',
         before: Callable[[Bench], None] | None = None,
+        phones: Locator | None = None,
+        client: str = "",
         **changes: object,
     ) -> None:
         rng = random.Random(1)
@@ -65,7 +68,7 @@ class Bench(Shell):
         admitted = application or Application("2222", VOICE)
 
         class One:
-            def admit(self, source: str, dialled: str, otherwise: str = "") -> Application | Refusal:
+            def admit(self, source: str, dialled: str, otherwise: str = "", client: str = "") -> Application | Refusal:
                 return admitted
 
         own = {"account_sid": "AC1", "instance_id": "ID1", "public_url": "http://server", "recordings_dir": "/rec"}
@@ -74,7 +77,7 @@ class Bench(Shell):
             "wall_iso": lambda at: "2026-01-01T00:00:00.000Z",
             "rcml": rcml or RcmlSettings(),
         }
-        self.registry = Registry(policy(rng, "192.0.2.1", **settings, **changes), Targets(outbound, "server.example.com"), One())
+        self.registry = Registry(policy(rng, "192.0.2.1", **settings, **changes), Targets(outbound, "server.example.com", phones), One())
         body = sdp("192.0.2.7") if offer is None else offer
         headers = [
             ("Via", "SIP/2.0/UDP 192.0.2.7;branch=z9hG4bK1"),
@@ -89,7 +92,7 @@ class Bench(Shell):
         flow = flows.Flow("udp", flows.Address("192.0.2.1", 5060), flows.Address("192.0.2.7", 5060))
         if before is not None:
             before(self)
-        self.give(events.InviteReceived(IN, invite, flow))
+        self.give(events.InviteReceived(IN, invite, flow, client=client))
         self.run(0.1)
 
     def command(self, command: commands.Command) -> None:

@@ -14,12 +14,11 @@ from sip.core.tokens import Tokens
 from sip.message import Headers, Request, Response
 from sip.settings import ContactPolicy, RegistrarSettings
 from tests.support.core import OURS, Core
-from tests.support.digest import parameters
+from tests.support.digest import answer_of, parameters
 
 REALM = "dialplane"
 PHONE = Flow("udp", OURS, Address("198.51.100.7", 40123))
 OTHER = Flow("udp", OURS, Address("198.51.100.8", 40123))
-HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 
 def secrets_of(name: str, password: str, *algorithms: str) -> Secrets:
@@ -121,38 +120,6 @@ def register(
         *headers,
     ]
     return Request("REGISTER", "sip:192.0.2.1", Headers(items))
-
-
-def digest_of(algorithm: str, *parts: str) -> str:
-    return HASHES[algorithm](":".join(parts).encode()).hexdigest()
-
-
-def answer_of(
-    challenge: str,
-    user: str,
-    password: str,
-    method: str,
-    uri: str,
-    *,
-    count: int = 1,
-    qop: bool = True,
-    **changed: str,
-) -> str:
-    """The value of an Authorization or Proxy-Authorization."""
-    asked = parameters(challenge)
-    algorithm = asked["algorithm"]
-    secret = digest_of(algorithm, user, asked["realm"], password)
-    subject = digest_of(algorithm, method, uri)
-    given = {"username": user, "realm": asked["realm"], "nonce": asked["nonce"], "uri": uri}
-    if qop:
-        given["response"] = digest_of(algorithm, secret, asked["nonce"], f"{count:08x}", "c0ffee", "auth", subject)
-        given |= {"cnonce": "c0ffee"}
-        tail = f", qop=auth, nc={count:08x}"
-    else:
-        given["response"] = digest_of(algorithm, secret, asked["nonce"], subject)
-        tail = ""
-    given |= changed
-    return "Digest " + ", ".join(f'{name}="{value}"' for name, value in given.items()) + f", algorithm={algorithm}{tail}"
 
 
 def challenge_of(response: Response, algorithm: str = "SHA-256") -> str:

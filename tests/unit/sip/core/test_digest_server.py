@@ -9,8 +9,8 @@ import pytest
 from sip.core import digest_server
 from sip.core.digest_server import DigestServer, Judgement, Secrets, ha1
 from sip.core.tokens import Tokens
-from tests.support.digest import parameters
-from tests.unit.sip.core.phones import REALM, answer_of, secrets_of
+from tests.support.digest import answer_of, parameters
+from tests.unit.sip.core.phones import REALM, secrets_of
 
 HOST, URI = "198.51.100.7", "sip:192.0.2.1"
 ALICE = secrets_of("alice", "wonderland")

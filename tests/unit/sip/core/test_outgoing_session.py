@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sip.core.commands import SendBye, SessionId
-from sip.core.events import FailureCause, InviteAnswered, InviteProgressed, SessionEnded, Traced
+from sip.core.commands import Place, SendBye, SessionId
+from sip.core.events import FailureCause, InviteAnswered, InviteFailed, InviteProgressed, SessionEnded, Traced
+from sip.core.flows import Address, Flow
 from sip.message import Request, Response, UsageError, parse_name_addr
-from tests.support.core import ANSWER, CALL, OFFER, PEER, Core, call, dial, dial_and_answer, reply
+from tests.support.core import ANSWER, CALL, OFFER, OURS, PEER, TCP, Core, call, dial, dial_and_answer, reply
 from tests.unit.sip.core.calling import failed, from_peer
 
 # --- the INVITE ---------------------------------------------------------------------------------------------------
@@ -293,3 +294,43 @@ def test_the_events_of_a_session_end_exactly_once() -> None:
     core.give(Response(481, "Gone", reply(bye, 200).headers))
     core.settle()
     assert core.events() == []
+
+
+def test_a_phone_is_called_by_the_flow_it_registered_by__rfc5626_5_3() -> None:
+    """The INVITE goes there whatever its URI says; a long one as a datagram too, since a NAT lets in nothing else."""
+    core = Core()
+    flow = Flow("udp", OURS, Address("198.51.100.7", 40123))
+    core.do(call(request_uri="sip:alice@10.0.0.5:5060", flow=flow, body=b"v" * 2000))
+    (sent,) = core.sent()
+    assert sent.flow == flow
+    assert isinstance(sent.message, Request)
+    assert sent.message.uri == "sip:alice@10.0.0.5:5060"
+
+
+def test_all_requests_of_a_call_take_the_phones_connection__rfc5626_5_3() -> None:
+    """Its Contact is an address that nobody can connect to, and not even a private one."""
+    core = Core()
+    core.endpoint.connection_opened(TCP, core.now)
+    core.do(call(request_uri="sip:alice@192.0.2.77:5060;transport=tcp", flow=TCP))
+    sent = core.sent_request("INVITE")
+    core.give(reply(sent, 200, body=ANSWER, contact="<sip:alice@192.0.2.77:5060;transport=tcp>"), TCP)
+    core.do(SendBye(CALL))
+    assert [(one.flow, one.message.method) for one in core.sent() if isinstance(one.message, Request)] == [(TCP, "ACK"), (TCP, "BYE")]
+
+
+def test_a_lost_flow_fails_and_the_next_one_is_tried_beside_a_silent_one__rfc5626_6() -> None:
+    core = Core()
+    core.endpoint.connection_opened(TCP, core.now)
+    other = Flow("udp", OURS, Address("198.51.100.7", 40123))
+    place = Place("sip:alice@10.0.0.5:5060", None, other)
+    core.do(call(request_uri="sip:alice@10.0.0.5;transport=tcp", flow=TCP, places=(place,)))
+    core.sent()
+    core.pass_time(4.1)
+    (sent,) = core.sent()
+    assert sent.flow == other
+    gone = Core()
+    gone.do(call(request_uri="sip:alice@10.0.0.5;transport=tcp", flow=TCP))
+    gone.fail(TCP)
+    failed = gone.event()
+    assert isinstance(failed, InviteFailed)
+    assert failed.cause is FailureCause.TRANSPORT

@@ -9,7 +9,7 @@ import pytest
 from sip.core.bindings import Change
 from sip.core.events import RegistrationChanged
 from sip.core.flows import Address, Flow
-from sip.core.registrar import KeepClients
+from sip.core.registrar import KeepClients, Restore
 from sip.message import Request
 from tests.support.core import ALL_ZERO, OURS, reply, request
 from tests.unit.sip.core.phones import PHONE, Office
@@ -85,7 +85,7 @@ def test_a_phone_is_gone_with_its_connection__rfc5626_5_3() -> None:
     office.lose(replace(BY_TCP, connection=8))
     assert told(office) == [Change.ADDED]
     office.lose(BY_TCP)
-    assert told(office) == [Change.UNREACHABLE]
+    assert told(office) == [Change.DISCONNECTED]
     assert len(office.registrar.bindings) == 0
 
 
@@ -190,13 +190,13 @@ def test_bindings_of_an_earlier_run_are_taken_over_and_asked_one_after_the_other
     for number in range(10):
         before.register(contact=f"<sip:alice@10.0.0.{number}>", call_id=f"c{number}", expires="600")
     office = Office(ping_s=60)
-    office.registrar.restore(list(before.registrar.bindings), office.now)
+    office.do(Restore(tuple(before.registrar.bindings)))
     assert len(office.registrar.bindings) == 10
     assert told(office) == []  # nothing has changed
     assert office.endpoint.admits("198.51.100.7")
     office.pass_time(30)
     assert office.registrar.counts["pings"] == 5
-    office.registrar.restore([replace(one, client="bob", expires_at=office.now) for one in before.registrar.bindings], office.now)
+    office.do(Restore(tuple(replace(one, client="bob", expires_at=office.now) for one in before.registrar.bindings)))
     assert office.registrar.bindings.of("bob") == ()  # over by now
 
 
@@ -214,3 +214,12 @@ def test_any_nonsense_in_a_register_is_answered() -> None:
     for number, contact in enumerate(("<sip:alice@[::1]:99999>", "<sip:al ice@x>", '"', ";;;", "<>", "<sip:alice@10.0.0.5>;q=;expires=")):
         answer = office.register(contact=contact, call_id=f"n{number}")
         assert answer.status in (200, 400), contact
+
+
+def test_what_has_registered_already_is_newer_than_what_was_kept() -> None:
+    before = Office(ping_s=0)
+    before.register(expires="600")
+    office = Office(ping_s=0)
+    office.register(expires="900", call_id="newer")
+    office.do(Restore(tuple(before.registrar.bindings)))
+    assert [one.call_id for one in office.registrar.bindings] == ["newer"]
