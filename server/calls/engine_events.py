@@ -13,7 +13,7 @@ from media import engine
 from server.calls.effects import Kind
 from server.calls.legs.leg import Leg
 from server.calls.mediafacts import facts_of
-from server.calls.names import leg_of
+from server.calls.names import is_mix_play, leg_of
 from server.calls.silence import Silence
 from server.calls.verbs.running import RunningVerb, Stage
 
@@ -143,7 +143,8 @@ class EngineEvents:
             case "close":
                 self._closed(sid)
             case "play":
-                ended = engine.PlayEnded(stream=sid, play=event.subject, reason="failed", detail=event.reason)
+                mix = "gone" if is_mix_play(event.subject) else ""  # which one it was the engine does not say
+                ended = engine.PlayEnded(stream=sid, play=event.subject, reason="failed", detail=event.reason, mix=mix)
                 self._play_ended(ended, verb)
             case "record" if event.subject in self._stage.recordings:
                 self._stage.recordings[event.subject].refused(event.reason)

@@ -45,6 +45,10 @@ def mix_play_name(leg: str, number: int) -> str:
     return f"{leg}-all-{number}"
 
 
+def is_mix_play(name: str) -> bool:
+    return "-all-" in name
+
+
 def leg_of(subject: str) -> str:
     """The leg that a stream, a play or a bridge is named after; the name itself for anything else (a recording)."""
     return subject.split("-", 1)[0]

@@ -401,6 +401,19 @@ def test_an_announcement_to_all_is_played_to_the_mix_and_to_one_to_that_one__res
     hall.close()
 
 
+def test_an_announcement_that_the_engine_cannot_play_has_failed__rest() -> None:
+    hall = Hall(33)
+    hall.open(conference(f'statusCallback="{STATUS}" statusCallbackEvent="announcement"'))
+    hall.call(2)
+    hall.act(hall.registry.announce(hall.room, "http://app/news.wav", "POST", hall.now))
+    hall.run(0.5)
+    (play,) = hall.engine.mix_plays.values()
+    hall.act(hall.registry.media_event(engine.Failed(op="play", subject=play.play, code="unknown_mix"), hall.now))
+    hall.run(0.5)
+    assert [told["StatusCallbackEvent"] for told in hall.web.of("conference-status")] == ["announcement-fail"]
+    hall.close()
+
+
 def test_an_announcement_to_one_who_waits_gives_way_to_the_music__rest(hall: Hall) -> None:
     hall.call()
     hall.act(hall.registry.announce(hall.room, "http://app/news.wav", "POST", hall.now, hall.sids[0]))

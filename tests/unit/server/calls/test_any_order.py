@@ -14,6 +14,7 @@ import pytest
 
 from media import engine
 from media.settings import KNOWN_CODECS, MediaSettings
+from server.calls.conferences.room import Hold
 from server.calls.destination import Destination, Placed
 from server.calls.effects import Fetched, Kind
 from server.calls.legs.leg import LegState
@@ -396,3 +397,69 @@ def test_any_order_of_joins_and_other_documents_leaves_nothing__call_control_md(
         assert len(over) == len(dials), seed
         assert len(bench.web.of("action")) <= sum(bool(note.data["action"]) for note in dials), seed
     assert joined > 2
+
+
+class MonkeyInRooms(MonkeyWithManyCalls):
+    """Most documents are conferences; participants are held, muted, told things, sent out, and mixes are lost, at any moment."""
+
+    in_rooms = 0
+
+    def document(self) -> str:
+        if self.rng.random() < 0.3:
+            return super().document()
+        attributes = self.rng.choice(("", 'startConferenceOnEnter="false"', 'endConferenceOnExit="true"', 'muted="true"', 'record="true"'))
+        heard = self.rng.choice(("", 'waitUrl=""', 'waitUrl="/wait"', 'waitUrl="/wait.wav"', 'beepUrl="/bell.wav"', 'maxParticipants="2"'))
+        room = f'<Conference {attributes} {heard} statusCallback="/room">{self.rng.choice(("blue", "blue", "red"))}</Conference>'
+        return f'<Response><Dial action="{ACTION}" timeLimit="{self.rng.choice((3, 30, 100))}">{room}</Dial></Response>'
+
+    def step(self) -> None:
+        bench, rng = self.bench, self.rng
+        registry, now = bench.registry, bench.now
+        rooms = registry.conferences.rooms
+        if rooms and len(registry.calls) < 6 and rng.random() < 0.2:
+            placed = Placed([Destination("sip:ann@192.0.2.8", "192.0.2.8", "sip:s@192.0.2.1")], "s", "ann")
+            bench.act(registry.originate(placed, Party("s", "ann"), Application("9", ACTION), 20.0, now))
+        if not rooms or rng.random() < 0.6:
+            super().step()
+            return
+        room = rng.choice(list(rooms.values()))
+        call = rng.choice(room.members).call
+        self.in_rooms += len(room.members) > 1
+        match rng.randrange(7):
+            case 0:
+                bench.act(registry.kick(room.sid, call, now))
+            case 1:
+                bench.act(registry.mute(room.sid, call, rng.random() < 0.5, now))
+            case 2 | 3:
+                bench.act(registry.hold(room.sid, call, rng.choice((None, None, Hold(None), Hold("http://app/wait"))), now))
+            case 4:
+                bench.act(registry.announce(room.sid, rng.choice((ACTION, "http://app/a.wav")), "POST", now, rng.choice(("", call))))
+            case 5:
+                bench.engine.send(engine.Leave(mix=room.mix, stream=call), now)  # by a bug of its own
+            case _ if rng.random() < 0.3:
+                bench.act(registry.end_room(room.sid, now))
+            case _:
+                pass
+
+
+@pytest.mark.parametrize("first", range(0, 200, 50))
+def test_any_order_of_events_in_rooms_leaves_nothing__behaviour_2_10(first: int) -> None:
+    in_rooms = 0
+    for seed in range(first, first + 50):
+        monkey = MonkeyInRooms(seed)
+        for _ in range(monkey.rng.randint(20, 150)):
+            monkey.step()
+        bench, deaf = monkey.bench, monkey.bench.engine.deaf
+        in_rooms += monkey.in_rooms
+        assert deaf or monkey.stuck() == [], seed
+        monkey.finish()
+        if not deaf:
+            assert bench.engine.empty and not any(bench.registry.counts().values()), (seed, bench.registry.counts())
+        for once in ([record.sid for record in bench.records], bench.forgotten):
+            assert len(set(once)) == len(once), seed
+        over = [note for note in bench.notes if note.kind is Kind.OUTCOME and note.data.get("event") == "dial"]
+        dials = [note for note in bench.notes if note.data.get("verb") == "Dial"]
+        assert len(over) == len(dials), seed
+        assert len(bench.web.of("action")) <= sum(bool(note.data["action"]) for note in dials), seed
+        assert [text for text in bench.engine.complaints if "busy" in text] == [], seed
+    assert in_rooms > 10
