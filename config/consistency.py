@@ -209,6 +209,10 @@ def _media(settings: Settings) -> Iterator[Finding]:
         if address is not None and address.is_multicast:
             yield Finding(("media", name), f"{address} is an address of many machines", "Write one of this machine's addresses.")
     command = media.speech.command
+    if media.speech.url and command:
+        yield Finding(("media", "speech", "url"), "command is set as well, and only one engine can speak", "Leave one of them out.")
+    if media.speech.url and not media.speech.url.lower().startswith(("http://", "https://")):
+        yield Finding(("media", "speech", "url"), f"{media.speech.url} is no http or https URL", "Write the whole URL of the engine.")
     if command:
         if not any("{output}" in argument for argument in command[1:]):
             remedy = 'Add it, as in ["say", "-o", "{output}"].'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 # whose tones the worker knows, as in ITU-T E.180; eu is what the recommendation itself gives
 ToneCountry = Literal["au", "br", "cn", "de", "es", "eu", "fr", "in", "it", "jp", "uk", "us"]
@@ -57,6 +57,13 @@ class SpeechSettings(_Settings):
         description="External engine as an argument list with {language} {voice} {output}; the text comes on its standard input "
         "(SSML when it begins with <speak), and it writes a WAV to {output}; empty means the built-in engine.",
     )
+    url: str = Field(
+        default="",
+        description="External engine behind HTTP: it is sent a POST with JSON (text, ssml, voice, language), and answers 200 with audio; "
+        "empty means none.",
+    )
+    token: SecretStr = Field(default=SecretStr(""), description="Bearer token for that engine; empty sends none.")
+    max_answer_bytes: int = Field(default=16 * 1024 * 1024, gt=0, description="Octets that the audio of that engine may have.")
     cache_dir: str = Field(default="", description="Directory of spoken texts; empty means `speech` in the state directory.")
     cache_max_bytes: int = Field(
         default=256 * 1024 * 1024, ge=0, description="Octets that spoken texts may fill; the least recently used go first."

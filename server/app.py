@@ -50,6 +50,7 @@ from server.signals import Signals, Wish
 from server.storage.database import Database
 from server.storage.rows import EventRow
 from server.timeline.recorder import Recorder
+from server.voice import HttpVoice
 from server.wiring import build_policy, outbound_of, own_host, signer_of, sip_extensions
 from sip.core import commands, events, flows
 from sip.core.bindings import Change
@@ -106,7 +107,10 @@ class Server:
         unwind.push_async_callback(self.fetcher.close)
         self.prompts = PromptStore(settings.media.prompts)
         unwind.push_async_callback(self.prompts.close)
-        self.speech = Speech(settings.media.speech)
+        voice = HttpVoice(settings.media.speech) if settings.media.speech.url else None
+        if voice is not None:
+            unwind.push_async_callback(voice.close)
+        self.speech = Speech(settings.media.speech, voice=voice)
         unwind.push_async_callback(self.speech.close)
 
         self.worker = WorkerClient(settings.media, self._on_media, settings.server.instance_id)

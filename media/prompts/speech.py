@@ -1,7 +1,8 @@
 """Text to speech for `<Say>`: a text becomes a canonical WAV, once; after that it is a file like any other prompt.
 
-Two engines: espeak-ng in a child process (offline, from its wheel), or a command of the operator's. Either writes a WAV of
-any kind, which the decoder makes canonical. What was spoken is kept under the digest of all that shapes it.
+Three engines: espeak-ng in a child process (offline, from its wheel), a command of the operator's, or a service that whoever makes this
+reaches (`Voice`). Each writes audio of any kind, which the decoder makes canonical. What was spoken is kept under the digest of all that
+shapes it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from media.errors import PromptError, SpeechError
 from media.prompts.cache import AudioCache, PromptFile, remove
@@ -96,13 +98,27 @@ def find_language(language: str) -> str | None:
     return LANGUAGES.get(tag) or LANGUAGES.get(tag.partition("-")[0])
 
 
+class Voice(Protocol):
+    """An engine elsewhere."""
+
+    async def speak(self, text: str, voice: str, language: str, target: Path) -> None:
+        """Have a text spoken into a file of any audio format. text: SSML when it begins with `<speak`. Raises SpeechError."""
+
+
 class Speech:
     """The voices of this server. Close it before the loop ends.
 
-    decoder: shared with others, or None for one of its own. clock: wall time in seconds.
+    decoder: shared with others, or None for one of its own. clock: wall time in seconds. voice: an engine elsewhere, which rules over the
+    others.
     """
 
-    def __init__(self, settings: SpeechSettings, decoder: Decoder | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: SpeechSettings,
+        decoder: Decoder | None = None,
+        clock: Callable[[], float] = time.time,
+        voice: Voice | None = None,
+    ) -> None:
         if not settings.cache_dir:
             raise ValueError("speech.cache_dir is empty")
         self._settings = settings
@@ -111,6 +127,7 @@ class Speech:
         self._commands = asyncio.Semaphore(settings.processes)
         self._decoder = decoder or Decoder(settings.processes, settings.timeout_s)
         self._own_decoder = decoder is None
+        self._voice = voice
         self._flights: Flights[PromptFile] = Flights("speech")
         self._trimmer = Trimmer("speech", self._cache.trim)
 
@@ -133,7 +150,7 @@ class Speech:
             )
         if voice not in VOICES:
             raise SpeechError("engine", f"unknown voice {voice}; known are {', '.join(VOICES)}")
-        if not self._settings.command and find_language(language) is None:
+        if self._voice is None and not self._settings.command and find_language(language) is None:
             raise SpeechError("language", f"unknown language {language}")
         key = self._key(text, voice, language)
         return await self._flights.share(key, lambda: self._obtain(key, text, voice, language))
@@ -147,7 +164,7 @@ class Speech:
             await self._decoder.close()
 
     def _key(self, text: str, voice: str, language: str) -> str:
-        how = [_FORMAT, self._settings.command, self._settings.words_per_minute, voice, language.strip().lower()]
+        how = [_FORMAT, self._settings.command, self._settings.url, self._settings.words_per_minute, voice, language.strip().lower()]
         return hashlib.sha256(json.dumps([*how, text]).encode()).hexdigest()
 
     async def _obtain(self, key: str, text: str, voice: str, language: str) -> PromptFile:
@@ -157,7 +174,9 @@ class Speech:
             spoken = await asyncio.to_thread(self._cache.temporary, "spoken")
             target = await asyncio.to_thread(self._cache.temporary, "wav")
             try:
-                if self._settings.command:
+                if self._voice is not None:
+                    await self._voice.speak(text, voice, language, spoken)
+                elif self._settings.command:
                     await self._run_command(text, voice, language, spoken)
                 else:
                     await self._ask_espeak(text, voice, language, spoken)

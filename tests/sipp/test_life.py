@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.sipp.test_media import talk_both_ways
-from tests.support import ports
+from tests.sipp.test_media import fetch_recording, talk_both_ways
+from tests.support import ports, sound
 from tests.support.app import Application, nothing, rcml
 from tests.support.pace import judged_by_time
-from tests.support.scene import Scene
+from tests.support.scene import Scene, ear
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.sipp
@@ -155,3 +155,34 @@ async def test_a_stopped_server_can_be_started_again_on_its_state(own: Scene) ->
     await own.through(second)
     assert (await own.app.asked("/voice", 2))["AccountSid"] == account
     await asyncio.to_thread(own.server.stop)
+
+
+async def test_what_was_said_is_kept_when_the_worker_is_killed__behaviour_7(own: Scene) -> None:
+    """The file is brought up to date while it is written; the call ends, and its action is told."""
+    own.app.answer("/voice", rcml("<Record action='/said' playBeep='false' timeout='30'/>"))
+    own.app.answer("/said", nothing())
+    caller = await own.calling("caller_waits")
+    await caller.until("ACK")
+    ear(caller).say(sound.chirp_up())
+    await ear(caller).said()
+    await asyncio.sleep(1.5)  # at the latest then what was said is on the disk
+    os.kill(own.server.worker_pids()[0], signal.SIGKILL)
+    await own.through(caller)
+    asked = await own.app.asked("/said")
+    assert (asked["Digits"], asked["CallStatus"]) == ("hangup", "failed")
+    samples, rate = sound.read_wav(await fetch_recording(own, asked["RecordingUrl"]))
+    with judged_by_time():
+        assert len(samples) / rate > 1.9
+        assert sound.find(sound.chirp_up(), samples[:, 0]).likeness > 0.95
+    assert len(own.app.asked_for("/said")) == 1
+
+
+async def test_an_application_that_hangs_behind_a_gather_ends_the_call_and_nothing_is_left__behaviour_1_9(own: Scene) -> None:
+    own.app.answer("/voice", rcml("<Gather action='/keys' numDigits='1'/>"))
+    own.app.answer("/keys", rcml("<Hangup/>", delay_s=60))
+    caller = await own.calling("caller_waits")
+    await caller.until("ACK")
+    ear(caller).press("1234567890" * 5, tone_ms=40)
+    await own.through(caller)
+    await asyncio.to_thread(own.server.wait_idle, 10.0, ("sip_",))
+    assert [one["Digits"] for one in own.app.asked_for("/keys")] == ["1"]

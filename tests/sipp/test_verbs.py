@@ -15,7 +15,21 @@ pytestmark = pytest.mark.sipp
 BUSY = "SIP/2.0 486 Busy Here"
 
 
-@pytest.mark.parametrize(("attributes", "status"), [("", 603), ("reason='rejected'", 603), ("reason='busy'", 486), ("reason='rude'", 603)])
+@pytest.mark.parametrize(
+    ("attributes", "status"),
+    [
+        ("", 603),
+        ("reason='rejected'", 603),
+        ("reason='busy'", 486),
+        ("reason='forbidden'", 403),
+        ("reason='anonymity_disallowed'", 433),
+        ("reason='address_incomplete'", 484),
+        ("reason='no_route'", 404),
+        ("reason='service_unavailable'", 503),
+        ("reason='unwanted'", 607),
+        ("reason='rude'", 603),
+    ],
+)
 async def test_reject_refuses_without_answering__behaviour_1_8(scene: Scene, attributes: str, status: int) -> None:
     scene.app.answer("/voice", rcml(f"<Reject {attributes}/>"))
     caller = await scene.calling("caller_rejected")

@@ -75,6 +75,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.recordings": (),
     "server.registrations": ("server.observability.clock", "server.storage.rows", "sip.core", "sip.message"),
     "server.signals": (),
+    "server.voice": ("media.errors", "media.settings", "server.applications.failures"),
     "server.preflight": ("config", "media", "server.applications", "server.limits", "server.routing", "server.storage", "sip.transport"),
     "server.reload": ("config", "server.preflight", "server.routing"),
     "server.wiring": (
@@ -107,6 +108,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "server.signals",
         "server.storage",
         "server.timeline",
+        "server.voice",
         "server.wiring",
     ),
     "server.cli": (

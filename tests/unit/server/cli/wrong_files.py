@@ -139,6 +139,8 @@ ERRORS: list[Case] = [
     ('[media.speech]\ncommand = ["no-such-speech-engine", "{{output}}"]\n', "media.speech.command", "built-in engine"),
     ('[media.speech]\ncommand = ["sh", "-c", "true"]\n', "media.speech.command", "{output}"),
     ('[media.speech]\ncommand = ["sh", "{{output}}", "{{speed}}"]\n', "media.speech.command", "{language}"),
+    ('[media.speech]\nurl = "speech.example.com"\n', "media.speech.url", "no http or https URL"),
+    ('[media.speech]\nurl = "http://h/"\ncommand = ["sh", "{{output}}"]\n', "media.speech.url", "only one engine"),
     ("[media.speech]\nprocesses = 0\n", "media.speech.processes", "greater than or equal to 1"),
     ("[media.prompts]\ndecoders = 100\n", "media.prompts.decoders", "less than or equal to 64"),
     ("[media.prompts]\nmax_download_bytes = 0\n", "media.prompts.max_download_bytes", "greater than 0"),
