@@ -178,12 +178,13 @@ def complaint(file: Path) -> str:
 # --- the server -----------------------------------------------------------------------------------------------------
 
 
-def configuration(places: Places) -> str:
+def configuration(places: Places, of_server: str = "") -> str:
     """The media ports stay those of the default: each rests for a while, so a thousand of them would not do."""
     return f"""
 [server]
 state_dir = "{places.directory}/state"
 http_listen = "{HOST}:{places.http}"
+{of_server}
 
 [sip]
 listen = ["udp:{HOST}:{places.sip}"]
@@ -244,10 +245,11 @@ class Subject:
 
 
 @contextlib.contextmanager
-def server(places: Places, sampled: Path | None = None) -> Iterator[Subject]:
+def server(places: Places, sampled: Path | None = None, of_server: str = "") -> Iterator[Subject]:
+    """of_server: further settings in its table [server]."""
     shutil.rmtree(places.directory / "state", ignore_errors=True)
     file = places.directory / "dialplane.toml"
-    file.write_text(configuration(places))
+    file.write_text(configuration(places, of_server))
     command = [sys.executable, "-m", *(("tests.load.sampler", str(sampled)) if sampled else ("server",)), "run", "--config", str(file)]
     with running(places.start("server", command, places.server_core)) as process:
         subject = Subject(process, places)
