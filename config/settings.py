@@ -121,6 +121,13 @@ class ServerSettings(Section):
     )
     sign_requests: bool = Field(default=True, description="Sign requests to applications; false leaves both signatures out.")
     max_calls: int = Field(default=1000, ge=1, description="Incoming calls that may be up at the same time; more are answered 503.")
+    max_lag_s: float = Field(
+        default=0.1,
+        ge=0,
+        le=5,
+        description="Seconds that the server may be late all the time with what is due (to read a datagram, say); above that it refuses a "
+        "part of the new calls with 503 and Retry-After, so that the others are served. 0 refuses none for that.",
+    )
     use_to: bool = Field(
         default=True,
         description="Look for the number of the To header first, then for that of the Request-URI; false looks at the Request-URI alone.",

@@ -40,9 +40,11 @@ from server.calls.registry import Registry
 from server.calls.targets import Targets
 from server.clients import Clients
 from server.events import Events
+from server.lag import LagMeter, Unanswered
 from server.observability.garbage import settle
 from server.observability.metrics import Metrics
 from server.orders import Orders
+from server.overload import Overload
 from server.reach import GuardedResolver, Reach
 from server.registrations import bindings_of, row_of
 from server.routing import Routing
@@ -85,6 +87,8 @@ class Server:
         self._quiet = asyncio.Event()  # an input has been dealt with: look again whether all calls are over
         self._unwind = contextlib.AsyncExitStack()
         self.sip_addresses: tuple[flows.Listener, ...] = ()
+        self.overload = Overload(settings.server.max_lag_s)
+        self._unanswered = Unanswered()
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -121,7 +125,7 @@ class Server:
         self.registrar = Registrar(settings.registrar, "sip:dialplane@localhost")
         self.door = Door(settings.registrar, Clients(settings), Tokens(secrets.token_bytes))
         extensions = (*sip_extensions(settings.sip), self.registrar)
-        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, extensions, routing, self.door)
+        self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, extensions, routing, self.door, self.overload)
         self.resolver = GuardedResolver(reach)
         self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport, admits=self.endpoint.admits)
         places = [parse_listen(text) for text in settings.sip.listen]
@@ -134,7 +138,7 @@ class Server:
         clients = self._active_clients()
         self.driver.command(Restore(tuple(one for one in kept if one.client in clients)))
         self.registry = Registry(*self._rules(routing, reach))
-        self.orders = Orders(lambda: self.registry, self._ordered, self.recorder.clock)
+        self.orders = Orders(lambda: self.registry, self._ordered, self.recorder.clock, lambda: self.overload.active)
         self.registrar.own_uri = f"sip:dialplane@{own_host(settings, self.sip_addresses)}"
         self.door.replace(Clients(settings, self.sip_addresses))
         self._watch()
@@ -143,6 +147,9 @@ class Server:
         self._busy = False
         self._work()
         await self.events.start(settings.server.instance_id)
+        meter = LagMeter(self._loop, self.driver.take_waited_s, self._unanswered, self._measured)
+        meter.start()
+        unwind.callback(meter.stop)
 
         self.api = Api(self)
         self.http_address = await self.api.start()
@@ -170,16 +177,18 @@ class Server:
     def _watch(self) -> None:
         """What the metrics ask for when they are read."""
         self.metrics.watch_live(self.counts)
-        self.metrics.watch_calls(lambda: self.registry.totals)
+        self.metrics.watch_calls(lambda: {**self.registry.totals, "overload": self.overload.refused})
         self.metrics.watch_requests(self.fetcher.counts)
         self.metrics.watch_strangers(self.endpoint.strangers)
         self.metrics.watch_clients(lambda: len(self.registrar.bindings), lambda: self.door.counts, lambda: self.registrar.counts)
         self.metrics.watch_storage(self.database.writer)
+        self.metrics.watch_lag(lambda: self.overload.lag_s, lambda: self.overload.admission)
 
     def reload(self, settings: Settings) -> None:
         """Take over settings in which only those differ that can change while calls go on (`server.reload`)."""
         self.settings = settings
         self.fetcher.guard_by(settings.http, signer_of(settings))
+        self.overload.max_lag_s = settings.server.max_lag_s
         routing, self.resolver.reach = Routing(settings), Reach(settings)
         self.registry.reconfigure(*self._rules(routing, self.resolver.reach))
         self.endpoint.replace_screen(routing)
@@ -235,6 +244,11 @@ class Server:
             return "stopping"
         return self.worker.ailment
 
+    @property
+    def overloaded(self) -> bool:
+        """New calls are refused because those that are up need all there is."""
+        return self.overload.active
+
     # --- inputs ---------------------------------------------------------------------------------------------------
 
     def _on_sip(self, event: events.Event | events.Traced | events.Dropped) -> None:
@@ -260,11 +274,17 @@ class Server:
             return [commands.SendReject(event.session, 500)]
 
     def _on_media(self, event: engine.Event | engine.EngineLost) -> None:
+        self._unanswered.heard(event)
         if isinstance(event, engine.Closed):
             self.metrics.heard(event.quality)
         elif isinstance(event, engine.RecordingEnded) and event.size_bytes == 0:
             self._run(asyncio.to_thread(recordings.remove_if_empty, event.path))
         self._give(lambda now: self.registry.media_event(event, now))
+
+    def _measured(self, lag_s: float, now: float) -> None:
+        told = self.overload.measured(lag_s, now)
+        if told is not None:
+            self._carry_out(told)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -344,12 +364,14 @@ class Server:
                 self.fetcher.forget(action.call_sid)
             case Log():
                 log.log(LEVELS[action.level], action.event, extra=dict(action.facts))
+            case engine.Open():
+                self._unanswered.asked(action, self._loop.time())
+                self.worker.send(action)
             case engine.Record():
                 recordings.ensure_directory(action.path)  # a look at a directory; the worker is told in order
                 self.worker.send(action)
             case (
                 engine.Hello()
-                | engine.Open()
                 | engine.Connect()
                 | engine.Bridge()
                 | engine.Unbridge()

@@ -93,12 +93,15 @@ class Standing:
 
 
 class Orders:
-    """registry: the one in force. clock: from monotonic seconds to wall time."""
+    """registry: the one in force. clock: from monotonic seconds to wall time. overloaded: no call is made now, there are too many."""
 
-    def __init__(self, registry: Callable[[], Registry], give: Give, clock: WallClock) -> None:
+    def __init__(
+        self, registry: Callable[[], Registry], give: Give, clock: WallClock, overloaded: Callable[[], bool] = lambda: False
+    ) -> None:
         self._registry = registry
         self._give = give
         self._clock = clock
+        self._overloaded = overloaded
 
     # --- what is so -------------------------------------------------------------------------------------------------
 
@@ -138,6 +141,8 @@ class Orders:
             full = registry.full()
             if full is not None:
                 return NotPossible(FULL, full.explain), []
+            if self._overloaded():
+                return NotPossible(FULL, "The server is overloaded: try again later"), []
             try:
                 noun = new.noun(registry.policy.rcml)
             except NotPossible as why:

@@ -20,7 +20,7 @@ CHANGEABLE = frozenset(
         *("trunks", "numbers", "clients", "outbound", "dial", "rcml", "http.allow", "http.deny"),
         *("server.public_url", "server.api_token", "server.metrics_open", "server.max_calls", "server.use_to", "server.country_code"),
         *("server.recording_access", "server.recording_url_s", "server.recording_key", "server.session_headers"),
-        *("server.drain_s", "server.shutdown_grace_s", "server.log_level", "server.log_format", "server.log_redact"),
+        *("server.drain_s", "server.shutdown_grace_s", "server.max_lag_s", "server.log_level", "server.log_format", "server.log_redact"),
         *("media.bind_address", "media.bind_address_v6", "media.advertised_address", "media.advertised_address_v6"),
         *("media.codecs", "media.answer_single_codec", "media.ptime_ms", "media.inband_digits", "media.offer_rtcp_mux"),
         *("media.srtp", "media.srtp_suites", "media.latch", "media.media_timeout_s", "media.orphan_s", "media.recording_channels"),

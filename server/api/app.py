@@ -76,6 +76,10 @@ class Deps(Protocol):
     def ailment(self) -> str:
         """Why no call could be served now; empty: one could."""
 
+    @property
+    def overloaded(self) -> bool:
+        """New calls are refused because those that are up need all there is."""
+
 
 class Api:
     """The listening API. `start` raises OSError when its address cannot be had."""
@@ -151,14 +155,18 @@ class _Resources:
         return web.Response(text=INDEX)
 
     async def health(self, request: web.Request) -> web.Response:
-        """200 while the server takes calls, else 503 with what ails it.
+        """200 while the server takes calls, also when not all of them ("overloaded"), else 503 with what ails it.
 
         counts: what lives at the moment; all 0 when it is idle.
         """
         ailment = self._deps.ailment()
         writer = self._deps.database.writer
         storage = {"waiting": writer.waiting, "dropped": writer.dropped}
-        document = {"status": ailment or "ok", "counts": dict(self._deps.counts()), "storage": storage}
+        document = {
+            "status": ailment or ("overloaded" if self._deps.overloaded else "ok"),
+            "counts": dict(self._deps.counts()),
+            "storage": storage,
+        }
         return _json(document, 503 if ailment else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:

@@ -131,6 +131,13 @@ class Metrics:
         text = "SIP requests of strangers: refused, passed over in silence; and strangers banned"
         self._watch(CounterMetricFamily, "sip_strangers", text, counts)
 
+    def watch_lag(self, lag_s: Callable[[], float], admission: Callable[[], float]) -> None:
+        """`admission`: the share of new calls that is let in."""
+        text = "How late the server is with what is due, the least of the last quarter of a second"
+        Gauge("dialplane_lag_seconds", text, registry=self.registry).set_function(lag_s)
+        text = "Share of new calls that is let in: 1, and less while the server is overloaded"
+        Gauge("dialplane_admission", text, registry=self.registry).set_function(admission)
+
     def watch_storage(self, storage: Storage) -> None:
         def gauge(name: str, text: str, read: Callable[[], int]) -> None:
             Gauge(f"dialplane_storage_{name}", text, registry=self.registry).set_function(read)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import assert_never
 
+from sip.core.admission import Admission
 from sip.core.capabilities import Capabilities
 from sip.core.checks import check_command
 from sip.core.commands import (
@@ -72,6 +73,7 @@ class Endpoint:
 
     screen: who may ask for anything outside of dialogs; None: everybody.
     door: where clients prove who they are, wherever they come from; None: there are none.
+    admission: whether an INVITE may open a session now; None: always.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Endpoint:
         extensions: Iterable[Extension] = (),
         screen: Screen | None = None,
         door: Door | None = None,
+        admission: Admission | None = None,
     ) -> None:
         extensions = tuple(extensions)
         served = capabilities = capabilities or Capabilities()
@@ -96,7 +99,7 @@ class Endpoint:
         for method in served.outside:
             self._core.serve(method, self._out_of_dialog)
         self._by_command = {command: extension for extension in extensions for command in extension.commands}
-        self._uas = UasCore(self._core)
+        self._uas = UasCore(self._core, admission)
         self._prelude = Prelude()
         self._gate = None if screen is None else Gate(settings.strangers, screen)
         self._door = door
@@ -355,6 +358,8 @@ class Endpoint:
                 out.insert(mark, self._traced_in(None, message, data, flow))
                 return True
             received = self._uas.receive(incoming, now)
+            if received.quiet and not self._prelude.knows(incoming.call_id):
+                return True
         else:
             received = self._response(message, flow, now)
         # What was received comes before what it caused, but whose it is is known only now.

@@ -37,6 +37,9 @@ class Prelude:
             _, oldest = self._traces.popitem(last=False)
             self._forget(oldest)
 
+    def knows(self, call_id: str) -> bool:
+        return call_id in self._traces
+
     def take(self, call_id: str) -> list[Traced]:
         """What is remembered, and forgotten from now on."""
         if not self._traces:

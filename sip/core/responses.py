@@ -11,11 +11,11 @@ import re
 from sip.core.capabilities import ACCEPTED_BODIES
 from sip.core.commands import HeaderList
 from sip.core.context import Context
-from sip.core.flows import Flow
+from sip.core.flows import Flow, Transmit
 from sip.core.incoming import Incoming, read_partly
 from sip.core.machine import Packet, pack
 from sip.core.transactions import ServerTransaction
-from sip.message import Headers, ParseError, Request, Response, parse_name_addr, reason_phrase
+from sip.message import Headers, ParseError, Request, Response, build_message, parse_name_addr, reason_phrase
 
 _CONTROL_RE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -61,9 +61,16 @@ def send_response(
 
 
 def send_stateless(
-    context: Context, incoming: Incoming, status: int, reason: str = "", headers: HeaderList = (), *, stranger: bool = False
+    context: Context,
+    incoming: Incoming,
+    status: int,
+    reason: str = "",
+    headers: HeaderList = (),
+    *,
+    stranger: bool = False,
+    quiet: bool = False,
 ) -> None:
-    """Answer without remembering. To a stranger we do not say what we are."""
+    """Answer without remembering. To a stranger we do not say what we are. quiet: no trace of it, for what comes by the thousand."""
     request = incoming.request
     items = incoming.echoed()
     items.append(("To", _to(request.headers.get("To") or "", incoming.to_tag, stateless_tag(context, incoming))))
@@ -73,7 +80,10 @@ def send_stateless(
     flow = incoming.reply_flow(context.settings.force_rport)
     if flow.connection and not context.is_open(flow):
         flow = incoming.reopened_flow()
-    context.transmit(pack(response), flow, None)
+    if quiet:
+        context.emit(Transmit(flow, build_message(response)))
+    else:
+        context.transmit(pack(response), flow, None)
 
 
 def send_broken(context: Context, request: Request, flow: Flow, error: ParseError, *, stranger: bool = False) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sip.core.admission import Admission
 from sip.core.capabilities import ACCEPTED_BODIES, CORE_METHODS
 from sip.core.commands import SessionId
 from sip.core.dialog import answered_dialog, contact_of, record_route
@@ -30,16 +31,21 @@ _REGISTERED_METHODS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """opened: the session that the request has opened, still to be announced to the user."""
+    """opened: the session that the request has opened, still to be announced to the user.
+
+    quiet: it is worth no trace, unless something else was said under its Call-ID.
+    """
 
     session: SessionId | None = None
     repeated: bool = False
     opened: IncomingSession | None = None
+    quiet: bool = False
 
 
 class UasCore:
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, admission: Admission | None = None) -> None:
         self._core = core
+        self._admission = admission
         self._context = core.context
         self._transactions = core.transactions
         self._inside_methods = frozenset((*CORE_METHODS, *core.context.capabilities.inside))
@@ -57,6 +63,9 @@ class UasCore:
             return self._cancel(incoming, now)
         if incoming.to_tag is not None:
             return self._inside(incoming, now)
+        if request.method == "INVITE" and self._admission is not None and not self._admission.admits(incoming.merge_key, now):
+            self._come_later(incoming)
+            return Received(quiet=True)
         opened = self._outside(incoming, now)
         return Received() if opened is None else Received(opened.id, opened=opened)
 
@@ -85,8 +94,9 @@ class UasCore:
             return Received(found.session.id, repeated=not found.session.ack_received(incoming, now))
         if transaction is not None:
             return Received(transaction.session, repeated=True)
-        if incoming.to_tag != stateless_tag(context, incoming):
-            context.drop(incoming.flow, "stray_ack", incoming.call_id)
+        if incoming.to_tag == stateless_tag(context, incoming):
+            return Received(quiet=True)
+        context.drop(incoming.flow, "stray_ack", incoming.call_id)
         return Received()
 
     def _cancel(self, incoming: Incoming, now: float) -> Received:
@@ -270,6 +280,15 @@ class UasCore:
 
     def _busy(self) -> Refusal:
         return Refusal(503, headers=(("Retry-After", str(self._context.settings.retry_after_s)),))
+
+    def _come_later(self, incoming: Incoming) -> None:
+        """The refusal of an overloaded server (21.5.4). Not all shall come back in the same second, and copies get the same octets.
+
+        Cheap above all: who has decided keeps count, and nobody is told of each.
+        """
+        least = self._context.settings.retry_after_s
+        later = least + int(stateless_tag(self._context, incoming), 16) % (least + 1)
+        send_stateless(self._context, incoming, 503, headers=(("Retry-After", str(later)),), quiet=True)
 
     def _refuse(self, incoming: Incoming, refusal: Refusal) -> None:
         send_stateless(self._context, incoming, refusal.status, refusal.reason, refusal.headers)

@@ -164,6 +164,10 @@ class SipDriver:
         if self._running:
             self._connections.acquaint(flow.connection)
 
+    def take_waited_s(self) -> float:
+        """How long datagrams wait until they are read (`UdpSocket.take_waited_s`), where it is longest."""
+        return max((udp.take_waited_s() for udp in self._udp.values()), default=0.0)
+
     def counts(self) -> dict[str, int]:
         """What lives in the shell; all 0 after `stop`."""
         connections = len(self._connections) if self._listeners else 0

@@ -17,6 +17,7 @@ import select
 import socket
 import struct
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -30,6 +31,10 @@ MAX_DATAGRAM_BYTES = 65535
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _EXTENDED_ERROR = struct.Struct("=IBBB")  # ee_errno, ee_origin, ee_type, ee_code
 _ORIGIN_ICMP, _ORIGIN_ICMP6 = 2, 3
+_SO_TIMESTAMPNS = 35  # asm-generic/socket.h
+_STAMP = struct.Struct("@ll")  # struct timespec
+_STAMP_SPACE = socket.CMSG_SPACE(_STAMP.size)
+_LONGEST_WAIT_S = 60.0  # what is longer is a clock that was set
 # Destination Unreachable; Time Exceeded and the like are to be ignored (RFC 3261 18.4)
 _UNREACHABLE = {_ORIGIN_ICMP: 3, _ORIGIN_ICMP6: 1}
 _LATE_ERRORS = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
@@ -60,6 +65,7 @@ class UdpSocket:
         self._buffer = memoryview(bytearray(MAX_DATAGRAM_BYTES))
         self._v6 = ":" in host
         self._counters = counters
+        self._waited_s = 0.0
         self._socket = socket.socket(socket.AF_INET6 if self._v6 else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)
@@ -68,6 +74,8 @@ class UdpSocket:
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 with contextlib.suppress(OSError):  # some systems refuse where Linux grants less
                     self._socket.setsockopt(socket.SOL_SOCKET, option, buffer_bytes)
+            if _LINUX:
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             self._socket.bind((host, port))
         except BaseException:
             self._socket.close()
@@ -96,6 +104,11 @@ class UdpSocket:
             return None
         return None
 
+    def take_waited_s(self) -> float:
+        """How long the first datagram of the last wake-up waited, by the stamp of the kernel; 0 when none came since the last call."""
+        waited, self._waited_s = self._waited_s, 0.0
+        return waited
+
     def close(self) -> None:
         if self._socket.fileno() < 0:
             return
@@ -116,11 +129,15 @@ class UdpSocket:
     def _readable(self) -> None:
         if _LINUX and any(events & select.EPOLLERR for _, events in self._epoll.poll(0)):
             self._read_errors()
-        for _ in range(BATCH):
+        for number in range(BATCH):
             if self._socket.fileno() < 0:  # closed by what a datagram caused
                 return
             try:
-                size, source = self._socket.recvfrom_into(self._buffer)
+                if number:
+                    size, source = self._socket.recvfrom_into(self._buffer)
+                else:  # it has waited for longest
+                    size, ancillary, _, source = self._socket.recvmsg_into([self._buffer], _STAMP_SPACE)
+                    self._waited_s = _waited_s(ancillary)
             except BlockingIOError:
                 return
             except OSError:  # a late ICMP error; the error queue has it too
@@ -143,3 +160,12 @@ class UdpSocket:
                 if _UNREACHABLE.get(origin) == icmp_type and number != errno.EMSGSIZE:
                     self._counters["udp_unreachable"] += 1
                     self._unreachable(Address(destination[0].partition("%")[0], destination[1]), os.strerror(number))
+
+
+def _waited_s(ancillary: list[tuple[int, int, bytes]]) -> float:
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) >= _STAMP.size:
+            seconds, nanoseconds = _STAMP.unpack_from(data)
+            waited = time.time() - seconds - nanoseconds / 1e9
+            return waited if 0 <= waited <= _LONGEST_WAIT_S else 0.0
+    return 0.0

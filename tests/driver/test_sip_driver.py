@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import time
 from typing import Any
 
 import pytest
@@ -81,6 +83,18 @@ async def test_datagrams_in_and_out(host: str) -> None:
             assert await peer.read() == b"echo hello"
             assert core.inputs == [("receive", b"hello", Flow("udp", listener.bind, peer.address))]
             assert (driver.counters["udp_in"], driver.counters["udp_out"]) == (1, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the stamps are Linux's")
+async def test_how_long_a_datagram_waited_is_told_once_by_the_kernels_stamp() -> None:
+    core = Core()
+    async with driven(core, ("udp", "127.0.0.1", 0)) as (driver, (listener,)):
+        with Peer() as peer:
+            peer.send(b"hello", listener.bind)
+            time.sleep(0.05)  # noqa: ASYNC251  the loop stands still: that is what is measured
+            await core.until("receive", 1)
+            assert driver.take_waited_s() >= 0.05
+            assert driver.take_waited_s() == 0.0
 
 
 async def test_burst_of_datagrams_arrives_whole_and_in_order() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sip.core.admission import Admission
 from sip.core.capabilities import Capabilities
 from sip.core.commands import Command, SendInvite, SessionId
 from sip.core.door import Door
@@ -56,9 +57,10 @@ class Core:
         extensions: Iterable[Extension] = (),
         screen: Screen | None = None,
         door: Door | None = None,
+        admission: Admission | None = None,
     ) -> None:
         randomness = random.Random(seed).randbytes
-        self.endpoint = Endpoint(settings or SipSettings(), tuple(listeners), randomness, capabilities, extensions, screen, door)
+        self.endpoint = Endpoint(settings or SipSettings(), tuple(listeners), randomness, capabilities, extensions, screen, door, admission)
         self.now = 1000.0
         self.out: list[tuple[float, Output]] = []
         self.session = SessionId("")

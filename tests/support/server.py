@@ -182,6 +182,7 @@ http_listen = "127.0.0.1:{self.http_port}"
 log_level = "debug"
 log_format = "human"
 shutdown_grace_s = 5.0
+max_lag_s = 5.0  # the machine may be as busy as it likes: calls are judged, not refused
 
 [sip]
 listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}", "udp:[::1]:{sip}", "tcp:[::1]:{sip}"]

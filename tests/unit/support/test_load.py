@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.load.calls import Load, at, complaint, last_row, response_times
+from tests.load.overload import Outcome, times
 from tests.load.sampler import place
 
 
@@ -50,3 +51,11 @@ def test_what_sipp_writes_is_read(tmp_path: Path) -> None:
         "while expecting '183' (index 3), received 'SIP/2.0 503 Service Unavailable\r\nReason: SIP;cause=503;text=\"No media\"\r\n"
     )
     assert complaint(tmp_path / "caller.errors") == "503 Service Unavailable: No media"
+
+
+def test_goodput_counts_what_was_whole_in_time_and_the_rest_was_told_to_come_later(tmp_path: Path) -> None:
+    outcome = Outcome(100.0, 10.0, 1000, 400, 50, 5, 0, [4.0, 8.0], 90.0, 100.0)
+    assert outcome.goodput == 40
+    assert " 50 late  545 told to come later  5 failed " in outcome.line()
+    (tmp_path / "caller_or_busy_1_rtt.csv").write_text("Date_ms;response_time_ms;rtd_no\n1000;8.0;1\n1300;4.0;2\n")
+    assert (times(tmp_path, "1"), times(tmp_path, "2")) == ([(1000.0, 8.0)], [(1300.0, 4.0)])

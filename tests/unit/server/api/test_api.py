@@ -47,6 +47,7 @@ class Deps:
     database: Database
     live: dict[str, int] = field(default_factory=lambda: {"calls": 1})
     ill: str = ""
+    overloaded: bool = False
 
     @property
     def orders(self) -> Orders:
@@ -121,6 +122,11 @@ async def test_health_is_503_when_no_call_could_be_served(server: Server) -> Non
     assert status == 503
     assert json.loads(body)["status"] == "no media worker"
     assert json.loads(body)["counts"] == {"calls": 1}
+
+
+async def test_an_overloaded_server_is_up_and_says_so(server: Server) -> None:
+    server.deps.overloaded = True
+    assert (await server.json("/healthz"))["status"] == "overloaded"
 
 
 async def test_metrics_are_prometheus_text(server: Server) -> None:

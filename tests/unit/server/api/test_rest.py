@@ -45,9 +45,9 @@ class Rest:
         self.recorder = Recorder(self.settings.storage, self.database.writer, self.metrics)
         self.bench = Bench(dial(ONE, ""))
         self.bench.answer(0)
-        self.orders = Orders(
-            lambda: self.bench.registry, self._give, WallClock(self.bench.now, (DAY + datetime.timedelta(days=9)).timestamp())
-        )
+        self.overloaded = False
+        clock = WallClock(self.bench.now, (DAY + datetime.timedelta(days=9)).timestamp())
+        self.orders = Orders(lambda: self.bench.registry, self._give, clock, lambda: self.overloaded)
         self.url = ""
         self.session: aiohttp.ClientSession
 
@@ -208,6 +208,9 @@ async def test_a_number_a_client_and_a_sip_uri_are_called_as_a_dial_would__behav
 
 async def test_no_call_is_made_beyond_the_limit_or_while_the_server_stops__behaviour_1_5(rest: Rest) -> None:
     form = [("To", "sip:bob@192.0.2.9"), ("From", "ann"), ("Url", "http://app/x")]
+    rest.overloaded = True
+    status, text = await rest.ask("POST", f"{TWILIO}/Calls.json", form)
+    assert status == 503 and "overloaded" in json.loads(text)["message"]
     rest.bench.registry.closing = True
     status, text = await rest.ask("POST", f"{TWILIO}/Calls.json", form)
     assert status == 503 and "shutting down" in json.loads(text)["message"]
