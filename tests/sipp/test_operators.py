@@ -105,7 +105,7 @@ async def test_a_draining_server_refuses_new_calls_and_lets_the_others_finish(ow
     await callee.until("ACK")
 
     own.server.process.send_signal(signal.SIGTERM)
-    await logged(own.server, "draining")
+    await logged(own.server, "draining calls=")
     status, health = await asyncio.to_thread(own.server.health)
     assert (status, health["status"]) == (503, "stopping")
     refused = await own.calling("caller_rejected")
@@ -125,7 +125,7 @@ async def test_a_second_stop_ends_a_drain_politely(own: Scene) -> None:
     caller = await own.calling("caller_waits")
     await callee.until("ACK")
     own.server.process.send_signal(signal.SIGTERM)
-    await logged(own.server, "draining")
+    await logged(own.server, "draining calls=")
     started = time.monotonic()
     own.server.process.send_signal(signal.SIGTERM)
     await own.through(caller, callee)
