@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rcml.reader import Element, Reader
-from rcml.verbs import dial, gather, hangup, pause, play, record, redirect, reject, say, unsupported
+from rcml.verbs import dial, gather, hangup, hold, pause, play, record, redirect, refer, reject, resume, say, unsupported
 from rcml.verbs.dial import Dial
 from rcml.verbs.gather import Gather
 from rcml.verbs.hangup import Hangup
+from rcml.verbs.hold import Hold
 from rcml.verbs.invalid import Invalid
 from rcml.verbs.nouns import Client, Conference, Noun, Number, Sip
 from rcml.verbs.pause import Pause
 from rcml.verbs.play import Play
 from rcml.verbs.record import Record
 from rcml.verbs.redirect import Redirect
+from rcml.verbs.refer import Refer
 from rcml.verbs.reject import Reject
+from rcml.verbs.resume import Resume
 from rcml.verbs.say import Say
 from rcml.verbs.unsupported import Unsupported
 from rcml.verbs.verb import Verb
@@ -34,6 +37,9 @@ PARSERS: dict[str, Callable[[Element, Reader], Verb | None]] = {
     "Redirect": redirect.parse,
     "Reject": reject.parse,
     "Hangup": hangup.parse,
+    "Refer": refer.parse,
+    "Hold": hold.parse,
+    "Resume": resume.parse,
     **dict.fromkeys(sorted(unsupported.NAMES), unsupported.parse),
 }
 
@@ -44,6 +50,7 @@ __all__ = [
     "Dial",
     "Gather",
     "Hangup",
+    "Hold",
     "Invalid",
     "Noun",
     "Number",
@@ -51,7 +58,9 @@ __all__ = [
     "Play",
     "Record",
     "Redirect",
+    "Refer",
     "Reject",
+    "Resume",
     "Say",
     "Sip",
     "Unsupported",

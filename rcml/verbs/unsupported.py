@@ -8,7 +8,7 @@ from rcml import notices
 from rcml.reader import Element, Reader
 from rcml.verbs.verb import Verb
 
-NAMES = frozenset({"Sms", "Message", "Email", "Fax", "Refer", "Hold", "Resume", "Video", "UssdMessage", "UssdCollect"})
+NAMES = frozenset({"Sms", "Message", "Email", "Fax", "Video", "UssdMessage", "UssdCollect"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ from server.calls.targets import CallerIdentity, Targets
 from server.calls.verbs import RUNNING
 from server.calls.verbs.running import Finished, HungUp, Result, RunningVerb, Stage, Stop
 from sip.core import commands, events
-from sip.core.referring import ReferReceived
+from sip.core.referring import ReferAnswered, ReferNotified, ReferReceived
 from sip.core.reliable import NotAcknowledged
 from sip.core.session_timer import RefreshDue
 
@@ -189,15 +189,17 @@ class Call:
 
     def sip_event(self, event: events.SessionEvent, now: float) -> list[Action]:
         self._outbox.now = now
-        if event.session == self.leg.session:
+        if isinstance(event, ReferReceived):
+            self._outbox.signal(ReferAsked(event))
+        elif event.session == self.leg.session:
             self._primary_event(event)
+            if self._verb is not None and isinstance(event, events.ReinviteAnswered | ReferAnswered | ReferNotified):
+                self._verb.told(event)
         else:
             found = self._stage.legs.get(leg_of_session(event.session))
             if found is not None:
                 leg, verb = found
-                if isinstance(event, ReferReceived):
-                    self._outbox.signal(ReferAsked(event))
-                elif isinstance(event, requests.InDialog):
+                if isinstance(event, requests.InDialog):
                     key = requests.handle(leg, event)
                     if key is not None:
                         verb.leg_digit(leg, key)
@@ -451,8 +453,6 @@ class Call:
                 key = requests.handle(leg, event)
                 if key is not None:
                     self._engine.pressed(key, self._verb)
-            case ReferReceived():
-                self._outbox.signal(ReferAsked(event))
             case events.RequestAnswered():
                 self._engine.silence.answered(leg, event)
             case NotAcknowledged():

@@ -189,6 +189,16 @@ class Targets:
             for ways in phones
         ]
 
+    def refer_to(self, text: str) -> str | None:
+        """Whom a phone is asked to call, as a URI; a bare name or number is one at this server. None: it is no SIP URI."""
+        if not text.lower().startswith(("sip:", "sips:")):
+            text = f"sip:{text}" if "@" in text else f"sip:{escape_user(text)}@{self._domain}"
+        try:
+            uri = parse_uri(text)
+        except ParseError:
+            return None
+        return str(uri) if uri.scheme in ("sip", "sips") and uri.host else None
+
     def _identity(self, caller_id: str | None, caller: CallerIdentity, host: str, *, trusted: bool) -> _Shown:
         """What the callee is shown of the caller (behaviour.md 2.3); a caller ID of the document's own is meant to be shown.
 

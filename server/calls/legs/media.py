@@ -47,6 +47,7 @@ class LegMedia:
         self.state = MediaState.NONE
         self.connected = False
         self._in_force: engine.Connect | None = None
+        self.held = False  # by a Hold of the document
         self.offer_open = False  # in our 200 to an empty re-INVITE, answered by its ACK
         self._silent = False  # a MediaTimeout stands
         self._packets: int | None = None  # heard until then; None: not known yet
@@ -107,6 +108,10 @@ class LegMedia:
         """The peer is expected to send: it may, and does not hold (then it may be silent as long as it likes)."""
         agreed = self.offer_answer.agreed
         return self.may_be_heard and agreed is not None and not agreed.remote_hold
+
+    def offer_direction(self, direction: str) -> bytes:
+        """An offer of what is in force but for the direction, ours: `sendonly` puts the peer on hold, `sendrecv` takes it back."""
+        return self.offer_answer.offer(self.voices[:1] if self.relays else self.voices, only=self.relays, direction=direction)
 
     def offer_again(self, peer: LegMedia | None) -> bytes:
         """An offer in the middle of a call, for an empty re-INVITE: what saves transcoding first (RFC 3261 14.2)."""

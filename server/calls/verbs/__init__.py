@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rcml.verbs import Dial, Gather, Hangup, Invalid, Pause, Play, Record, Redirect, Reject, Say, Verb
+from rcml.verbs import Dial, Gather, Hangup, Hold, Invalid, Pause, Play, Record, Redirect, Refer, Reject, Resume, Say, Verb
 from server.calls.verbs.conference import run_dial
 from server.calls.verbs.gather import RunningGather
 from server.calls.verbs.hangup import RunningHangup
+from server.calls.verbs.hold import RunningHold, RunningResume
 from server.calls.verbs.invalid import RunningInvalid
 from server.calls.verbs.pause import RunningPause
 from server.calls.verbs.play import RunningPlay
 from server.calls.verbs.record import RunningRecord
 from server.calls.verbs.redirect import RunningRedirect
+from server.calls.verbs.refer import RunningRefer
 from server.calls.verbs.reject import RunningReject
 from server.calls.verbs.running import RunningVerb, Stage
 from server.calls.verbs.say import RunningSay
@@ -32,5 +34,8 @@ RUNNING: dict[type[Verb], Callable[[Stage, Any], RunningVerb]] = {
     Redirect: RunningRedirect,
     Reject: RunningReject,
     Hangup: RunningHangup,
+    Refer: RunningRefer,
+    Hold: RunningHold,
+    Resume: RunningResume,
     Invalid: RunningInvalid,
 }

@@ -112,6 +112,9 @@ class RunningVerb(Startable):
     def signalled(self, signal: Signal) -> None:
         """Something of another call that this verb may have to do with."""
 
+    def told(self, event: events.SessionEvent) -> None:
+        """What the peer of the primary leg answers to a REFER or re-INVITE of ours, or tells of such a REFER."""
+
     def leave(self) -> None:
         """The leg is linked with its partner no more, without either of them being ended."""
 

@@ -119,7 +119,7 @@ def test_a_verb_without_a_usable_url_ends_the_call__behaviour_9(verb: str) -> No
 
 
 def test_verbs_of_later_releases_are_passed_over() -> None:
-    expect_run(interpreter().start(document("<Hold/>", "<Say>x</Say>")), Say, 3)
+    expect_run(interpreter().start(document("<Fax/>", "<Say>x</Say>")), Say, 3)
 
 
 def test_a_document_that_cannot_be_had_ends_the_call__behaviour_1_9() -> None:
@@ -159,7 +159,7 @@ def test_an_unanswered_dial_goes_on_with_the_next_verb__reference_page() -> None
     assert call.take_notices() == []
 
 
-SEQUENCE = ("<Dial>1</Dial>", "<Pause/>", "<Dial>2</Dial>", "<Pause/>", "<Dial>3</Dial>", "<Pause/>", "<Hold/>", "<Say>bye</Say>")
+SEQUENCE = ("<Dial>1</Dial>", "<Pause/>", "<Dial>2</Dial>", "<Pause/>", "<Dial>3</Dial>", "<Pause/>", "<Fax/>", "<Say>bye</Say>")
 
 
 def test_skip_dials_runs_what_is_left_but_no_further_dial__behaviour_2_8_0_3() -> None:
@@ -303,7 +303,7 @@ def until_the_end(call: Interpreter, answer: Document, dials_answered: bool = Fa
     raise AssertionError("endless")
 
 
-@pytest.mark.parametrize("verbs", ["<Redirect>x</Redirect>", "<Dial action='x'>1</Dial>", "<Say/><Hold/><Redirect>x</Redirect>"])
+@pytest.mark.parametrize("verbs", ["<Redirect>x</Redirect>", "<Dial action='x'>1</Dial>", "<Say/><Fax/><Redirect>x</Redirect>"])
 def test_a_loop_of_documents_in_which_nothing_happens_is_ended__rcml_limits(verbs: str) -> None:
     call = interpreter(max_idle_documents=20)
     assert until_the_end(call, document(verbs)) == (21, End(EndReason.FAILED))
