@@ -45,7 +45,7 @@ from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE, CODE_OF_
 from server.calls.policy import Application, Refusal
 from server.calls.records import By, CallEnded, Cause
 from server.calls.script import Begin, How, Next, Over, Script, Wait
-from server.calls.signals import ReferAsked, Signal
+from server.calls.signals import ReferAsked, Signal, TakeOver
 from server.calls.targets import CallerIdentity, Targets
 from server.calls.verbs import RUNNING
 from server.calls.verbs.running import Finished, HungUp, Result, RunningVerb, Stage, Stop
@@ -78,6 +78,7 @@ class Call:
         self._engine = EngineEvents(self._stage)
         self._script: Script | None = None
         self._application: Application | None = None
+        self._replaces: commands.SessionId | None = None  # whose place the leg is to take
         self._handover: Handover | None = None  # the leg is being transferred
         self._verb: RunningVerb | None = None
         self._of_script = True  # that verb: the script goes on behind it
@@ -434,10 +435,25 @@ class Call:
         if self._script is not None:
             self._script.referred(referral)
 
-    def leave(self, text: str, now: float) -> list[Action]:
-        """Nothing of the call is wanted any more."""
+    def take_over(self, replaces: commands.SessionId) -> list[Action]:
+        """By an INVITE that is to take the place of a leg: it needs a stream first, then `server.calls.transfer` does the rest."""
+        inbound = self.leg.opening
+        assert isinstance(inbound, Inbound)
+        self._replaces = replaces
+        self._outbox.emit(commands.SetSessionHeaders(self.leg.session, self._outbox.session_headers(self.sid)))
+        try:
+            inbound.receive_offer()
+        except SdpRefused as refused:
+            self._end_here(refused.status, By.SERVER, refused.reason, headers=requests.warning_of(refused))
+            return self._finish_input()
+        self._outbox.note(Kind.STATE, {"status": "taking-over", "from": self.party.from_user})
+        self._open_stream()
+        return self._finish_input()
+
+    def leave(self, text: str, now: float, *, code: int = 200) -> list[Action]:
+        """Nothing of the call is wanted any more. code: for a caller who is still unanswered."""
         self._outbox.now = now
-        self._end_here(200, By.SERVER, text)
+        self._end_here(code, By.SERVER, text)
         return self._finish_input()
 
     # --- SIP ------------------------------------------------------------------------------------------------------
@@ -509,6 +525,8 @@ class Call:
             self._deadline = self._outbox.now + self._ring_timeout_s
         else:
             self._deadline = None
+            if self._replaces is not None:
+                self._outbox.signal(TakeOver(self.sid, self._replaces))
             self._script_begins()
 
     def _media_failed(self, text: str, told: str) -> None:

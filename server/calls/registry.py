@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from media import engine
+from media.settings import SrtpPolicy
 from rcml.notices import LOOP
 from server.calls.bridge import Bridge
 from server.calls.call import Call
@@ -336,6 +337,8 @@ class Registry:
             if decision.dials:
                 decision = replace(decision, document=implicit_document(decision.dials, party.sip_headers))
             decision = self.full() or decision
+        if event.replaces is not None and not (isinstance(decision, Refusal) and (decision.stranger or decision.status == 503)):
+            return self._replacing(event, event.replaces, party, None if isinstance(decision, Refusal) else decision.srtp, now)
         trail = trail_of(event.request.headers)
         if not isinstance(decision, Refusal):
             dialled = decision.dialled or party.to_user
@@ -361,6 +364,21 @@ class Registry:
             actions.append(_note(call, trace, now))
         actions += self._collect(call, call.refuse(decision) if isinstance(decision, Refusal) else call.admit(decision))
         return actions
+
+    def _replacing(
+        self, event: events.InviteReceived, replaces: commands.SessionId, party: Party, srtp: SrtpPolicy | None, now: float
+    ) -> list[Action]:
+        """Whoever may call may take over a leg that it can name, whatever number it has dialled (RFC 3891 7)."""
+        refused = self._transfers.refusal_of(replaces)
+        if refused:
+            self.totals["refused"] += 1
+            return [commands.SendReject(event.session, refused)]
+        self.totals["begun"] += 1
+        outbox = Outbox(self.policy, new_sid(self.policy, CALL), self._number, now)
+        call = self._add(Call(outbox, Inbound(outbox, event, party, srtp).leg, party, self.targets))
+        self._own(call, self._by_session, event.session)
+        traces: list[Action] = [_note(call, trace, now) for trace in event.traces]
+        return traces + self._collect(call, call.take_over(replaces))
 
     def _circles(self, trail: tuple[str, ...], mark: str, dialled: str) -> Refusal | None:
         """482 for a call that a Dial has led back to where it was (RFC 3261 16.3, item 4), or here too often."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sip.core.commands import SessionId
 from sip.core.referring import ReferId, ReferReceived
 
 
@@ -30,4 +31,12 @@ class Unlinked:
     reason: str | None
 
 
-Signal = ReferAsked | TransferSettled | Unlinked
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """A call has its stream, and is to take the place of a leg: that of the session `replaces` (RFC 3891)."""
+
+    call_sid: str
+    replaces: SessionId
+
+
+Signal = ReferAsked | TransferSettled | Unlinked | TakeOver

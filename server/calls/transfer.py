@@ -18,7 +18,7 @@ from server.calls.legs.party import Referral, user_and_name
 from server.calls.legs.requests import NO_TRANSFER
 from server.calls.outbox import Action
 from server.calls.policy import Application
-from server.calls.signals import ReferAsked, Signal, TransferSettled, Unlinked
+from server.calls.signals import ReferAsked, Signal, TakeOver, TransferSettled, Unlinked
 from server.calls.verbs.linked import RunningLinked
 from server.calls.verbs.transferor import RunningTransferor
 from sip.core import commands
@@ -54,6 +54,8 @@ class Transfers:
             case Unlinked(sid):
                 call = self._calls.calls.get(sid)
                 return self._calls.absorb(call, call.signalled(signal, now)) if call is not None else []
+            case TakeOver(sid, replaces):
+                return self._take_over(self._calls.calls[sid], replaces, now)
 
     @property
     def count(self) -> int:
@@ -114,8 +116,35 @@ class Transfers:
             actions += self._do(gone, gone.leave("The call was transferred", now))
         return actions
 
+    def refusal_of(self, replaces: commands.SessionId) -> int:
+        """What an INVITE gets that cannot take this session over; 0: it can."""
+        call = self._calls.owner_of_session(replaces)
+        leg = None if call is None else call.leg_of(replaces)
+        if leg is None:
+            return 481
+        return 0 if _partner(leg) is not None else 603  # it rings, or listens to a document: nobody is there to be met
+
+    def _take_over(self, call: Call, replaces: commands.SessionId, now: float) -> list[Action]:
+        """The old leg's peer meets the new one; then the old one is hung up (RFC 3891 3)."""
+        status = self.refusal_of(replaces)
+        old_call = self._calls.owner_of_session(replaces)
+        old = None if old_call is None else old_call.leg_of(replaces)
+        peer = None if old is None else _partner(old)
+        if old_call is None or old is None or peer is None:
+            return self._do(call, call.leave("The dialog to be replaced is gone", now, code=status))
+        if not understand_each_other(call.leg, peer):
+            return self._do(call, call.leave("No codec in common", now, code=488))
+        voices = peer.media.voices
+        gone, met, actions = self._part(old_call, old, now)
+        call.inherit(met)
+        call.leg.prepare_answer(voices)
+        actions += self.link(met, call, now)
+        call.leg.answer(voices)
+        actions += self._do(call, call.look(now))
+        return actions + self._do(gone, gone.leave("Another phone has taken the call over", now))
+
     def link(self, first: Call, second: Call, now: float) -> list[Action]:
-        """Let the legs of two calls talk, both of which do nothing else from now on. Both are answered."""
+        """Let the legs of two calls talk, both of which do nothing else from now on. Both are answered, or about to be."""
         bridge = first.new_bridge()
         actions = self._do(first, first.run(lambda stage: RunningLinked(stage, second.sid, bridge), now))
         return actions + self._do(second, second.run(lambda stage: RunningLinked(stage, first.sid, bridge), now))

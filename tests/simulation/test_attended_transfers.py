@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from server.calls.effects import Fetch, Fetched
-from server.calls.policy import Application
+from server.calls.policy import Application, Refusal
 from server.calls.records import Cause
 from sip.core.commands import SendCancel, SessionId
 from sip.core.refer import Refer
@@ -189,6 +189,132 @@ def test_an_attended_transfer_over_a_bad_wire_ends_once_for_everybody__transfer_
         scene.transfer(swapped=bool(seed % 2))
     world.run(until=20.0)
     for phone in (scene.ann, scene.carol, scene.bob):
+        for session in sorted(phone.sessions):
+            phone.bye(session)
+    at_rest(world)
+    sids = [record.sid for record in world.records]
+    assert len(sids) == len(set(sids))
+
+
+# --- INVITE with Replaces ---------------------------------------------------------------------------------------------
+
+
+def take_over(scene: Scene, old: Phone, session: str, **given: object) -> Phone:
+    """Dave asks for the place of `old`."""
+    dave = scene.world.phone(DAVE, extensions=(Refer(),))
+    dave.call("2222", headers=(("Replaces", old.replaces(session)),), **given)  # type: ignore[arg-type]
+    return dave
+
+
+def only(phone: Phone) -> str:
+    (session,) = phone.sessions
+    return str(session)
+
+
+@pytest.mark.parametrize("first", ["caller", "callee"])
+@pytest.mark.parametrize("who", ["ann", "bob"])
+def test_an_invite_takes_a_leg_over_and_the_old_one_is_hung_up__transfer_12(first: str, who: str) -> None:
+    scene = Scene(first, "caller")
+    world = scene.world
+    world.run(until=1.8)
+    old, other = (scene.ann, scene.bob) if who == "ann" else (scene.bob, scene.ann)
+    dave = take_over(scene, old, only(old))
+    world.run(until=0.15)
+    assert [name for _, name, _ in dave.log] == ["answered"]
+    world.run(until=10.0)
+    assert not old.sessions - {SessionId("to-carol")}
+    assert len(dave.sessions) == 1 and other.sessions
+    pairs = [{world.engine.connects[sid].remote_address for sid in pair} for pair in world.engine.bridges.values()]
+    assert {DAVE, other.address.host} in pairs
+    for phone in (dave, scene.bob):
+        for session in sorted(phone.sessions):
+            phone.bye(session)
+    at_rest(world)
+    assert not other.sessions
+    sids = [record.sid for record in world.records]
+    assert len(sids) == len(set(sids))
+
+
+def test_a_leg_that_talks_with_nobody_cannot_be_taken_over__transfer_12() -> None:
+    scene = Scene("caller", "caller")
+    scene.ann.script = Script(answer_after=None)
+    scene.world.web.pages[VOICE_URL] = "<Response><Say>Hello</Say><Pause length='30'/></Response>"
+    scene.world.run(until=1.5)
+    dave = take_over(scene, scene.bob, "to-ann")
+    scene.world.run(until=2.0)
+    assert dave.statuses() == [603]
+    end(scene, scene.bob)
+
+
+def test_a_dialog_that_was_ended_cannot_be_taken_over__transfer_12() -> None:
+    scene = Scene("caller", "caller")
+    world = scene.world
+    world.run(until=1.8)
+    named = scene.ann.replaces(only(scene.ann))
+    scene.ann.bye(SessionId(only(scene.ann)))
+    world.run(until=1.0)
+    dave = world.phone(DAVE)
+    dave.call("2222", headers=(("Replaces", named),))
+    world.run(until=2.0)
+    assert dave.statuses() == [603]
+    end(scene, scene.bob)
+
+
+def test_a_stranger_takes_nothing_over__transfer_12() -> None:
+    scene = Scene("caller", "caller")
+    world = scene.world
+    world.run(until=1.8)
+    world.application = Refusal(403, "Forbidden", "nobody knows it", stranger=True)
+    dave = take_over(scene, scene.ann, only(scene.ann))
+    world.run(until=0.1)
+    assert dave.statuses() == [403]
+    assert scene.ann.sessions
+    end(scene, scene.bob)
+
+
+def test_who_gives_up_before_it_was_answered_takes_nothing_over__transfer_12() -> None:
+    scene = Scene("caller", "caller")
+    world = scene.world
+    world.engine._delay_s = 0.5
+    world.run(until=1.9)
+    dave = take_over(scene, scene.ann, only(scene.ann))
+    world.at(world.now + 0.1, dave.cancel)
+    world.run(until=3.0)
+    assert dave.statuses()[-1:] == [487]
+    assert scene.ann.sessions
+    for session in sorted(scene.bob.sessions):
+        scene.bob.bye(session)
+    at_rest(world)
+
+
+@pytest.mark.parametrize("who", ["ann", "bob"])
+def test_a_leg_that_hangs_up_meanwhile_is_not_taken_over__transfer_12(who: str) -> None:
+    scene = Scene("caller", "caller")
+    world = scene.world
+    world.run(until=1.9)
+    old = scene.ann
+    dave = take_over(scene, old, only(old))
+    gone = scene.ann if who == "ann" else scene.bob
+    for session in sorted(gone.sessions):
+        gone.bye(session)
+    world.run(until=3.0)
+    for phone in (dave, scene.bob, scene.ann, scene.carol):
+        for session in sorted(phone.sessions):
+            phone.bye(session)
+    at_rest(world)
+    assert not dave.sessions
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_taking_over_on_a_bad_wire_ends_once_for_everybody__transfer_12(seed: int) -> None:
+    scene = Scene("caller", "callee", seed, loss=0.12, duplicate=0.1, reorder=0.1)
+    world = scene.world
+    world.run(until=12.0)
+    old = scene.ann if seed % 2 else scene.carol
+    if old.sessions and len(world.engine.bridges) == 2:
+        take_over(scene, old, only(old))
+    world.run(until=30.0)
+    for phone in world.phones.values():
         for session in sorted(phone.sessions):
             phone.bye(session)
     at_rest(world)
