@@ -37,6 +37,7 @@ ANSWERING = "+15550103"  # answers at once (no answer delay)
 BY_GET = "+15550104"  # asks with GET, and `/voice?from=number`
 APP_DOWN = "+15550105"  # its application is at a port where nobody listens
 APP_FORBIDDEN = "+15550106"  # its application is where `http.allow` does not lead
+REFERABLE = "+15550107"  # and asks `/refer` about transfers
 NEVER = "+15559999"  # not there at all
 
 
@@ -173,6 +174,7 @@ class ServerProcess:
             WITH_FALLBACK: f'fallback_url = "{self.app_url}/fallback"',
             WITH_STATUS: f'status_callback = "{self.app_url}/status"',
             ANSWERING: "answer_delay = false",
+            REFERABLE: f'refer_url = "{self.app_url}/refer"',
         }
         tables = [
             f"""
