@@ -409,6 +409,10 @@ class Registry:
             case _:
                 return self._by_stream.get(event.stream)
 
+    @property
+    def transfers_under_way(self) -> int:
+        return self._transfers.count
+
     def owner_of_session(self, session: str) -> Call | None:
         return self._by_session.get(session)
 
