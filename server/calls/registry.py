@@ -322,6 +322,7 @@ class Registry:
             "requests": len(self._by_number),
             "deadlines": len(self._armed),
             "rooms": len(self.conferences.rooms),
+            "transfers": self._transfers.count,
         }
 
     def _live_calls(self) -> int:
@@ -408,10 +409,6 @@ class Registry:
                 return None
             case _:
                 return self._by_stream.get(event.stream)
-
-    @property
-    def transfers_under_way(self) -> int:
-        return self._transfers.count
 
     def owner_of_session(self, session: str) -> Call | None:
         return self._by_session.get(session)
