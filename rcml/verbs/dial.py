@@ -11,6 +11,8 @@ from rcml import notices
 from rcml.errors import DocumentError
 from rcml.numbers import is_number, telephone_number, trimmed
 from rcml.reader import Element, Reader, shown
+from rcml.verbs.dial_extras import ATTRIBUTES as MORE_ATTRIBUTES
+from rcml.verbs.dial_extras import DialRecord, record_of, ring_tone_of, warn_of_transfers
 from rcml.verbs.nouns import (
     Client,
     Conference,
@@ -30,7 +32,7 @@ TIMEOUT_S = 30
 TIME_LIMIT_S = 14_400
 
 _ATTRIBUTES = (
-    "action", "method", "timeout", "timelimit", "timeLimit", "callerId", "record", "dialMusic", "answerOnBridge",
+    "action", "method", "timeout", "timelimit", "timeLimit", "callerId", "record", "dialMusic", "answerOnBridge", *MORE_ATTRIBUTES,
 )  # fmt: skip
 _NOUNS: dict[str, Callable[[Element, Reader, str], Noun | None]] = {
     "Number": parse_number,
@@ -49,7 +51,9 @@ class Dial(Verb):
     action: absolute URL, asked once when the Dial is over; None without one. action_invalid: one was given, and it is no
     URL, so that the call ends with the Dial (behaviour 0.11). dial_music: absolute URL of a WAV; dial_music_disabled: no
     sound at all. answer_on_bridge: None leaves it to the server's setting. nouns: all called at once, in the order of the
-    document; a Conference stands alone; none at all makes the Dial a no-op.
+    document, or one after another when `sequential`; a Conference stands alone; none at all makes the Dial a no-op.
+    record: None records nothing. hangup_on_star: the caller's * hangs up on the called party. ring_tone: a country of ITU-T E.180
+    whose ringback is heard, None for the server's.
     """
 
     line: int
@@ -58,12 +62,15 @@ class Dial(Verb):
     timeout_s: int = TIMEOUT_S
     time_limit_s: int = TIME_LIMIT_S
     caller_id: str | None = None
-    record: bool = False
+    record: DialRecord | None = None
     dial_music: str | None = None
     dial_music_disabled: bool = False
     answer_on_bridge: bool | None = None
     nouns: tuple[Noun, ...] = ()
     action_invalid: bool = False
+    hangup_on_star: bool = False
+    ring_tone: str | None = None
+    sequential: bool = False
 
     connects: ClassVar[bool] = True
     beside_a_call: ClassVar[bool] = False
@@ -89,6 +96,7 @@ def parse(element: Element, read: Reader) -> Dial:
     limit = "timelimit" if "timeLimit" not in element.attributes else "timeLimit"
     disabled = (element.get("dialMusic") or "").lower() == "disabled"
     action = read.url_of(element, "action", "error")
+    warn_of_transfers(element, read)
     dial = Dial(
         line=element.line,
         action=action,
@@ -96,20 +104,23 @@ def parse(element: Element, read: Reader) -> Dial:
         timeout_s=read.whole(element, "timeout", TIMEOUT_S, notices.DIAL_TIMEOUT),
         time_limit_s=read.whole(element, limit, TIME_LIMIT_S, notices.DIAL_TIME_LIMIT),
         caller_id=_caller_id(element, read),
-        record=bool(read.truth(element, "record", False, False)),
+        record=record_of(element, read),
         dial_music=None if disabled else read.url_of(element, "dialMusic"),
         dial_music_disabled=disabled,
         answer_on_bridge=read.truth(element, "answerOnBridge", None, None),
         nouns=_nouns(element, read),
         action_invalid=action is None and element.get("action") is not None,
+        hangup_on_star=bool(read.truth(element, "hangupOnStar", False, False)),
+        ring_tone=ring_tone_of(element, read),
+        sequential=bool(read.truth(element, "sequential", False, False)),
     )
     return _for_conference(dial, read) if dial.conference is not None else dial
 
 
 def _for_conference(dial: Dial, read: Reader) -> Dial:
     """What has no meaning in a conference (behaviour 2.10, 10.2)."""
-    recorded = dial.record and read.settings.record_conferences
-    if dial.record and not recorded:
+    recorded = dial.record if read.settings.record_conferences else None
+    if dial.record is not None and recorded is None:
         text = "record of <Dial>: conferences are not recorded by it unless `rcml.record_conferences` says so"
         read.warning(notices.NOT_CARRIED_OUT, dial.line, text)
     if dial.dial_music or dial.dial_music_disabled:

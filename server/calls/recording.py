@@ -87,10 +87,13 @@ class Recording:
 
     # --- commands -------------------------------------------------------------------------------------------------
 
-    def start(self, bridge: str = "", stream: str = "") -> None:
-        """What is said in a bridge, by its name, or by a stream's peer and to it."""
-        channels = self._outbox.policy.recording_channels
-        self._outbox.emit(engine.Record(recording=self.sid, path=self._path, bridge=bridge, stream=stream, channels=channels))
+    def start(self, bridge: str = "", *, stream: str = "", channels: int | None = None, callback: RecordingCallback | None = None) -> None:
+        """What is said in a bridge, by its name, or what the peer of a stream says and hears. callback: who is told of it.
+
+        channels: 2 for one each (the bridge's first leg, the stream's peer on the left), None for the setting.
+        """
+        self._channels, self._callback = channels or self._channels, callback
+        self._outbox.emit(engine.Record(recording=self.sid, path=self._path, bridge=bridge, stream=stream, channels=self._channels))
         self._outbox.note(Kind.MEDIA, {"event": "record", "recording": self.sid})
 
     def start_voice(

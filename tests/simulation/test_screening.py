@@ -79,7 +79,8 @@ def tell(seed: int) -> tuple[World, Story, list[Party]]:
         status = rng.choice((200, 200, 200, 200, 486, 404)) if n or story.ending == "busy" else 200
         world.phone(parties[-1].host, Script(rng.choice((None, 0.1)), rng.uniform(0.2, 5.5), status, hangs_up))
     music = ' dialMusic="/music.wav"' if story.music else ""
-    attributes = f'action="{ACTION}" timeout="{TIMEOUT_S}" timeLimit="{LIMIT_S}" record="{str(story.record).lower()}"{music}'
+    one_by_one = ' sequential="true"' if rng.random() < 0.25 else ""
+    attributes = f'action="{ACTION}" timeout="{TIMEOUT_S}" timeLimit="{LIMIT_S}" record="{str(story.record).lower()}"{music}{one_by_one}'
     nouns = "".join(party.noun(n) for n, party in enumerate(parties))
     world.web.pages = {f"http://app/{kind}": page for kind, (page, _) in DOCUMENTS.items()}
     world.web.pages["http://app/down"] = lambda request: Fetched(request.request, 0, request.url, error="connect")

@@ -221,9 +221,9 @@ class LegMedia:
         if on:
             self._filling = None  # replaced
 
-    def play_tone(self, tone: str) -> str | None:
-        """Endless tone; returns the play's name, or None without a connected stream."""
-        return self._play([], tone, 0)
+    def play_tone(self, tone: str, country: str | None = None) -> str | None:
+        """Endless tone, as in `country` or as the setting has it; returns the play's name, or None without a connected stream."""
+        return self._play([], tone, 0, country)
 
     def play_beep(self) -> str | None:
         """A short tone; it ends by itself."""
@@ -233,13 +233,13 @@ class LegMedia:
         """Canonical WAVs one after another; loop 0 is for ever."""
         return self._play(files, "", loop)
 
-    def _play(self, files: list[str], tone: str, loop: int, duration_ms: int = 0) -> str | None:
+    def _play(self, files: list[str], tone: str, loop: int, country: str | None = None, duration_ms: int = 0) -> str | None:
         if self.state is not MediaState.OPEN or not self.connected:
             return None
         self._plays += 1
         self._filling = None  # replaced
         self.playing = play_name(self.stream, self._plays)
-        country = self.outbox.policy.ringback_country
+        country = country or self.outbox.policy.ringback_country
         self.outbox.emit(
             engine.Play(
                 stream=self.stream, play=self.playing, files=files, tone=tone, tone_country=country, loop=loop, duration_ms=duration_ms

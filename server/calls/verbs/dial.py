@@ -57,6 +57,7 @@ class RunningDial(VerbOf[Dial]):
         super().__init__(stage, verb)
         self.phase = Phase.DIALING
         self.branches: list[Outbound] = []
+        self._ahead: list[Outbound] = []  # that are not called yet
         self.winner: Outbound | None = None
         self._acceptances = Acceptances()
         self._began_at = self.outbox.now
@@ -76,23 +77,32 @@ class RunningDial(VerbOf[Dial]):
     def start(self) -> None:
         """Open the branches: all INVITEs leave before any reply is awaited (behaviour.md 2.7)."""
         verb = self.verb
-        facts: dict[str, Json] = {"verb": "Dial", "line": verb.line, "timeout_s": verb.timeout_s, "record": verb.record}
+        facts: dict[str, Json] = {"verb": "Dial", "line": verb.line, "timeout_s": verb.timeout_s, "record": verb.record is not None}
         self.outbox.note(Kind.VERB, facts | {"nouns": len(verb.nouns), "action": verb.action or ""})
         for made in branches_of(self.stage, verb):
             if isinstance(made, Unreachable):
                 self._uncreated.append(made)
                 continue
-            self.branches.append(made.opening)
-            self.stage.adopt(made.opening.leg, self)
+            self._ahead.append(made.opening)
             if made.acceptance is not None:
                 self._acceptances.plan(made.acceptance)
-        if not self.branches:
+        if not self._ahead:
             self._conclude_uncreated()
             return
-        self.deadline = self.outbox.now + self.outbox.policy.media_open_s
-        for branch in self.branches:
-            branch.start()
+        self._call_next()
         self._ringing.start()
+        self._recording.ringing(self.leg)
+
+    def _call_next(self) -> None:
+        """All who are left; the first of them when they are called one after another."""
+        count = 1 if self.verb.sequential else len(self._ahead)
+        called, self._ahead = self._ahead[:count], self._ahead[count:]
+        self._timer_runs = False
+        self.deadline = self.outbox.now + self.outbox.policy.media_open_s
+        self.branches += called
+        for branch in called:
+            self.stage.adopt(branch.leg, self)
+            branch.start()
 
     # --- legs -----------------------------------------------------------------------------------------------------
 
@@ -149,6 +159,10 @@ class RunningDial(VerbOf[Dial]):
     def leg_play_ended(self, leg: Leg, event: engine.PlayEnded) -> None:
         self._tell(leg, lambda acceptance: acceptance.play_ended(event))
 
+    def digit(self, event: engine.Digit) -> None:
+        if event.digit == "*" and self.verb.hangup_on_star and self.phase is Phase.BRIDGED:
+            self._hang_up_winner(By.CALLER, None, "The caller pressed *")
+
     def leg_digit(self, leg: Leg, event: engine.Digit) -> None:
         self._tell(leg, lambda acceptance: acceptance.digit(event))
 
@@ -168,7 +182,9 @@ class RunningDial(VerbOf[Dial]):
         self._recording.stop()
         self._bridge.move(leg, into)
         if self._acceptances.stop(leg, By.OPERATOR, "Wanted elsewhere"):
-            if all(other.leg.over for other in self.branches):
+            if self._ahead:
+                self._call_next()
+            elif all(other.leg.over for other in self.branches):
                 self._conclude(result_of(branch, Cause.CANCELED, answered=False, code=CODE_OF_CANCELED_BRANCHES, own=True))
             return
         if branch is self.winner and self.phase in (Phase.CONNECTING, Phase.BRIDGED):
@@ -193,6 +209,7 @@ class RunningDial(VerbOf[Dial]):
         if self.leg.media_connected:
             self._join(branch)
             self._ringing.listen(branch.leg)
+            self._recording.ringing(self.leg)
 
     def _answered(self, branch: Outbound, event: events.InviteAnswered) -> None:
         connectable = branch.answered(event)
@@ -284,6 +301,9 @@ class RunningDial(VerbOf[Dial]):
         if self._bridge.holds(branch.leg):
             self._bridge.clear()
         if all(other.leg.over for other in self.branches):
+            if self._ahead:
+                self._call_next()
+                return
             result, self._end_reason = result_of_failure(branch)
             self._conclude(result)
 
@@ -294,6 +314,7 @@ class RunningDial(VerbOf[Dial]):
 
     def prepared(self, event: Prepared) -> None:
         self._ringing.prepared(event)
+        self._recording.ringing(self.leg)
         self._tell_all(lambda acceptance: acceptance.prepared(event))
 
     def play_ended(self, event: engine.PlayEnded) -> None:
@@ -328,9 +349,10 @@ class RunningDial(VerbOf[Dial]):
         match self.phase:
             case Phase.DIALING if not self._timer_runs:
                 self.media_lost("The media worker did not open a stream in time")
-            case Phase.DIALING if self._acceptances:
-                for branch in self.branches:
+            case Phase.DIALING if self._acceptances or self._ahead:
+                for branch in list(self.branches):  # but not those who are called next
                     branch.cancel(Cause.NO_ANSWER, By.TIMER, text="Dial timeout")
+                    self._branch_over(branch)
             case Phase.DIALING:
                 self._timed_out()
             case Phase.CONNECTING | Phase.OVER:
@@ -373,7 +395,7 @@ class RunningDial(VerbOf[Dial]):
         self.deadline = self.outbox.now + self.verb.time_limit_s
         for leg in (self.leg, self.winner.leg):
             leg.media.limit(self.verb.time_limit_s + LIMIT_MARGIN_S)
-        self._recording.bridged(self._bridge, (self.leg, self.winner.leg))
+        self._recording.bridged(self._bridge, self.leg, self.winner.leg)
 
     # --- endings --------------------------------------------------------------------------------------------------
 
@@ -419,9 +441,8 @@ class RunningDial(VerbOf[Dial]):
 
     def _conclude_settled(self) -> None:
         assert self.winner is not None
-        recording_url = self._recording.url
         if self._taken is not None:
-            self._conclude(replace(self._taken, recording_url=recording_url))
+            self._conclude(self._taken)
             return
         self._conclude(
             result_of(
@@ -430,14 +451,14 @@ class RunningDial(VerbOf[Dial]):
                 answered=self._status is not Cause.CANCELED,
                 failure_reason=self._reason_text,
                 code=CODE_OF_UNREACHABLE,
-                recording_url=recording_url,
             )
         )
 
     def _timed_out(self) -> None:
         """The CANCELs wait for `release`: the caller hears of it first (behaviour.md 4.2)."""
         self._bridge.clear()
-        self._conclude(result_of(first_that_rang(self.branches), Cause.NO_ANSWER, answered=False, code=CODE_OF_TIMEOUT))
+        timed = self.branches[-1:] if self.verb.sequential else self.branches
+        self._conclude(result_of(first_that_rang(timed), Cause.NO_ANSWER, answered=False, code=CODE_OF_TIMEOUT))
 
     def _give_up(self, status: Cause, stop: Stop) -> None:
         self._bridge.clear()
@@ -456,6 +477,8 @@ class RunningDial(VerbOf[Dial]):
     def _conclude(self, result: DialResult) -> None:
         if self.result is not None:
             return
+        self._recording.stop()
+        result = replace(result, recording_url=self._recording.url)
         self.phase = Phase.OVER
         self.deadline = None
         self._ringing.stop()

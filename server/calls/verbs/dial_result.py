@@ -38,7 +38,6 @@ def result_of(
     failure_reason: str | None = None,
     text: str = "",
     own: bool = False,
-    recording_url: str | None = None,
 ) -> DialResult:
     """The facts of the reported leg. DialSip* only for what the far end said, never for our own CANCEL (3.1).
 
@@ -57,7 +56,6 @@ def result_of(
         call_sid=leg.sid,
         duration_s=leg.duration_s if answered else 0,
         ring_duration_s=leg.ring_duration_s,
-        recording_url=recording_url,
         failure_reason=(failure_reason or "Failed") if status is Cause.FAILED else None,
         sip_call_id=leg.sip_call_id if refused else None,
         sip_response_code=response.status if refused and response is not None else None,

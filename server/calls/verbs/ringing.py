@@ -71,7 +71,7 @@ class Ringing:
         """For an answered caller, and for one who was given early media before: a phone that heard our 183 rings no more."""
         if self._leg.media_connected and self.state is not RingingState.RINGBACK:
             self.state = RingingState.RINGBACK
-            self._leg.media.play_tone("ringback")
+            self._leg.media.play_tone("ringback", self._verb.ring_tone)
 
     # --- early media ----------------------------------------------------------------------------------------------
 

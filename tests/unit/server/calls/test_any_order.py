@@ -94,8 +94,9 @@ class Monkey:
         rng = self.rng
         music = rng.choice(("", "", 'dialMusic="/music.wav"', 'dialMusic="/broken.wav"', 'dialMusic="disabled"'))
         attributes = [f'action="{ACTION}"' if rng.random() < 0.4 else "", f'timeout="{rng.choice((1, 3, 30))}"', music]
-        attributes += [f'timeLimit="{rng.choice((1, 5, 100))}"', 'record="true"' if rng.random() < 0.5 else ""]
+        attributes += [f'timeLimit="{rng.choice((1, 5, 100))}"', rng.choice(("", 'record="true"', 'record="record-from-ringing-dual"'))]
         attributes += [rng.choice(("", 'answerOnBridge="true"', 'answerOnBridge="false"'))]
+        attributes += ['sequential="true"' if rng.random() < 0.2 else "", 'hangupOnStar="true"' if rng.random() < 0.2 else ""]
         nouns = "".join(rng.choice((*self.nouns, *self.screened)) for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3))))
         nouns += "<Client>ghost</Client>" if rng.random() < 0.1 else ""
         dial = f"<Dial {' '.join(attributes)}>{nouns}</Dial>"
