@@ -417,6 +417,9 @@ class NumberSettings(Section):
     )
     refer_method: Method = Field(default="POST", description="GET or POST, for refer_url.")
     answer_delay: bool | None = Field(default=None, description="dial.answer_delay for this number; left out means as there.")
+    dialect: Literal["rcml", "twiml"] = Field(
+        default="rcml", description="What the application was written for: rcml, or twiml where the two contradict each other."
+    )
 
 
 class Settings(Section):

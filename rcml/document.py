@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from rcml import notices
+from rcml.dialect import RCML, Dialect
 from rcml.errors import CONTENT_TYPE, DocumentError
 from rcml.notices import Notice
 from rcml.reader import Element, Reader
@@ -39,7 +40,7 @@ class Document:
     notices: tuple[Notice, ...] = ()
 
 
-def parse_document(body: bytes, *, content_type: str, url: str, settings: RcmlSettings) -> Document:
+def parse_document(body: bytes, *, content_type: str, url: str, settings: RcmlSettings, dialect: Dialect = RCML) -> Document:
     """Read the body of a 200 answer.
 
     Args:
@@ -51,7 +52,7 @@ def parse_document(body: bytes, *, content_type: str, url: str, settings: RcmlSe
     Raises:
         DocumentError: it cannot be run; names the line (the application's fault).
     """
-    read = Reader(url, settings)
+    read = Reader(url, settings, dialect)
     media_type = content_type.partition(";")[0].strip().lower()
     charset = _CHARSET.search(content_type)
     if len(body) > settings.max_document_bytes and not _AUDIO.fullmatch(media_type):

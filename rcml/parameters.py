@@ -20,7 +20,7 @@ class VoiceFacts:
 
     timestamp_iso: when the call began, ISO 8601 with milliseconds and zone. outbound_call_sid: of the dialled leg, once known.
     sip_headers: of the INVITE, as received; only the custom ones are passed on. refer_*: of a transfer. sip_call_id: Call-ID of a party
-    called by its SIP URI, for its screening document (2.5).
+    called by its SIP URI, for its screening document (2.5). api_version: as the dialect has it.
     """
 
     call_sid: str
@@ -39,6 +39,7 @@ class VoiceFacts:
     transferor: str | None = None
     transferee: str | None = None
     sip_call_id: str | None = None
+    api_version: str = API_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class DialFacts:
     """How a Dial ended.
 
     status: completed, busy, no-answer, failed or canceled. call_sid: of the reported leg, None without one and after a
-    conference; so are the durations, in whole seconds. sip_*: of that leg's last response; None for a leg we cancelled.
+    conference; so are the durations, in whole seconds. sip_*: of that leg's last response; None for a leg we cancelled. bridged: whether
+    it was connected, None where that is not told.
     """
 
     status: str
@@ -58,6 +60,7 @@ class DialFacts:
     sip_call_id: str | None = None
     sip_response_code: int | None = None
     sip_headers: Parameters = ()
+    bridged: bool | None = None
 
 
 def voice_parameters(facts: VoiceFacts) -> Parameters:
@@ -70,7 +73,7 @@ def voice_parameters(facts: VoiceFacts) -> Parameters:
         ("From", facts.from_user),
         ("To", facts.to_user),
         ("CallStatus", facts.call_status),
-        ("ApiVersion", API_VERSION),
+        ("ApiVersion", facts.api_version),
         ("Direction", facts.direction),
         ("CallerName", facts.caller_name or None),
         ("ForwardedFrom", facts.forwarded_from or None),
@@ -91,6 +94,7 @@ def dial_parameters(facts: DialFacts) -> Parameters:
         ("DialCallSid", facts.call_sid),
         ("DialCallDuration", _number(facts.duration_s)),
         ("DialRingDuration", _number(facts.ring_duration_s)),
+        ("DialBridged", None if facts.bridged is None else str(facts.bridged).lower()),
         ("RecordingUrl", facts.recording_url),
         ("PublicRecordingUrl", facts.recording_url),
         ("OutboundCallSid", facts.call_sid),

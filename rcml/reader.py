@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from rcml import notices
+from rcml.dialect import RCML, Dialect
 from rcml.notices import Level, Notice
 from rcml.settings import RcmlSettings
 from rcml.urls import resolve
@@ -51,9 +52,10 @@ def shown(value: str) -> str:
 class Reader:
     """Reads the elements of one document; keeps what it has to complain about."""
 
-    def __init__(self, url: str, settings: RcmlSettings) -> None:
+    def __init__(self, url: str, settings: RcmlSettings, dialect: Dialect = RCML) -> None:
         self.url = url
         self.settings = settings
+        self.dialect = dialect
         self._notices: list[Notice] = []
 
     @property

@@ -25,6 +25,7 @@ from urllib.parse import unquote, urljoin
 
 from config.settings import NumberSettings, Settings, TrunkSettings, networks
 from config.types import Address, address_of
+from rcml.dialect import DIALECTS
 from server.calls.policy import Application, Refusal
 from server.patterns import Pattern, PatternError
 
@@ -157,30 +158,13 @@ class Routing:
         text = unescape(dialled)
         number = text.partition(";")[0]  # `+15551234;npdi=yes`: parameters of a telephone-subscriber (RFC 3261 19.1.6)
         forms = [text, number]
-        e164 = self._e164(number)
-        if e164 is not None:
-            forms.append(e164)
+        full = e164(number, self._country_code)
+        if full is not None:
+            forms.append(full)
         forms.append(number[1:] if number.startswith("+") else f"+{number}")
-        if e164 is not None:
-            forms.append(e164[1:])
+        if full is not None:
+            forms.append(full[1:])
         return tuple(dict.fromkeys(form for form in forms if form))
-
-    def _e164(self, text: str) -> str | None:
-        """`+` and up to 15 digits (ITU-T E.164 6), or None when the text is no international number."""
-        digits = _SEPARATORS.sub("", text)
-        plus = digits.startswith("+")
-        digits = digits.removeprefix("+")
-        if not digits.isascii() or not digits.isdigit():
-            return None
-        if not plus and digits.startswith("011"):
-            digits = digits.removeprefix("011")
-        elif not plus and len(digits) == 10:
-            if not self._country_code:
-                return None
-            digits = self._country_code + digits
-        elif not plus and not (len(digits) == 11 and digits.startswith("1")):
-            return None
-        return f"+{digits}" if 7 <= len(digits) <= 15 else None
 
     # --- out
 
@@ -263,6 +247,7 @@ class Routing:
             refer_url=number.refer_url,
             refer_method=number.refer_method,
             answer_delay=number.answer_delay,
+            dialect=DIALECTS[number.dialect],
             srtp=trunk.srtp,
             trusted_identity=trunk.trusted_identity,
             dialled=otherwise if by_other else "",
@@ -292,3 +277,24 @@ def _absolute(number: NumberSettings, base_url: str) -> NumberSettings:
     """Its relative URLs resolved against the server's own base URL (behaviour.md 1.5)."""
     urls = {name: getattr(number, name) for name in ("voice_url", "fallback_url", "status_callback", "refer_url")}
     return number.model_copy(update={name: urljoin(base_url + "/", url) for name, url in urls.items() if url.startswith("/")})
+
+
+def e164(text: str, country_code: str) -> str | None:
+    """`+` and up to 15 digits (ITU-T E.164 6), or None when the text is no international number.
+
+    country_code: what ten digits lack, "" for none.
+    """
+    digits = _SEPARATORS.sub("", text)
+    plus = digits.startswith("+")
+    digits = digits.removeprefix("+")
+    if not digits.isascii() or not digits.isdigit():
+        return None
+    if not plus and digits.startswith("011"):
+        digits = digits.removeprefix("011")
+    elif not plus and len(digits) == 10:
+        if not country_code:
+            return None
+        digits = country_code + digits
+    elif not plus and not (len(digits) == 11 and digits.startswith("1")):
+        return None
+    return f"+{digits}" if 7 <= len(digits) <= 15 else None

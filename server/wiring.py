@@ -14,6 +14,7 @@ from server.calls.policy import MediaAddress, Policy
 from server.calls.targets import Outbound
 from server.observability.clock import WallClock
 from server.reach import Reach
+from server.routing import e164
 from sip.core.commands import Credentials
 from sip.core.flows import Listener
 from sip.core.refer import Refer
@@ -74,6 +75,7 @@ def build_policy(settings: Settings, listeners: Sequence[Listener], clock: WallC
         session_headers=settings.server.session_headers,
         recording_query=recording_query,
         sip_refusal=reach.refusal,
+        international=lambda text: e164(text, settings.server.country_code) or text,
     )
 
 

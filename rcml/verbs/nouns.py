@@ -10,12 +10,12 @@ from typing import TypedDict
 from urllib.parse import unquote
 
 from rcml import notices
+from rcml.dialect import EVENTS
 from rcml.numbers import telephone_number, trimmed, visible
 from rcml.reader import Element, Reader, shown
 
 Headers = tuple[tuple[str, str], ...]
 
-EVENTS = ("initiated", "ringing", "answered", "completed")
 ROOM_EVENTS = ("start", "end", "join", "leave", "mute", "hold", "modify", "announcement")
 MAX_URI = 255  # characters, the documented limits of a Sip
 MAX_HEADERS = 1024
@@ -256,8 +256,8 @@ def keys_to_press(element: Element, read: Reader, name: str) -> str:
     return keys[:MAX_KEYS]
 
 
-def _events(element: Element, read: Reader, known: tuple[str, ...] = EVENTS) -> tuple[str, ...]:
-    """Commas, white space or both divide the names (behaviour 2.6); none that is known means all."""
+def _events(element: Element, read: Reader, known: tuple[str, ...] = EVENTS, otherwise: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Commas, white space or both divide the names (behaviour 2.6); none that is known means `otherwise`, or all."""
     asked = {name.lower() for name in re.split(r"[,\s]+", element.get("statusCallbackEvent") or "") if name}
     if unknown := asked - set(known):
         read.warning(
@@ -265,7 +265,7 @@ def _events(element: Element, read: Reader, known: tuple[str, ...] = EVENTS) -> 
             element.line,
             f"statusCallbackEvent of <{element.name}> does not know {shown(', '.join(sorted(unknown)))}",
         )
-    return tuple(event for event in known if event in asked) or known
+    return tuple(event for event in known if event in asked) or otherwise or known
 
 
 class _Common(TypedDict):
@@ -283,6 +283,6 @@ def _common(element: Element, read: Reader) -> _Common:
         "method": read.method(element, "method", notices.DIAL_METHOD),
         "status_callback": read.url_of(element, "statusCallback"),
         "status_callback_method": read.method(element, "statusCallbackMethod", notices.DIAL_METHOD),
-        "status_callback_events": _events(element, read),
+        "status_callback_events": _events(element, read, otherwise=read.dialect.noun_events),
         "screening_timeout_s": read.whole(element, "timeout", 60, notices.DIAL_TIMEOUT),
     }

@@ -108,8 +108,9 @@ class Fetcher:
             request_id=request_id,
         )
         pool = self._events if request.purpose in EVENTS else self._documents
+        patience = Patience(request.timeout_s, "the dialect") if request.timeout_s else self._answer_in
         started = self._loop.time()
-        answer = await self._have(pool, Place(_host_of(request.url), visit.application), ask, self._answer_in)
+        answer = await self._have(pool, Place(_host_of(request.url), visit.application), ask, patience)
         elapsed_ms = round((self._loop.time() - started) * 1000)
         if isinstance(answer, Failure):
             return Fetched(request.request, 0, request.url, error=answer.error, detail=answer.detail, elapsed_ms=elapsed_ms), 0.0

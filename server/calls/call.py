@@ -140,6 +140,7 @@ class Call:
 
     def _belong_to(self, application: Application) -> None:
         self._application = application
+        self._stage.dialect = application.dialect
         self._script = Script(self._outbox, self.leg, self.party, application)
         self._stage.voice = self._script.facts
         facts: dict[str, Json] = {"from": self.party.from_user, "to": self.party.to_user, "number": application.number}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rcml.dialect import joined
 from rcml.document import Document, parse_document
 from rcml.errors import DocumentError
 from rcml.parameters import VoiceFacts, voice_parameters
@@ -55,23 +56,26 @@ class Documents:
 
     def facts(self) -> VoiceFacts:
         """As they are now."""
-        policy, referral = self._outbox.policy, self._referral
+        policy, dialect, referral = self._outbox.policy, self._application.dialect, self._referral
+        shown = policy.international if dialect.international else str
+        headers = self._party.sip_headers
         return VoiceFacts(
             call_sid=self._leg.sid,
             instance_id=policy.instance_id,
             account_sid=policy.account_sid,
-            from_user=self._party.from_user,
-            to_user=self._party.to_user,
+            from_user=shown(self._party.from_user),
+            to_user=shown(self._party.to_user),
             call_status=self._leg.status,
             direction=self._leg.direction.value,
             caller_name=self._party.caller_name,
             forwarded_from=self._party.forwarded_from,
             timestamp_iso=policy.wall_iso(self._leg.created_at),
-            sip_headers=self._party.sip_headers,
+            sip_headers=joined(headers) if dialect.joins_headers else headers,
             sip_call_id=self._party.sip_call_id,
             refer_target=referral.target if referral is not None else None,
             transferor=referral.transferor if referral is not None else None,
             transferee=referral.transferee if referral is not None else None,
+            api_version=dialect.api_version,
         )
 
     # --- documents ------------------------------------------------------------------------------------------------
@@ -79,7 +83,7 @@ class Documents:
     def ask(self, url: str, method: str, purpose: str, parameters: Parameters) -> None:
         if purpose != "fallback":
             self._fallback_tried = False
-        self._pending = self._outbox.ask(purpose, url, method, parameters)
+        self._pending = self._outbox.ask(purpose, url, method, parameters, timeout_s=self._application.dialect.patience_s)
 
     def serve(self, application: Application) -> None:
         """It is another one's from now on: its fallback and its status callback count."""
@@ -90,7 +94,7 @@ class Documents:
         self._pending = None
         self._fallback_tried = True
         try:
-            return parse_document(text.encode(), content_type="text/xml", url="", settings=self._outbox.policy.rcml)
+            return self._parsed(text.encode(), "text/xml", "")
         except DocumentError as error:
             self._outbox.notify(error.code, "error", error.message, line=error.line)
             return NoDocument(500, "Problem_to_parse_downloaded_RCML")
@@ -115,10 +119,14 @@ class Documents:
             return self._no_answer(event, pending)
         url = event.url or pending.url
         try:
-            return parse_document(event.body, content_type=event.content_type, url=url, settings=self._outbox.policy.rcml)
+            return self._parsed(event.body, event.content_type, url)
         except DocumentError as error:
             self._outbox.notify(error.code, "error", error.message, url=url, line=error.line)
             return self._failed(pending, 500, "Problem_to_parse_downloaded_RCML")
+
+    def _parsed(self, body: bytes, content_type: str, url: str) -> Document:
+        settings, dialect = self._outbox.policy.rcml, self._application.dialect
+        return parse_document(body, content_type=content_type, url=url, settings=settings, dialect=dialect)
 
     def _no_answer(self, event: Fetched, pending: Fetch) -> NoDocument | None:
         if event.error:

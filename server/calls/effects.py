@@ -30,6 +30,7 @@ class Fetch:
     url: str
     method: str  # GET or POST
     parameters: Parameters
+    timeout_s: float = 0.0  # for the answer, 0 for the setting
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,9 @@ class Outbox:
         """A number for a Fetch or a prompt, unique in this process."""
         return self._number()
 
-    def ask(self, purpose: str, url: str, method: str, parameters: Parameters, leg: str = "") -> Fetch:
+    def ask(self, purpose: str, url: str, method: str, parameters: Parameters, leg: str = "", timeout_s: float = 0.0) -> Fetch:
         """Send a request to the application; its exchange stands in the timeline when `answered`."""
-        request = Fetch(self.number(), self.call_sid, purpose, url, method, parameters)
+        request = Fetch(self.number(), self.call_sid, purpose, url, method, parameters, timeout_s)
         self._asked[request.request] = (request, leg or self._about)
         self.emit(request)
         return request

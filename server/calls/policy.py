@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from media.settings import MediaSettings, SrtpPolicy
+from rcml.dialect import RCML, Dialect
 from rcml.settings import RcmlSettings
 
 
@@ -54,6 +55,7 @@ class Application:
     document: str = ""
     refer_url: str = ""  # of the document for a transfer; empty: calls of this number are not transferred
     refer_method: str = "POST"
+    dialect: Dialect = RCML
     dialled: str = ""  # the text that found the number, when it was not the first choice but `otherwise`
     dials: str = ""  # no application at all: this number, or `client:NAME`, is dialled at once (behaviour.md 1.3)
 
@@ -94,6 +96,7 @@ class Policy:
     wall_iso, wall_rfc2822: map a monotonic time to UTC, as ISO 8601 with milliseconds and as RFC 2822.
     recording_query: what is added to a recording's URL (its sid and now given), such as a signature; empty for nothing.
     sip_refusal: why a document may not call a host (a name or an IP literal), with the remedy; None: it may, as far as is known.
+    international: a number with its `+`, where that is known; anything else as it is.
     random_bytes: the only source of chance; sids and session numbers are made from it.
     transferor_s: how long who has transferred a call is kept, to have it back when that fails.
     settle_s: how long the result of an answered Dial waits for the answer to our BYE.
@@ -132,6 +135,7 @@ class Policy:
     session_headers: bool
     recording_query: Callable[[str, float], str]
     sip_refusal: Callable[[str], str | None]
+    international: Callable[[str], str]
 
     def of_family(self, own: MediaAddress, family: int) -> MediaAddress:
         """An address of IP version `family` (4 or 6) instead of `own`, if there is one that others than this machine can reach."""

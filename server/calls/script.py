@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from rcml.dialect import Dialect, joined
 from rcml.document import Document
 from rcml.interpreter import End, EndReason, Fetch, Interpreter, Run, Step
 from rcml.notices import Notice
@@ -72,10 +73,12 @@ class Script:
         self._application = application
         self._documents = Documents(outbox, leg, party, application)
         delay = application.answer_delay
-        policy = outbox.policy
-        self._interpreter = Interpreter(
-            settings=policy.rcml, answered=leg.answered, answer_delay=policy.answer_delay if delay is None else delay
-        )
+        dialect, settings = application.dialect, outbox.policy.rcml
+        if delay is None:
+            delay = outbox.policy.answer_delay if dialect.answer_delay is None else dialect.answer_delay
+        if dialect.after_answer is not None:
+            settings = settings.model_copy(update={"after_answer": dialect.after_answer})
+        self._interpreter = Interpreter(settings=settings, answered=leg.answered, answer_delay=delay)
         self._last_dial: DialResult | None = None
         self._passed_reason: str | None = None
 
@@ -177,7 +180,11 @@ class Script:
                 return Begin(verb, needs_answer)
             case Fetch(url, method):
                 facts = self._documents.facts()
-                told = voice_parameters(facts) if result.dial is None else action_parameters(facts, _dial_facts(result.dial))
+                told = (
+                    voice_parameters(facts)
+                    if result.dial is None
+                    else action_parameters(facts, _dial_facts(result.dial, self._application.dialect))
+                )
                 self._documents.ask(url, method, "action", told + result.parameters)
                 return Wait()
             case End(why=EndReason.FAILED):
@@ -198,7 +205,7 @@ class Script:
             self._outbox.notify(notice.code, notice.level, notice.message, url=notice.url, line=notice.line)
 
 
-def _dial_facts(result: DialResult) -> DialFacts:
+def _dial_facts(result: DialResult, dialect: Dialect) -> DialFacts:
     return DialFacts(
         status=result.status.value,
         call_sid=result.call_sid,
@@ -208,5 +215,6 @@ def _dial_facts(result: DialResult) -> DialFacts:
         failure_reason=result.failure_reason,
         sip_call_id=result.sip_call_id,
         sip_response_code=result.sip_response_code,
-        sip_headers=result.sip_headers,
+        sip_headers=joined(result.sip_headers) if dialect.joins_headers else result.sip_headers,
+        bridged=result.answered if dialect.tells_bridged else None,
     )

@@ -36,6 +36,7 @@ WITH_STATUS = "+15550102"  # and tells `/status`
 ANSWERING = "+15550103"  # answers at once (no answer delay)
 BY_GET = "+15550104"  # asks with GET, and `/voice?from=number`
 APP_DOWN = "+15550105"  # its application is at a port where nobody listens
+TWIML = "+15550108"  # its application was written for the other dialect; `/fallback`, `/status`
 APP_FORBIDDEN = "+15550106"  # its application is where `http.allow` does not lead
 REFERABLE = "+15550107"  # and asks `/refer` about transfers
 NEVER = "+15559999"  # not there at all
@@ -175,6 +176,7 @@ class ServerProcess:
             WITH_STATUS: f'status_callback = "{self.app_url}/status"',
             ANSWERING: "answer_delay = false",
             REFERABLE: f'refer_url = "{self.app_url}/refer"',
+            TWIML: f'dialect = "twiml"\nfallback_url = "{self.app_url}/fallback"',
         }
         tables = [
             f"""

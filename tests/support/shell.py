@@ -58,6 +58,7 @@ def policy(rng: random.Random, address: str, **changes: Any) -> Policy:
         "session_headers": server.session_headers,
         "recording_query": lambda sid, now: "",
         "sip_refusal": lambda host: None,
+        "international": lambda text: f"+{text}" if len(text) == 11 and text.isdigit() else text,
     }
     return Policy(**{**fields, **changes})
 

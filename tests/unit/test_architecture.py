@@ -60,7 +60,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.patterns": (),
     "server.overload": ("server.calls.effects",),
     "server.lag": ("media.engine", "server.overload"),
-    "server.routing": ("config", "server.calls.policy", "server.patterns", "sip.settings"),
+    "server.routing": ("config", "rcml.dialect", "server.calls.policy", "server.patterns", "sip.settings"),
     "server.reach": (
         "config",
         "server.applications.guard",
@@ -88,6 +88,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "server.calls",
         "server.observability.clock",
         "server.reach",
+        "server.routing",
         "sip.core",
         "sip.settings",
         "sip.transport.address",

@@ -365,7 +365,7 @@ class Leg:
 
     def _tell(self, event: str) -> None:
         if self._callbacks is not None:
-            facts = LegFacts(self.sid, self.parent_sid, self.direction.value, self.from_user, self.to_user, self.duration_s)
+            facts = LegFacts(self.sid, self.parent_sid, self.direction.value, self.from_user, self.to_user, self.status, self.duration_s)
             self._callbacks.tell(self.outbox, facts, event)
 
     # --- another home ---------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ class Acceptance:
             tuple((name, value) for name, value in headers if name[:2].lower() == "x-"),
             sip_call_id=leg.sip_call_id if isinstance(noun, Sip) else None,
         )
-        self._script = LegScript(self._stage.beside(leg), party, Application("", noun.url, noun.method))
+        self._script = LegScript(self._stage.beside(leg), party, Application("", noun.url, noun.method, dialect=self._stage.dialect))
         self._script.start(SCREENING)
 
     def _look(self) -> None:

@@ -49,7 +49,7 @@ def branches_of(stage: Stage, verb: Dial) -> Iterator[Branch | Unreachable]:
             hops_left=stage.leg.opening.hops_left,
             trail=stage.leg.trail,
             breadth=breadth,
-            callbacks=LegCallbacks(noun, placed.caller_name, stage.identity.forwarded_from),
+            callbacks=LegCallbacks(noun, placed.caller_name, stage.identity.forwarded_from, stage.dialect),
         )
         yield Branch(opening, Acceptance(stage, opening, noun, placed.caller_name) if is_needed(noun) else None)
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from media import engine
+from rcml.dialect import RCML, Dialect
 from rcml.parameters import VoiceFacts
 from rcml.verbs import Verb
 from server.calls.bridge import Bridge
@@ -64,7 +65,7 @@ class Stage:
     """A call as its verbs see it. leg: the primary one, on which the script runs. legs, recordings: what lives beside it, by sid.
 
     conferences: those of the server. verbs: how each is run, for a verb that runs a script itself. keys: what the leg's peer has pressed
-    and no verb has taken. voice: what requests to the application say of the call, once it has one.
+    and no verb has taken. voice: what requests to the application say of the call, once it has one. dialect: of the application.
     """
 
     outbox: Outbox
@@ -77,6 +78,7 @@ class Stage:
     keys: Keys = field(default_factory=Keys)
     conferences: Conferences = field(default_factory=Conferences)
     voice: Callable[[], VoiceFacts] | None = None
+    dialect: Dialect = RCML
 
     def adopt(self, leg: Leg, verb: RunningVerb) -> None:
         """From now on the events of this leg go to the verb, until the leg is gone."""
@@ -84,7 +86,9 @@ class Stage:
 
     def beside(self, leg: Leg) -> Stage:
         """For a script on a leg that a verb of this call has adopted."""
-        return Stage(self.outbox, leg, self.targets, CallerIdentity(leg.from_user, None), self.verbs, {}, self.recordings)
+        return Stage(
+            self.outbox, leg, self.targets, CallerIdentity(leg.from_user, None), self.verbs, {}, self.recordings, dialect=self.dialect
+        )
 
     def record(self, line: int) -> Recording:
         recording = Recording(self.outbox, line)

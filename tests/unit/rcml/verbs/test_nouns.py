@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from rcml.dialect import EVENTS
 from rcml.verbs import Client, Conference, Dial, Number, Sip
-from rcml.verbs.nouns import EVENTS, Beep
+from rcml.verbs.nouns import Beep
 from tests.unit.rcml.reading import codes, give, give_verb
 
 
