@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from rcml.dialect import Dialect, joined
@@ -118,9 +118,9 @@ class Script:
         return self._first(purpose)
 
     def begin_anew(self, application: Application) -> Next:
-        """With the first document of another application, whose call this is from now on."""
-        self._application = application
-        self._documents.serve(application)
+        """With the first document of another application, whose call this is from now on; the dialect stays that of the call."""
+        self._application = replace(application, dialect=self._application.dialect)
+        self._documents.serve(self._application)
         return self._first("redirect")
 
     def _first(self, purpose: str) -> Next:

@@ -92,3 +92,10 @@ def test_a_screening_document_is_of_the_same_dialect__behaviour_2_5() -> None:
     bench.answer(0)
     bench.run(0.1)
     assert bench.web.of("screening")[0]["ApiVersion"] == "2010-04-01"
+
+
+@BOTH
+def test_a_document_by_rest_is_of_the_calls_dialect__rcml_the_other_dialect(dialect: Dialect) -> None:
+    bench = called(dial(ONE), dialect)
+    bench.act(bench.registry.redirect(next(iter(bench.registry.calls)), Application("", "http://app/other"), bench.now))
+    assert bench.web.of("redirect")[0]["ApiVersion"] == dialect.api_version
