@@ -43,6 +43,7 @@ class Monkey:
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
+        self.more = random.Random(f"more {seed}")  # for what came later, so that it changes nothing else
         rng = self.rng
         application = Application("2222", VOICE, answer_delay=rng.random() < 0.7, status_callback="http://app/status")
         self.bench = Bench(
@@ -94,14 +95,17 @@ class Monkey:
         rng = self.rng
         music = rng.choice(("", "", 'dialMusic="/music.wav"', 'dialMusic="/broken.wav"', 'dialMusic="disabled"'))
         attributes = [f'action="{ACTION}"' if rng.random() < 0.4 else "", f'timeout="{rng.choice((1, 3, 30))}"', music]
-        attributes += [f'timeLimit="{rng.choice((1, 5, 100))}"', rng.choice(("", 'record="true"', 'record="record-from-ringing-dual"'))]
+        attributes += [f'timeLimit="{rng.choice((1, 5, 100))}"', self.record() if rng.random() < 0.5 else ""]
         attributes += [rng.choice(("", 'answerOnBridge="true"', 'answerOnBridge="false"'))]
-        attributes += ['sequential="true"' if rng.random() < 0.2 else "", 'hangupOnStar="true"' if rng.random() < 0.2 else ""]
+        attributes += [name for name in ('sequential="true"', 'hangupOnStar="true"') if self.more.random() < 0.2]
         nouns = "".join(rng.choice((*self.nouns, *self.screened)) for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3))))
         nouns += "<Client>ghost</Client>" if rng.random() < 0.1 else ""
         dial = f"<Dial {' '.join(attributes)}>{nouns}</Dial>"
         others = ("<Say>hi</Say>", "<Play>/a.wav</Play>", "<Play>/broken.wav</Play>", "<Pause/>", "<Reject/>", "<Hangup/>")
         return dial if rng.random() < 0.8 else rng.choice((*others, f"<Redirect>{ACTION}</Redirect>"))
+
+    def record(self) -> str:
+        return self.more.choice(('record="true"', 'record="record-from-ringing-dual"'))
 
     # --- events ---------------------------------------------------------------------------------------------------
 
