@@ -12,7 +12,7 @@ from rcml.errors import DocumentError
 from rcml.numbers import is_number, telephone_number, trimmed
 from rcml.reader import Element, Reader, shown
 from rcml.verbs.dial_extras import ATTRIBUTES as MORE_ATTRIBUTES
-from rcml.verbs.dial_extras import DialRecord, record_of, ring_tone_of, warn_of_transfers
+from rcml.verbs.dial_extras import DialRecord, record_of, ring_tone_of
 from rcml.verbs.nouns import (
     Client,
     Conference,
@@ -53,7 +53,7 @@ class Dial(Verb):
     sound at all. answer_on_bridge: None leaves it to the server's setting. nouns: all called at once, in the order of the
     document, or one after another when `sequential`; a Conference stands alone; none at all makes the Dial a no-op.
     record: None records nothing. hangup_on_star: the caller's * hangs up on the called party. ring_tone: a country of ITU-T E.180
-    whose ringback is heard, None for the server's.
+    whose ringback is heard, None for the server's. refer_url: asked when one of the two hands the call over (REFER).
     """
 
     line: int
@@ -71,6 +71,8 @@ class Dial(Verb):
     hangup_on_star: bool = False
     ring_tone: str | None = None
     sequential: bool = False
+    refer_url: str | None = None
+    refer_method: str = "POST"
 
     connects: ClassVar[bool] = True
     beside_a_call: ClassVar[bool] = False
@@ -96,7 +98,6 @@ def parse(element: Element, read: Reader) -> Dial:
     limit = "timelimit" if "timeLimit" not in element.attributes else "timeLimit"
     disabled = (element.get("dialMusic") or "").lower() == "disabled"
     action = read.url_of(element, "action", "error")
-    warn_of_transfers(element, read)
     dial = Dial(
         line=element.line,
         action=action,
@@ -113,6 +114,8 @@ def parse(element: Element, read: Reader) -> Dial:
         hangup_on_star=bool(read.truth(element, "hangupOnStar", False, False)),
         ring_tone=ring_tone_of(element, read),
         sequential=bool(read.truth(element, "sequential", False, False)),
+        refer_url=read.url_of(element, "referUrl"),
+        refer_method=read.method(element, "referMethod", notices.NOT_CARRIED_OUT),
     )
     return _for_conference(dial, read) if dial.conference is not None else dial
 

@@ -85,11 +85,3 @@ def ring_tone_of(element: Element, read: Reader) -> str | None:
         text = f"ringTone of <Dial>: no country is known as {shown(value)}; the server's own is heard"
         read.warning(notices.NOT_CARRIED_OUT, element.line, text)
     return tone
-
-
-def warn_of_transfers(element: Element, read: Reader) -> None:
-    if read.url_of(element, "referUrl") is not None:
-        read.method(element, "referMethod", notices.NOT_CARRIED_OUT)
-        read.warning(
-            notices.NOT_CARRIED_OUT, element.line, "referUrl of <Dial> is not asked yet: a REFER goes to the number's own application"
-        )

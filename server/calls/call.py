@@ -376,8 +376,11 @@ class Call:
 
     @property
     def referral(self) -> Application | None:
-        """Where a transfer is asked about; None: there can be none."""
-        return self._application.referral if self._application is not None else None
+        """Where a transfer is asked about: as the verb that runs has it, else the number; None: there can be none."""
+        application, asked = self._application, self._verb.refer_document if self._verb is not None else None
+        if application is not None and asked is not None:
+            application = replace(application, refer_url=asked[0], refer_method=asked[1])
+        return application.referral if application is not None else None
 
     def inherit(self, other: Call) -> None:
         """The leg comes from another call: the same application hears of its transfers."""

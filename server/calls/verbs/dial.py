@@ -56,6 +56,7 @@ class RunningDial(VerbOf[Dial]):
     def __init__(self, stage: Stage, verb: Dial) -> None:
         super().__init__(stage, verb)
         self.phase = Phase.DIALING
+        self.refer_document = (verb.refer_url, verb.refer_method) if verb.refer_url is not None else None
         self.branches: list[Outbound] = []
         self._ahead: list[Outbound] = []  # that are not called yet
         self.winner: Outbound | None = None

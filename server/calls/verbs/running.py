@@ -111,6 +111,7 @@ class RunningVerb(Startable):
     deadline: float | None = None
     takes_keys: ClassVar[bool] = False  # keys that came before it count; other verbs throw away what they leave behind them
     hands_over: ClassVar[bool] = False  # the leg waits for the end of a transfer that it has asked for
+    refer_document: tuple[str, str] | None = None  # URL and method that are asked about a transfer while it runs; None: the number's
     partner: str = ""  # sid of the other call that the leg is linked with
 
     def signalled(self, signal: Signal) -> None:

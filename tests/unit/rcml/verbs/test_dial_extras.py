@@ -82,5 +82,7 @@ def test_switches_are_off_unless_true__rcml_dial(name: str, field: str) -> None:
     assert dial(f'{name}="maybe"')[1] == [(12200, "warning", 2)]
 
 
-def test_refer_url_is_read_and_told_as_not_asked_yet__rcml_dial() -> None:
-    assert dial('referUrl="/refer" referMethod="GET"')[1] == [(12200, "warning", 2)]
+def test_refer_url_is_the_document_for_a_transfer__rcml_dial() -> None:
+    verb, notices = dial('referUrl="/refer" referMethod="get"')
+    assert (verb.refer_url, verb.refer_method, notices) == ("http://app.example.com/refer", "GET", [])
+    assert dial('referUrl="no url" referMethod="PUT"')[1] == [(11100, "warning", 2), (12200, "warning", 2)]

@@ -103,3 +103,13 @@ def test_a_recording_ends_with_the_talk__behaviour_7() -> None:
     bench.engine.send = watch  # type: ignore[method-assign]
     refer(bench, IN)
     assert [type(one).__name__ for one in stops if isinstance(one, engine.StopRecord | engine.Unbridge)] == ["StopRecord", "Unbridge"]
+
+
+@pytest.mark.parametrize("number", [NUMBER, Application("2222", VOICE)], ids=["rules over the number's", "alone"])
+def test_a_dials_own_refer_document_is_asked__rcml_dial(number: Application) -> None:
+    bench = talking(number, dial(ONE, 'referUrl="http://app/own"'))
+    refer(bench, IN)
+    bench.run(0.1)
+    assert answers(bench) == [202]
+    (request,) = [request for _, request in bench.web.requests if request.purpose == "refer"]
+    assert (request.url, request.method, dict(request.parameters)["ReferTarget"]) == ("http://app/own", "POST", "dave")
