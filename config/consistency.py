@@ -153,6 +153,16 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
                 )
                 yield Finding(("sip", "listen", index), what, "Leave one of the two out, or give it another port.")
                 break
+    for index, place in enumerate(places):
+        if place.transport == "tls" and not settings.sip.tls.certificate:
+            message = f"{settings.sip.listen[index]} cannot be without a certificate"
+            remedy = "Name its PEM file here and that of its key in sip.tls.private_key, or take the tls listener out."
+            yield Finding(("sip", "tls", "certificate"), message, remedy)
+            break
+        for other in places[:index]:
+            if {place.transport, other.transport} == {"tcp", "tls"} and _collide(place, other):
+                message = f"{place.transport} and {other.transport} cannot share port {place.port}"
+                yield Finding(("sip", "listen", index), message, "Give tls a port of its own; 5061 is the usual one.")
     http = parse_host_port(settings.server.http_listen)
     for place in places:
         if place.transport != "udp" and _collide(place, ListenAddress("tcp", http.host, http.port)):
@@ -275,7 +285,7 @@ def _trunk(settings: Settings, index: int, trunk: TrunkSettings) -> Iterator[Fin
             fitting = [place for place in fitting if _version(place.host) == literal.version]
         if not fitting:
             what = f"{transport.upper() or 'SIP'}{f' over IPv{literal.version}' if literal is not None else ''}"
-            example = f'"{transport or "udp"}:{"[::]" if literal is not None and literal.version == 6 else "0.0.0.0"}:5060"'
+            example = f'"{transport or "udp"}:{"[::]" if literal is not None and literal.version == 6 else "0.0.0.0"}:{port}"'
             yield Finding(path, f"{uri} wants {what}, and no socket of sip.listen speaks that", f"Add {example} to sip.listen.")
         elif literal is not None and any(port == place.port and str(literal) == place.host for place in fitting):
             yield Finding(path, f"{uri} is this server itself: calls would come back for ever", "Name the carrier's proxy.")
@@ -302,7 +312,8 @@ def _proxy_place(uri: str) -> tuple[str, int, str]:
     scheme, _, rest = uri.partition(":")
     place, _, parameters = rest.partition(";")
     transport = next((p.partition("=")[2].lower() for p in parameters.split(";") if p.partition("=")[0].lower() == "transport"), "")
-    port = 5061 if scheme.lower() == "sips" or transport == "tls" else 5060
+    transport = "tls" if scheme.lower() == "sips" else transport
+    port = 5061 if transport == "tls" else 5060
     if re.search(r"\]$|^[^:]*$", place):
         return place.strip("[]"), port, transport
     found = parse_host_port(place)
@@ -335,6 +346,12 @@ def _secrets_in_clear(settings: Settings) -> Iterator[Finding]:
         if not tls:
             message = "the keys of encrypted media travel in SIP, which sip.listen has no TLS for: whoever sees the SIP can hear the calls"
             yield Finding(path, message, "Keep SIP on a network that you trust (a VPN, IPsec), or let a proxy in front speak TLS.")
+    if settings.sip.tls.client_certificates != "none" and not settings.sip.tls.ca_file:
+        message = "any authority of the system vouches for whoever connects: everybody can have such a certificate"
+        yield Finding(("sip", "tls", "client_certificates"), message, "Set sip.tls.ca_file to the authority of your peers.")
+    if not settings.sip.tls.verify_peers:
+        message = "whoever is between us and a trunk may pass for it, and hear what is said"
+        yield Finding(("sip", "tls", "verify_peers"), message, "Set sip.tls.ca_file to the trunk's authority instead.")
     token = settings.server.api_token.get_secret_value()
     if token and len(token) < 16:
         remedy = "Leave it out to have one made, or use `openssl rand -hex 32`."

@@ -32,11 +32,12 @@ from config.types import (
     SipHeaders,
     WebhookSecret,
     parse_host_port,
+    parse_listen,
 )
 from media.settings import MediaSettings, SrtpPolicy, ToneCountry
 from rcml.settings import RcmlSettings
 from sip.settings import ContactPolicy, RegistrarSettings, SipSettings
-from sip.transport.settings import TransportSettings
+from sip.transport.settings import TlsSettings, TransportSettings
 
 # Where no request of an application may lead unless `http.allow` says so: everything that is not a public unicast address
 # (IANA special-purpose registries, RFC 6890), and the addresses where clouds keep the machine's credentials.
@@ -181,6 +182,12 @@ class SipSection(SipSettings):
         default="", description="Host name or address written into Via and Contact, as behind NAT; empty means the address of the socket."
     )
     transport: TransportSettings = Field(default=TransportSettings(), description="The sockets.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="TLS.")
+
+    @property
+    def speaks_tls(self) -> bool:
+        """There is a listener for it. Without one nothing is reached by it either: peers must be able to call back."""
+        return any(parse_listen(text).transport == "tls" for text in self.listen)
 
 
 class HttpSettings(Section):

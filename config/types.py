@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
-TRANSPORTS = ("udp", "tcp")
+from sip.settings import SPOKEN
+
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]\s]+)):(?P<port>\d{1,5})")
 # RFC 3261 25.1: token
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
@@ -106,7 +107,7 @@ class ListenAddress(NamedTuple):
 def parse_listen(text: str) -> ListenAddress:
     """`udp:0.0.0.0:5060` or `tcp:[::]:5060`. ValueError says what is wrong, for the operator."""
     transport, colon, rest = text.partition(":")
-    if not colon or transport.lower() not in TRANSPORTS:
+    if not colon or transport.lower() not in SPOKEN:
         raise ValueError(f'"{text}" does not begin with a transport; write for example "udp:0.0.0.0:5060" or "tcp:[::]:5060"')
     place = parse_host_port(rest)
     try:
@@ -197,11 +198,11 @@ def _proxy_uri(text: str) -> str:
         raise ValueError(f'"{text}" has port 0; leave the port out for the usual one')
     _host(with_port[1])
     transport = next((p.partition("=")[2].lower() for p in parameters.split(";") if p.partition("=")[0].lower() == "transport"), "")
-    known = " or ".join(f"transport={name}" for name in TRANSPORTS)
-    if transport and transport not in TRANSPORTS:
+    known = " or ".join(f"transport={name}" for name in SPOKEN)
+    if transport and transport not in SPOKEN:
         raise ValueError(f'"{text}" wants transport "{transport}", which is not spoken here; write {known}, or leave it out')
-    if scheme.lower() == "sips" and "tls" not in TRANSPORTS:
-        raise ValueError(f'"{text}" wants TLS, which is not spoken here; write "sip:{rest}"')
+    if scheme.lower() == "sips" and transport == "udp":
+        raise ValueError(f'"{text}" wants TLS over UDP, which there is not; leave transport out')
     return text
 
 

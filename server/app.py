@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from config.settings import Settings
+from config.settings import Settings, SipSection
 from config.types import parse_listen
 from media import engine
 from media.errors import PromptError, SpeechError
@@ -61,6 +61,7 @@ from sip.core.endpoint import Endpoint
 from sip.core.registrar import KeepClients, Registrar, Restore
 from sip.core.tokens import Tokens
 from sip.transport.driver import SipDriver
+from sip.transport.tls import Tls, TlsUnusable
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,8 @@ class Server:
         extensions = (*sip_extensions(settings.sip), self.registrar)
         self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, extensions, routing, self.door, self.overload)
         self.resolver = GuardedResolver(reach)
-        self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport, admits=self.endpoint.admits)
+        tls = _tls_of(settings.sip)
+        self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport, self.endpoint.admits, tls)
         places = [parse_listen(text) for text in settings.sip.listen]
         registered = await self.database.reader.registrations(datetime.datetime.now(datetime.UTC), settings.server.instance_id)
         self.sip_addresses = await self.driver.start(
@@ -194,6 +196,13 @@ class Server:
         self.endpoint.replace_screen(routing)
         self.door.replace(Clients(settings, self.sip_addresses))
         self.driver.command(KeepClients(self._active_clients()))
+        try:  # also when no setting has changed: a renewed certificate has the same name
+            tls = _tls_of(settings.sip)
+        except TlsUnusable as error:
+            log.error("sip_tls_kept", extra={"why": f"{error}; {error.remedy}"})
+        else:
+            if tls is not None:
+                self.driver.replace_tls(tls)
 
     async def drain(self, at_once: Awaitable[None]) -> None:
         """Refuse new calls, and wait until the others are over: `server.drain_s` at most, or until `at_once` comes."""
@@ -430,6 +439,11 @@ class Server:
             self.metrics.internal_error()
             answer = Prepared(prompt, "", 0, "engine", "internal error, see the log")
         self._give(lambda now: self.registry.prepared(answer, now))
+
+
+def _tls_of(settings: SipSection) -> Tls | None:
+    """Raises TlsUnusable; `server.preflight` has told it before, as a rule."""
+    return Tls(settings.tls) if settings.speaks_tls else None
 
 
 async def serve(settings: Settings, reread: Callable[[Settings], Settings]) -> None:

@@ -34,6 +34,7 @@ from server import limits
 from server.applications.guard import Guard
 from server.routing import Routing
 from server.storage.database import DRIVERS, StorageError, open_database
+from sip.transport.tls import Tls, TlsUnusable
 
 UNIX_PATH_MAX = 107  # sockaddr_un.sun_path without its final zero
 
@@ -142,6 +143,11 @@ def _files(settings: Settings) -> Iterator[Finding]:
     if media.speech.command and shutil.which(media.speech.command[0]) is None:
         remedy = "Install it, write its whole path, or leave command out for the built-in engine."
         yield Finding(("media", "speech", "command"), f"{media.speech.command[0]} is no program", remedy)
+    if settings.sip.speaks_tls and settings.sip.tls.certificate:
+        try:
+            Tls(settings.sip.tls)
+        except TlsUnusable as error:
+            yield Finding(("sip", "tls", error.setting), error.said, error.remedy)
     if settings.http.ca_file:
         try:
             ssl.create_default_context().load_verify_locations(settings.http.ca_file)

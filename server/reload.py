@@ -21,6 +21,7 @@ CHANGEABLE = frozenset(
         *("server.public_url", "server.api_token", "server.metrics_open", "server.max_calls", "server.use_to", "server.country_code"),
         *("server.recording_access", "server.recording_url_s", "server.recording_key", "server.session_headers"),
         *("server.drain_s", "server.shutdown_grace_s", "server.max_lag_s", "server.log_level", "server.log_format", "server.log_redact"),
+        "sip.tls",  # with all that is in it
         *("media.bind_address", "media.bind_address_v6", "media.advertised_address", "media.advertised_address_v6"),
         *("media.codecs", "media.answer_single_codec", "media.ptime_ms", "media.inband_digits", "media.offer_rtcp_mux"),
         *("media.srtp", "media.srtp_suites", "media.latch", "media.media_timeout_s", "media.orphan_s", "media.recording_channels"),
@@ -49,7 +50,8 @@ def plan_reload(running: Settings, wanted: Settings) -> Reload:
 
 
 def _is_changeable(name: str) -> bool:
-    return name in CHANGEABLE or name.partition(".")[0] in CHANGEABLE
+    """It, or a section that it is in."""
+    return any(part in CHANGEABLE for part in (name, name.rpartition(".")[0], name.partition(".")[0]))
 
 
 def _name(path: tuple[str | int, ...]) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+SPOKEN = ("udp", "tcp", "tls")  # the transports that there are sockets for; a new one is added here and in `sip.core.transports`
 ContactPolicy = Literal["auto", "observed", "contact"]
 
 

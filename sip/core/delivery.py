@@ -22,7 +22,7 @@ from sip.core.digest import Realm
 from sip.core.events import FailureCause
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target
 from sip.core.machine import Cause, Packet, pack
-from sip.core.routing import choose_listener, contact_uri, flow_from, listener_of, literal_target, wants
+from sip.core.routing import certified_name, choose_listener, contact_uri, flow_from, listener_of, literal_target, wants
 from sip.core.transactions import ClientTransaction, Transactions
 from sip.core.transports import FOR_LONG_REQUESTS
 from sip.message import Headers, Request, Response, Uri
@@ -92,6 +92,7 @@ class Delivery:
     preferred: the socket to leave by, where it fits.
     only: go there and nowhere else, whatever the next hop says (NAT policy).
     fallback: where to go when the next hop's name is unknown or its connection refused: the observed source (NAT policy).
+    peer: where the peer of the dialog was seen.
     contact: None for no Contact, else (user, secure) of it.
     challenged: how often each realm was answered, see DigestClient.
     """
@@ -109,7 +110,9 @@ class Delivery:
         only: Flow | None = None,
         fallback: Flow | None = None,
         ack_headers: HeaderList = (),
+        peer: Flow | None = None,
     ) -> None:
+        self._peer = peer
         self._layer = layer
         self._context = context = layer.context
         self._user = user
@@ -240,6 +243,8 @@ class Delivery:
         """The shell could not send to, or connect to, this request's target."""
         if self._flow is None or (flow.connection and self._flow.connection not in (0, flow.connection)):
             return
+        if flow.name and self._flow.name and flow.name != self._flow.name:
+            return  # another domain at the same address
         if self.transaction is not None:
             self.transaction.transport_failed(now)
         elif self._ack is not None:
@@ -275,10 +280,11 @@ class Delivery:
 
     def _take(self, targets: Sequence[Target], now: float) -> None:
         flows = []
+        name = "" if self._next_hop is None else certified_name(self._next_hop)
         for target in targets:
             listener = choose_listener(self._context.listeners, target.transport, target.address.host, self._preferred)
             if listener is not None:
-                flows.append(flow_from(listener, target.address))
+                flows.append(flow_from(listener, target.address, name or self._known_as(target)))
         if self._fallback is not None and self._fallback.reliable:
             flows.append(self._fallback)
         self._flows = flows
@@ -286,6 +292,11 @@ class Delivery:
             self._nowhere(Failure.TRANSPORT, now)
         else:
             self._try(now)
+
+    def _known_as(self, target: Target) -> str:
+        """A Contact that is an address is that of the peer whose certificate was checked when the dialog was made."""
+        seen = self._peer
+        return seen.name if seen is not None and seen.remote.host == target.address.host else ""
 
     def _next_target(self, now: float) -> bool:
         if self._at + 1 >= len(self._flows):

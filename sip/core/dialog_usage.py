@@ -78,6 +78,7 @@ class DialogUsage:
             only=only,
             fallback=fallback,
             ack_headers=self.headers,
+            peer=dialog.observed,
         )
 
     def respond(

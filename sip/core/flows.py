@@ -25,12 +25,15 @@ class Flow:
     transport: a name of `sip.core.transports`.
     local: the listening socket for UDP; for connections their own end (port 0 until it is known).
     connection: 0 for UDP, and for a connection that the shell shall open; else the shell's number of the open one.
+    name: the domain that the peer's certificate must be for, where the transport is secure; empty: the address itself, or any that the
+        certificate of an open connection to it has been checked for.
     """
 
     transport: str
     local: Address
     remote: Address
     connection: int = 0
+    name: str = ""
 
     @property
     def reliable(self) -> bool:

@@ -101,10 +101,16 @@ def listener_of(listeners: Sequence[Listener], flow: Flow) -> Listener | None:
     return choose_listener(listeners, flow.transport, flow.remote.host)
 
 
-def flow_from(listener: Listener, remote: Address) -> Flow:
-    """UDP leaves by the listening socket, all else by a connection that the shell finds or opens."""
-    local = Address(listener.bind.host, 0) if TRANSPORTS[listener.transport].reliable else listener.bind
-    return Flow(listener.transport, local, remote)
+def flow_from(listener: Listener, remote: Address, name: str = "") -> Flow:
+    """UDP leaves by the listening socket, all else by a connection that the shell finds or opens. name: of the URI that led here."""
+    transport = TRANSPORTS[listener.transport]
+    local = Address(listener.bind.host, 0) if transport.reliable else listener.bind
+    return Flow(listener.transport, local, remote, 0, name if transport.secure else "")
+
+
+def certified_name(uri: Uri) -> str:
+    """What a certificate must name for requests to this URI (RFC 5922 4): its domain, whatever SRV or `maddr` say; "" for an address."""
+    return "" if scope(uri.host) is not None else uri.host.rstrip(".").lower()
 
 
 def contact_uri(listener: Listener, user: str | None, secure: bool = False) -> str:

@@ -1,6 +1,6 @@
 """The transports of SIP as data: what the core, the resolver and the shell ask about one.
 
-A new transport is a line here, and in the shell (`sip.transport`) the sockets for it.
+A new transport is a line here, its name in `sip.settings.SPOKEN`, and in the shell (`sip.transport`) the sockets for it.
 Source: RFC 3261 18, 19.1.2; RFC 3263 4.1 (services); RFC 7118 (WebSocket).
 """
 
@@ -45,7 +45,6 @@ TRANSPORTS = {
 }
 DEFAULT, DEFAULT_SECURE = "udp", "tls"  # of a URI without a transport parameter (RFC 3263 4.1)
 FOR_LONG_REQUESTS = "tcp"  # takes what is too long for a datagram (RFC 3261 18.1.1)
-SPOKEN = ("udp", "tcp")  # those that `sip.transport` has sockets for
 
 
 def default_port(name: str) -> int:

@@ -27,11 +27,13 @@ from typing import Protocol
 from sip.core.commands import Command
 from sip.core.events import Dropped, Event, Output, Traced
 from sip.core.flows import Address, CloseConnection, Flow, Listener, Resolve, Target, Transmit
-from sip.core.transports import SPOKEN
+from sip.core.transports import TRANSPORTS
+from sip.settings import SPOKEN
 from sip.transport.address import ip_version, reachable_form
 from sip.transport.connections import STOP_GRACE_S, Connections
 from sip.transport.resolver import Resolver
 from sip.transport.settings import TransportSettings
+from sip.transport.tls import Tls
 from sip.transport.udp import UdpSocket
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class SipDriver:
     on_event: gets events, `Traced` and `Dropped`, in order, never while it is at work on another.
     resolver: closed at `stop`; None makes one over the system's name servers when the first name has to be resolved.
     admits: whether an address (an IP literal) is on a list; others have few TCP connections. None: all are.
+    tls: for listeners and peers of the transport of that name; None: there are none.
     counters: what happened, by constant names; for metrics.
     """
 
@@ -82,12 +85,14 @@ class SipDriver:
         resolver: Resolver | None = None,
         settings: TransportSettings | None = None,
         admits: Callable[[str], bool] | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._on_event = on_event
         self._resolver = resolver
         self._settings = settings or TransportSettings()
         self._admits = admits or _everybody
+        self._tls = tls
         self.counters: Counter[str] = Counter()
         self._running = False
         self._udp: dict[Address, UdpSocket] = {}
@@ -118,7 +123,7 @@ class SipDriver:
             OSError: an address cannot be had. Nothing stays open.
         """
         self._loop = asyncio.get_running_loop()
-        self._connections = Connections(self, self._settings, self._spawn, self.counters, self._admits)
+        self._connections = Connections(self, self._settings, self._spawn, self.counters, self._admits, self._tls)
         wanted = [(transport.lower(), host, port) for transport, host, port in listen]
         for attempt in range(PORT_ATTEMPTS):
             try:
@@ -132,6 +137,8 @@ class SipDriver:
         self._listeners = tuple(
             Listener(transport, address, Address(_advertised(address.host, advertised_host), address.port)) for transport, address in bound
         )
+        if self._resolver is not None:
+            self._resolver.limit_to({listener.transport for listener in self._listeners})
         self._running = True
         self._endpoint.set_listeners(self._listeners)
         return self._listeners
@@ -167,6 +174,12 @@ class SipDriver:
     def take_waited_s(self) -> float:
         """How long datagrams wait until they are read (`UdpSocket.take_waited_s`), where it is longest."""
         return max((udp.take_waited_s() for udp in self._udp.values()), default=0.0)
+
+    def replace_tls(self, tls: Tls) -> None:
+        """Other certificates for handshakes from now on; connections that stand go on."""
+        self._tls = tls
+        if self._running:
+            self._connections.tls = tls
 
     def counts(self) -> dict[str, int]:
         """What lives in the shell; all 0 after `stop`."""
@@ -292,7 +305,10 @@ class SipDriver:
             flow = self._flows[(local, remote)] = Flow("udp", local, remote)
         return flow
 
-    # --- TCP (ConnectionUser) -----------------------------------------------------------------------------------------
+    # --- connections (ConnectionUser) -----------------------------------------------------------------------------------------
+
+    def connection_begun(self) -> None:
+        self._arm()
 
     def connection_opened(self, flow: Flow) -> None:
         self._input(partial(self._endpoint.connection_opened, flow, self._loop.time()))
@@ -321,6 +337,7 @@ class SipDriver:
             from sip.transport.dns import AiodnsLookup  # only who uses names needs a DNS client
 
             self._resolver = Resolver(AiodnsLookup(), secrets.randbelow)
+            self._resolver.limit_to({listener.transport for listener in self._listeners})
         versions = {ip_version(listener.bind.host) or 4 for listener in self._listeners}
         targets: list[Target] = []
         asked: list[str] = []
@@ -352,20 +369,19 @@ class SipDriver:
 
     async def _bind_all(self, wanted: Sequence[tuple[str, str, int]]) -> list[tuple[str, Address]]:
         bound: list[tuple[str, Address]] = []
-        chosen: dict[str, int] = {}  # by host: the port that the kernel chose
+        chosen: dict[tuple[str, bool], int] = {}  # by host and security: the port that the kernel chose
         for transport, host, port in wanted:
-            shared = chosen.get(host, 0) if port == 0 else port
+            if transport not in SPOKEN:
+                raise OSError(f"no such transport: {transport}")
+            kind = TRANSPORTS[transport]
+            if kind.secure and (self._tls is None or self._tls.server is None):
+                raise OSError(f"no certificate for {transport}: set sip.tls.certificate")
+            shared = chosen.get((host, kind.secure), 0) if port == 0 else port
             if (transport, Address(host, shared)) in bound:
                 shared = port  # the same transport twice: each gets its own
-            match transport:
-                case "udp":
-                    address = self._bind_udp(host, shared)
-                case "tcp":
-                    address = await self._bind_tcp(transport, host, shared)
-                case _:
-                    raise OSError(f"no such transport: {transport}")
+            address = await self._bind_stream(transport, host, shared) if kind.reliable else self._bind_udp(host, shared)
             if port == 0:
-                chosen.setdefault(host, address.port)
+                chosen.setdefault((host, kind.secure), address.port)
             bound.append((transport, address))
         return bound
 
@@ -382,7 +398,7 @@ class SipDriver:
         self._udp[udp.address] = udp
         return udp.address
 
-    async def _bind_tcp(self, transport: str, host: str, port: int) -> Address:
+    async def _bind_stream(self, transport: str, host: str, port: int) -> Address:
         listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             listening.setblocking(False)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sip.core.flows import Address, Resolve, Target
-from sip.core.transports import SPOKEN, TRANSPORTS, default_port
+from sip.core.transports import TRANSPORTS, default_port
+from sip.settings import SPOKEN
 from sip.transport.address import ip_version
 
 MAX_TARGETS = 16  # a name may list hundreds; nobody waits for the seventeenth time-out
@@ -95,6 +96,10 @@ class Resolver:
         self._lookup = lookup
         self._random_below = random_below
         self._transports = tuple(transport for transport in TRANSPORTS if transport in transports)
+
+    def limit_to(self, transports: Collection[str]) -> None:
+        """Pass over those that there is no socket of."""
+        self._transports = tuple(one for one in TRANSPORTS if one in transports)
 
     async def resolve(self, query: Resolve, versions: Collection[int] = (4, 6), asked: list[str] | None = None) -> list[Target]:
         """The targets in the order to be tried; empty when the name leads nowhere.

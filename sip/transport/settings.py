@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class TlsSettings(BaseModel):
+    """TLS: who we are, whom we trust, and how long a handshake may take. Files are read at the start, and again on SIGHUP."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    certificate: str = Field(
+        default="",
+        description="PEM file of our certificate, followed by those between it and its authority; needed by a tls listener, and shown to "
+        "peers that ask for one.",
+    )
+    private_key: str = Field(default="", description="PEM file of its key, without passphrase; empty means in the file of the certificate.")
+    ca_file: str = Field(
+        default="", description="PEM file of the authorities whose certificates are accepted; empty means those of the system."
+    )
+    verify_peers: bool = Field(
+        default=True,
+        description="Whom we connect to must show a certificate of such an authority that names the domain of its URI (RFC 5922); false "
+        "takes any, so that whoever is in between may listen.",
+    )
+    wildcards: bool = Field(
+        default=False, description="Take *.example.com for a name in that domain, which RFC 5922 forbids and some carriers need."
+    )
+    client_certificates: Literal["none", "optional", "required"] = Field(
+        default="none", description="Whether who connects to us must show a certificate of such an authority."
+    )
+    minimum_version: Literal["1.2", "1.3"] = Field(default="1.2", description="Oldest version of TLS that is spoken.")
+    handshake_timeout_s: float = Field(default=5.0, gt=0, description="How long a handshake may take before the connection is closed.")
+    max_handshakes: int = Field(
+        default=128, ge=1, description="Connections of others whose handshake is under way above which new ones are closed at once."
+    )
 
 
 class TransportSettings(BaseModel):

@@ -44,6 +44,7 @@ class Baresip(Softphone):
     codecs: str = "PCMU,PCMA"
     answers: str = "auto"
     encrypts: str = ""
+    more: tuple[str, ...] = ()  # lines of its configuration
     # It listens for TLS at the port above the one that it is given.
     port: int = field(default_factory=lambda: free_port("127.0.0.1", neighbours=1))
     output: str = ""
@@ -190,6 +191,7 @@ class Baresip(Softphone):
             "module_app menu.so",
             "module_app ctrl_tcp.so",
             f"ctrl_tcp_listen 127.0.0.1:{self._control_port}",
+            *self.more,
         ]
         (self.directory / "config").write_text("\n".join(lines) + "\n")
         account = f"<sip:baresip@{host}>;regint=0;answermode={self.answers};audio_codecs={self.codecs}"

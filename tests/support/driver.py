@@ -20,6 +20,7 @@ from sip.core.flows import Address, Flow, Listener, Target, Transmit
 from sip.transport.driver import SipDriver
 from sip.transport.resolver import Resolver
 from sip.transport.settings import TransportSettings
+from sip.transport.tls import Tls
 
 HOSTS = ["127.0.0.1", "::1"]
 
@@ -97,10 +98,11 @@ async def driven(
     events: list[Event | Traced | Dropped] | None = None,
     resolver: Resolver | None = None,
     admits: Callable[[str], bool] | None = None,
+    tls: Tls | None = None,
 ) -> AsyncIterator[tuple[SipDriver, tuple[Listener, ...]]]:
     """A running driver that must leave nothing behind."""
     before = len(asyncio.all_tasks())
-    driver = SipDriver(core, (events if events is not None else []).append, resolver, settings, admits)
+    driver = SipDriver(core, (events if events is not None else []).append, resolver, settings, admits, tls)
     listeners = await driver.start(places or [("udp", "127.0.0.1", 0), ("tcp", "127.0.0.1", 0)])
     try:
         yield driver, listeners

@@ -66,6 +66,7 @@ class ServerProcess:
     extra: str = ""  # TOML to be added
     media: str = ""  # the same, in its table [media]
     event_retries: str = "[]"  # of the shared server none, so that a test's events are over with it
+    tls_port: int = 0  # where it listens for TLS too, 0 for nowhere; `extra` has [sip.tls] then
     rtp_ports: tuple[int, int] = field(default_factory=lambda: ports.SERVER)
     sip_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
     http_port: int = field(default_factory=lambda: free_port("127.0.0.1"))
@@ -170,6 +171,7 @@ class ServerProcess:
     def configuration(self) -> str:
         """The TOML it is started with."""
         sip, first, last = self.sip_port, *self.rtp_ports
+        tls = f', "tls:127.0.0.1:{self.tls_port}"' if self.tls_port else ""
         numbers = {
             PLAIN: "",
             WITH_FALLBACK: f'fallback_url = "{self.app_url}/fallback"',
@@ -189,7 +191,7 @@ shutdown_grace_s = 5.0
 max_lag_s = 5.0  # the machine may be as busy as it likes: calls are judged, not refused
 
 [sip]
-listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}", "udp:[::1]:{sip}", "tcp:[::1]:{sip}"]
+listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}", "udp:[::1]:{sip}", "tcp:[::1]:{sip}"{tls}]
 
 [media]
 port_min = {first}

@@ -48,6 +48,12 @@ def test_what_can_change_is_taken_over_and_named(tables: dict[str, Any], changed
         assert (getattr(taken, key) == getattr(given, key)) if key else (taken == given)
 
 
+def test_certificates_change_and_sockets_do_not() -> None:
+    plan = plan_reload(RUNNING, wanted({"sip": {"tls": {"ca_file": "/etc/ca.pem"}, "listen": ["udp:127.0.0.1:5070"]}}))
+    assert (plan.changed, plan.waiting) == (("sip.tls.ca_file",), ("sip.listen",))
+    assert (plan.settings.sip.tls.ca_file, plan.settings.sip.listen) == ("/etc/ca.pem", RUNNING.sip.listen)
+
+
 @pytest.mark.parametrize(
     ("tables", "waiting"),
     [

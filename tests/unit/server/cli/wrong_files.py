@@ -17,6 +17,13 @@ def number(text: str) -> str:
 
 
 ERRORS: list[Case] = [
+    # TLS
+    ('[sip]\nlisten = ["tls:127.0.0.1:5097"]\n', "sip.tls.certificate", "sip.tls.private_key"),
+    ('[sip]\nlisten = ["tls:127.0.0.1:5097"]\n[sip.tls]\ncertificate = "{tmp}/none.pem"\n', "sip.tls.certificate", "may read"),
+    ('[sip]\nlisten = ["tls:127.0.0.1:5097"]\n[sip.tls]\ncertificate = "{tmp}/file"\n', "sip.tls.certificate", "PEM"),
+    ('[sip]\nlisten = ["tcp:127.0.0.1:5097", "tls:127.0.0.1:5097"]\n[sip.tls]\ncertificate = "x"\n', "sip.listen[1]", "5061"),
+    (trunk('proxy = "sips:gw.example.com;transport=udp"'), "trunks[0].proxy", "leave transport out"),
+    (trunk('proxy = "sips:gw.example.com"'), "trunks[0].proxy", '"tls:0.0.0.0:5061"'),
     # the file
     ("[server\n", "", "not TOML"),
     ("[server]\nmax_call = 3\n", "server.max_call", "max_calls"),
@@ -218,6 +225,8 @@ ERRORS: list[Case] = [
 ]
 
 DOUBTS: list[Case] = [
+    ('[sip.tls]\nclient_certificates = "required"\n', "sip.tls.client_certificates", "sip.tls.ca_file"),
+    ("[sip.tls]\nverify_peers = false\n", "sip.tls.verify_peers", "sip.tls.ca_file"),
     ("", "trunks", "[[trunks]] with allow"),
     ("", "numbers", "number and voice_url"),
     ('[server]\napi_token = "secret"\n', "server.api_token", "openssl"),

@@ -7,8 +7,9 @@ import pytest
 from sip.core.commands import SendReject
 from sip.core.flows import Address, CloseConnection, Flow, Listener
 from sip.core.routing import literal_target
-from sip.core.transports import SPOKEN, TRANSPORTS, default_port
+from sip.core.transports import TRANSPORTS, default_port
 from sip.message import build_message, parse_uri
+from sip.settings import SPOKEN
 from tests.support.core import OURS, PEER, Core, ack, invite
 
 
