@@ -351,8 +351,29 @@ class TrunkSettings(Section):
         "the trunk's messages come from; auto, there when the Contact cannot be reached from here.",
     )
 
+    options_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds between two OPTIONS that ask each proxy whether it lives; calls pass over one that does not. 0 asks none.",
+    )
+    registers: bool = Field(
+        default=False,
+        description="Register at the trunk with username and password, so that it sends calls here, through a NAT too.",
+    )
+    registrar: ProxyUri = Field(
+        default="", description="SIP URI that is registered at; empty means the proxy, and after it the fallback_proxy."
+    )
+    register_user: Printable = Field(default="", description="User of the address that is registered; empty means username.")
+    register_expires_s: int = Field(
+        default=3600, ge=60, le=86400, description="Seconds that a registration is asked for; the trunk may grant less."
+    )
+
     @model_validator(mode="after")
     def _useful(self) -> TrunkSettings:
+        if self.registers and not (self.registrar or self.proxy):
+            raise ValueError("registers is set but neither registrar nor proxy is; name where")
+        if self.registers and not (self.register_user or self.username):
+            raise ValueError("registers is set but username is not; an address has a user")
         if self.fallback_proxy and not self.proxy:
             raise ValueError("fallback_proxy is set but proxy is not; write the first choice into proxy")
         if self.password.get_secret_value() and not self.username:

@@ -52,8 +52,10 @@ from server.signals import Signals, Wish
 from server.storage.database import Database
 from server.storage.rows import EventRow
 from server.timeline.recorder import Recorder
+from server.trunks.account import Account
+from server.trunks.trunks import Trunks
 from server.voice import HttpVoice
-from server.wiring import build_policy, outbound_of, own_host, signer_of, sip_extensions
+from server.wiring import build_policy, outbound_of, own_host, signer_of, sip_extensions, trunk_accounts
 from sip.core import commands, events, flows
 from sip.core.bindings import Change
 from sip.core.door import Door
@@ -66,6 +68,7 @@ from sip.transport.tls import Tls, TlsUnusable
 log = logging.getLogger(__name__)
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+LEAVE_S = 2.0  # for a trunk to hear that we go
 Handle = Callable[[float], list[Action]]
 T = TypeVar("T")
 
@@ -85,6 +88,7 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0  # when it fires, if there is one
         self._tasks: set[asyncio.Task[None]] = set()
+        self.trunks = Trunks("sip:dialplane@localhost", secrets.token_bytes)
         self._quiet = asyncio.Event()  # an input has been dealt with: look again whether all calls are over
         self._unwind = contextlib.AsyncExitStack()
         self.sip_addresses: tuple[flows.Listener, ...] = ()
@@ -129,7 +133,9 @@ class Server:
         self.endpoint = Endpoint(settings.sip, (), secrets.token_bytes, requests.SERVED, extensions, routing, self.door, self.overload)
         self.resolver = GuardedResolver(reach)
         tls = _tls_of(settings.sip)
-        self.driver = SipDriver(self.endpoint, self._on_sip, self.resolver, settings.sip.transport, self.endpoint.admits, tls)
+        self.driver = SipDriver(
+            self.endpoint, self._on_sip, self.resolver, settings.sip.transport, self.endpoint.admits, tls, self._on_connection_lost
+        )
         places = [parse_listen(text) for text in settings.sip.listen]
         registered = await self.database.reader.registrations(datetime.datetime.now(datetime.UTC), settings.server.instance_id)
         self.sip_addresses = await self.driver.start(
@@ -141,13 +147,13 @@ class Server:
         self.driver.command(Restore(tuple(one for one in kept if one.client in clients)))
         self.registry = Registry(*self._rules(routing, reach))
         self.orders = Orders(lambda: self.registry, self._ordered, self.recorder.clock, lambda: self.overload.active)
-        self.registrar.own_uri = f"sip:dialplane@{own_host(settings, self.sip_addresses)}"
+        self.registrar.own_uri = self.trunks.own_uri = f"sip:dialplane@{own_host(settings, self.sip_addresses)}"
         self.door.replace(Clients(settings, self.sip_addresses))
         self._watch()
 
         self.events = Events(settings.http, self.fetcher, self.database, self.recorder.clock, self._told)
         self._busy = False
-        self._work()
+        self._look_after_trunks(trunk_accounts(settings))
         await self.events.start(settings.server.instance_id)
         meter = LagMeter(self._loop, self.driver.take_waited_s, self._unanswered, self._measured)
         meter.start()
@@ -158,6 +164,7 @@ class Server:
         unwind.push_async_callback(self.api.stop)
         unwind.push_async_callback(self._end_tasks)
         unwind.push_async_callback(self.events.stop)
+        unwind.push_async_callback(self._leave_trunks)
         unwind.push_async_callback(self._end_calls)
         for listener in self.sip_addresses:
             log.info("sip_listening", extra={"transport": listener.transport, "address": str(listener.bind)})
@@ -170,7 +177,7 @@ class Server:
         policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock, reach)
         clients = frozenset(client.name for client in self.settings.clients)
         phones = Phones(self.registrar.bindings, self.settings.registrar.contact, clients)
-        targets = Targets(outbound_of(routing.outbound_trunk()), own_host(self.settings, self.sip_addresses), phones)
+        targets = Targets(outbound_of(routing.outbound_trunk()), own_host(self.settings, self.sip_addresses), phones, self.trunks.dead)
         return policy, targets, routing
 
     def _active_clients(self) -> frozenset[str]:
@@ -185,6 +192,7 @@ class Server:
         self.metrics.watch_clients(lambda: len(self.registrar.bindings), lambda: self.door.counts, lambda: self.registrar.counts)
         self.metrics.watch_storage(self.database.writer)
         self.metrics.watch_lag(lambda: self.overload.lag_s, lambda: self.overload.admission)
+        self.metrics.watch_trunks(self.trunks.states)
 
     def reload(self, settings: Settings) -> None:
         """Take over settings in which only those differ that can change while calls go on (`server.reload`)."""
@@ -195,6 +203,7 @@ class Server:
         self.registry.reconfigure(*self._rules(routing, self.resolver.reach))
         self.endpoint.replace_screen(routing)
         self.door.replace(Clients(settings, self.sip_addresses))
+        self._look_after_trunks(trunk_accounts(settings))
         self.driver.command(KeepClients(self._active_clients()))
         try:  # also when no setting has changed: a renewed certificate has the same name
             tls = _tls_of(settings.sip)
@@ -203,6 +212,23 @@ class Server:
         else:
             if tls is not None:
                 self.driver.replace_tls(tls)
+
+    def _look_after_trunks(self, accounts: tuple[Account, ...]) -> None:
+        self._give(lambda now: [*self.trunks.configure(accounts, now)])
+
+    async def _leave_trunks(self) -> None:
+        """Take our registrations back, and wait a moment for the answers."""
+        self._look_after_trunks(())
+        until = self._loop.time() + LEAVE_S
+        while self.trunks.busy and self._loop.time() < until:
+            self._quiet.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._quiet.wait(), until - self._loop.time())
+
+    def trunk_troubles(self) -> dict[str, int]:
+        """Trunks that are not registered although they should be, and places of trunks that are dead."""
+        bad = [one for one in self.trunks.states() if not one.good]
+        return {"unregistered": sum(not one.place for one in bad), "dead": sum(bool(one.place) for one in bad)}
 
     async def drain(self, at_once: Awaitable[None]) -> None:
         """Refuse new calls, and wait until the others are over: `server.drain_s` at most, or until `at_once` comes."""
@@ -270,6 +296,8 @@ class Server:
                 self.driver.acquaint(event.binding.flow)
         if isinstance(event, events.InviteReceived):
             self._give(lambda now: self._admit(event, now))
+        elif isinstance(event, events.OutOfDialogAnswered):
+            self._give(lambda now: [*self.trunks.answered(event, now)])
         else:
             self._give(lambda now: self.registry.sip_event(event, now))
 
@@ -298,6 +326,10 @@ class Server:
     def _on_timer(self) -> None:
         self._timer = None
         self._give(self.registry.timeout)
+        self._give(lambda now: [*self.trunks.timeout(now)])
+
+    def _on_connection_lost(self, flow: flows.Flow) -> None:
+        self._give(lambda now: [*self.trunks.connection_lost(flow, now)])
 
     async def _ordered(self, handle: Callable[[float], tuple[T, list[Action]]]) -> T:
         """An order's turn among the inputs, and what it has to say."""
@@ -342,7 +374,7 @@ class Server:
         self._arm()
 
     def _arm(self) -> None:
-        at = self.registry.next_deadline()
+        at = min((at for at in (self.registry.next_deadline(), self.trunks.next_deadline()) if at is not None), default=None)
         if self._timer is not None:
             if at is not None and self._timer_at <= at:
                 return  # too early is harmless, and cheaper than a new timer

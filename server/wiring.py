@@ -15,6 +15,7 @@ from server.calls.targets import Outbound
 from server.observability.clock import WallClock
 from server.reach import Reach
 from server.routing import e164
+from server.trunks.account import Account
 from sip.core.commands import Credentials
 from sip.core.flows import Listener
 from sip.core.refer import Refer
@@ -23,6 +24,7 @@ from sip.core.replaces import Replacing
 from sip.core.routing import choose_listener
 from sip.core.session_timer import SessionTimers
 from sip.core.usage import Extension
+from sip.message import parse_uri
 from sip.settings import SipSettings
 from sip.transport.address import ip_version, reachable_form, source_towards
 
@@ -148,6 +150,33 @@ def signer_of(settings: Settings) -> Signer:
     return Signer(server.api_token.get_secret_value(), tuple(secret for secret in secrets if secret))
 
 
+def trunk_accounts(settings: Settings) -> tuple[Account, ...]:
+    """The trunks that are looked after."""
+    found = []
+    for trunk in settings.trunks:
+        places = tuple(uri for uri in (trunk.proxy, trunk.fallback_proxy) if uri)
+        registrars = (trunk.registrar,) if trunk.registrar else places
+        if not trunk.registers and not (trunk.options_s and places):
+            continue
+        found.append(
+            Account(
+                trunk=trunk.name,
+                places=places,
+                options_s=trunk.options_s,
+                registrars=registrars if trunk.registers else (),
+                user=trunk.register_user or trunk.username,
+                domain=trunk.from_host or parse_uri(registrars[0]).host,
+                expires_s=trunk.register_expires_s,
+                credentials=_credentials(trunk),
+            )
+        )
+    return tuple(found)
+
+
+def _credentials(trunk: TrunkSettings) -> Credentials | None:
+    return Credentials(trunk.username, trunk.password.get_secret_value()) if trunk.username else None
+
+
 def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:
     """The trunk where Numbers go, as call control knows it."""
     if trunk is None:
@@ -155,7 +184,7 @@ def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:
     return Outbound(
         name=trunk.name,
         proxies=tuple(uri for uri in (trunk.proxy, trunk.fallback_proxy) if uri),
-        credentials=Credentials(trunk.username, trunk.password.get_secret_value()) if trunk.username else None,
+        credentials=_credentials(trunk),
         headers=tuple(trunk.headers.items()),
         from_host=trunk.from_host,
         trusted_identity=trunk.trusted_identity,

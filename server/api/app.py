@@ -63,6 +63,9 @@ class Deps(Protocol):
     recorder: Recorder
     database: Database
 
+    def trunk_troubles(self) -> Mapping[str, int]:
+        """What is not as it should be of the trunks, by name."""
+
     def counts(self) -> Mapping[str, int]:
         """What lives at the moment, by name."""
 
@@ -157,7 +160,7 @@ class _Resources:
     async def health(self, request: web.Request) -> web.Response:
         """200 while the server takes calls, also when not all of them ("overloaded"), else 503 with what ails it.
 
-        counts: what lives at the moment; all 0 when it is idle.
+        counts: what lives at the moment; all 0 when it is idle. trunks: how many registrations and places are not as they should be.
         """
         ailment = self._deps.ailment()
         writer = self._deps.database.writer
@@ -166,6 +169,7 @@ class _Resources:
             "status": ailment or ("overloaded" if self._deps.overloaded else "ok"),
             "counts": dict(self._deps.counts()),
             "storage": storage,
+            "trunks": dict(self._deps.trunk_troubles()),
         }
         return _json(document, 503 if ailment else 200)
 

@@ -70,9 +70,19 @@ class Unreachable:
 
 
 class Targets:
-    """Sans-I/O; one for the server. domain: the host in From of Sip and Client legs; phones: where clients are."""
+    """Sans-I/O; one for the server.
 
-    def __init__(self, outbound: Outbound | None, domain: str, phones: Locator | None = None) -> None:
+    domain: the host in From of Sip and Client legs. phones: where clients are. dead: why a proxy is passed over; None: it lives.
+    """
+
+    def __init__(
+        self,
+        outbound: Outbound | None,
+        domain: str,
+        phones: Locator | None = None,
+        dead: Callable[[str], str | None] = lambda uri: None,
+    ) -> None:
+        self._dead = dead
         self._outbound = outbound
         self._domain = domain
         self._phones = phones or Nobody()
@@ -104,9 +114,13 @@ class Targets:
         if trunk is None or not trunk.proxies:
             remedy = "set `proxy` in a [[trunks]] table, and `trunk` in [outbound] when there are several"
             return Unreachable("No outbound proxy", CODE_OF_UNREACHABLE, remedy)
+        living = [text for text in trunk.proxies if self._dead(text) is None]
+        if not living:
+            why = self._dead(trunk.proxies[0])
+            return Unreachable(f"Trunk {trunk.name} is dead: {why}", CODE_OF_UNREACHABLE, "the log says since when (trunk_dead)")
         destinations = []
         shown = _Shown("", None, "")
-        for text in trunk.proxies:
+        for text in living:
             try:
                 proxy = parse_uri(text)
             except ParseError as error:

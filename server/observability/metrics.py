@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
@@ -160,6 +160,10 @@ class Metrics:
         text = "REGISTER that were carried out or refused, and OPTIONS that phones were asked by"
         self._watch(CounterMetricFamily, "registrar", text, registrar)
 
+    def watch_trunks(self, states: Callable[[], Iterable[tuple[str, str, bool]]]) -> None:
+        """states: (trunk, place, whether it lives); with an empty place: whether the trunk has our registration."""
+        self.registry.register(_Trunks(states))
+
     def text(self) -> bytes:
         """The exposition format, version 0.0.4."""
         return generate_latest(self.registry)
@@ -179,6 +183,24 @@ class _Watched(Collector):
 
     def describe(self) -> list[Family]:
         return []  # nothing is asked before the server runs
+
+
+class _Trunks(Collector):
+    def __init__(self, states: Callable[[], Iterable[tuple[str, str, bool]]]) -> None:
+        self._states = states
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        registered = GaugeMetricFamily("dialplane_trunk_registered", "Whether a trunk has our registration", labels=["trunk"])
+        alive = GaugeMetricFamily("dialplane_trunk_alive", "Whether a place of a trunk answers OPTIONS", labels=["trunk", "place"])
+        for trunk, place, good in self._states():
+            if place:
+                alive.add_metric([trunk, place], good)
+            else:
+                registered.add_metric([trunk], good)
+        return [registered, alive]
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
 
 
 def _message(summary: str) -> str:

@@ -145,6 +145,11 @@ class Delivery:
         """The name or address of the next hop; empty when the URI at hand leads nowhere."""
         return "" if self._next_hop is None else wants(self._next_hop)[0]
 
+    @property
+    def flow(self) -> Flow | None:
+        """The way of the try at hand, or of the last one."""
+        return self._flow
+
     # --- the user's side ------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:

@@ -191,6 +191,7 @@ class OutOfDialogAnswered:
     """The end of a SendOutOfDialog: its final response, or why there is none (one of both is None).
 
     cseq: the number that it was last sent under; credentials take another one than was asked for.
+    flow: the way that it went last; None when there was none.
     """
 
     exchange: ExchangeId
@@ -198,6 +199,7 @@ class OutOfDialogAnswered:
     response: Response | None
     failure: FailureCause | None
     cseq: int
+    flow: Flow | None = None
 
 
 @dataclass(frozen=True, slots=True)

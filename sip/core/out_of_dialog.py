@@ -75,4 +75,4 @@ class SentRequest:
     def exchange_done(self, exchange: Exchange, response: Response | None, failure: Failure | None, now: float) -> None:
         del self._table[self._command.exchange]
         cause = None if failure is None else CAUSES[failure]
-        self._context.emit(OutOfDialogAnswered(self._command.exchange, exchange.method, response, cause, self._cseq))
+        self._context.emit(OutOfDialogAnswered(self._command.exchange, exchange.method, response, cause, self._cseq, self._delivery.flow))

@@ -74,6 +74,7 @@ class SipDriver:
     on_event: gets events, `Traced` and `Dropped`, in order, never while it is at work on another.
     resolver: closed at `stop`; None makes one over the system's name servers when the first name has to be resolved.
     admits: whether an address (an IP literal) is on a list; others have few TCP connections. None: all are.
+    on_connection_lost: told after the core, for who relies on a connection without a transaction on it.
     tls: for listeners and peers of the transport of that name; None: there are none.
     counters: what happened, by constant names; for metrics.
     """
@@ -86,6 +87,7 @@ class SipDriver:
         settings: TransportSettings | None = None,
         admits: Callable[[str], bool] | None = None,
         tls: Tls | None = None,
+        on_connection_lost: Callable[[Flow], None] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._on_event = on_event
@@ -93,6 +95,7 @@ class SipDriver:
         self._settings = settings or TransportSettings()
         self._admits = admits or _everybody
         self._tls = tls
+        self._on_connection_lost = on_connection_lost
         self.counters: Counter[str] = Counter()
         self._running = False
         self._udp: dict[Address, UdpSocket] = {}
@@ -324,6 +327,8 @@ class SipDriver:
         lost = partial(self._endpoint.connection_lost, flow, self._loop.time())
         if self._running:
             self._input(lost)
+            if self._on_connection_lost is not None:
+                self._on_connection_lost(flow)
         else:
             self._ask(lost)  # at stop: so that the core holds nothing either; what it wants comes too late
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from pathlib import Path
+
 import pytest
 
-from tests.support.app import rcml
+from tests.support.app import Application, nothing, rcml
+from tests.support.ports import free_port
 from tests.support.scene import Scene
+from tests.support.server import ServerProcess, serving
+from tests.support.sipp import Phone
 
 pytestmark = pytest.mark.sipp
 
@@ -35,3 +42,62 @@ async def test_provisional_responses_are_reliable_on_both_legs__rfc3262(scene: S
     numbers = [int(message.header("RSeq")) for message in caller.received if message.status in (180, 183)]
     assert numbers[-1] == numbers[0] + 1
     assert callee.first("PRACK").header("RAck").split() == ["4711", "1", "INVITE"]
+
+
+async def test_a_trunk_is_registered_at_refreshed_and_left__rfc3261_10_2(tmp_path: Path) -> None:
+    registrar = Phone("trunk_registrar", tmp_path / "sipp", keys={"granted": 2}, timeout_s=60.0)
+    async with registrar:
+        trunk = f"""
+[[trunks]]
+name = "line"
+proxy = "sip:{registrar.address}"
+from_host = "trunk.example.com"
+username = "line1"
+password = "secret"
+registers = true
+"""
+        process = ServerProcess(tmp_path / "server", extra=trunk)
+        with serving(process):
+            await registrar.until("REGISTER", occurrence=3, received=True)
+            until = time.monotonic() + 10
+            while process.health()[1].get("trunks") != {"unregistered": 0, "dead": 0}:
+                assert time.monotonic() < until, process.log()
+                await asyncio.sleep(0.1)
+            assert b'dialplane_trunk_registered{trunk="line"} 1.0' in process.get("/metrics")[1]
+        await registrar.wait()
+    numbers = [int(message.header("CSeq").split()[0]) for message in registrar.received]
+    assert numbers == sorted(set(numbers)), "one row under one Call-ID"
+    assert len({message.header("Call-ID") for message in registrar.received}) == 1
+    assert registrar.received[0].header("To") == "<sip:line1@trunk.example.com>"
+    assert "trunk_registered" in process.log(50000)
+
+
+async def test_a_trunk_that_does_not_answer_is_passed_over__behaviour_8(tmp_path: Path) -> None:
+    nobody, reached = free_port("127.0.0.1"), free_port("127.0.0.1")
+    process = ServerProcess(
+        tmp_path / "server",
+        extra=f"""
+[[trunks]]
+name = "watched"
+proxy = "sip:127.0.0.1:{nobody}"
+fallback_proxy = "sip:127.0.0.1:{reached}"
+options_s = 600.0
+
+[outbound]
+trunk = "watched"
+""",
+    )
+    with serving(process):
+        until = time.monotonic() + 30
+        while process.health()[1].get("trunks") != {"unregistered": 0, "dead": 2}:
+            assert time.monotonic() < until, process.log()
+            await asyncio.sleep(0.1)
+        async with Application(port=process.app_port) as app, Scene(process, app, tmp_path) as scene:
+            app.answer("/voice", rcml("<Dial action='/done'><Number>12025550123</Number></Dial>"))
+            app.answer("/done", nothing())
+            caller = await scene.calling("caller_rejected")
+            await scene.through(caller)
+            assert caller.statuses() == [180, 503]
+            asked = await app.asked("/done")
+            assert (asked["DialCallStatus"], asked["FailureReason"]) == ("failed", "Trunk watched is dead: it cannot be reached")
+    assert process.log(50000).count("trunk_dead") == 2

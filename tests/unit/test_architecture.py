@@ -61,6 +61,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.overload": ("server.calls.effects",),
     "server.lag": ("media.engine", "server.overload"),
     "server.routing": ("config", "rcml.dialect", "server.calls.policy", "server.patterns", "sip.settings"),
+    "server.trunks": ("sip.core", "sip.errors", "sip.message", *SAID),
     "server.reach": (
         "config",
         "server.applications.guard",
@@ -89,7 +90,9 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "server.observability.clock",
         "server.reach",
         "server.routing",
+        "server.trunks.account",
         "sip.core",
+        "sip.message",
         "sip.settings",
         "sip.transport.address",
     ),
@@ -114,6 +117,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "server.storage",
         "server.timeline",
         "server.voice",
+        "server.trunks",
         "server.wiring",
     ),
     "server.cli": (

@@ -11,7 +11,7 @@ from config.settings import Settings
 from server.api.access import is_signed
 from server.observability.clock import WallClock
 from server.reach import Reach
-from server.wiring import build_policy
+from server.wiring import build_policy, trunk_accounts
 from sip.core.flows import Address, Listener
 from sip.transport.address import reachable_form
 
@@ -52,3 +52,15 @@ def test_signed_recording_urls_open_until_their_time_is_up() -> None:
 )
 def test_sdp_names_an_address_that_a_peer_can_send_to(bind: str, advertised: str, shown: str) -> None:
     assert build_policy(settings(), listening(bind, advertised), CLOCK, Reach(settings())).media_v4.advertised == shown
+
+
+def test_trunks_are_looked_after_as_their_settings_say() -> None:
+    plain = {"name": "plain", "proxy": "sip:a.example"}
+    asked = {"name": "asked", "proxy": "sip:b.example", "fallback_proxy": "sip:c.example", "options_s": 30}
+    line = {"name": "line", "proxy": "sip:d.example", "username": "me", "password": "x", "registers": True}
+    other = line | {"name": "other", "registrar": "sip:r.example", "register_user": "+1555", "from_host": "e.example"}
+    found = {one.trunk: one for one in trunk_accounts(settings(trunks=[plain, asked, line, other]))}
+    assert sorted(found) == ["asked", "line", "other"]
+    assert (found["asked"].places, found["asked"].options_s, found["asked"].registrars) == (("sip:b.example", "sip:c.example"), 30.0, ())
+    assert (found["line"].registrars, found["line"].user, found["line"].domain) == (("sip:d.example",), "me", "d.example")
+    assert (found["other"].registrars, found["other"].user, found["other"].domain) == (("sip:r.example",), "+1555", "e.example")

@@ -59,6 +59,9 @@ class Deps:
     def counts(self) -> dict[str, int]:
         return self.live
 
+    def trunk_troubles(self) -> dict[str, int]:
+        return {"unregistered": 0, "dead": 0}
+
     def ailment(self) -> str:
         return self.ill
 
@@ -113,6 +116,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 @pytest.mark.parametrize("headers", [{}, BEARER, {"Authorization": "Bearer wrong"}], ids=["nobody", "operator", "a wrong token"])
 async def test_health_tells_everybody_what_lives_in_numbers(server: Server, headers: dict[str, str]) -> None:
     document = await server.json("/healthz", **headers)
+    assert document.pop("trunks") == {"unregistered": 0, "dead": 0}
     assert document == {"status": "ok", "counts": {"calls": 1}, "storage": {"waiting": 0, "dropped": 0}}
 
 

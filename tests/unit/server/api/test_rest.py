@@ -63,6 +63,9 @@ class Rest:
     def counts(self) -> dict[str, int]:
         return {}
 
+    def trunk_troubles(self) -> dict[str, int]:
+        return {"unregistered": 0, "dead": 0}
+
     def ailment(self) -> str:
         return ""
 

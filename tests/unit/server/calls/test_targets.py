@@ -9,7 +9,7 @@ import pytest
 from rcml.verbs import dial as verbs
 from rcml.verbs.dial import Noun
 from server.calls.destination import Placed
-from server.calls.targets import CallerIdentity, Outbound, Targets
+from server.calls.targets import CallerIdentity, Outbound, Targets, Unreachable
 from sip.core import commands, flows
 from sip.core.endpoint import Endpoint
 from sip.core.routing import wants
@@ -103,3 +103,18 @@ def test_escapes_are_undone_in_what_applications_are_told__behaviour_0_14() -> N
     (invite,) = bench.of(commands.SendInvite)
     assert (invite.request_uri, invite.from_uri) == ("sip:a%40b@192.0.2.8", "sip:x%23@192.0.2.9")
     assert (bench.web.of("leg-status")[0]["From"], bench.web.of("leg-status")[0]["To"]) == ("x#", "a@b")
+
+
+def test_a_dead_proxy_is_passed_over__behaviour_8() -> None:
+    first, second = "sip:one.example.com", "sip:two.example.com"
+    dead: dict[str, str] = {}
+    for left in ([first, second], [second]):
+        targets = Targets(Outbound("t", (first, second)), "server.example.com", dead=dead.get)
+        placed = targets.place(verbs.Number(1, "100"), None, CallerIdentity("bob", None), lambda host: None)
+        assert isinstance(placed, Placed)
+        assert [f"sip:{one.host}" for one in placed.destinations] == left
+        dead[first] = "gone"
+    targets = Targets(Outbound("t", (first,)), "server.example.com", dead=dead.get)
+    nowhere = targets.place(verbs.Number(1, "100"), None, CallerIdentity("bob", None), lambda host: None)
+    assert isinstance(nowhere, Unreachable)
+    assert (nowhere.reason, nowhere.code) == ("Trunk t is dead: gone", 503)

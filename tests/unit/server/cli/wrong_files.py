@@ -17,6 +17,9 @@ def number(text: str) -> str:
 
 
 ERRORS: list[Case] = [
+    # trunks that register
+    (trunk("registers = true"), "trunks[0]", "name where"),
+    (trunk('proxy = "sip:gw.example.com"\nregisters = true'), "trunks[0]", "username"),
     # TLS
     ('[sip]\nlisten = ["tls:127.0.0.1:5097"]\n', "sip.tls.certificate", "sip.tls.private_key"),
     ('[sip]\nlisten = ["tls:127.0.0.1:5097"]\n[sip.tls]\ncertificate = "{tmp}/none.pem"\n', "sip.tls.certificate", "may read"),
