@@ -25,6 +25,7 @@ from config.types import (
     LogLevel,
     Method,
     Network,
+    NumberRule,
     OptionalApplicationUrl,
     Printable,
     ProxyUri,
@@ -65,6 +66,16 @@ DENIED_NETWORKS = (
     "fe80::/10",
     "fec0::/10",
     "ff00::/8",
+)
+
+
+# Numbers that cost whoever pays for the trunk more than a call: premium rate, and satellite networks that are called for the share in their
+# price. ITU-T E.164 and E.164.1 for the codes without a country (870, 881 to 883, 979); national plans for the others.
+DENIED_NUMBERS = (
+    *("+870*", "+881*", "+882*", "+883*", "+979*"),
+    *("+1900*", "+611900*"),  # North America, Australia
+    *("+3290*", "+3389*", "+31900*", "+31906*", "+31909*", "+34803*", "+34806*", "+34807*", "+39899*"),
+    *("+41900*", "+41901*", "+41906*", "+43900*", "+43901*", "+43930*", "+449*", "+4487*", "+49900*"),
 )
 
 
@@ -276,6 +287,13 @@ class DialSettings(Section):
     sip_deny: tuple[Network, ...] = Field(
         default=DENIED_NETWORKS, description="Address ranges that no Sip of a document may lead to, by name or by literal."
     )
+    number_deny: tuple[NumberRule, ...] = Field(
+        default=DENIED_NUMBERS,
+        description='Numbers that no document may dial: "+1900*" in whatever form, others as they are dialled; ? is any digit, * any rest.',
+    )
+    number_allow: tuple[NumberRule, ...] = Field(
+        default=(), description="Numbers that may be dialled although number_deny holds them; the longer rule wins."
+    )
     media_timeout_ends_call: bool = Field(
         default=True, description="End a call whose media is lost (media.media_timeout_s); false only notes it."
     )
@@ -344,6 +362,30 @@ class TrunkSettings(Section):
         default=False,
         description="The trunk may know who calls also when the caller withholds it: P-Asserted-Identity is sent, and believed.",
     )
+    identity: Literal["pai", "rpid", "both"] = Field(
+        default="pai",
+        description="Where trusted_identity says who calls: pai, P-Asserted-Identity (RFC 3325); rpid, Remote-Party-ID; both.",
+    )
+    history: Literal["none", "diversion", "history-info", "both"] = Field(
+        default="none",
+        description="How the trunk is told which number of ours has forwarded a call: diversion (RFC 5806), history-info (RFC 7044), both.",
+    )
+    country_code: str = Field(
+        default="",
+        pattern=r"^(|[1-9]\d{0,2})$",
+        description='Country code of its national numbers, as "49"; empty means server.country_code.',
+    )
+    national_prefix: str = Field(
+        default="0", pattern=r"^\d{0,4}$", description='What stands before a national number: "0", "1" in North America, or nothing.'
+    )
+    international_prefix: str = Field(
+        default="00", pattern=r"^\d{0,4}$", description='What stands before the country code: "00", "011" in North America.'
+    )
+    number_format: Literal["as_dialled", "e164", "e164_plain", "national"] = Field(
+        default="as_dialled",
+        description="How Numbers are written: as_dialled; e164, +CC...; e164_plain, CC...; national, with the prefixes above.",
+    )
+    number_prefix: str = Field(default="", pattern=r"^[0-9*#]{0,8}$", description='Put before every number, as "9"; empty: nothing.')
     srtp: SrtpPolicy | None = Field(default=None, description="media.srtp for the calls of this trunk; left out means as there.")
     contact: ContactPolicy = Field(
         default="auto",

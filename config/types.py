@@ -249,6 +249,12 @@ def _header_text(text: str) -> str:
     return text
 
 
+def _number_rule(text: str) -> str:
+    if not re.fullmatch(r"\+?[0-9?]+\*?", text):
+        raise ValueError(f'"{text}" is no rule for numbers; write digits, ? for any digit, and * at the end for any rest: "+1900*"')
+    return text
+
+
 def _no_controls(text: str) -> str:
     if not text.isprintable():
         raise ValueError("it holds a line break or a control character; leave it out")
@@ -311,6 +317,7 @@ Printable = Annotated[str, AfterValidator(_no_controls)]
 ClientName = Annotated[str, AfterValidator(_client_name)]
 Ha1 = Annotated[SecretStr, AfterValidator(_ha1)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(webhook_secret)]
+NumberRule = Annotated[str, AfterValidator(_number_rule)]
 SecretToken = Annotated[SecretStr, AfterValidator(_secret_token)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Listen = Annotated[str, AfterValidator(_listen)]

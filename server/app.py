@@ -32,6 +32,7 @@ from server.api.app import Api
 from server.applications.fetch import EVENTS, Fetcher
 from server.calls.effects import Discard, Fetch, Fetched, Forgotten, Log, Note, Notification, Prepare, Prepared, Synthesize
 from server.calls.legs import requests
+from server.calls.numbering import DenyList
 from server.calls.outbox import Action
 from server.calls.phones import Phones
 from server.calls.policy import Policy
@@ -177,7 +178,9 @@ class Server:
         policy = build_policy(self.settings, self.sip_addresses, self.recorder.clock, reach)
         clients = frozenset(client.name for client in self.settings.clients)
         phones = Phones(self.registrar.bindings, self.settings.registrar.contact, clients)
-        targets = Targets(outbound_of(routing.outbound_trunk()), own_host(self.settings, self.sip_addresses), phones, self.trunks.dead)
+        outbound = outbound_of(routing.outbound_trunk(), self.settings.server.country_code)
+        denied = DenyList(self.settings.dial.number_deny, self.settings.dial.number_allow)
+        targets = Targets(outbound, own_host(self.settings, self.sip_addresses), phones, self.trunks.dead, denied)
         return policy, targets, routing
 
     def _active_clients(self) -> frozenset[str]:

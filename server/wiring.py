@@ -10,6 +10,7 @@ from config.settings import Settings, TrunkSettings
 from config.types import address_of
 from server.api.access import signed_query
 from server.applications.signing import Signer
+from server.calls.numbering import NumberPlan
 from server.calls.policy import MediaAddress, Policy
 from server.calls.targets import Outbound
 from server.observability.clock import WallClock
@@ -177,8 +178,8 @@ def _credentials(trunk: TrunkSettings) -> Credentials | None:
     return Credentials(trunk.username, trunk.password.get_secret_value()) if trunk.username else None
 
 
-def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:
-    """The trunk where Numbers go, as call control knows it."""
+def outbound_of(trunk: TrunkSettings | None, country_code: str = "") -> Outbound | None:
+    """The trunk where Numbers go, as call control knows it. country_code: where the trunk names none."""
     if trunk is None:
         return None
     return Outbound(
@@ -189,4 +190,9 @@ def outbound_of(trunk: TrunkSettings | None) -> Outbound | None:
         from_host=trunk.from_host,
         trusted_identity=trunk.trusted_identity,
         srtp=trunk.srtp,
+        plan=NumberPlan(trunk.country_code or country_code, trunk.national_prefix, trunk.international_prefix),
+        number_format=trunk.number_format,
+        number_prefix=trunk.number_prefix,
+        identity=trunk.identity,
+        history=trunk.history,
     )

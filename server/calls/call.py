@@ -97,6 +97,7 @@ class Call:
         assert isinstance(inbound, Inbound)
         if application.dialled:
             self.party = replace(self.party, to_user=application.dialled, dialled_by="Request-URI")
+        self._stage.identity = replace(self._stage.identity, dialled=self.party.to_user, history=self.party.history)
         if application.trusted_identity:
             self._stage.identity = replace(self._stage.identity, asserted=self.party.asserted)
         self._belong_to(application)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
+from sip.core.commands import HeaderList
 from sip.errors import ParseError
 from sip.message import Headers
 from sip.message.fields import parse_list, parse_name_addr
 from sip.message.uri import parse_uri
 
+IdentityKind = Literal["pai", "rpid", "both"]
 ANONYMOUS_URI = "sip:anonymous@anonymous.invalid"  # RFC 3323 4.1.1.3
 ANONYMOUS_NAME = "Anonymous"
 WITHHOLDING = frozenset(("id", "user", "header", "full"))  # `session` asks for what is done anyway: media is anchored here
@@ -54,16 +57,31 @@ def privacy_of(headers: Headers) -> Privacy:
 
 
 def asserted_by(headers: Headers) -> str:
-    """The identity that the network vouches for (RFC 3325 9.1), as a URI; "" for none. For peers only that are trusted."""
-    for field in headers.get_all("P-Asserted-Identity"):
-        for text in parse_list(field):
-            try:
-                uri = parse_name_addr(text).uri
-                if parse_uri(uri).scheme in ("sip", "sips", "tel"):
-                    return uri
-            except ParseError:
-                continue
+    """The identity that the network vouches for (RFC 3325 9.1), as a URI; "" for none. For peers only that are trusted.
+
+    Remote-Party-ID counts where there is no P-Asserted-Identity: that of the calling party, which is what no `party` means.
+    """
+    fields = [text for field in headers.get_all("P-Asserted-Identity") for text in parse_list(field)]
+    fields += [text for field in headers.get_all("Remote-Party-ID") for text in parse_list(field) if not _RPID_CALLED.search(text)]
+    for text in fields:
+        try:
+            uri = parse_name_addr(text).uri
+            if parse_uri(uri).scheme in ("sip", "sips", "tel"):
+                return uri
+        except ParseError:
+            continue
     return ""
+
+
+def identity_headers(headers: HeaderList, kind: IdentityKind, privacy: Privacy) -> HeaderList:
+    """The assertion among these header fields, in the field that the trunk reads."""
+    found: list[tuple[str, str]] = []
+    for name, value in headers:
+        if name != "P-Asserted-Identity" or kind != "rpid":
+            found.append((name, value))
+        if name == "P-Asserted-Identity" and kind != "pai":
+            found.append(("Remote-Party-ID", f"{value};party=calling;screen=yes;privacy={'full' if privacy.number else 'off'}"))
+    return tuple(found)
 
 
 def _remote_party_privacy(field: str) -> Iterable[str]:

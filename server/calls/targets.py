@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from media.settings import SrtpPolicy
 from rcml.verbs.dial import Client, Noun, Number, Sip
 from server.calls.destination import Destination, Placed
-from server.calls.identity import ANONYMOUS_NAME, ANONYMOUS_URI, NO_PRIVACY, Privacy
+from server.calls.history import NO_HISTORY, History, HistoryKind, history_headers
+from server.calls.identity import ANONYMOUS_NAME, ANONYMOUS_URI, NO_PRIVACY, IdentityKind, Privacy, identity_headers
+from server.calls.numbering import NO_PLAN, DenyList, NumberFormat, NumberPlan, written
 from server.calls.outcome import CODE_OF_FORBIDDEN, CODE_OF_UNKNOWN_CLIENT, CODE_OF_UNREACHABLE, CODE_OF_UNREGISTERED_CLIENT, FORBIDDEN
 from server.calls.phones import Locator, Nobody
 from sip.core.commands import Credentials, HeaderList
@@ -32,13 +34,19 @@ class Outbound:
     from_host: str = ""
     trusted_identity: bool = False  # it is told who calls, also who does not want to be shown (RFC 3325)
     srtp: SrtpPolicy | None = None  # None: the server's setting
+    plan: NumberPlan = NO_PLAN
+    number_format: NumberFormat = "as_dialled"
+    number_prefix: str = ""
+    identity: IdentityKind = "pai"
+    history: HistoryKind = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class CallerIdentity:
     """Of the party on whose behalf is dialled. asserted: the URI that a trusted network vouches for, "" for none.
 
-    forwarded_from: who had been called first, for the application.
+    forwarded_from: who had been called first, for the application. dialled: the number of ours that it called, "" for none.
+    history: what was before.
     """
 
     user: str
@@ -46,6 +54,8 @@ class CallerIdentity:
     privacy: Privacy = NO_PRIVACY
     asserted: str = ""
     forwarded_from: str | None = None
+    dialled: str = ""
+    history: History = NO_HISTORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,7 @@ class Targets:
     """Sans-I/O; one for the server.
 
     domain: the host in From of Sip and Client legs. phones: where clients are. dead: why a proxy is passed over; None: it lives.
+    denied: numbers that may not be dialled.
     """
 
     def __init__(
@@ -81,7 +92,9 @@ class Targets:
         domain: str,
         phones: Locator | None = None,
         dead: Callable[[str], str | None] = lambda uri: None,
+        denied: DenyList | None = None,
     ) -> None:
+        self._denied = denied or DenyList()
         self._dead = dead
         self._outbound = outbound
         self._domain = domain
@@ -114,6 +127,8 @@ class Targets:
         if trunk is None or not trunk.proxies:
             remedy = "set `proxy` in a [[trunks]] table, and `trunk` in [outbound] when there are several"
             return Unreachable("No outbound proxy", CODE_OF_UNREACHABLE, remedy)
+        if (rule := self._denied.rule_for(noun.text, trunk.plan)) is not None:
+            return _denied_by(rule)
         living = [text for text in trunk.proxies if self._dead(text) is None]
         if not living:
             why = self._dead(trunk.proxies[0])
@@ -127,9 +142,12 @@ class Targets:
                 return Unreachable(f"No outbound proxy: {error.reason}", CODE_OF_UNREACHABLE, f"mend `proxy` of trunk {trunk.name}")
             params = {name: value for name, value in proxy.params.items() if name in ("transport", "maddr")}
             host, transport = _hop(proxy)
-            target = Uri(proxy.scheme, escape_user(noun.text), None, proxy.host, proxy.port, params, ())
+            number = written(noun.text, trunk.plan, trunk.number_format, trunk.number_prefix)
+            target = Uri(proxy.scheme, escape_user(number), None, proxy.host, proxy.port, params, ())
             shown = self._identity(caller_id, caller, trunk.from_host or proxy.host, trusted=trunk.trusted_identity)
             headers = trunk.headers + noun.headers
+            own = identity_headers(shown.headers, trunk.identity, shown.privacy)
+            own += history_headers(caller.history, caller.dialled, trunk.history, trunk.from_host or proxy.host, str(target))
             destinations.append(
                 Destination(
                     request_uri=str(target),
@@ -138,7 +156,7 @@ class Targets:
                     from_uri=shown.uri,
                     from_display=shown.display,
                     next_hop=text if proxy.lr else None,
-                    headers=headers + _besides(headers, shown.headers),
+                    headers=headers + _besides(headers, own),
                     credentials=trunk.credentials,
                 )
             )
@@ -156,6 +174,8 @@ class Targets:
         host, transport = _hop(uri)
         if (denied := refusal(host)) is not None:
             return Unreachable(FORBIDDEN, CODE_OF_FORBIDDEN, denied)
+        if self._outbound is not None and (rule := self._denied_by_trunk(uri, host, self._outbound)) is not None:
+            return _denied_by(rule)
         shown = self._identity(caller_id, caller, self._domain, trusted=False)
         credentials = Credentials(noun.username, noun.password or "") if noun.username else None
         destination = Destination(
@@ -213,6 +233,11 @@ class Targets:
             return None
         return str(uri) if uri.scheme in ("sip", "sips") and uri.host else None
 
+    def _denied_by_trunk(self, uri: Uri, host: str, trunk: Outbound) -> str | None:
+        """A Sip that leads to the trunk's own proxy dials a number as well."""
+        hosts = [_hop(parse_uri(text))[0].lower() for text in trunk.proxies]
+        return self._denied.rule_for(subscriber(uri) or "", trunk.plan) if host.lower() in hosts else None
+
     def _identity(self, caller_id: str | None, caller: CallerIdentity, host: str, *, trusted: bool) -> _Shown:
         """What the callee is shown of the caller (behaviour.md 2.3); a caller ID of the document's own is meant to be shown.
 
@@ -245,6 +270,11 @@ def _hop(uri: Uri) -> tuple[str, str]:
     """(host, transport) of the next hop, as the SIP core will take them: `maddr` goes before the host, `sips` means TLS."""
     host, _, transport, secure = wants(uri)
     return host, transport or (DEFAULT_SECURE if secure else DEFAULT)
+
+
+def _denied_by(rule: str) -> Unreachable:
+    remedy = f'dial.number_deny has "{rule}"; a longer rule in dial.number_allow excepts a number from it'
+    return Unreachable("Number may not be dialled", CODE_OF_FORBIDDEN, remedy)
 
 
 def _asserted(uri: str, told: bool) -> HeaderList:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
@@ -101,3 +102,15 @@ trunk = "watched"
             asked = await app.asked("/done")
             assert (asked["DialCallStatus"], asked["FailureReason"]) == ("failed", "Trunk watched is dead: it cannot be reached")
     assert process.log(50000).count("trunk_dead") == 2
+
+
+async def test_a_premium_number_is_not_dialled_and_the_rule_is_named__behaviour_2_4(scene: Scene) -> None:
+    scene.app.answer("/voice", rcml("<Dial action='/done'><Number>+1 900 555 1212</Number></Dial>"))
+    scene.app.answer("/done", nothing())
+    caller = await scene.calling("caller_rejected")
+    await scene.through(caller)
+    assert caller.statuses() == [180, 403]
+    asked = await scene.app.asked("/done")
+    assert (asked["DialCallStatus"], asked["FailureReason"]) == ("failed", "Number may not be dialled")
+    document = json.loads((await asyncio.to_thread(scene.server.get, f"/calls/{asked['CallSid']}/timeline"))[1])
+    assert [(one["code"], "+1900*" in one["message"]) for one in document["notifications"]] == [(11008, True)]

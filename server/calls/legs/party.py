@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from server.calls.history import NO_HISTORY, History, diverted_by, history_of
 from server.calls.identity import NO_PRIVACY, Privacy, asserted_by, privacy_of
 from server.calls.trail import OWN_PREFIX
 from sip.errors import ParseError
 from sip.message import Request
-from sip.message.fields import parse_list, parse_name_addr
+from sip.message.fields import parse_name_addr
 from sip.message.uri import parse_uri, subscriber
 
 
@@ -20,6 +21,7 @@ class Party:
     to_user: what was dialled, and dialled_by: the field that said so. otherwise: of the Request-URI, when that may be meant instead
     (`server.use_to`), else empty. privacy: what may not be shown to others than the application. asserted: the URI that the network
     vouches for, "" for none; of worth only when the network is trusted. sip_call_id: when the application is told.
+    history: through whose hands the call has come.
     """
 
     from_user: str
@@ -32,6 +34,7 @@ class Party:
     privacy: Privacy = NO_PRIVACY
     asserted: str = ""
     sip_call_id: str | None = None
+    history: History = NO_HISTORY
 
     @classmethod
     def of_invite(cls, invite: Request, use_to: bool) -> Party:
@@ -41,14 +44,16 @@ class Party:
         request_user = _user(invite.uri)
         by_to = bool(to_user) and (use_to or not request_user)
         dialled = to_user if by_to else request_user
-        first = parse_list(invite.headers.get("Diversion") or "")[:1]
-        forwarded, _ = user_and_name(*first) if first else ("", None)
+        forwarder = diverted_by(invite.headers)
+        forwarded = _user(forwarder) if forwarder else ""
         otherwise = request_user if use_to and request_user != dialled else ""
         by = "To" if by_to else "Request-URI"
         privacy, asserted = privacy_of(invite.headers), asserted_by(invite.headers)
         name = None if privacy.name else display
         headers = tuple(header for header in invite.headers if not header[0].lower().startswith(OWN_PREFIX))
-        return cls(from_user, dialled, name, forwarded or None, headers, otherwise, by, privacy, asserted)
+        return cls(
+            from_user, dialled, name, forwarded or None, headers, otherwise, by, privacy, asserted, history=history_of(invite.headers)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ import pytest
 from rcml.verbs import dial as verbs
 from rcml.verbs.dial import Noun
 from server.calls.destination import Placed
+from server.calls.identity import Privacy
+from server.calls.numbering import DenyList, NumberPlan
 from server.calls.targets import CallerIdentity, Outbound, Targets, Unreachable
 from sip.core import commands, flows
 from sip.core.endpoint import Endpoint
@@ -118,3 +120,61 @@ def test_a_dead_proxy_is_passed_over__behaviour_8() -> None:
     nowhere = targets.place(verbs.Number(1, "100"), None, CallerIdentity("bob", None), lambda host: None)
     assert isinstance(nowhere, Unreachable)
     assert (nowhere.reason, nowhere.code) == ("Trunk t is dead: gone", 503)
+
+
+def on_trunk(number: str, caller: CallerIdentity | None = None, **trunk: object) -> Placed | Unreachable:
+    outbound = Outbound("t", ("sip:gw.example.com",), **trunk)  # type: ignore[arg-type]
+    targets = Targets(outbound, "server.example.com", denied=DenyList(["+1900*"]))
+    return targets.place(verbs.Number(1, number), None, caller or CallerIdentity("+15551234", None), lambda host: None)
+
+
+def headers_of(placed: Placed | Unreachable) -> dict[str, str]:
+    assert isinstance(placed, Placed)
+    return dict(placed.destinations[0].headers)
+
+
+def test_a_number_goes_out_as_the_trunk_writes_it() -> None:
+    placed = on_trunk("+4930123", plan=NumberPlan("49"), number_format="national", number_prefix="9")
+    assert isinstance(placed, Placed)
+    assert (placed.destinations[0].request_uri, placed.to_user) == ("sip:9030123@gw.example.com", "+4930123")
+
+
+def test_a_denied_number_names_its_rule() -> None:
+    refused = on_trunk("0019005551212")
+    assert isinstance(refused, Unreachable)
+    assert (refused.reason, refused.code) == ("Number may not be dialled", 403)
+    assert 'dial.number_deny has "+1900*"' in refused.remedy
+
+
+def test_a_sip_uri_to_the_trunk_dials_a_number_as_well() -> None:
+    targets = Targets(Outbound("t", ("sip:gw.example.com:5070",)), "server.example.com", denied=DenyList(["+1900*"]))
+    caller = CallerIdentity("bob", None)
+    for uri in ("sip:+19005551212@GW.example.com:5070", "sip:%2b19005551212@gw.example.com", "sip:+19005551212;npdi=yes@gw.example.com"):
+        assert isinstance(targets.place(verbs.Sip(1, uri), None, caller, lambda host: None), Unreachable)
+    assert isinstance(targets.place(verbs.Sip(1, "sip:+19005551212@elsewhere.example"), None, caller, lambda host: None), Placed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("pai", {"P-Asserted-Identity"}), ("rpid", {"Remote-Party-ID"}), ("both", {"P-Asserted-Identity", "Remote-Party-ID"})],
+)
+def test_a_trusted_trunk_is_told_who_calls_where_it_reads_it__rfc3325_9_1(kind: str, names: set[str]) -> None:
+    assert set(headers_of(on_trunk("100", trusted_identity=True, identity=kind))) == names
+
+
+def test_remote_party_id_says_what_is_to_be_withheld() -> None:
+    caller = CallerIdentity("+15551234", None, Privacy(number=True, name=True, value="id"))
+    told = headers_of(on_trunk("100", caller, trusted_identity=True, identity="rpid"))
+    assert told["Remote-Party-ID"] == "<sip:+15551234@gw.example.com>;party=calling;screen=yes;privacy=full"
+
+
+def test_a_trunk_that_is_not_trusted_is_told_nothing_of_who_calls__rfc3325_9_1() -> None:
+    assert headers_of(on_trunk("100", identity="both")) == {}
+
+
+def test_the_number_that_was_called_is_the_diverter__rfc5806() -> None:
+    caller = CallerIdentity("+15551234", None, dialled="+15550100")
+    assert headers_of(on_trunk("100", caller, history="diversion")) == {
+        "Diversion": "<sip:+15550100@gw.example.com>;reason=unconditional;counter=1"
+    }
+    assert headers_of(on_trunk("100", caller)) == {}
