@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from sip.message.uri import Uri, escape_user, parse_uri, subscriber
 
 MAX_URI = 255  # characters, behaviour.md 2.4
 MAX_HEADERS = 1024
+_SEPARATORS = re.compile(r"[\s().-]")  # RFC 3966 3: visual-separator
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ class Targets:
         host, transport = _hop(uri)
         if (denied := refusal(host)) is not None:
             return Unreachable(FORBIDDEN, CODE_OF_FORBIDDEN, denied)
-        if self._outbound is not None and (rule := self._denied_by_trunk(uri, host, self._outbound)) is not None:
+        if (rule := self._denied_number(uri, host)) is not None:
             return _denied_by(rule)
         shown = self._identity(caller_id, caller, self._domain, trusted=False)
         credentials = Credentials(noun.username, noun.password or "") if noun.username else None
@@ -233,10 +235,12 @@ class Targets:
             return None
         return str(uri) if uri.scheme in ("sip", "sips") and uri.host else None
 
-    def _denied_by_trunk(self, uri: Uri, host: str, trunk: Outbound) -> str | None:
-        """A Sip that leads to the trunk's own proxy dials a number as well."""
-        hosts = [_hop(parse_uri(text))[0].lower() for text in trunk.proxies]
-        return self._denied.rule_for(subscriber(uri) or "", trunk.plan) if host.lower() in hosts else None
+    def _denied_number(self, uri: Uri, host: str) -> str | None:
+        """The rule that a Sip breaks whose user is a number: by its address it may lead to a trunk that knows us by ours."""
+        number = _SEPARATORS.sub("", subscriber(uri) or "")
+        trunk = self._outbound
+        ours = trunk is not None and host.lower() in {_hop(parse_uri(text))[0].lower() for text in trunk.proxies}
+        return self._denied.rule_for(number, trunk.plan if trunk is not None and ours else NO_PLAN)
 
     def _identity(self, caller_id: str | None, caller: CallerIdentity, host: str, *, trusted: bool) -> _Shown:
         """What the callee is shown of the caller (behaviour.md 2.3); a caller ID of the document's own is meant to be shown.

@@ -150,7 +150,12 @@ class TcpConnection(asyncio.BufferedProtocol):
             self._opened()
             return
         self.handshaking_since = self.last_active
-        self._tls = self._secure()
+        try:
+            self._tls = self._secure()
+        except TlsFailed as failed:
+            self.failure = str(failed)
+            self.abort()
+            return
         self._flush(self._tls)
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -61,12 +61,18 @@ class Tls:
 
 
 class TlsSession:
-    """opened: the handshake is through, and the peer is who it should be. closed: the peer has said that nothing follows."""
+    """opened: the handshake is through, and the peer is who it should be. closed: the peer has said that nothing follows.
+
+    Raises TlsFailed for a name that no host can have.
+    """
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool, name: str = "", settings: TlsSettings | None = None) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         shown = name if name and _literal(name) is None else None  # RFC 6066 3: no addresses
-        self._ssl = context.wrap_bio(self._in, self._out, server_side=server_side, server_hostname=shown)
+        try:
+            self._ssl = context.wrap_bio(self._in, self._out, server_side=server_side, server_hostname=shown)
+        except ValueError as error:  # of IDNA: a label that is empty or too long
+            raise TlsFailed(f"{name!r} is no name of a host: {error}") from None
         self._name, self._settings = name, settings
         self.opened = self.closed = False
         if not server_side:

@@ -289,3 +289,13 @@ async def test_without_tls_nothing_is_sent_in_clear() -> None:
         driver.command(COMMAND)
         [(_, _, error)] = await core.until("failed")
         assert "TLS" in error
+
+
+async def test_a_name_that_no_host_can_have_is_a_failed_transmit(authority: Authority, ours: Certificate) -> None:
+    async with listening(ours) as (there, _):
+        core = sending(Flow("tls", Address("127.0.0.1", 0), there, name="a..example.com"))
+        async with driven(core, tls=trusting(authority)) as (driver, _):
+            driver.command(COMMAND)
+            [(_, _, error)] = await core.until("failed")
+            assert "no name of a host" in error
+            await eventually(lambda: driver.counts()["connections"] == 0)

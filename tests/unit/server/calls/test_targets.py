@@ -146,12 +146,17 @@ def test_a_denied_number_names_its_rule() -> None:
     assert 'dial.number_deny has "+1900*"' in refused.remedy
 
 
-def test_a_sip_uri_to_the_trunk_dials_a_number_as_well() -> None:
+def test_a_sip_uri_whose_user_is_a_number_dials_it_as_well() -> None:
     targets = Targets(Outbound("t", ("sip:gw.example.com:5070",)), "server.example.com", denied=DenyList(["+1900*"]))
     caller = CallerIdentity("bob", None)
-    for uri in ("sip:+19005551212@GW.example.com:5070", "sip:%2b19005551212@gw.example.com", "sip:+19005551212;npdi=yes@gw.example.com"):
+    for uri in (
+        "sip:+19005551212@GW.example.com:5070",
+        "sip:%2b19005551212@gw.example.com",
+        "sip:+19005551212;npdi=yes@gw.example.com",
+        "sip:+1-900-555-1212@203.0.113.5",
+    ):
         assert isinstance(targets.place(verbs.Sip(1, uri), None, caller, lambda host: None), Unreachable)
-    assert isinstance(targets.place(verbs.Sip(1, "sip:+19005551212@elsewhere.example"), None, caller, lambda host: None), Placed)
+    assert isinstance(targets.place(verbs.Sip(1, "sip:bob-1900@elsewhere.example"), None, caller, lambda host: None), Placed)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,12 @@ def test_what_is_no_tls_fails_with_a_reason(ours: Certificate, garbage: bytes) -
         server.receive(garbage)
 
 
+@pytest.mark.parametrize("name", ["a..example.com", "x" * 64 + ".example.com", ".example.com"])
+def test_a_name_that_no_host_can_have_is_a_failure_and_no_bug(name: str) -> None:
+    with pytest.raises(TlsFailed, match="is no name of a host"):
+        Tls(TlsSettings()).connecting(name)
+
+
 def test_an_old_version_is_not_spoken(authority: Authority, ours: Certificate) -> None:
     server = Tls(ours.settings(minimum_version="1.3"))
     client = Tls(TlsSettings(ca_file=str(authority.ca)))
