@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.sipp.test_timeline import timeline
 from tests.support.app import Application, nothing, rcml
 from tests.support.ports import free_port
 from tests.support.scene import Scene
@@ -112,5 +112,5 @@ async def test_a_premium_number_is_not_dialled_and_the_rule_is_named__behaviour_
     assert caller.statuses() == [180, 403]
     asked = await scene.app.asked("/done")
     assert (asked["DialCallStatus"], asked["FailureReason"]) == ("failed", "Number may not be dialled")
-    document = json.loads((await asyncio.to_thread(scene.server.get, f"/calls/{asked['CallSid']}/timeline"))[1])
+    document = await timeline(scene, asked["CallSid"])
     assert [(one["code"], "+1900*" in one["message"]) for one in document["notifications"]] == [(11008, True)]
