@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
+import ssl
 import time
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from tests.sipp.test_timeline import timeline
 from tests.support.app import Application, nothing, rcml
+from tests.support.certificates import Authority, Certificate
 from tests.support.ports import free_port
 from tests.support.scene import Scene
 from tests.support.server import ServerProcess, serving
@@ -114,3 +118,73 @@ async def test_a_premium_number_is_not_dialled_and_the_rule_is_named__behaviour_
     assert (asked["DialCallStatus"], asked["FailureReason"]) == ("failed", "Number may not be dialled")
     document = await timeline(scene, asked["CallSid"])
     assert [(one["code"], "+1900*" in one["message"]) for one in document["notifications"]] == [(11008, True)]
+
+
+async def test_a_renewed_certificate_is_for_new_handshakes_and_no_connection_is_lost(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    first, second = (authority.issue(name, f"DNS:{name}.example.com", "IP:127.0.0.1") for name in ("first", "second"))
+    mine, key = tmp_path / "mine.pem", tmp_path / "mine.key"
+
+    def install(made: Certificate) -> None:
+        mine.write_bytes(made.certificate.read_bytes())
+        key.write_bytes(made.key.read_bytes())
+
+    install(first)
+    tls = f'\n[sip.tls]\ncertificate = "{mine}"\nprivate_key = "{key}"\n'
+    process = ServerProcess(tmp_path / "server", extra=tls, tls_port=free_port("127.0.0.1"))
+    with serving(process):
+        kept = await asks_options(process, authority, "first.example.com")
+        mine.write_text("rubbish")
+        await reloaded(process, "sip_tls_kept")
+        assert "holds no certificate in PEM" in process.log(50000)
+        await leave(await asks_options(process, authority, "first.example.com"))
+        install(second)
+        before = process.log(100000).count("sip_tls_kept")
+        process.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await leave(await asks_options(process, authority, "second.example.com"))
+                    break
+                except ssl.SSLError:  # the signal has not been dealt with yet
+                    await asyncio.sleep(0.1)
+        assert process.log(100000).count("sip_tls_kept") == before
+        await ask(*kept)
+        await leave(kept)
+
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def asks_options(process: ServerProcess, authority: Authority, name: str) -> Connection:
+    """A connection whose certificate is for `name`, with one OPTIONS answered."""
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    reader, writer = await asyncio.open_connection("127.0.0.1", process.tls_port, ssl=context, server_hostname=name)
+    await ask(reader, writer)
+    return reader, writer
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    branch = f"z9hG4bK{time.monotonic_ns()}"
+    head = f"OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1:9;branch={branch}\r\nMax-Forwards: 70\r\n"
+    head += f"From: <sip:a@127.0.0.1>;tag=1\r\nTo: <sip:127.0.0.1>\r\nCall-ID: {branch}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(10):
+        answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"SIP/2.0 200")
+
+
+async def leave(connection: Connection) -> None:
+    connection[1].close()
+    with contextlib.suppress(OSError):
+        await connection[1].wait_closed()
+
+
+async def reloaded(process: ServerProcess, event: str) -> None:
+    """Read the settings again, and wait until the log says so."""
+    process.process.send_signal(signal.SIGHUP)
+    for _ in range(200):
+        if event in process.log(100000):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"no {event}\n{process.log()}")
