@@ -190,8 +190,9 @@ impl Stream {
             Verdict::Moved => {
                 self.sockets.turn_to(Some(from), net);
                 *moved = true;
-                // Reports of whoever was taken for the peer say nothing of this one; and who was, is told if it goes on.
-                self.reports.from = self.reports.from.filter(|reporter| reporter.ip() == from.ip());
+                // Where reports came from before says nothing of the peer that it is now, not even when the host is the same: a NAT
+                // that gave its RTP another port gave its RTCP one too. And who was taken for the peer is told if it goes on.
+                self.reports.from = None;
                 self.inbound.stranger_told = false;
                 turn.outbox.tell(Event::Latched {
                     stream: self.name.to_string(),

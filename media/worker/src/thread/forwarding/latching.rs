@@ -114,6 +114,34 @@ fn reports_of_whoever_was_taken_for_the_peer_are_forgotten() {
     assert_eq!(to_mallory.find(|&length| length != 172), None, "the other is sent none");
 }
 
+/// Send the stream of phone 0 a report.
+fn report(call: &mut Call, from: &UdpSocket) {
+    let to = call.stream(0).expect("a").sockets.rtcp.local_addr().expect("bound");
+    from.send_to(&[0x80, 201, 0, 1, 0, 0, 0, 9], to).expect("sent");
+    call.pass(5 * MILLISECOND);
+}
+
+#[test]
+fn a_nat_that_gives_rtp_another_port_may_give_rtcp_one_as_well() {
+    let mut call = behind_nat(false);
+    let host = call.phones[0].socket.local_addr().expect("bound").ip().to_string();
+    let (before, after) = (socket(&host), socket(&host));
+    call.talk(SECOND);
+    report(&mut call, &before);
+    call.connect(0, private);
+    rebind(&mut call);
+    call.talk(LEARNING + SECOND);
+    assert_eq!(latched(&call).last(), Some(&port(&call.phones[0].socket)));
+    report(&mut call, &after);
+    let mut room = [0; 1500];
+    while before.recv(&mut room).is_ok() {}
+    call.talk(15 * SECOND);
+    assert!(after.recv(&mut room).is_ok(), "reports go where the newest came from");
+    assert!(before.recv(&mut room).is_err(), "and no more to the port of before");
+    let tells = |event: &&Event| matches!(event, Event::Stranger { port: told, .. } if *told == port(&after));
+    assert_eq!(call.events.iter().filter(tells).count(), 0);
+}
+
 #[test]
 fn reports_alone_move_nothing() {
     let (mut call, mallory) = (behind_nat(false), socket("127.0.0.9"));
