@@ -223,12 +223,14 @@ impl Latch {
         self.close_in_time(now);
     }
 
-    /// Nobody takes the place of the signalled address; else there is time for a likelier one from the first proof on.
+    /// Nobody takes the place of who speaks from the signalled address, which is proof enough; else there is time for a likelier one
+    /// from the first proof on.
     fn close_in_time(&mut self, now: Nanos) {
+        let signalled = self.peer.address == self.terms.signalled;
+        self.peer.proven |= signalled;
         if self.peer.proven {
             self.closes_at.get_or_insert(now + LEARNING);
         }
-        let signalled = self.peer.address == self.terms.signalled;
         if signalled || self.closes_at.is_some_and(|at| now >= at) {
             self.open = false;
         }

@@ -345,6 +345,21 @@ fn a_new_exchange_disturbs_no_audio_that_flows_and_admits_nobody_beside_it() {
 }
 
 #[test]
+fn after_a_new_exchange_who_speaks_from_the_signalled_address_is_no_easier_to_replace_than_others_that_were_proven() {
+    for said in [SECOND, STEP] {
+        let (mut latch, mut caller, mut other) = (opened(), sender(1, 1), sender(9, 9));
+        talk(&mut latch, 0, said, [&mut caller]);
+        let mut latch = latch.renew(terms(1), said - STEP, said);
+        assert_eq!(
+            talk(&mut latch, said, said - STEP + LONG_GONE, [&mut other]),
+            [0],
+            "{said}"
+        );
+        assert_eq!(other.say(&mut latch, said - STEP + LONG_GONE), Verdict::Moved, "{said}");
+    }
+}
+
+#[test]
 fn a_stray_packet_after_a_hold_does_not_take_the_latch() {
     let (latch, mut caller) = settled();
     let mut latch = latch.renew(terms(1), 4 * SECOND, 30 * SECOND);
