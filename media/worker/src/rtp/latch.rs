@@ -121,9 +121,7 @@ impl Source {
 pub struct Latch {
     terms: Terms,
     peer: Source,
-    /// It may still move.
-    open: bool,
-    /// When it closes: known once somebody was proven.
+    /// From when on it moves no more: known once somebody was proven.
     closes_at: Option<Nanos>,
     /// When the peer became it, or the session was agreed anew.
     since: Nanos,
@@ -137,7 +135,6 @@ impl Latch {
         Self {
             terms,
             peer: Source::unheard(terms.signalled),
-            open: true,
             closes_at: None,
             since: now,
             known: None,
@@ -166,7 +163,6 @@ impl Latch {
                 heard_at: self.peer.heard_at.max(heard_at.min(now)),
                 ..self.peer
             },
-            open: true,
             closes_at: None,
             since: now,
             known: Some(self.peer.address.ip()),
@@ -181,7 +177,7 @@ impl Latch {
 
     /// Whether the peer was heard and nobody can take its place any more.
     pub fn is_settled(&self, now: Nanos) -> bool {
-        !self.open || self.closes_at.is_some_and(|at| now >= at)
+        self.closes_at.is_some_and(|at| now >= at)
     }
 
     /// Whether an address is the one that was agreed, or of a host from which the peer is to be expected.
@@ -208,7 +204,7 @@ impl Latch {
     #[inline]
     pub fn judge(&mut self, from: SocketAddr, sign: Option<Sign>, now: Nanos) -> Verdict {
         match (self.look(from, now), sign) {
-            (Look::Peer, Some(sign)) if self.open => {
+            (Look::Peer, Some(sign)) if !self.is_settled(now) => {
                 self.hear_peer(sign, now);
                 Verdict::Peer
             }
@@ -226,13 +222,11 @@ impl Latch {
     /// Nobody takes the place of who speaks from the signalled address, which is proof enough; else there is time for a likelier one
     /// from the first proof on.
     fn close_in_time(&mut self, now: Nanos) {
-        let signalled = self.peer.address == self.terms.signalled;
-        self.peer.proven |= signalled;
-        if self.peer.proven {
+        if self.peer.address == self.terms.signalled {
+            self.peer.proven = true;
+            self.closes_at = Some(now);
+        } else if self.peer.proven {
             self.closes_at.get_or_insert(now + LEARNING);
-        }
-        if signalled || self.closes_at.is_some_and(|at| now >= at) {
-            self.open = false;
         }
     }
 
