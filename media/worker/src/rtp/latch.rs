@@ -231,19 +231,19 @@ impl Latch {
     }
 
     fn hear_other(&mut self, from: SocketAddr, sign: Sign, now: Nanos) -> Verdict {
-        let Some(other) = self.watch(from, now) else {
+        let Some(place) = self.place_for(from, now) else {
             return Verdict::Stranger;
         };
+        let watched = self.others[place].filter(|other| other.address == from);
+        let mut other = watched.unwrap_or_else(|| Source::unheard(from));
         other.note(sign, now);
-        let other = *other;
         if !self.yields_to(&other, now) {
+            self.others[place] = Some(other);
             return Verdict::Stranger;
         }
         // Who was the peer may win it back: what was seen of it is kept, in the place that has become free.
         let before = std::mem::replace(&mut self.peer, other);
-        if let Some(place) = self.others.iter_mut().find(|place| is_of(place, from)) {
-            *place = (before.run > 0).then_some(before);
-        }
+        self.others[place] = (before.run > 0).then_some(before);
         self.since = now;
         self.close_in_time(now);
         Verdict::Moved
@@ -264,33 +264,18 @@ impl Latch {
         theirs && !mine || gone || failed
     }
 
-    /// What is known of a source that is not the peer. None when too many others are watched: one of them has to fall silent, or be
-    /// less likely, before another is looked at, so that a flood of addresses does not wash away what was learnt.
-    fn watch(&mut self, from: SocketAddr, now: Nanos) -> Option<&mut Source> {
-        let weight = |place: &Option<Source>| match place {
-            None => 0,
-            Some(other) if other.address == from => -1,
-            Some(other) if now >= other.heard_at + PROBATION => 1,
-            Some(other) if self.is_likely(from) && !self.is_likely(other.address) => 2,
-            Some(_) => 3,
+    /// The place of a source among those that are watched: its own, or a free one, or that of one that fell silent, or of one that is
+    /// less likely. Else it has none and waits, so that a flood of addresses does not wash away what was learnt.
+    fn place_for(&self, from: SocketAddr, now: Nanos) -> Option<usize> {
+        let first = |fits: &dyn Fn(&Source) -> bool| {
+            let fits = |place: &Option<Source>| place.as_ref().is_some_and(fits);
+            self.others.iter().position(fits)
         };
-        let (number, weight) = self
-            .others
-            .iter()
-            .map(weight)
-            .enumerate()
-            .min_by_key(|&(_, weight)| weight)?;
-        let place = self.others.get_mut(number)?;
-        match weight {
-            -1 => place.as_mut(),
-            0..=2 => Some(place.insert(Source::unheard(from))),
-            _ => None,
-        }
+        first(&|other| other.address == from)
+            .or_else(|| self.others.iter().position(Option::is_none))
+            .or_else(|| first(&|other| now >= other.heard_at + PROBATION))
+            .or_else(|| first(&|other| self.is_likely(from) && !self.is_likely(other.address)))
     }
-}
-
-fn is_of(place: &Option<Source>, from: SocketAddr) -> bool {
-    place.as_ref().is_some_and(|other| other.address == from)
 }
 
 #[cfg(test)]
