@@ -265,7 +265,8 @@ impl Latch {
     }
 
     /// The place of a source among those that are watched: its own, or a free one, or that of one that fell silent, or of one that is
-    /// less likely. Else it has none and waits, so that a flood of addresses does not wash away what was learnt.
+    /// less likely. Else it has none and waits, so that a flood of addresses does not wash away what was learnt; all but the signalled
+    /// address, which needs a single packet.
     fn place_for(&self, from: SocketAddr, now: Nanos) -> Option<usize> {
         let first = |fits: &dyn Fn(&Source) -> bool| {
             let fits = |place: &Option<Source>| place.as_ref().is_some_and(fits);
@@ -275,6 +276,7 @@ impl Latch {
             .or_else(|| self.others.iter().position(Option::is_none))
             .or_else(|| first(&|other| now >= other.heard_at + PROBATION))
             .or_else(|| first(&|other| self.is_likely(from) && !self.is_likely(other.address)))
+            .or_else(|| (from == self.terms.signalled).then_some(0))
     }
 }
 

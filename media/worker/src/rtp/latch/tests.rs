@@ -273,6 +273,16 @@ fn a_flood_of_addresses_does_not_keep_the_caller_from_being_known() {
 }
 
 #[test]
+fn a_flood_from_the_signalled_host_does_not_keep_the_signalled_address_from_being_known() {
+    let mut latch = opened();
+    for port in 2..=7 {
+        sender(1, port).say(&mut latch, 0);
+    }
+    assert_eq!(latch.peer(), at(1, 2));
+    assert_eq!(sender(1, 1).say(&mut latch, 0), Verdict::Moved);
+}
+
+#[test]
 fn who_lost_the_latch_may_win_it_back_while_learning_and_never_after() {
     let (mut latch, mut caller, mut other) = (opened(), sender(1, 7), sender(3, 3));
     talk(&mut latch, 0, 200 * MILLISECOND, [&mut caller]);
