@@ -167,29 +167,22 @@ impl Stream {
         self.may_send() && !self.outbound.is_playing() && !self.outbound.digits.busy
     }
 
-    /// Decide whose a datagram is. `packet`: what it is as RTP, with a payload type that was agreed. True when it is the
-    /// peer's. `moved` is set when the `peer` socket was replaced.
-    pub fn admit(
-        &mut self,
-        from: SocketAddr,
-        packet: Option<&Packet>,
-        moved: &mut bool,
-        net: &mut Net,
-        turn: &Turn,
-    ) -> bool {
+    /// Decide whose a datagram is. `packet`: what it is as RTP, with a payload type that was agreed. `Moved`: the `peer` socket was
+    /// replaced, and wants to be watched.
+    pub fn admit(&mut self, from: SocketAddr, packet: Option<&Packet>, net: &mut Net, turn: &Turn) -> Verdict {
         let sign = packet.map(|packet| Sign {
             ssrc: packet.ssrc,
             sequence: packet.sequence,
             authentic: self.channel.is_some(),
         });
         let Some(latch) = self.inbound.latch.as_mut() else {
-            return false; // nothing was agreed yet: early packets of either kind are dropped
+            return Verdict::Stranger; // nothing was agreed yet: early packets of either kind are dropped, and not counted
         };
-        match latch.judge(from, sign, turn.now) {
-            Verdict::Peer => true,
+        let verdict = latch.judge(from, sign, turn.now);
+        match verdict {
+            Verdict::Peer => {}
             Verdict::Moved => {
                 self.sockets.turn_to(Some(from), net);
-                *moved = true;
                 // Where reports came from before says nothing of the peer that it is now, not even when the host is the same: a NAT
                 // that gave its RTP another port gave its RTCP one too. And who was taken for the peer is told if it goes on.
                 self.reports.from = None;
@@ -199,13 +192,10 @@ impl Stream {
                     address: from.ip().to_string(),
                     port: from.port(),
                 });
-                true
             }
-            Verdict::Stranger => {
-                self.note_stranger(from, &turn.outbox);
-                false
-            }
+            Verdict::Stranger => self.note_stranger(from, &turn.outbox),
         }
+        verdict
     }
 
     fn note_stranger(&mut self, from: SocketAddr, outbox: &Outbox) {

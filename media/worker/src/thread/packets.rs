@@ -9,6 +9,7 @@ use crate::codec::Kind;
 use crate::net::Net;
 use crate::record::Heard;
 use crate::rtp::event::Body;
+use crate::rtp::latch::Verdict;
 use crate::rtp::sending::Feed;
 use crate::rtp::{self, Packet, Stamp, HEADER};
 use crate::session::{Lane, Passage};
@@ -63,7 +64,7 @@ impl MediaThread {
         };
         let datagram = &mut self.datagram[..length];
         if rtp::is_rtcp(datagram) && stream.session.as_ref().is_some_and(|session| session.rtcp_mux) {
-            if stream.admit(from, None, &mut false, &mut self.wire.net, turn) {
+            if stream.admit(from, None, &mut self.wire.net, turn) == Verdict::Peer {
                 stream.hear_rtcp(datagram, from, turn);
             }
             return;
@@ -76,11 +77,12 @@ impl MediaThread {
             let lane = *stream.inbound.plan.lane(packet.payload_type)?;
             Some((packet, lane, datagram.len()))
         });
-        let mut moved = false;
         let packet = known.as_ref().map(|(packet, ..)| packet);
-        if !stream.admit(from, packet, &mut moved, &mut self.wire.net, turn) {
+        let verdict = stream.admit(from, packet, &mut self.wire.net, turn);
+        if verdict == Verdict::Stranger {
             return;
         }
+        let moved = verdict == Verdict::Moved;
         match known {
             None => stream.counts.malformed += 1,
             Some((packet, lane, length)) => self.take_in(handle, &packet, lane, length, moved),
