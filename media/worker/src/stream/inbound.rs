@@ -62,8 +62,8 @@ impl Inbound {
         }
     }
 
-    /// A session was agreed, maybe the same again: who may speak is asked anew. The peer was heard last at `heard_at`.
-    pub(super) fn renew_latch(&mut self, session: &Session, heard_at: Nanos, now: Nanos) {
+    /// A session was agreed, maybe the same again: who may speak is asked anew.
+    pub(super) fn renew_latch(&mut self, session: &Session, now: Nanos) {
         let rested = self.rested.take().map(|latch| *latch);
         let before = self.latch.take().or(rested);
         let Some(signalled) = session.remote else {
@@ -76,7 +76,7 @@ impl Inbound {
             signalling: self.signalling,
         };
         self.latch = Some(match before {
-            Some(latch) => latch.renew(terms, heard_at, now),
+            Some(latch) => latch.renew(terms, self.heard_at, now),
             None => Latch::new(terms, now),
         });
     }

@@ -129,13 +129,12 @@ impl Stream {
 
     /// Take a new session. True when `peer` is another socket now, which wants to be watched.
     pub fn connect(&mut self, session: Session, now: Nanos, net: &mut Net) -> bool {
-        let heard_at = self.inbound.heard_at;
+        self.inbound.renew_latch(&session, now); // first: it asks when the peer was heard last
         // Silence counts from when there was somebody to be heard.
         let awaits = |session: &Session| session.hears && session.media_timeout.is_some();
         if awaits(&session) && !self.session.as_ref().is_some_and(awaits) {
             self.inbound.end_silence(now);
         }
-        self.inbound.renew_latch(&session, heard_at, now);
         let aim = self.remote();
         let moved = aim != self.sockets.peer_address();
         let listened_to = session.inband_digits.then_some(&session.formats[..]);
