@@ -159,9 +159,11 @@ impl Control {
     fn bind_pair(&mut self, local: IpAddr) -> Result<(Sockets, u16), (&'static str, String)> {
         let now = self.clock.now();
         let (low, high) = (self.args.port_min, self.args.port_max);
-        let before = self.last_port.before.map(|port| Pool::start_behind(low, port));
-        let start = before.unwrap_or_else(|| u64::from_be_bytes(sys::entropy()));
-        let pool = self.pools.entry(local).or_insert_with(|| Pool::new(low, high, start));
+        let before = self.last_port.before;
+        let pool = self.pools.entry(local).or_insert_with(|| {
+            let start = before.map(|port| Pool::start_behind(low, port));
+            Pool::new(low, high, start.unwrap_or_else(|| u64::from_be_bytes(sys::entropy())))
+        });
         let dscp = self.args.dscp;
         for _ in 0..pool.len() {
             let Some(port) = pool.take(now) else {
