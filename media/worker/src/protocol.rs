@@ -431,10 +431,10 @@ impl Failed {
 }
 
 impl Command {
-    /// The tag and the identifier that an answer by `Failed` names.
-    pub fn op_and_subject(&self) -> (&'static str, &str) {
-        match self {
-            Command::Hello { .. } => ("hello", ""),
+    /// The tag and the identifier that an answer by `Failed` names; None for commands that are about nothing by name.
+    pub fn op_and_subject(&self) -> (&'static str, Option<&str>) {
+        let (op, subject) = match self {
+            Command::Hello { .. } => return ("hello", None),
             Command::Open { stream, .. } => ("open", stream),
             Command::Connect(connect) => ("connect", &connect.stream),
             Command::Bridge { bridge, .. } => ("bridge", bridge),
@@ -452,10 +452,11 @@ impl Command {
             Command::Stats { stream } => ("stats", stream),
             Command::Deadline { stream, .. } => ("deadline", stream),
             Command::Close { stream } => ("close", stream),
-            Command::List {} => ("list", ""),
-            Command::Ping {} => ("ping", ""),
-            Command::Shutdown {} => ("shutdown", ""),
-        }
+            Command::List {} => return ("list", None),
+            Command::Ping {} => return ("ping", None),
+            Command::Shutdown {} => return ("shutdown", None),
+        };
+        (op, Some(subject))
     }
 }
 

@@ -18,7 +18,7 @@ impl Control {
     /// Do what the controller asks for, or say why not.
     pub(super) fn obey(&mut self, command: &Command) -> Result<(), Failed> {
         let (op, subject) = command.op_and_subject();
-        if !matches!(command, Command::List {} | Command::Ping {}) && !is_identifier(subject) {
+        if subject.is_some_and(|subject| !is_identifier(subject)) {
             return Err(Failed::new(
                 op,
                 "",

@@ -305,7 +305,7 @@ impl Control {
             Command::Hello { version, controller } => self.greet(id, version, &controller),
             _ if self.controller != Some(id) => {
                 let (op, subject) = command.op_and_subject();
-                let failed = Failed::new(op, subject, "frame", "hello comes first");
+                let failed = Failed::new(op, subject.unwrap_or_default(), "frame", "hello comes first");
                 self.answer(id, &Event::Failed(failed));
             }
             Command::Shutdown {} => self.stop("shutdown"),
