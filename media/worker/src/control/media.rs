@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::directory::{Recorded, RecordingEntry};
 use super::{Control, WaitingPlay};
+use crate::dtmf::is_digit;
 use crate::playback::prompts::{self, Loaded};
 use crate::playback::{tones, Programme, Prompt, Target};
 use crate::protocol::{Failed, Name, Play, Record};
@@ -11,8 +12,6 @@ use crate::thread::tasks::{RecordTask, Task};
 
 /// Files of one play.
 const MAX_FILES: usize = 1000;
-/// What can be pressed.
-const DIGITS: &str = "0123456789*#ABCD";
 
 impl Control {
     pub(super) fn play(&mut self, play: &Play) -> Result<(), Failed> {
@@ -225,7 +224,7 @@ fn check(record: &Record) -> Result<(), Failed> {
     if record.stream.is_empty() && of_stream_only {
         return Err(refuse("file", "beep, silence_ms and finish_keys are for streams"));
     }
-    if record.finish_keys.chars().any(|digit| !DIGITS.contains(digit)) {
+    if record.finish_keys.chars().any(|digit| !is_digit(digit)) {
         return Err(refuse("file", "finish_keys are of 0-9*#A-D"));
     }
     Ok(())

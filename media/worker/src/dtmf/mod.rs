@@ -11,6 +11,11 @@ pub mod tones;
 
 const DIGITS: &[u8; 16] = b"0123456789*#ABCD";
 
+/// Whether it is what can be pressed, as we write it.
+pub fn is_digit(digit: char) -> bool {
+    DIGITS.iter().any(|&known| char::from(known) == digit)
+}
+
 /// The digit of an event number; None for the events that are none (a hook flash, a modem).
 pub fn digit_of(event: u8) -> Option<char> {
     DIGITS.get(usize::from(event)).map(|&digit| char::from(digit))

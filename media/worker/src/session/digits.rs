@@ -66,11 +66,10 @@ pub fn digit_ways(from: &Session, to: &Session, audio: Audio) -> DigitWays {
 
 /// How digits are sent to a peer, if they can be at all.
 pub fn digit_form(to: &Session) -> Option<Form> {
-    let clock_rate_hz = to.own().map_or(8000, |own| own.clock_rate_hz);
-    if to.telephone_event(clock_rate_hz).is_some() {
-        return Some(Form::Event);
+    match to.digit_format() {
+        Some(_) => Some(Form::Event),
+        None => to.spoken().map(|_| Form::Tone),
     }
-    to.spoken().map(|_| Form::Tone)
 }
 
 #[cfg(test)]

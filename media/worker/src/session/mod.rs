@@ -106,6 +106,11 @@ impl Session {
         self.formats.iter().find(|format| format.kind.is_audio())
     }
 
+    /// The clock of the format that we send by ourselves.
+    pub fn clock_rate_hz(&self) -> u32 {
+        self.own().map_or(8000, |own| own.clock_rate_hz)
+    }
+
     /// The format and codec of what we make ourselves: plays, mixes, transcoded audio. None when we know none of the agreed.
     pub fn spoken(&self) -> Option<(&Format, Coding)> {
         self.formats.iter().find_map(|format| Some((format, format.coding?)))
@@ -129,9 +134,10 @@ impl Session {
             .find(|format| format.kind == Kind::ComfortNoise && format.clock_rate_hz == clock_rate_hz)
     }
 
-    pub fn telephone_event(&self, clock_rate_hz: u32) -> Option<&Format> {
+    /// The format of digits as events, if it was agreed: that of the audio's clock before others.
+    pub fn digit_format(&self) -> Option<&Format> {
         let mut all = self.formats.iter().filter(|format| format.kind == Kind::TelephoneEvent);
-        let same = all.clone().find(|format| format.clock_rate_hz == clock_rate_hz);
+        let same = all.clone().find(|format| format.clock_rate_hz == self.clock_rate_hz());
         same.or_else(|| all.next())
     }
 }

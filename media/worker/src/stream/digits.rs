@@ -1,7 +1,6 @@
 //! Digits that a stream sends, a step of the thread's clock at a time.
 
 use super::{Stream, Turn, Wire};
-use crate::audio::speaking::PROMPT_HZ;
 use crate::codec::audio::Coding;
 use crate::dtmf::sender::{self, Moment, Step};
 use crate::dtmf::tones::fill_tones;
@@ -9,6 +8,7 @@ use crate::dtmf::Form;
 use crate::rtp::sending::Feed;
 use crate::rtp::{self, Stamp, HEADER};
 use crate::session::digits::digit_form;
+use crate::session::Session;
 
 /// The number of the digits among the feeds of a stream; plays count up from 1.
 pub const DIGITS: Feed = Feed::Own(0);
@@ -24,10 +24,7 @@ impl Stream {
 
     /// Send a part of a press as an event. Time passes also while the peer is on hold.
     pub fn send_event(&mut self, moment: Moment, wire: &mut Wire, turn: &Turn) {
-        let format = self.session.as_ref().and_then(|session| {
-            let rate_hz = session.own().map_or(8000, |own| own.clock_rate_hz);
-            session.telephone_event(rate_hz)
-        });
+        let format = self.session.as_ref().and_then(Session::digit_format);
         let Some((payload_type, rate_hz)) = format.map(|format| (format.payload_type, format.clock_rate_hz)) else {
             return;
         };
@@ -56,13 +53,7 @@ impl Stream {
         if !self.may_send() {
             return None;
         }
-        // The encoder keeps the rate it has, if others speak through it too.
-        let rate_hz = self
-            .outbound
-            .speaking
-            .as_ref()
-            .map_or(PROMPT_HZ, |speaking| speaking.rate_hz());
-        let speaking = self.speak_at(rate_hz)?;
+        let speaking = self.speak()?;
         let (coding, units, rate_hz) = (speaking.coding(), speaking.packet_units(), speaking.rate_hz());
         let frame = speaking.whole_frame();
         match step {

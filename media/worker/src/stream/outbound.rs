@@ -83,6 +83,13 @@ impl Stream {
         self.outbound.speaking.as_deref_mut()
     }
 
+    /// Have an encoder for audio of the rate that it has already, if others speak through it too; else for that of prompts.
+    pub fn speak(&mut self) -> Option<&mut Speaking> {
+        let speaking = self.outbound.speaking.as_ref();
+        let rate_hz = speaking.map_or(PROMPT_HZ, |speaking| speaking.rate_hz());
+        self.speak_at(rate_hz)
+    }
+
     /// Encode what stands in the frame of `speaking`, and send it. Gives the header and the payload's length of a packet of
     /// audio: what tells of noise holds no samples, and is silence to those who record.
     pub fn send_frame(
@@ -153,12 +160,7 @@ impl Stream {
 
     /// Send the next packet of a play in a codec that is encoded for this peer alone.
     pub fn send_play(&mut self, wire: &mut Wire, turn: &Turn) -> Option<(Stamp, usize)> {
-        let rate_hz = self
-            .outbound
-            .speaking
-            .as_ref()
-            .map_or(PROMPT_HZ, |speaking| speaking.rate_hz());
-        self.speak_at(rate_hz)?;
+        self.speak()?;
         let (speaking, play) = (self.outbound.speaking.as_mut()?, self.outbound.play.as_mut()?);
         let (feed, units) = (Feed::Own(play.number), speaking.packet_units());
         let programme = play.programme.as_mut()?;

@@ -27,10 +27,7 @@ pub struct Route {
 /// Lead what `from` says to `to`.
 pub fn join(from: &mut Stream, to: &mut Stream, seed: u64) {
     let (Some(session), Some(toward)) = (&from.session, &to.session) else {
-        from.inbound.plan = from
-            .session
-            .as_ref()
-            .map_or_else(Plan::default, |session| Plan::new(session, Toward::Nobody));
+        from.inbound.plan = from.plan_for_nobody();
         return;
     };
     let way = if from.inbound.cut {
@@ -69,12 +66,15 @@ impl Stream {
         lane.is_some_and(|lane| lane.passage != crate::session::Passage::Drop)
     }
 
+    /// What was agreed is known, and nothing of it passes.
+    fn plan_for_nobody(&self) -> Plan {
+        let session = self.session.as_ref();
+        session.map_or_else(Plan::default, |session| Plan::new(session, Toward::Nobody))
+    }
+
     /// In no bridge and no mix: nobody hears the peer.
     pub fn keep_to_itself(&mut self) {
-        self.inbound.plan = self
-            .session
-            .as_ref()
-            .map_or_else(Plan::default, |session| Plan::new(session, Toward::Nobody));
+        self.inbound.plan = self.plan_for_nobody();
         self.outbound.spoken_to = false;
         self.listen_at(None, 0);
         if self.outbound.play.is_none() {

@@ -27,7 +27,7 @@ impl Stream {
         if !known && !plausible {
             return self.note_stranger(from, &turn.outbox);
         }
-        let rate_hz = session.own().map_or(8000, |format| format.clock_rate_hz);
+        let rate_hz = session.clock_rate_hz();
         let pauses = session.pauses;
         if !self.allow(!known, turn) || rtp::is_stun(datagram) {
             return;
@@ -65,7 +65,7 @@ impl Stream {
         let Some(session) = self.session.as_ref() else {
             return;
         };
-        let rate_hz = session.own().map_or(8000, |format| format.clock_rate_hz);
+        let rate_hz = session.clock_rate_hz();
         let Some(facts) = self.reports.facts(
             &self.outbound.sending,
             &mut self.inbound.reception,
