@@ -10,9 +10,6 @@ use crate::rtp::{self, Stamp, HEADER};
 use crate::session::digits::digit_form;
 use crate::session::Session;
 
-/// The number of the digits among the feeds of a stream; plays count up from 1.
-pub const DIGITS: Feed = Feed::Own(0);
-
 impl Stream {
     /// How long a step of the digits is: events have a pace of their own, tones that of the audio.
     pub fn digit_step_ms(&self) -> u32 {
@@ -40,7 +37,7 @@ impl Stream {
         let stamp = self
             .outbound
             .sending
-            .digit(DIGITS, payload_type, octets.len(), start, moment.is_first(), turn.now);
+            .digit(payload_type, octets.len(), start, moment.is_first(), turn.now);
         wire.packet[HEADER..HEADER + octets.len()].copy_from_slice(&octets);
         if let Some(head) = wire.packet.first_chunk_mut::<HEADER>() {
             rtp::write(head, stamp);
@@ -64,7 +61,7 @@ impl Stream {
             }
             Step::Hold | Step::Pass => frame.fill(0),
         }
-        let (stamp, octets) = self.send_frame(DIGITS, units, false, wire, turn)?;
+        let (stamp, octets) = self.send_frame(Feed::Digits, units, false, wire, turn)?;
         Some((stamp, coding, octets))
     }
 }

@@ -11,8 +11,6 @@ use crate::rtp::sending::{Feed, Sending};
 use crate::rtp::{self, Stamp, HEADER};
 use crate::session::Session;
 
-/// The feed of all audio that is not a play: the other side of a bridge, a mix.
-pub const VOICE: Feed = Feed::Own(u32::MAX);
 /// See the module.
 #[derive(Debug)]
 pub struct Outbound {
@@ -151,7 +149,7 @@ impl Stream {
     ) -> Option<Stamp> {
         let count = (PROMPT_HZ / 1000 * length_ms) as usize;
         let play = self.outbound.play.as_mut()?;
-        let feed = Feed::Own(play.number);
+        let feed = Feed::Play(play.number);
         play.programme
             .as_mut()?
             .fill(law, &mut wire.packet[HEADER..HEADER + count]);
@@ -162,7 +160,7 @@ impl Stream {
     pub fn send_play(&mut self, wire: &mut Wire, turn: &Turn) -> Option<(Stamp, usize)> {
         self.speak()?;
         let (speaking, play) = (self.outbound.speaking.as_mut()?, self.outbound.play.as_mut()?);
-        let (feed, units) = (Feed::Own(play.number), speaking.packet_units());
+        let (feed, units) = (Feed::Play(play.number), speaking.packet_units());
         let programme = play.programme.as_mut()?;
         speaking.fill_from_prompt(|samples| programme.fill_samples(samples));
         self.send_frame(feed, units, false, wire, turn)
@@ -178,7 +176,7 @@ impl Stream {
     pub fn pause_voice(&mut self, samples: usize, now: Nanos) {
         if let Some(speaking) = self.outbound.speaking.as_ref() {
             let units = speaking.units(samples);
-            self.outbound.sending.pause(VOICE, units, now);
+            self.outbound.sending.pause(Feed::Voice, units, now);
         }
     }
 }

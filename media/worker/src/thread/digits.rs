@@ -8,9 +8,9 @@ use crate::dtmf::presses::Move;
 use crate::dtmf::sender::{self, Step};
 use crate::dtmf::{event_of, Form};
 use crate::protocol::{Event, Failed};
+use crate::rtp::sending::Feed;
 use crate::session::digits::{digit_form, DigitWay};
 use crate::slab::Handle;
-use crate::stream::digits::DIGITS;
 use crate::thread::wheel;
 
 impl MediaThread {
@@ -111,7 +111,7 @@ impl MediaThread {
         let step_ms = stream.digit_step_ms();
         let step = stream.outbound.digits.sender.step(step_ms);
         if matches!(step, None | Some(Step::Pass)) {
-            stream.outbound.sending.end(DIGITS);
+            stream.outbound.sending.end(Feed::Digits);
         }
         let Some(step) = step else {
             stream.outbound.digits.busy = false;

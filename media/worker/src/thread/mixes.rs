@@ -13,10 +13,10 @@ use crate::log;
 use crate::outbox::Up;
 use crate::playback::{Play, Programme};
 use crate::protocol::{Event, Failed, Name};
+use crate::rtp::sending::Feed;
 use crate::rtp::HEADER;
 use crate::session::{Plan, Toward};
 use crate::slab::Handle;
-use crate::stream::outbound::VOICE;
 use crate::thread::wheel::STEP_MS;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
@@ -262,7 +262,7 @@ impl MediaThread {
                 let payload_type = speaking.payload_type();
                 self.wire.packet[HEADER..HEADER + PROMPT_TICK].copy_from_slice(shared.octets(law, frame));
                 let units = PROMPT_TICK as u32;
-                let stamp = stream.send_own(VOICE, payload_type, units, PROMPT_TICK, &mut self.wire, turn);
+                let stamp = stream.send_own(Feed::Voice, payload_type, units, PROMPT_TICK, &mut self.wire, turn);
                 self.tap_out(handle, stamp, coding, PROMPT_TICK);
                 continue;
             }
@@ -293,7 +293,7 @@ impl MediaThread {
             .speaking
             .as_ref()
             .map_or(0, |speaking| speaking.packet_units());
-        let sent = stream.send_frame(VOICE, units, true, &mut self.wire, turn);
+        let sent = stream.send_frame(Feed::Voice, units, true, &mut self.wire, turn);
         if let Some((stamp, octets)) = sent {
             self.tap_out(handle, stamp, coding, octets);
         }

@@ -10,9 +10,9 @@ use crate::audio::hearing::Sound;
 use crate::audio::speaking::{packet_ms, PROMPT_HZ};
 use crate::codec::audio::Coding;
 use crate::protocol::{Event, Failed};
+use crate::rtp::sending::Feed;
 use crate::session::Lane;
 use crate::slab::Handle;
-use crate::stream::outbound::VOICE;
 use crate::stream::route::join;
 use crate::thread::wheel::STEP_MS;
 
@@ -120,9 +120,9 @@ impl MediaThread {
             0
         };
         if !to.may_send() || to.outbound.digits.busy || to.outbound.quiet_ms > QUIET_MS {
-            return to.outbound.sending.pause(VOICE, units, turn.now);
+            return to.outbound.sending.pause(Feed::Voice, units, turn.now);
         }
-        let sent = to.send_frame(VOICE, units, true, &mut self.wire, turn);
+        let sent = to.send_frame(Feed::Voice, units, true, &mut self.wire, turn);
         if let Some((stamp, octets)) = sent {
             self.tap_out(handle, stamp, coding, octets);
         }

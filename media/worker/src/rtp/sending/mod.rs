@@ -26,8 +26,12 @@ const MAX_STEP_S: u32 = 30;
 pub enum Feed {
     /// Packets of a bridged stream (its number) with this SSRC.
     Bridged { stream: u32, ssrc: u32 },
-    /// Audio that we make; each play has its own number.
-    Own(u32),
+    /// Audio that we make of what others say: the other side of a bridge, a mix.
+    Voice,
+    /// Digits that we send.
+    Digits,
+    /// The play of this number.
+    Play(u32),
     /// Nothing: what was there has ended.
     Nobody,
 }
@@ -256,7 +260,6 @@ impl Sending {
     }
 
     /// The header of a packet of our own, `count` samples after the one before if that was of the same feed.
-    /// `timestamp`: given for digits, whose packets share the moment at which the digit was pressed (RFC 4733 2.5.1.2).
     pub fn own(&mut self, feed: Feed, payload_type: u8, octets: usize, count: u32, now: Nanos, rate_hz: u32) -> Stamp {
         let mut marker = std::mem::take(&mut self.paused);
         // A feed that was not heard of for a while did not count the time.
@@ -283,9 +286,10 @@ impl Sending {
         }
     }
 
-    /// The header of one packet of a digit. `start` is `timestamp_at` the moment the digit was pressed.
-    pub fn digit(&mut self, feed: Feed, payload_type: u8, octets: usize, start: u32, first: bool, now: Nanos) -> Stamp {
-        self.feed = Some(feed);
+    /// The header of one packet of a digit as events. `start` is `timestamp_at` the moment the digit was pressed, which all of them
+    /// share (RFC 4733 2.5.1.2).
+    pub fn digit(&mut self, payload_type: u8, octets: usize, start: u32, first: bool, now: Nanos) -> Stamp {
+        self.feed = Some(Feed::Digits);
         // What comes after begins where the digit began plus the time it took: `timestamp_at` adds that time.
         if first {
             self.timestamp = start;

@@ -3,7 +3,7 @@ use crate::clock::MILLISECOND;
 
 pub(super) const A: Feed = Feed::Bridged { stream: 1, ssrc: 10 };
 const B: Feed = Feed::Bridged { stream: 1, ssrc: 11 };
-const PLAY: Feed = Feed::Own(1);
+const PLAY: Feed = Feed::Play(1);
 
 pub(super) fn packet(sequence: u16, timestamp: u32) -> Packet {
     Packet {
@@ -59,7 +59,7 @@ fn a_new_feed_goes_on_where_the_last_one_was__rfc3550_7_1() {
 fn a_feed_that_has_ended_begins_again_when_it_is_time() {
     let mut sending = Sending::new(9, 0, 0);
     sending.own(PLAY, 0, 160, 160, ms(0), 8000);
-    sending.end(Feed::Own(7));
+    sending.end(Feed::Play(7));
     assert_eq!(sending.own(PLAY, 0, 160, 160, ms(21), 8000).timestamp, 160);
     sending.end(PLAY);
     let again = sending.own(PLAY, 0, 160, 160, ms(521), 8000);
@@ -231,9 +231,8 @@ fn packets_of_a_digit_share_the_moment_of_the_press__rfc4733_2_5_1_2() {
     let mut sending = Sending::new(9, 0, 1000);
     sending.own(PLAY, 0, 160, 160, ms(0), 8000);
     let start = sending.timestamp_at(ms(20), 8000);
-    let digit = Feed::Own(2);
     let stamps: Vec<_> = (0..3)
-        .map(|index| sending.digit(digit, 101, 4, start, index == 0, ms(20 + 20 * index)))
+        .map(|index| sending.digit(101, 4, start, index == 0, ms(20 + 20 * index)))
         .collect();
     assert!(stamps.iter().all(|stamp| stamp.timestamp == 1160));
     assert_eq!(
