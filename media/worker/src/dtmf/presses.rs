@@ -4,6 +4,8 @@
 //! begin. The first form that is heard counts, and the other one is an *echo*. Events are surer than tones, so they take a
 //! press over that was heard as a tone first.
 
+use std::collections::VecDeque;
+
 use super::events::{EventAt, Receiver};
 use super::listener::ToneListener;
 use super::{Form, Heard, Press};
@@ -39,7 +41,7 @@ struct Decided {
     echo_of_tone: bool,
     /// The press that was told last.
     last: Option<(char, Form, Nanos)>,
-    moves: Vec<Move>,
+    moves: VecDeque<Move>,
 }
 
 impl Presses {
@@ -88,21 +90,14 @@ impl Presses {
         }
     }
 
-    /// Whether there is something for `take_moves`.
+    /// Whether there is something for `next_move`.
     pub fn has_moves(&self) -> bool {
         !self.decided.moves.is_empty()
     }
 
-    /// What the peer did since the last time. Given back to `reuse`, the list takes no memory anew.
-    pub fn take_moves(&mut self) -> Vec<Move> {
-        std::mem::take(&mut self.decided.moves)
-    }
-
-    pub fn reuse(&mut self, mut moves: Vec<Move>) {
-        if self.decided.moves.is_empty() {
-            moves.clear();
-            self.decided.moves = moves;
-        }
+    /// What the peer did, one after the other.
+    pub fn next_move(&mut self) -> Option<Move> {
+        self.decided.moves.pop_front()
     }
 }
 
@@ -130,7 +125,7 @@ impl Decided {
             }
             _ => {
                 self.held = Some((digit, form));
-                self.moves.push(Move::Down { digit, form });
+                self.moves.push_back(Move::Down { digit, form });
             }
         }
     }
@@ -143,7 +138,7 @@ impl Decided {
             self.held = None;
         }
         self.last = Some((press.digit, form, now));
-        self.moves.push(Move::Up { press, form });
+        self.moves.push_back(Move::Up { press, form });
     }
 
     fn echo(&mut self, form: Form) -> &mut bool {

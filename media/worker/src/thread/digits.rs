@@ -11,46 +11,45 @@ use crate::protocol::{Event, Failed};
 use crate::rtp::sending::Feed;
 use crate::session::digits::{digit_form, DigitWay};
 use crate::slab::Handle;
+use crate::stream::Stream;
 use crate::thread::wheel;
 
 impl MediaThread {
     /// Tell what the peer of a stream pressed, and press it at the other side of its bridge if it does not get there by
     /// itself.
     pub(super) fn carry_digits(&mut self, handle: Handle) {
-        let Some(stream) = self.streams.get_mut(handle) else {
+        let next = |stream: &mut Stream| stream.inbound.presses.next_move();
+        while let Some(one) = self.streams.get_mut(handle).and_then(next) {
+            self.carry_move(handle, one);
+        }
+    }
+
+    fn carry_move(&mut self, handle: Handle, one: Move) {
+        let Some(stream) = self.streams.get(handle) else {
             return;
         };
-        let (moves, ways, mate) = (
-            stream.inbound.presses.take_moves(),
-            stream.inbound.plan.digits,
-            stream.route.mate,
-        );
-        for one in &moves {
-            if let (Move::Up { press, form }, Some(stream)) = (one, self.streams.get(handle)) {
-                self.turn.outbox.tell(Event::Digit {
-                    stream: stream.name.to_string(),
-                    digit: press.digit.to_string(),
-                    duration_ms: press.duration_ms,
-                    source: form.name().to_owned(),
-                });
-                self.pressed(handle, press.digit);
-            }
-            let Some(mate) = mate else {
-                continue;
-            };
-            match *one {
-                Move::Down { digit, form } if ways.of(form) == DigitWay::Anew => self.hold_digit(mate, digit),
-                Move::Down { .. } => {}
-                Move::Up { press, .. } => {
-                    // Whatever form it began in; what is not held is not let go.
-                    if let (Some(mate), Some(event)) = (self.streams.get_mut(mate), event_of(press.digit)) {
-                        mate.outbound.digits.sender.release(event, press.duration_ms);
-                    }
+        let (ways, mate) = (stream.inbound.plan.digits, stream.route.mate);
+        if let Move::Up { press, form } = one {
+            self.turn.outbox.tell(Event::Digit {
+                stream: stream.name.to_string(),
+                digit: press.digit.to_string(),
+                duration_ms: press.duration_ms,
+                source: form.name().to_owned(),
+            });
+            self.pressed(handle, press.digit);
+        }
+        let Some(mate) = mate else {
+            return;
+        };
+        match one {
+            Move::Down { digit, form } if ways.of(form) == DigitWay::Anew => self.hold_digit(mate, digit),
+            Move::Down { .. } => {}
+            Move::Up { press, .. } => {
+                // Whatever form it began in; what is not held is not let go.
+                if let (Some(mate), Some(event)) = (self.streams.get_mut(mate), event_of(press.digit)) {
+                    mate.outbound.digits.sender.release(event, press.duration_ms);
                 }
             }
-        }
-        if let Some(stream) = self.streams.get_mut(handle) {
-            stream.inbound.presses.reuse(moves);
         }
     }
 
