@@ -99,7 +99,7 @@ impl Sender {
                         gap_ms,
                         open: false,
                     }),
-                    None => Err(format!("{digit:?} is no key")),
+                    None => Err(format!("{digit:?} is no digit")),
                 },
             })
             .collect();

@@ -207,7 +207,7 @@ impl Stream {
             return Err("muted");
         }
         if self.inbound.presses.listens_for_tones() {
-            return Err("keys are listened for in the audio");
+            return Err("digits are listened for in the audio");
         }
         if !self.inbound.taps.is_empty() || !to.outbound.taps.is_empty() {
             return Err("recorded");
@@ -216,7 +216,7 @@ impl Stream {
             return Err("a play");
         }
         if to.outbound.digits.busy || !to.outbound.digits.sender.is_idle() {
-            return Err("keys are sent");
+            return Err("digits are sent");
         }
         Ok(())
     }

@@ -125,7 +125,7 @@ impl MediaThread {
         let stream = self.streams.get_mut(handle)?;
         let too_long = lane.is_too_long(&self.datagram[packet.payload.clone()]);
         if stream.inbound.forwarding.notice(packet, self.turn.now) {
-            self.take_lane_back(handle, Back::Packet);
+            self.take_direction_back(handle, Back::Packet);
         }
         if moved {
             self.bring_back(handle);

@@ -46,7 +46,7 @@ impl MediaThread {
         }
         if self.turn.now >= self.agenda.housekeeping_at && !self.streams.is_empty() {
             self.agenda.housekeeping_at = self.turn.now + HOUSEKEEPING;
-            self.look_after_lanes();
+            self.look_after_directions();
             let turn = &self.turn;
             let mut pressed = Vec::new(); // takes memory only when a press was given up
             for (handle, stream) in self.streams.iter_mut() {

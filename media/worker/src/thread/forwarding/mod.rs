@@ -72,26 +72,26 @@ impl MediaThread {
     /// Take both directions of a stream's bridge back: something is going to change.
     pub(super) fn bring_back(&mut self, handle: Handle) {
         if self.forwarder.is_some() {
-            self.take_lane_back(handle, Back::Change);
+            self.take_direction_back(handle, Back::Change);
             if let Some(mate) = self.streams.get(handle).and_then(|stream| stream.route.mate) {
-                self.take_lane_back(mate, Back::Change);
+                self.take_direction_back(mate, Back::Change);
             }
         }
     }
 
     /// Take back what the peer of a stream says.
-    pub(super) fn take_lane_back(&mut self, handle: Handle, why: Back) {
+    pub(super) fn take_direction_back(&mut self, handle: Handle, why: Back) {
         let Some(mate) = self.streams.get(handle).and_then(|stream| stream.route.mate) else {
             return;
         };
         if let (Some(from), Some(to)) = self.streams.pair(handle, mate) {
             if from.take_back(to, why, self.turn.now) {
-                self.told_lane(handle, false);
+                self.told_direction(handle, false);
             }
         }
     }
 
-    fn told_lane(&self, handle: Handle, forwarded: bool) {
+    fn told_direction(&self, handle: Handle, forwarded: bool) {
         if let Some(stream) = self.streams.get(handle) {
             log::debug("forwarded", &[("stream", &stream.name), ("in_kernel", &forwarded)]);
             self.turn.outbox.send(Up::Forwarded {
@@ -112,14 +112,14 @@ impl MediaThread {
         for (from, to) in [(handle, mate), (mate, handle)] {
             if let (Some(one), Some(other)) = self.streams.pair(from, to) {
                 if !one.account(other, self.turn.now) {
-                    self.told_lane(from, false);
+                    self.told_direction(from, false);
                 }
             }
         }
     }
 
     /// At housekeeping, before the streams tell anything: bring counts up to date, and hand down what may go.
-    pub(super) fn look_after_lanes(&mut self) {
+    pub(super) fn look_after_directions(&mut self) {
         let Some(forwarder) = self.forwarder.clone() else {
             return;
         };
@@ -171,7 +171,7 @@ impl MediaThread {
         match given {
             Ok((rule, flow)) => {
                 from.inbound.forwarding.go(forwarder, flow, &rule, self.turn.now);
-                self.told_lane(handle, true);
+                self.told_direction(handle, true);
             }
             Err(reason) => {
                 if from.inbound.forwarding.refuse(&reason, self.turn.now) {

@@ -70,7 +70,7 @@ fn each_reason_keeps_a_direction_up() {
         ("encrypted", &|call| call.connect(1, |it| it.srtp = Some(keys()))),
         ("muted", &|call| call.mute(0, true, false)),
         ("muted", &|call| call.mute(1, false, true)),
-        ("keys are listened for in the audio", &|call| {
+        ("digits are listened for in the audio", &|call| {
             call.connect(0, |it| it.inband_digits = true)
         }),
         ("recorded", &|call| {
@@ -82,7 +82,7 @@ fn each_reason_keeps_a_direction_up() {
             call.stream(1).expect("b").outbound.taps.push(tap);
         }),
         ("a play", &|call| call.play(1, 0)),
-        ("keys are sent", &|call| call.send_digits(1)),
+        ("digits are sent", &|call| call.send_digits(1)),
         ("no packets yet", &|call| {
             call.connect(0, |it| it.codecs[0].payload_type = 96)
         }),
