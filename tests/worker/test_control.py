@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import stat
@@ -229,6 +230,41 @@ async def test_a_port_that_someone_else_has_is_skipped(tmp_path: Path) -> None:
 async def test_an_address_that_is_not_ours_is_refused(media: Controller, address: str, code: str) -> None:
     media.send(Open(stream="a", address=address))
     await media.expect(Failed, op="open", subject="a", code=code)
+
+
+def _may_open(files: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+
+async def test_streams_beyond_the_limit_of_open_files_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    """Three descriptors each, and 64 for all else."""
+    async with running(tmp_path, prepare=lambda: _may_open(100)) as worker:
+        media = await worker.controller()
+        for number in range(12):
+            await media.open(f"s{number}")
+        media.send(Open(stream="more", address="127.0.0.1"))
+        failed = await media.expect(Failed, op="open", subject="more", code="limit")
+        assert "streams open: 12," in failed.reason and "limit of 100 open files" in failed.reason
+        assert "LimitNOFILE" in failed.reason and "ulimit" in failed.reason
+        media.send(Close(stream="s0"))
+        await media.expect(Closed, stream="s0")
+        await media.open("more")
+        await media.close()
+
+
+async def test_a_limit_of_open_files_that_others_use_up_is_told_with_the_remedy(tmp_path: Path) -> None:
+    async with running(tmp_path) as worker:
+        media = await worker.controller()
+        limit = await worker.settled_descriptors(media) + 3
+        resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        await media.open("a")
+        media.send(Open(stream="more", address="127.0.0.1"))
+        failed = await media.expect(Failed, op="open", subject="more", code="limit")
+        assert f"streams open: 1, and the limit of {limit} open files" in failed.reason
+        assert "LimitNOFILE" in failed.reason and "ulimit" in failed.reason
+        media.send(Close(stream="a"))
+        await media.expect(Closed, stream="a")
+        await media.close()
 
 
 async def test_closing_is_answered_also_for_what_is_unknown(media: Controller) -> None:

@@ -115,7 +115,7 @@ impl Control {
             return Err(refuse("busy", "the worker is stopping".into()));
         }
         if self.directory.streams.len() >= self.max_streams {
-            return Err(refuse("limit", format!("{} streams are open", self.max_streams)));
+            return Err(refuse("limit", full(self.max_streams, self.descriptors)));
         }
         let local: IpAddr = address
             .parse()
@@ -181,8 +181,12 @@ impl Control {
                     match error.kind() {
                         ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {}
                         ErrorKind::AddrNotAvailable => return Err(("address", format!("{local} is not ours"))),
-                        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                            return Err(("limit", error.to_string()));
+                        _ if error.raw_os_error() == Some(libc::EMFILE) => {
+                            return Err(("limit", full(self.directory.streams.len(), sys::descriptor_limit())));
+                        }
+                        _ if error.raw_os_error() == Some(libc::ENFILE) => {
+                            let remedy = "the system has no more open files for anyone; raise fs.file-max";
+                            return Err(("limit", remedy.into()));
                         }
                         _ => return Err(("bind", error.to_string())),
                     }
@@ -259,4 +263,12 @@ impl Control {
         };
         self.send_to_stream("send_digits", stream, task)
     }
+}
+
+/// Why no further stream is opened, and what to do about it.
+fn full(streams: usize, descriptors: u64) -> String {
+    format!(
+        "streams open: {streams}, and the limit of {descriptors} open files allows no more; raise it (LimitNOFILE in the systemd \
+         unit, --ulimit nofile with Docker, ulimit -Hn in a shell) and start the worker anew"
+    )
 }

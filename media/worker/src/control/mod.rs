@@ -79,6 +79,8 @@ struct Control {
     waiting_plays: HashMap<(Target, Name), WaitingPlay>,
     /// How many plays of files there were.
     plays: u64,
+    /// How many files may be open, and so how many streams.
+    descriptors: u64,
     max_streams: usize,
     /// Threads that have ended: the media threads, then the writer.
     stopped: usize,
@@ -131,6 +133,7 @@ pub fn run(args: &Args) -> Result<(), String> {
         tones: HashMap::new(),
         waiting_plays: HashMap::new(),
         plays: 0,
+        descriptors,
         // Three sockets a stream, and some descriptors for everything else.
         max_streams: (descriptors.saturating_sub(64) / 3) as usize,
         stopped: 0,

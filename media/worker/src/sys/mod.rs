@@ -19,6 +19,9 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 /// octets in 20 ms.
 pub const MAX_DATAGRAM: usize = 4096;
 
+/// How many descriptors a process has where nobody says otherwise.
+const USUAL_LIMIT: u64 = 1024;
+
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 {
         Err(io::Error::last_os_error())
@@ -277,20 +280,29 @@ impl AsFd for Signals {
 
 /// Let this process have as many descriptors as it may. Returns that number.
 pub fn raise_descriptor_limit() -> u64 {
-    // SAFETY: `limit` is a valid rlimit throughout.
-    unsafe {
-        let mut limit: libc::rlimit = zeroed();
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-            return 1024;
-        }
-        let before = limit.rlim_cur;
-        limit.rlim_cur = limit.rlim_max;
-        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0 {
-            limit.rlim_cur
-        } else {
-            before
-        }
+    let Some(mut limit) = descriptor_limits() else {
+        return USUAL_LIMIT;
+    };
+    let before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a valid rlimit.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } == 0 {
+        limit.rlim_cur
+    } else {
+        before
     }
+}
+
+/// How many descriptors this process may have.
+pub fn descriptor_limit() -> u64 {
+    descriptor_limits().map_or(USUAL_LIMIT, |limit| limit.rlim_cur)
+}
+
+fn descriptor_limits() -> Option<libc::rlimit> {
+    // SAFETY: all-zero is a valid rlimit.
+    let mut limit: libc::rlimit = unsafe { zeroed() };
+    // SAFETY: `limit` lives through the call.
+    (unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0).then_some(limit)
 }
 
 /// Set the file mode mask; returns the old one. To be called while there is one thread.
