@@ -25,7 +25,8 @@ fn pair() -> (UdpSocket, UdpSocket) {
     peer.set_read_timeout(Some(std::time::Duration::from_secs(2)))
         .expect("a timeout");
     let first = sys::udp_exclusive("127.0.0.1:0".parse().expect("an address"), 0).expect("a port");
-    let ours = sys::udp_companion(&first, peer.local_addr().expect("bound"), 0).expect("a companion");
+    let ours = sys::udp_beside(&first, 0).expect("a companion");
+    ours.connect(peer.local_addr().expect("bound")).expect("connected");
     peer.connect(ours.local_addr().expect("bound")).expect("connected");
     (peer, ours)
 }

@@ -126,21 +126,18 @@ pub fn udp_exclusive(address: SocketAddr, dscp: u8) -> io::Result<UdpSocket> {
     udp(address, false, dscp)
 }
 
-/// A second socket on the port of `first`, connected to `peer`.
+/// A second socket on the port of `first`, which is to be connected at once.
 ///
-/// The kernel gives it all that comes from `peer`; everything else still reaches `first`. The port is open to others
-/// only while this runs: sharing is allowed on both sockets, then forbidden again.
-pub fn udp_companion(first: &UdpSocket, peer: SocketAddr, dscp: u8) -> io::Result<UdpSocket> {
+/// The kernel gives a connected one all that comes from its peer; everything else still reaches `first`. Until it is
+/// connected, whatever comes may come to either. The port is open to others only while this runs: sharing is allowed on
+/// both sockets, then forbidden again.
+pub fn udp_beside(first: &UdpSocket, dscp: u8) -> io::Result<UdpSocket> {
     let local = first.local_addr()?;
     set_option(first, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     let second = udp(local, true, dscp);
     set_option(first, libc::SOL_SOCKET, libc::SO_REUSEADDR, 0)?;
     let second = second?;
     set_option(&second, libc::SOL_SOCKET, libc::SO_REUSEADDR, 0)?;
-    second.connect(peer)?;
-    // Between bind and connect a stranger's packet may have come in. It must not pass for the peer's.
-    let mut waste = [0; 1];
-    while second.recv(&mut waste).is_ok() {}
     Ok(second)
 }
 
@@ -372,7 +369,10 @@ mod tests {
         let first = udp_exclusive("127.0.0.1:0".parse().expect("address"), 46).expect("bind");
         let at = first.local_addr().expect("bound");
         let (friend, stranger) = (peer("127.0.0.2"), peer("127.0.0.3"));
-        let companion = udp_companion(&first, friend.local_addr().expect("bound"), 46).expect("companion");
+        let companion = udp_beside(&first, 46).expect("companion");
+        companion
+            .connect(friend.local_addr().expect("bound"))
+            .expect("connected");
         friend.send_to(b"friend", at).expect("send");
         stranger.send_to(b"stranger", at).expect("send");
         let mut buffer = [0; 16];
@@ -394,7 +394,10 @@ mod tests {
     fn a_port_with_a_companion_stays_closed_to_others() {
         let first = udp_exclusive("127.0.0.1:0".parse().expect("address"), 0).expect("bind");
         let friend = peer("127.0.0.2");
-        let _companion = udp_companion(&first, friend.local_addr().expect("bound"), 0).expect("companion");
+        let companion = udp_beside(&first, 0).expect("companion");
+        companion
+            .connect(friend.local_addr().expect("bound"))
+            .expect("connected");
         let at = first.local_addr().expect("bound");
         assert!(udp(at, true, 0).is_err());
         assert!(udp(at, false, 0).is_err());

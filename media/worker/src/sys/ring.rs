@@ -187,7 +187,10 @@ impl Ring {
         // It spares a look-up in each call, and is not worth failing for.
         let _ = self.ring.submitter().register_ring_fd();
         // As many places as descriptors may be open; without them sockets are looked up as usual.
-        let _ = self.ring.submitter().register_files_sparse(descriptor_limit());
+        let _ = self
+            .ring
+            .submitter()
+            .register_files_sparse(super::descriptor_limit().min(1 << 16) as u32);
         Ok(())
     }
 
@@ -433,17 +436,6 @@ pub fn probe() -> io::Result<()> {
 /// The number of an open descriptor.
 pub fn number(fd: &impl AsFd) -> RawFd {
     fd.as_fd().as_raw_fd()
-}
-
-/// How many descriptors this process may have open.
-fn descriptor_limit() -> u32 {
-    // SAFETY: `limit` is a valid rlimit throughout; a call that fails leaves it at zero.
-    let limit = unsafe {
-        let mut limit: libc::rlimit = std::mem::zeroed();
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur
-    };
-    limit.min(1 << 16) as u32
 }
 
 #[cfg(test)]

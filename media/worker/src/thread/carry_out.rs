@@ -130,6 +130,7 @@ impl MediaThread {
         {
             self.carry_digits(handle); // a press that was cut off by the change
         }
+        self.hear_early(handle);
     }
 
     /// What was agreed changed: how long packets are shows anew.

@@ -89,6 +89,19 @@ impl MediaThread {
         }
         if moved {
             self.watch_peer(handle);
+            self.hear_early(handle);
+        }
+    }
+
+    /// What came to the `peer` socket before it was connected: it may be anyone's.
+    pub(super) fn hear_early(&mut self, handle: Handle) {
+        let Some(stream) = self.streams.get_mut(handle) else {
+            return;
+        };
+        // One that moves the latch brings another socket, and what is early there; it moves to who is likelier, so that ends.
+        for (from, octets) in std::mem::take(&mut stream.sockets.early) {
+            self.datagram[..octets.len()].copy_from_slice(&octets);
+            self.accept(handle, octets.len(), from);
         }
     }
 

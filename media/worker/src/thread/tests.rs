@@ -8,6 +8,7 @@ use crate::testing;
 use crate::thread::tasks::{Parcel, Task};
 use std::net::UdpSocket;
 use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 fn stream(name: &str) -> Task {
     let socket = || sys::udp_exclusive("127.0.0.1:0".parse().expect("an address"), 0).expect("a port");
@@ -169,6 +170,73 @@ impl Scene {
             }
         }
     }
+}
+
+#[test]
+fn nothing_that_comes_is_lost_while_a_stream_turns_to_another_peer() {
+    const TURNS: u16 = 300;
+    const BURST: u64 = 50; // far from what fills a socket
+    let mut scene = Scene::new(&["a"]);
+    scene.thread.turn.limit = Limit::new(0);
+    let handle = scene.thread.streams.handle("a").expect("a handle");
+    let stream = scene.thread.streams.get(handle).expect("a stream");
+    let to = stream.sockets.any.local_addr().expect("bound");
+    let turn_to = |scene: &mut Scene, port: u16| {
+        let mut connect = testing::connect(vec![testing::codec(0, "PCMU", 8000, 1)]);
+        (connect.latch, connect.remote_port) = (false, port);
+        scene.carry_out(Task::Connect {
+            stream: "a".into(),
+            session: Box::new(testing::session(&connect)),
+        });
+    };
+    turn_to(&mut scene, 4001);
+    // Someone who is not the peer speaks when it is asked to.
+    let (asked, asks) = mpsc::channel::<()>();
+    let speaker = std::thread::spawn(move || {
+        let socket = UdpSocket::bind("127.0.0.3:0").expect("a port");
+        for () in asks {
+            for _ in 0..BURST {
+                socket.send_to(&[0x80; 172], to).expect("sent");
+            }
+        }
+    });
+    let heard = |scene: &mut Scene| {
+        let counts = scene.thread.streams.get(handle).expect("a stream").counts;
+        // The kernel may have chosen the new socket for a packet before it was connected, and put it there afterwards.
+        counts.strangers + counts.packets_in
+    };
+    for turn in 0..TURNS {
+        let all = heard(&mut scene) + BURST;
+        asked.send(()).expect("it listens");
+        // At whatever packet of its burst.
+        while heard(&mut scene) == all - BURST {
+            scene.thread.guarded(MediaThread::wait_and_take_turn);
+        }
+        turn_to(&mut scene, 4000 + turn % 2);
+        let patience = Instant::now() + Duration::from_secs(5);
+        while heard(&mut scene) < all {
+            assert!(Instant::now() < patience, "{turn}: {} of {all}", heard(&mut scene));
+            scene.thread.guarded(MediaThread::wait_and_take_turn);
+        }
+    }
+    drop(asked);
+    speaker.join().expect("ended");
+}
+
+#[test]
+fn what_the_peer_says_while_its_socket_is_made_is_heard() {
+    let mut scene = Scene::new(&["a"]);
+    let (handle, peer) = (scene.peers[0].0, scene.peers[0].1.local_addr().expect("bound"));
+    let stream = scene.thread.streams.get_mut(handle).expect("a stream");
+    let packet = |ssrc: u8| [&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, ssrc][..], &[0x55; 160]].concat();
+    stream.sockets.early.push((peer, packet(7)));
+    stream
+        .sockets
+        .early
+        .push(("127.0.0.9:9".parse().expect("an address"), packet(8)));
+    scene.thread.hear_early(handle);
+    let counts = scene.thread.streams.get(handle).expect("a stream").counts;
+    assert_eq!((counts.packets_in, counts.strangers), (1, 1));
 }
 
 fn bridge(first: &str, second: &str) -> Task {
