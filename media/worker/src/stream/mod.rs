@@ -210,6 +210,7 @@ impl Stream {
     }
 
     /// Take note of a packet of the peer. True when its audio may be used.
+    #[inline]
     pub fn hear(&mut self, packet: &Packet, lane: &Lane, datagram: &[u8], turn: &Turn) -> bool {
         self.counts.packets_in += 1;
         self.counts.octets_in += datagram.len() as u64;

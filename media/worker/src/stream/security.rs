@@ -41,6 +41,7 @@ impl Stream {
     }
 
     /// Whether a datagram on the RTP port is worth looking at. Those of strangers, and those over the limit, are counted.
+    #[inline]
     fn screen(&mut self, from: SocketAddr, turn: &Turn) -> bool {
         let Some(latch) = self.inbound.latch.as_ref() else {
             return false; // nothing was agreed yet: early packets are dropped
@@ -56,6 +57,7 @@ impl Stream {
 
     /// What a datagram on the RTP port says; nothing is looked at before it is known whose it may be, and that it is authentic.
     /// Where it was encrypted it lies in the clear then.
+    #[inline]
     pub fn open<'a>(&mut self, datagram: &'a mut [u8], from: SocketAddr, turn: &Turn) -> Option<&'a mut [u8]> {
         if !self.screen(from, turn) {
             return None;

@@ -94,6 +94,7 @@ impl MediaThread {
     }
 
     /// What came to the `peer` socket before it was connected: it may be anyone's.
+    #[cold]
     pub(super) fn hear_early(&mut self, handle: Handle) {
         let Some(stream) = self.streams.get_mut(handle) else {
             return;
