@@ -123,6 +123,15 @@ impl Net {
         }
     }
 
+    /// What had come from a socket that was forgotten just now, and was not taken yet; one datagram at a time, which lies at the
+    /// start of `buffer` then. It is lost otherwise: what the socket still holds goes with it.
+    pub fn left(&mut self, socket: &UdpSocket, buffer: &mut [u8]) -> Option<usize> {
+        match &mut self.0 {
+            Back::Epoll(_) => None, // all that was not read is in the socket
+            Back::Uring(uring) => uring.left(socket, buffer),
+        }
+    }
+
     /// Wait until something arrives or `timeout_ms` is over (-1 = for ever).
     pub fn wait(&mut self, timeout_ms: i32) {
         match &mut self.0 {

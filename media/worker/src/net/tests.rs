@@ -149,6 +149,35 @@ fn a_socket_moves_to_another_net_with_all_that_it_has_not_told() {
 }
 
 #[test]
+fn what_had_come_from_a_socket_that_moves_and_was_not_taken_is_not_lost() {
+    each(|io| {
+        let (mut first, mut second) = (net(io), net(io));
+        let (peer, ours) = pair();
+        first.watch_datagrams(&ours, 0).expect("watched");
+        for word in [b"one", b"two"] {
+            peer.send(word).expect("sent");
+        }
+        first.wait(500);
+        peer.send(b"three").expect("sent");
+        first.forget(&ours);
+        let mut room = [0; 64];
+        let mut told = Vec::new();
+        while let Some(length) = first.left(&ours, &mut room) {
+            told.push((0, room[..length].to_vec()));
+        }
+        if io == Io::Uring {
+            assert_eq!(first.take(), None);
+        }
+        second.watch_datagrams(&ours, 0).expect("watched");
+        peer.send(b"four").expect("sent");
+        let rest = 4 - told.len();
+        told.extend(collect(&mut second, &[&ours], rest));
+        let words = [&b"one"[..], b"two", b"three", b"four"].map(|word| (0, word.to_vec()));
+        assert_eq!(told, words, "{io:?}");
+    });
+}
+
+#[test]
 fn more_than_there_are_buffers_for_is_late_and_not_lost() {
     each(|io| {
         let mut net = net(io);

@@ -114,6 +114,24 @@ impl Uring {
         }
     }
 
+    /// See `Net::left`.
+    pub fn left(&mut self, socket: &UdpSocket, buffer: &mut [u8]) -> Option<usize> {
+        let fd = number(socket);
+        let watch = self.watches.get(fd as usize).filter(|watch| watch.how == How::Not)?;
+        let own = mark(fd, watch.generation);
+        let of_socket = |one: &Completion| matches!(one, Completion::Datagram { mark, .. } if *mark == own);
+        let place = self.arrived.iter().position(of_socket)?;
+        let Some(Completion::Datagram { filled, armed, .. }) = self.arrived.remove(place) else {
+            return None;
+        };
+        self.budget -= usize::from(place < self.budget);
+        if armed {
+            self.ring.cancel(own); // it may have slipped through while the socket was being forgotten
+        }
+        self.in_hand = Some(filled);
+        self.receive(buffer).ok()
+    }
+
     pub fn wait(&mut self, timeout_ms: i32) {
         self.put_down();
         let timeout_ms = if self.arrived.is_empty() { timeout_ms } else { 0 };

@@ -94,13 +94,14 @@ impl MediaThread {
     }
 
     /// Only a stream that is in no bridge and no mix can leave.
-    fn detach(&mut self, name: &str) -> Option<Parcel> {
+    pub(super) fn detach(&mut self, name: &str) -> Option<Parcel> {
         let handle = self.streams.handle(name)?;
         let stream = self
             .streams
             .get(handle)
             .filter(|stream| stream.route.bridge.is_none() && stream.route.mix.is_none())?;
         stream.sockets.forget(&mut self.wire.net);
+        self.hear_left(handle);
         let recordings = self.detach_recordings(handle);
         self.streams.forget(name);
         let mut stream = self.streams.remove(handle)?;

@@ -93,6 +93,20 @@ impl MediaThread {
         }
     }
 
+    /// What came from the peer of a stream that is about to leave, behind the task that says so.
+    pub(super) fn hear_left(&mut self, handle: Handle) {
+        while let Some((peer, from)) = self
+            .streams
+            .get(handle)
+            .and_then(|stream| Some((stream.sockets.peer.as_ref()?, stream.remote()?)))
+        {
+            let Some(length) = self.wire.net.left(peer, &mut self.datagram[..MAX_DATAGRAM]) else {
+                return;
+            };
+            self.accept(handle, length, from);
+        }
+    }
+
     /// What came to the `peer` socket before it was connected: it may be anyone's.
     #[cold]
     pub(super) fn hear_early(&mut self, handle: Handle) {

@@ -90,11 +90,16 @@ struct Scene {
 
 impl Scene {
     fn new(names: &[&str]) -> Self {
+        Self::on(Io::Epoll, names)
+    }
+
+    fn on(io: Io, names: &[&str]) -> Self {
         let (up, events) = mpsc::channel();
         let outbox = Outbox::new(up, Arc::new(Waker::new().expect("a waker")));
         let (desk, _) = writer::start(0, outbox.clone()).expect("a thread");
         let (tasks, inbox) = tasks::channel().expect("a channel");
-        let thread = MediaThread::new(Io::Epoll, Clock::new(), inbox, outbox, desk).expect("a thread");
+        let mut thread = MediaThread::new(io, Clock::new(), inbox, outbox, desk).expect("a thread");
+        thread.start_net().expect("a net");
         let mut scene = Self {
             thread,
             tasks,
@@ -221,6 +226,20 @@ fn nothing_that_comes_is_lost_while_a_stream_turns_to_another_peer() {
     }
     drop(asked);
     speaker.join().expect("ended");
+}
+
+#[test]
+fn what_had_come_from_a_peer_whose_stream_leaves_the_thread_is_heard() {
+    let uring = crate::net::choose(None) == Ok(Io::Uring);
+    for io in [Some(Io::Epoll), uring.then_some(Io::Uring)].into_iter().flatten() {
+        let mut scene = Scene::on(io, &["a"]);
+        scene.thread.wire.net.wait(0); // what was armed is handed over
+        scene.say();
+        scene.thread.wire.net.wait(500);
+        let parcel = scene.thread.detach("a").expect("a parcel");
+        let waits = parcel.stream.sockets.peer.expect("connected").peek(&mut [0]).is_ok();
+        assert_eq!(parcel.stream.counts.packets_in + u64::from(waits), 1, "{io:?}");
+    }
 }
 
 #[test]
