@@ -127,6 +127,28 @@ class Server:
         await self.worker.start()
         unwind.push_async_callback(self.worker.stop, shutdown_worker=True)
 
+        await self._start_sip(settings, unwind)
+
+        self.events = Events(settings.http, self.fetcher, self.database, self.recorder.clock, self._told)
+        self._busy = False
+        self._look_after_trunks(trunk_accounts(settings))
+        await self.events.start(settings.server.instance_id)
+        meter = LagMeter(self._loop, self.driver.take_waited_s, self._unanswered, self._measured)
+        meter.start()
+        unwind.callback(meter.stop)
+
+        self.api = Api(self)
+        self.http_address = await self.api.start()
+        unwind.push_async_callback(self.api.stop)
+        unwind.push_async_callback(self._end_tasks)
+        unwind.push_async_callback(self.events.stop)
+        unwind.push_async_callback(self._leave_trunks)
+        unwind.push_async_callback(self._end_calls)
+        for listener in self.sip_addresses:
+            log.info("sip_listening", extra={"transport": listener.transport, "address": str(listener.bind)})
+
+    async def _start_sip(self, settings: Settings, unwind: contextlib.AsyncExitStack) -> None:
+        """The sockets, and the registry behind them; what comes in waits until all stands."""
         routing, reach = Routing(settings), Reach(settings)
         self.registrar = Registrar(settings.registrar, "sip:dialplane@localhost")
         self.door = Door(settings.registrar, Clients(settings), Tokens(secrets.token_bytes))
@@ -151,24 +173,6 @@ class Server:
         self.registrar.own_uri = self.trunks.own_uri = f"sip:dialplane@{own_host(settings, self.sip_addresses)}"
         self.door.replace(Clients(settings, self.sip_addresses))
         self._watch()
-
-        self.events = Events(settings.http, self.fetcher, self.database, self.recorder.clock, self._told)
-        self._busy = False
-        self._look_after_trunks(trunk_accounts(settings))
-        await self.events.start(settings.server.instance_id)
-        meter = LagMeter(self._loop, self.driver.take_waited_s, self._unanswered, self._measured)
-        meter.start()
-        unwind.callback(meter.stop)
-
-        self.api = Api(self)
-        self.http_address = await self.api.start()
-        unwind.push_async_callback(self.api.stop)
-        unwind.push_async_callback(self._end_tasks)
-        unwind.push_async_callback(self.events.stop)
-        unwind.push_async_callback(self._leave_trunks)
-        unwind.push_async_callback(self._end_calls)
-        for listener in self.sip_addresses:
-            log.info("sip_listening", extra={"transport": listener.transport, "address": str(listener.bind)})
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._unwind.aclose()

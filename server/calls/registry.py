@@ -376,7 +376,8 @@ class Registry:
             return [commands.SendReject(event.session, refused)]
         self.totals["begun"] += 1
         outbox = Outbox(self.policy, new_sid(self.policy, CALL), self._number, now)
-        call = self._add(Call(outbox, Inbound(outbox, event, party, srtp).leg, party, self.targets))
+        leg = Inbound(outbox, event, party, srtp).leg
+        call = self._add(Call(outbox, leg, party, self.targets, self.conferences))
         self._own(call, self._by_session, event.session)
         traces: list[Action] = [_note(call, trace, now) for trace in event.traces]
         return traces + self._collect(call, call.take_over(replaces))
