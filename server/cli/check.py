@@ -77,5 +77,7 @@ def explain_call(settings: Settings, source: str, dialled: str) -> str:
         return f"A call from {source} to {dialled} is refused with {decision.status}: {decision.explain}."
     trunk = routing.trunk_for(source)
     assert trunk is not None
+    if decision.dials:
+        return f'A call from {source} (trunk "{trunk.name}") to {dialled} rings the phones of {decision.dials}.'
     asked = f"{decision.voice_method} {hide_url(decision.voice_url)}"
     return f'A call from {source} (trunk "{trunk.name}") to {dialled} matches number "{decision.number}" and asks {asked}.'

@@ -51,3 +51,10 @@ def test_no_password_and_no_name_are_told(
     say(monkeypatch, f"{password}\n")
     assert main(["client", name]) == 2
     assert "client" in capsys.readouterr().err
+
+
+def test_check_says_that_a_client_is_rung__behaviour_1_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    client = '[[clients]]\nname = "alice"\npassword = "x"\n'
+    (tmp_path / "dialplane.toml").write_text(f'[[trunks]]\nname = "gw"\nallow = ["192.0.2.0/24"]\n{client}')
+    assert main(["check", "--from", "192.0.2.5", "--to", "alice"]) == 0
+    assert "rings the phones of client:alice" in capsys.readouterr().out
