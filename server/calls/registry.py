@@ -442,8 +442,8 @@ class Registry:
         for signal in call.take_signals():
             actions += self._transfers.signalled(signal, call.now)
         if self.calls.get(call.sid) is not call:
-            return actions  # a signal came back to it, and that was its end
-        if call.finished:
+            pass  # a signal came back to it, and that was its end
+        elif call.finished:
             self._forget(call)
             actions.append(Forgotten(call.sid))
         else:
