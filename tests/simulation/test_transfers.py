@@ -10,10 +10,12 @@ import pytest
 from server.calls.effects import Fetched
 from server.calls.policy import Application
 from server.calls.records import By, Cause
+from sip.core.commands import SendReinvite
 from sip.core.refer import Refer
 from sip.core.referring import ReferId, SendRefer
 from tests.simulation.test_legs import at_rest, dial, record_of, talking
 from tests.simulation.world import CALLER, VOICE_URL, Phone, Script, World
+from tests.support.descriptions import sdp
 
 pytestmark = pytest.mark.simulation
 
@@ -353,3 +355,65 @@ def test_the_server_goes_down_in_a_transfer__behaviour_6() -> None:
     world.act(world.registry.shutdown(world.now))
     at_rest(world)
     assert not bob.sessions and not ann.sessions and not carol.sessions
+
+
+# --- hold -------------------------------------------------------------------------------------------------------------
+
+
+def offer(world: World, phone: Phone, after: float, direction: str, *, nowhere: bool = False) -> None:
+    """A re-INVITE in its only session."""
+
+    def act() -> None:
+        body = sdp(phone.address.host).replace(b"a=sendrecv", f"a={direction}".encode())
+        if nowhere:
+            body = body.replace(f"c=IN IP4 {phone.address.host}".encode(), b"c=IN IP4 0.0.0.0")
+        for session in sorted(phone.sessions):
+            phone.do(SendReinvite(session, body))
+
+    world.at(world.now + after, act)
+
+
+def directions(world: World) -> dict[str, str]:
+    """Ours, by the host of each phone that is in a bridge."""
+    met = {sid for pair in world.engine.bridges.values() for sid in pair}
+    return {world.engine.connects[sid].remote_address: world.engine.connects[sid].direction for sid in met}
+
+
+@pytest.mark.parametrize(("direction", "nowhere"), [("sendonly", False), ("inactive", False), ("sendrecv", True)])
+def test_a_party_on_hold_is_resumed_both_ways__transfer_11(direction: str, nowhere: bool) -> None:
+    world, bob, ann, _ = world_of()
+    offer(world, bob, 3.0, direction, nowhere=nowhere)
+    offer(world, ann, 3.1, direction, nowhere=nowhere)  # from both sides at once
+    world.run(until=5.0)
+    assert set(directions(world).values()) <= {"recvonly", "inactive"}
+    offer(world, bob, 0.1, "sendrecv")
+    offer(world, ann, 0.5, "sendrecv")
+    world.run(until=2.0)
+    assert directions(world) == {CALLER.host: "sendrecv", ANN: "sendrecv"}
+    hang_up(world, bob, 1.0)
+    at_rest(world)
+
+
+@pytest.mark.parametrize("who", ["bob", "ann"])
+def test_who_has_put_the_other_on_hold_can_transfer_it__transfer_10(who: str) -> None:
+    world, bob, ann, carol = world_of()
+    one, other = (bob, ann) if who == "bob" else (ann, bob)
+    offer(world, one, 3.0, "sendonly")
+    refer(world, one)
+    world.run(until=7.0)
+    assert statuses(one)[-1] == ("over", 200)
+    assert directions(world) == {other.address.host: "sendrecv", CAROL: "sendrecv"}
+    hang_up(world, carol, 1.0)
+    at_rest(world)
+
+
+def test_a_call_that_comes_back_on_hold_can_be_resumed__transfer_8() -> None:
+    world, bob, ann, _ = world_of(carol=Script(answer_after=0.5, status=486))
+    offer(world, ann, 3.0, "sendonly")
+    refer(world, ann)
+    offer(world, ann, 7.0, "sendrecv")
+    world.run(until=9.0)
+    assert statuses(ann)[-1] == ("over", 486)
+    assert directions(world) == {CALLER.host: "sendrecv", ANN: "sendrecv"}
+    hang_up(world, bob, 1.0)
+    at_rest(world)
