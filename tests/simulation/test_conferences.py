@@ -575,6 +575,19 @@ def test_who_goes_back_into_the_room_that_they_end_is_in_a_new_one__behaviour_2_
     hall.close()
 
 
+def test_the_star_leads_out_of_the_room__rcml_md() -> None:
+    hall = Hall(52)
+    hall.open(conference(dial=f'action="{ACTION}" hangupOnStar="true"'), conference())
+    hall.web.pages[ACTION] = "<Response><Pause length='60'/></Response>"
+    hall.call(3)
+    for sid in hall.sids[:2]:
+        for key in "1*":
+            hall.engine.press(sid, key, hall.now)
+        hall.run(1)
+    assert hall.talking() == {1, 2} and hall.actions() == ["completed"]
+    hall.close()
+
+
 def test_a_participant_cannot_transfer_anybody_and_stays__behaviour_6(hall: Hall) -> None:
     hall.application = Application("2222", VOICE_URL, refer_url="http://app/refer")
     hall.call(2)

@@ -66,7 +66,8 @@ class RunningConference(VerbOf[Dial]):
         self._answered = False
 
     def _new_listening(self, output: Output, what: str, *, endless: bool = True) -> Listening:
-        return Listening(self.outbox, output, self._voice, what, self._noun.line, endless=endless)
+        dialect = self.stage.dialect
+        return Listening(self.outbox, output, self._voice, what, self._noun.line, dialect=dialect, endless=endless)
 
     # --- start ----------------------------------------------------------------------------------------------------
 
@@ -228,6 +229,10 @@ class RunningConference(VerbOf[Dial]):
             sound.play_ended(event)
         self._look_at_announcement()
 
+    def digit(self, event: engine.Digit) -> None:
+        if event.digit == "*" and self.verb.hangup_on_star and self.phase is Phase.INSIDE:
+            self._leave(Cause.COMPLETED, "* was pressed")
+
     def mix_left(self, mix: str) -> None:
         """Nobody asked for it: the engine has lost the mix."""
         if self._seat.left(mix) and self.phase is Phase.INSIDE:
@@ -306,10 +311,12 @@ class RunningConference(VerbOf[Dial]):
 
     def _record(self) -> None:
         """From the moment on in which there is somebody to hear."""
-        wanted = self.verb.record or self._noun.record
+        own = self.verb.record
+        wanted = own is not None or self._noun.record
         if wanted and self._recording is None and self.outbox.policy.recordings_dir:
+            channels, callback = (own.channels, own.callback) if own is not None else (None, None)
             self._recording = self.stage.record(self.verb.line)
-            self._recording.start(stream=self.leg.media.stream)
+            self._recording.start(stream=self.leg.media.stream, channels=channels, callback=callback)
 
     def _tell(self, event: str) -> None:
         if self._member is not None:

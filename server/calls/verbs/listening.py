@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from media import engine
 from rcml import notices
+from rcml.dialect import RCML, Dialect
 from rcml.document import parse_document
 from rcml.errors import DocumentError
 from rcml.parameters import VoiceFacts, voice_parameters
@@ -39,11 +40,19 @@ class Output(Protocol):
 class Listening:
     """what: the attribute that names it, for notifications, with their line. voice: what a request for a document says of the call.
 
-    endless: begin anew at the end; otherwise it is `over` then, and `failed` when it could not be heard.
+    dialect: of the application. endless: begin anew at the end; otherwise it is `over` then, and `failed` when it could not be heard.
     """
 
     def __init__(
-        self, outbox: Outbox, output: Output, voice: Callable[[], VoiceFacts], what: str, line: int, *, endless: bool = True
+        self,
+        outbox: Outbox,
+        output: Output,
+        voice: Callable[[], VoiceFacts],
+        what: str,
+        line: int,
+        *,
+        dialect: Dialect = RCML,
+        endless: bool = True,
     ) -> None:
         self.deadline: float | None = None
         self.over = self.failed = False
@@ -51,6 +60,7 @@ class Listening:
         self._output = output
         self._voice = voice
         self._what, self._line = what, line
+        self._dialect = dialect
         self._endless = endless
         self._verbs: tuple[Verb, ...] | None = None  # of the document; None: a file alone
         self._next = 0
@@ -94,7 +104,9 @@ class Listening:
             return
         settings = self._outbox.policy.rcml
         try:
-            document = parse_document(event.body, content_type=event.content_type, url=event.url or self._url, settings=settings)
+            document = parse_document(
+                event.body, content_type=event.content_type, url=event.url or self._url, settings=settings, dialect=self._dialect
+            )
         except DocumentError as error:
             self._fails(error.message)
             return
@@ -176,7 +188,8 @@ class Listening:
 
     def _ask(self, url: str, method: str) -> None:
         self._url, self._asked_at = url, self._outbox.now
-        self._asked = self._outbox.ask("wait", url, method, voice_parameters(self._voice())).request
+        parameters = voice_parameters(self._voice())
+        self._asked = self._outbox.ask("wait", url, method, parameters, timeout_s=self._dialect.patience_s).request
 
     def _prepare(self, url: str, loop: int) -> None:
         self._url, self._loop = url, loop
