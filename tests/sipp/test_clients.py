@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sip.message import Request
 from tests.support.app import Application, rcml
 from tests.support.descriptions import sdp
 from tests.support.scene import Scene
@@ -237,3 +238,43 @@ async def test_a_client_calls_a_number_and_the_trunk__behaviour_1_3(scene: Scene
         wanted = "+15551234" if number == PLAIN else number
         assert out.first("INVITE").start_line.startswith(f"INVITE sip:{wanted}@127.0.0.1")
     assert [dict(request.parameters)["To"] for request in scene.app.requests] == [PLAIN]
+
+
+# --- liveness -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_phone_that_is_no_longer_there_loses_its_registration_and_its_calls__behaviour_8(tmp_path: Path) -> None:
+    """It is asked by OPTIONS over its connection, and answers as somebody else would who has its address by now."""
+    extra = CLIENTS.replace("{app_port}", "1").replace("ping_s = 0", "ping_s = 1.0")
+    process = ServerProcess(tmp_path / "server", extra=extra)
+    with serving(process):
+        async with (
+            Application(port=process.app_port) as app,
+            Scene(process, app, tmp_path) as scene,
+            TcpPhone(("127.0.0.1", process.sip_port), "alice", "wonderland") as phone,
+        ):
+            assert (await phone.register()).status == 200
+            for _ in range(2):  # as long as it lives
+                phone.answer(await phone.request("OPTIONS"), 200)
+            caller = await scene.calling("caller_waits", "alice")
+            invite = await next_of(phone, "INVITE", 200)
+            phone.answer(invite, 200, sdp("127.0.0.9"))
+            await next_of(phone, "ACK", 200)
+            bye = await next_of(phone, "BYE", 404)
+            assert "Registration_Removed" in (bye.headers.get("Reason") or "")
+            phone.answer(bye, 200)
+            await scene.through(caller)
+            assert metric(process, "dialplane_registrations") == 0
+            await asyncio.to_thread(process.wait_idle, 10.0, ("sip_",))
+            assert "why=unreachable" in process.log(20_000)
+
+
+async def next_of(phone: TcpPhone, method: str, options: int) -> Request:
+    """The next request of a kind; OPTIONS before it get this status."""
+    while True:
+        message = await phone.receive()
+        assert isinstance(message, Request), message
+        if message.method == method:
+            return message
+        assert message.method == "OPTIONS"
+        phone.answer(message, options)
