@@ -172,7 +172,7 @@ async def test_what_was_said_is_kept_when_the_worker_is_killed__behaviour_7(own:
     assert (asked["Digits"], asked["CallStatus"]) == ("hangup", "failed")
     samples, rate = sound.read_wav(await fetch_recording(own, asked["RecordingUrl"]))
     with judged_by_time():
-        assert len(samples) / rate > 1.9
+        assert len(samples) / rate > 1.4  # a second of chirp and half a one behind it: the file is a second late at most
         assert sound.find(sound.chirp_up(), samples[:, 0]).likeness > 0.95
     assert len(own.app.asked_for("/said")) == 1
 
