@@ -25,7 +25,7 @@ from tests.support.descriptions import sdp
 
 pytestmark = pytest.mark.simulation
 
-SEEDS = int(os.environ.get("DIALPLANE_SEEDS", "600"))
+SEEDS = max(100, int(os.environ.get("DIALPLANE_SEEDS", "600")) // 5)  # each costs several times one of the races
 CHUNK = 100
 TOLD = ("transferred", "joined", "transferring", "taking-over")
 HOSTS = ("10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4")
