@@ -7,6 +7,7 @@ It holds no policy beyond admission (behaviour.md 1.1-1.5).
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +39,10 @@ from server.calls.transfer import Transfers, understand_each_other
 from server.calls.verbs.talk import RunningTalk
 from sip.core import commands, events
 from sip.core.bindings import Change
+
+# A call whose deadline does not move on gets so many turns at one moment, and the next ones so much later.
+MOST_TURNS = 100
+STANDS_STILL_S = 1.0
 
 
 class Registry:
@@ -118,15 +123,25 @@ class Registry:
 
     def timeout(self, now: float) -> list[Action]:
         actions: list[Action] = []
+        turns: Counter[str] = Counter()
         while self._deadlines and self._deadlines[0][0] <= now:
             at, _, sid = heapq.heappop(self._deadlines)
             call = self.calls.get(sid)
             if call is None or self._armed.get(sid) != at:
                 continue  # rearmed or gone since
             del self._armed[sid]
+            turns[sid] += 1
+            if turns[sid] > MOST_TURNS:  # a bug of ours, and no reason to keep all other calls waiting for ever
+                actions.append(Log("error", "timer_stands_still", {"call_sid": sid}))
+                self._arm(sid, now + STANDS_STILL_S)
+                continue
             actions += self._collect(call, call.timeout(now))
         self.conferences.timeout(now)
         return actions + self._room_signals(now)
+
+    def _arm(self, sid: str, at: float) -> None:
+        self._armed[sid] = at
+        heapq.heappush(self._deadlines, (at, self._number(), sid))
 
     def next_deadline(self) -> float | None:
         while self._deadlines and self._armed.get(self._deadlines[0][2]) != self._deadlines[0][0]:
@@ -451,8 +466,7 @@ class Registry:
             if at is None:
                 self._armed.pop(call.sid, None)
             elif self._armed.get(call.sid) != at:
-                self._armed[call.sid] = at
-                heapq.heappush(self._deadlines, (at, self._number(), call.sid))
+                self._arm(call.sid, at)
         signalled = self._room_signals(call.now)
         return actions + signalled if signalled else actions
 

@@ -739,6 +739,16 @@ def _judge(hall: Hall, told: Counter[str], where: str) -> None:
         assert [one["SequenceNumber"] for one in story] == [str(n) for n in range(len(story))], where
 
 
+def test_a_wait_document_that_ends_at_once_comes_again_at_its_time__behaviour_2_10() -> None:
+    """What was reckoned for its deadline was a rounding away from what was asked of the clock: the server stood still."""
+    hold_out(543, Counter())
+
+
+def test_who_is_led_back_into_a_room_at_once_stays_in_it__behaviour_2_10() -> None:
+    """The engine's word that the first stay is over comes when the second has begun."""
+    hold_out(3169, Counter())
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_whatever_happens_in_rooms_every_call_ends_once__behaviour_2_10(first: int) -> None:
     """Over a bad wire: participants that come and go, moderators, kicks, holds, announcements, limits, the operator, the worker's death."""

@@ -15,8 +15,6 @@ class Seat:
 
     def __init__(self, leg: Leg) -> None:
         self._leg = leg
-        self._plays = 0
-        self._asked: list[str] = []  # mixes whose leaving is not confirmed yet; who was on hold comes back into the same
         self.mix = ""
 
     # --- as legs know it ------------------------------------------------------------------------------------------
@@ -45,13 +43,13 @@ class Seat:
     def leave(self, *, beep: bool) -> None:
         if self.mix:
             self._leg.media.leave(self.mix, beep=beep)
-            self._asked.append(self.mix)
             self.lost()
 
     def left(self, mix: str) -> bool:
         """The engine says so. True when nobody had asked for it."""
-        if mix in self._asked:
-            self._asked.remove(mix)
+        leaving = self._leg.media.leaving
+        if mix in leaving:
+            leaving.remove(mix)
             return False
         return mix == self.mix
 
@@ -61,8 +59,8 @@ class Seat:
         """To all members of the mix; None outside of one."""
         if not self.mix:
             return None
-        self._plays += 1
-        play = mix_play_name(self._leg.sid, self._plays)
+        self._leg.media.mix_plays += 1
+        play = mix_play_name(self._leg.sid, self._leg.media.mix_plays)
         self._leg.outbox.emit(engine.Play(mix=self.mix, play=play, files=files, loop=loop))
         self._leg.outbox.note(Kind.MEDIA, {"event": "play", "what": ", ".join(files), "loop": loop, "mix": self.mix}, self._leg.sid)
         return play
@@ -70,4 +68,4 @@ class Seat:
     def stop_playing(self) -> None:
         """What was played last, if it still is."""
         if self.mix:
-            self._leg.outbox.emit(engine.StopPlay(mix=self.mix, play=mix_play_name(self._leg.sid, self._plays)))
+            self._leg.outbox.emit(engine.StopPlay(mix=self.mix, play=mix_play_name(self._leg.sid, self._leg.media.mix_plays)))

@@ -60,6 +60,8 @@ class LegMedia:
         self._srtp = srtp
         self.offer_answer = self._new_offer_answer(LocalMedia(self._address.advertised, 9, 10))
         self._plays = 0
+        self.mix_plays = 0  # that it has played to a mix, in whatever room
+        self.leaving: list[str] = []  # mixes whose leaving is not confirmed yet: a document may lead back into the same at once
 
     def _new_offer_answer(self, local: LocalMedia) -> OfferAnswer:
         policy = self.outbox.policy
@@ -275,6 +277,7 @@ class LegMedia:
 
     def leave(self, mix: str, *, beep: bool) -> None:
         if self.state is MediaState.OPEN:
+            self.leaving.append(mix)
             self.outbox.emit(engine.Leave(mix=mix, stream=self.stream, beep=beep))
             self.outbox.note(Kind.MEDIA, {"event": "unmix", "mix": mix}, self.stream)
 

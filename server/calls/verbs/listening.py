@@ -181,7 +181,7 @@ class Listening:
 
     def _too_soon(self, since: float) -> bool:
         """Wait until a second has gone since then."""
-        if self._outbox.now - since >= LEAST_S:
+        if self._outbox.now >= since + LEAST_S:  # as the deadline is reckoned: a difference may be a rounding short of it for ever
             return False
         self.deadline = since + LEAST_S
         return True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rcml.settings import RcmlSettings
-from server.calls.effects import Kind
+from server.calls.effects import Kind, Log
 from server.calls.policy import Application, Refusal
+from server.calls.registry import STANDS_STILL_S
 from sip.core import commands, events, flows
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
@@ -141,3 +144,15 @@ def test_nouns_share_the_breadth_of_the_call__rfc5393_5_3_3() -> None:
         assert [dict(invite.headers).get("Max-Breadth") for invite in bench.of(commands.SendInvite)] == sent
     assert dict(Bench(dial("<Number>1234</Number>")).of(commands.SendInvite)[0].headers).get("Max-Breadth") is None
     assert Bench(dial(two), invite_headers=(("Max-Breadth", "0"),)).of(commands.SendInvite) == []
+
+
+def test_a_timer_that_stands_still_keeps_no_other_call_waiting__operations_md(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug of ours: the deadline of a call stays where it is, whatever happens."""
+    bench = Bench("<Response><Pause length='60'/></Response>")
+    call = next(iter(bench.registry.calls.values()))
+    at = bench.now
+    monkeypatch.setattr(type(call), "next_deadline", lambda self: at)
+    bench.registry._arm(call.sid, at)
+    actions = bench.registry.timeout(bench.now)
+    assert [action.event for action in actions if isinstance(action, Log)] == ["timer_stands_still"]
+    assert bench.registry.next_deadline() == bench.now + STANDS_STILL_S
