@@ -128,7 +128,7 @@ async def test_everything_written_is_read_back_and_the_tables_are_the_schema(ser
         async with database.engine.connect() as connection:
             assert await connection.run_sync(differences) == []
         removed = await clean_up(database.engine, StorageSettings(retention_days=1), at(86400 * 9))
-        assert removed == {"timeline": 0, "timeline_pieces": 5, "notifications": 5, "calls": 5}
+        assert removed == {"timeline": 0, "timeline_pieces": 5, "notifications": 5, "events": 0, "calls": 5}
 
 
 async def test_calls_of_a_run_that_died_are_ended(server: Cluster, tmp_path: Path) -> None:
