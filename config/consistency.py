@@ -13,7 +13,8 @@ from typing import Any
 
 from config.errors import Problem
 from config.load import KeyPath, Source, dotted
-from config.settings import NumberSettings, Settings, TrunkSettings
+from config.peers import NumberSettings, TrunkSettings
+from config.settings import Settings
 from config.types import HostPort, ListenAddress, address_of, parse_host_port, parse_listen
 
 PORTS_PER_CALL = 4  # RTP and RTCP of two legs

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from config.settings import ClientSettings, Settings
+from config.peers import ClientSettings
+from config.settings import Settings
 from config.types import parse_listen
 from sip.core.digest_server import Secrets, ha1
 from sip.core.door import Account

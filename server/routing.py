@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import unquote, urljoin
 
-from config.settings import NumberSettings, Settings, TrunkSettings, networks
+from config.peers import NumberSettings, TrunkSettings
+from config.settings import Settings, networks
 from config.types import Address, address_of
 from rcml.dialect import DIALECTS
 from server.calls.policy import Application, Refusal

@@ -6,7 +6,8 @@ import email.utils
 import secrets
 from collections.abc import Callable, Sequence
 
-from config.settings import Settings, TrunkSettings
+from config.peers import TrunkSettings
+from config.settings import Settings
 from config.types import address_of
 from server.api.access import signed_query
 from server.applications.signing import Signer

@@ -9,7 +9,7 @@ import sys
 from pydantic import ValidationError
 
 from config.load import load
-from config.settings import ClientSettings
+from config.peers import ClientSettings
 from server.cli.terminal import DONE, WRONG, complain, say
 from server.clients import secrets_of
 

@@ -238,7 +238,10 @@ def test_circles_are_found(graph: dict[str, set[str]], circles: set[str]) -> Non
 
 # Decisions, and values: no sockets, no clock, no chance, no files, no tasks and no log (docs/decisions/0004-sans-io-core.md).
 PURE = (
+    "config.denied",
     "config.errors",
+    "config.peers",
+    "config.section",
     "config.settings",
     "config.types",
     "media.engine",

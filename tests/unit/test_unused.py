@@ -13,6 +13,8 @@ READ_BY_OTHERS = (
     ("media/engine.py", "variable *"),  # the worker reads and writes the fields; tests/vectors/media/frames.json holds both sides to them
     ("*settings.py", "* model_config"),  # pydantic
     ("*settings.py", "* _*"),  # its validators
+    ("config/section.py", "* model_config"),
+    ("config/peers.py", "method _*"),
     ("server/api/forms.py", "* model_config"),
     ("server/api/forms.py", "method _*"),
     *(("*", f"method {name}") for name in ("connection_made", "datagram_received", "eof_received")),  # asyncio's protocols

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from config.settings import DialSettings, Settings, TrunkSettings
+from config.peers import TrunkSettings
+from config.settings import DialSettings, Settings
 from media.settings import MediaSettings
 from server.reach import GuardedResolver, Reach
 from sip.core import commands, events

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.settings import DENIED_NUMBERS
+from config.denied import DENIED_NUMBERS
 from server.calls.numbering import NO_PLAN, DenyList, NumberFormat, NumberPlan, canonical, written
 
 GERMANY, AMERICA, ITALY = NumberPlan("49"), NumberPlan("1", "1", "011"), NumberPlan("39", "", "00")
