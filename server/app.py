@@ -1,9 +1,8 @@
 """The running server: the shell around the sans-I/O parts.
 
 It owns the event loop's side of everything: the SIP sockets (`SipDriver`), the media worker (`WorkerClient`), requests to
-applications (`Fetcher`), prompts and speech, the database writer, the HTTP API. It decides nothing. The rhythm is always
-the same: one input goes to the `Registry`, the actions that come back are carried out in order, the timer is re-armed,
-the next input follows. Events that an action causes at once are queued, so no machine is ever entered twice.
+applications (`Fetcher`), prompts and speech, the database writer, the HTTP API. It decides nothing: inputs go to the `Registry`
+and to the `Trunks` in their turn (`Turns`), and what comes back is carried out here.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ import contextlib
 import datetime
 import logging
 import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from config.settings import Settings, SipSection
 from config.types import parse_listen
@@ -55,6 +53,7 @@ from server.storage.rows import EventRow
 from server.timeline.recorder import Recorder
 from server.trunks.account import Account
 from server.trunks.trunks import Trunks
+from server.turns import Turns
 from server.voice import HttpVoice
 from server.wiring import build_policy, outbound_of, own_host, signer_of, sip_extensions, trunk_accounts
 from sip.core import commands, events, flows
@@ -70,8 +69,6 @@ log = logging.getLogger(__name__)
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 LEAVE_S = 2.0  # for a trunk to hear that we go
-Handle = Callable[[float], list[Action]]
-T = TypeVar("T")
 
 
 class Server:
@@ -84,13 +81,9 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._loop = asyncio.get_running_loop()
-        self._inbox: deque[Handle] = deque()
-        self._busy = True  # until the registry stands: what comes before waits in line
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0  # when it fires, if there is one
+        self._turns = Turns(self._carry_out, lambda: (self.registry, self.trunks), lambda: self.metrics.internal_error())
         self._tasks: set[asyncio.Task[None]] = set()
         self.trunks = Trunks("sip:dialplane@localhost", secrets.token_bytes)
-        self._quiet = asyncio.Event()  # an input has been dealt with: look again whether all calls are over
         self._unwind = contextlib.AsyncExitStack()
         self.sip_addresses: tuple[flows.Listener, ...] = ()
         self.overload = Overload(settings.server.max_lag_s)
@@ -130,7 +123,7 @@ class Server:
         await self._start_sip(settings, unwind)
 
         self.events = Events(settings.http, self.fetcher, self.database, self.recorder.clock, self._told)
-        self._busy = False
+        self._turns.begin()
         self._look_after_trunks(trunk_accounts(settings))
         await self.events.start(settings.server.instance_id)
         meter = LagMeter(self._loop, self.driver.take_waited_s, self._unanswered, self._measured)
@@ -169,7 +162,7 @@ class Server:
         clients = self._active_clients()
         self.driver.command(Restore(tuple(one for one in kept if one.client in clients)))
         self.registry = Registry(*self._rules(routing, reach))
-        self.orders = Orders(lambda: self.registry, self._ordered, self.recorder.clock, lambda: self.overload.active)
+        self.orders = Orders(lambda: self.registry, self._turns.order, self.recorder.clock, lambda: self.overload.active)
         self.registrar.own_uri = self.trunks.own_uri = f"sip:dialplane@{own_host(settings, self.sip_addresses)}"
         self.door.replace(Clients(settings, self.sip_addresses))
         self._watch()
@@ -221,16 +214,12 @@ class Server:
                 self.driver.replace_tls(tls)
 
     def _look_after_trunks(self, accounts: tuple[Account, ...]) -> None:
-        self._give(lambda now: [*self.trunks.configure(accounts, now)])
+        self._turns.give(lambda now: self.trunks.configure(accounts, now))
 
     async def _leave_trunks(self) -> None:
         """Take our registrations back, and wait a moment for the answers."""
         self._look_after_trunks(())
-        until = self._loop.time() + LEAVE_S
-        while self.trunks.busy and self._loop.time() < until:
-            self._quiet.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._quiet.wait(), until - self._loop.time())
+        await self._turns.until(lambda: not self.trunks.busy, self._loop.time() + LEAVE_S)
 
     def trunk_troubles(self) -> dict[str, int]:
         """Trunks that are not registered although they should be, and places of trunks that are dead."""
@@ -240,7 +229,7 @@ class Server:
     async def drain(self, at_once: Awaitable[None]) -> None:
         """Refuse new calls, and wait until the others are over: `server.drain_s` at most, or until `at_once` comes."""
         self.registry.closing = True
-        over = self._loop.create_task(self._calls_over())
+        over = self._loop.create_task(self._turns.until(lambda: not self.registry.counts()["calls"]))
         cut = asyncio.ensure_future(at_once)
         log.info("draining", extra={"calls": self.registry.counts()["calls"], "drain_s": self.settings.server.drain_s})
         await asyncio.wait((over, cut), timeout=self.settings.server.drain_s, return_when=asyncio.FIRST_COMPLETED)
@@ -248,25 +237,15 @@ class Server:
             task.cancel()
         await asyncio.gather(over, cut, return_exceptions=True)
 
-    async def _calls_over(self) -> None:
-        while self.registry.counts()["calls"]:
-            self._quiet.clear()
-            await self._quiet.wait()
-
     async def _end_calls(self) -> None:
         """Refuse new calls, end those that live, and wait until they are over or the grace is used up."""
-        self._give(self.registry.shutdown)
+        self._turns.give(self.registry.shutdown)
         deadline = self._loop.time() + self.settings.server.shutdown_grace_s
-        while any(self.registry.counts().values()) and self._loop.time() < deadline:
-            self._quiet.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._quiet.wait(), deadline - self._loop.time())
+        await self._turns.until(lambda: not any(self.registry.counts().values()), deadline)
         left = {name: count for name, count in self.registry.counts().items() if count}
         if left:
             log.warning("calls_left_at_shutdown", extra=left)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._turns.stop()
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
@@ -302,11 +281,11 @@ class Server:
             if event.binding.flow.connection and event.change is Change.ADDED:
                 self.driver.acquaint(event.binding.flow)
         if isinstance(event, events.InviteReceived):
-            self._give(lambda now: self._admit(event, now))
+            self._turns.give(lambda now: self._admit(event, now))
         elif isinstance(event, events.OutOfDialogAnswered):
-            self._give(lambda now: [*self.trunks.answered(event, now)])
+            self._turns.give(lambda now: self.trunks.answered(event, now))
         else:
-            self._give(lambda now: self.registry.sip_event(event, now))
+            self._turns.give(lambda now: self.registry.sip_event(event, now))
 
     def _admit(self, event: events.InviteReceived, now: float) -> list[Action]:
         """A caller whose INVITE trips over a bug of ours is told so, instead of waiting for nothing."""
@@ -323,72 +302,15 @@ class Server:
             self.metrics.heard(event.quality)
         elif isinstance(event, engine.RecordingEnded) and event.size_bytes == 0:
             self._run(asyncio.to_thread(recordings.remove_if_empty, event.path))
-        self._give(lambda now: self.registry.media_event(event, now))
+        self._turns.give(lambda now: self.registry.media_event(event, now))
 
     def _measured(self, lag_s: float, now: float) -> None:
         told = self.overload.measured(lag_s, now)
         if told is not None:
             self._carry_out(told)
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._give(self.registry.timeout)
-        self._give(lambda now: [*self.trunks.timeout(now)])
-
     def _on_connection_lost(self, flow: flows.Flow) -> None:
-        self._give(lambda now: [*self.trunks.connection_lost(flow, now)])
-
-    async def _ordered(self, handle: Callable[[float], tuple[T, list[Action]]]) -> T:
-        """An order's turn among the inputs, and what it has to say."""
-        outcome: asyncio.Future[T] = self._loop.create_future()
-
-        def carried_out(now: float) -> list[Action]:
-            try:
-                result, actions = handle(now)
-            except Exception as error:
-                if not outcome.done():
-                    outcome.set_exception(error)
-                raise
-            if not outcome.done():  # who asked may have gone away
-                outcome.set_result(result)
-            return actions
-
-        self._give(carried_out)
-        return await outcome
-
-    def _give(self, handle: Handle) -> None:
-        """One input; while it is dealt with, further ones wait in line."""
-        self._inbox.append(handle)
-        if not self._busy:
-            self._work()
-
-    def _work(self) -> None:
-        """Deal with all inputs that wait."""
-        self._busy = True
-        actions: deque[Action] = deque()
-        while self._inbox or actions:
-            try:
-                if actions:
-                    self._carry_out(actions.popleft())
-                else:
-                    actions.extend(self._inbox.popleft()(self._loop.time()))
-            except Exception:
-                # Our own bug. What else this input asked for is still carried out, and the other calls go on.
-                log.exception("internal_error")
-                self.metrics.internal_error()
-        self._busy = False
-        self._quiet.set()
-        self._arm()
-
-    def _arm(self) -> None:
-        at = min((at for at in (self.registry.next_deadline(), self.trunks.next_deadline()) if at is not None), default=None)
-        if self._timer is not None:
-            if at is not None and self._timer_at <= at:
-                return  # too early is harmless, and cheaper than a new timer
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer, self._timer_at = self._loop.call_at(at, self._on_timer), at
+        self._turns.give(lambda now: self.trunks.connection_lost(flow, now))
 
     # --- outputs --------------------------------------------------------------------------------------------------
 
@@ -458,7 +380,7 @@ class Server:
     def _told(self, request: Fetch, answer: Fetched) -> None:
         """What came of an event's first attempt."""
         self.metrics.fetched(request, answer)
-        self._give(lambda now: self.registry.fetched(answer, now))
+        self._turns.give(lambda now: self.registry.fetched(answer, now))
 
     async def _prepare(self, request: Prepare) -> None:
         await self._answer(request.prompt, self.prompts.prepare(request.url, self.fetcher.download))
@@ -477,7 +399,7 @@ class Server:
             log.exception("internal_error")
             self.metrics.internal_error()
             answer = Prepared(prompt, "", 0, "engine", "internal error, see the log")
-        self._give(lambda now: self.registry.prepared(answer, now))
+        self._turns.give(lambda now: self.registry.prepared(answer, now))
 
 
 def _tls_of(settings: SipSection) -> Tls | None:

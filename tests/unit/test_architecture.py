@@ -78,6 +78,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "server.recordings": (),
     "server.registrations": ("server.observability.clock", "server.storage.rows", "sip.core", "sip.message"),
     "server.signals": (),
+    "server.turns": ("server.calls",),
     "server.voice": ("media.errors", "media.settings", "server.applications.failures"),
     "server.preflight": ("config", "media", "server.applications", "server.limits", "server.routing", "server.storage", "sip.transport"),
     "server.reload": ("config", "server.preflight", "server.routing"),
@@ -116,8 +117,9 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
         "server.signals",
         "server.storage",
         "server.timeline",
-        "server.voice",
         "server.trunks",
+        "server.turns",
+        "server.voice",
         "server.wiring",
     ),
     "server.cli": (

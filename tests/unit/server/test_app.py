@@ -60,7 +60,7 @@ def shell(calls: Calls, *, stands: bool = True) -> tuple[Server, Phone]:
     cast(Any, server).registry = calls
     cast(Any, server).driver = phone
     if stands:
-        server._busy = False
+        server._turns.begin()
     return server, phone
 
 
@@ -90,6 +90,5 @@ async def test_what_comes_before_the_registry_stands_waits_in_line() -> None:
     server, _ = shell(calls, stands=False)
     server._on_sip(INVITE)
     assert calls.given == []
-    server._busy = False
-    server._work()
+    server._turns.begin()
     assert calls.given == [INVITE]
