@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from server.storage import schema
 from server.storage.rows import CallRow, EventRow, NotificationRow, RecordingRow, short_sid
 
-_CALL = [column for column in schema.calls.columns if column.name != "instance_id"]
-_EVENT = [column for column in schema.events.columns if column.name != "instance_id"]
+_CALL = schema.columns_of_rows(schema.calls)
+_EVENT = schema.columns_of_rows(schema.events)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from server.storage import schema
 from server.storage.packing import UnknownEncoding, unpack
 from server.storage.rows import CallRow, Entry, NotificationRow, RecordingRow, RegistrationRow, short_sid
 
-_REGISTRATION = [column for column in schema.registrations.columns if column.name != "instance_id"]
-_CALL = [column for column in schema.calls.columns if column.name != "instance_id"]
+_REGISTRATION = schema.columns_of_rows(schema.registrations)
+_CALL = schema.columns_of_rows(schema.calls)
 
 
 class Reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -43,6 +44,12 @@ class UtcDateTime(TypeDecorator[datetime.datetime]):
 
 # SQLite numbers rows by itself only for a column that is exactly INTEGER.
 _RowId = BigInteger().with_variant(Integer, "sqlite")
+
+
+def columns_of_rows(table: Table) -> list[Column[Any]]:
+    """The columns that `rows` knows, in the order of its fields: whose row it is stays here."""
+    return [column for column in table.columns if column.name != "instance_id"]
+
 
 calls = Table(
     "calls",
