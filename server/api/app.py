@@ -8,7 +8,6 @@ names are 128 bits of chance; `server.recording_access` can ask for more.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
@@ -21,6 +20,7 @@ from config.settings import Settings
 from config.types import HostPort, parse_host_port
 from rcml.parameters import API_VERSION
 from server.api.access import Credentials, credentials, is_signed
+from server.api.documents import as_json
 from server.api.faces import Face
 from server.api.routes import routes
 from server.observability.metrics import Metrics
@@ -268,5 +268,5 @@ def _limit(request: web.Request) -> int:
     return int(limit)
 
 
-def _json(document: object, status: int = 200) -> web.Response:
-    return web.Response(text=json.dumps(document, ensure_ascii=False) + "\n", status=status, content_type="application/json")
+def _json(document: Mapping[str, object], status: int = 200) -> web.Response:
+    return web.Response(text=as_json(document), status=status, content_type="application/json")

@@ -70,8 +70,8 @@ class Asked:
     def query(self) -> Mapping[str, str]:
         return self.request.query
 
-    def sid(self, name: str = "sid") -> str:
-        return self.request.match_info[name]
+    def sid(self) -> str:
+        return self.request.match_info["sid"]
 
     async def form(self, kind: type[F]) -> F:
         if self.request.content_type != FORM:
@@ -83,7 +83,7 @@ class Asked:
         return read_form(kind, fields)
 
 
-Handler = Callable[[Asked], Awaitable[Answer | web.StreamResponse]]
+Handler = Callable[[Asked], Awaitable[Answer]]
 
 
 def served(deps: RestDeps, face: Face, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -101,8 +101,6 @@ def served(deps: RestDeps, face: Face, handler: Handler) -> Callable[[web.Reques
         except Exception:
             log.exception("api_failed", extra={"method": request.method, "path": request.path})
             return _told(request, face, RestProblem(500, problems.INTERNAL, "Internal error"))
-        if isinstance(answer, web.StreamResponse):
-            return answer
         if not answer.name:
             return web.Response(status=answer.status)
         if _wants_json(request, face):
