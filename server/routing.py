@@ -202,9 +202,9 @@ class Routing:
         if client.voice_url:
             return Application(
                 number=f"client:{name}",
-                voice_url=self._resolved(client.voice_url),
+                voice_url=_resolved(client.voice_url, self._base_url),
                 voice_method=client.voice_method,
-                fallback_url=self._resolved(client.fallback_url),
+                fallback_url=_resolved(client.fallback_url, self._base_url),
                 fallback_method=client.fallback_method,
                 answer_delay=client.answer_delay,
             )
@@ -226,10 +226,6 @@ class Routing:
             if client is not None:
                 return Application(number=f"client:{text}", voice_url="", dialled=used, dials=f"client:{text}")
         return None
-
-    def _resolved(self, url: str) -> str:
-        """As those of numbers are (behaviour.md 1.5)."""
-        return urljoin(self._base_url + "/", url) if url.startswith("/") else url
 
     def _admit_to_number(self, dialled: str, otherwise: str, trunk: TrunkSettings) -> Application | Refusal:
         """trunk: by which the call came."""
@@ -275,9 +271,13 @@ def _address(text: str) -> Address | None:
 
 
 def _absolute(number: NumberSettings, base_url: str) -> NumberSettings:
-    """Its relative URLs resolved against the server's own base URL (behaviour.md 1.5)."""
-    urls = {name: getattr(number, name) for name in ("voice_url", "fallback_url", "status_callback", "refer_url")}
-    return number.model_copy(update={name: urljoin(base_url + "/", url) for name, url in urls.items() if url.startswith("/")})
+    urls = ("voice_url", "fallback_url", "status_callback", "refer_url")
+    return number.model_copy(update={name: _resolved(getattr(number, name), base_url) for name in urls})
+
+
+def _resolved(url: str, base_url: str) -> str:
+    """A relative one is on the server's own base URL (behaviour.md 1.5)."""
+    return urljoin(base_url + "/", url) if url.startswith("/") else url
 
 
 def e164(text: str, country_code: str) -> str | None:
