@@ -27,18 +27,30 @@ def credentials(authorization: str, token: str) -> Credentials:
     """
     if not authorization:
         return Credentials.NONE
+    _, secret = _user_and_secret(authorization)
+    return Credentials.RIGHT if token and hmac.compare_digest(secret, token.encode()) else Credentials.WRONG
+
+
+def is_account(authorization: str, account_sid: str) -> bool:
+    """Whether the user of `Basic` is the account. A Bearer token has no user: it is an operator's."""
+    user, _ = _user_and_secret(authorization)
+    return user is None or hmac.compare_digest(user, account_sid.encode())
+
+
+def _user_and_secret(authorization: str) -> tuple[bytes | None, bytes]:
+    """No user: there is none in this scheme. An empty secret: none can be read."""
     scheme, _, given = authorization.partition(" ")
     match scheme.lower():
         case "bearer":
-            secret = given.strip().encode("utf-8", "replace")
+            return None, given.strip().encode("utf-8", "replace")
         case "basic":
             try:
-                secret = base64.b64decode(given.strip(), validate=True).partition(b":")[2]
+                user, _, secret = base64.b64decode(given.strip(), validate=True).partition(b":")
             except binascii.Error:
-                return Credentials.WRONG
+                return None, b""
+            return user, secret
         case _:
-            return Credentials.WRONG
-    return Credentials.RIGHT if token and hmac.compare_digest(secret, token.encode()) else Credentials.WRONG
+            return None, b""
 
 
 def signed_query(key: str, recording_sid: str, expires: int) -> str:

@@ -5,17 +5,16 @@ The account's sid is the user and the API token the password (Basic). Whoever se
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 from config.settings import Settings
 from server.api import problems
-from server.api.access import Credentials, credentials
+from server.api.access import Credentials, credentials, is_account
 from server.api.documents import as_json, as_xml
 from server.api.faces import Face
 from server.api.forms import Form, read_form
@@ -113,7 +112,8 @@ def served(deps: RestDeps, face: Face, handler: Handler) -> Callable[[web.Reques
 def _may_ask(request: web.Request, settings: Settings) -> None:
     server = settings.server
     header = request.headers.get("Authorization", "")
-    if not _is_known(header, server.account_sid, server.api_token.get_secret_value()):
+    right = credentials(header, server.api_token.get_secret_value()) is Credentials.RIGHT
+    if not right or not is_account(header, server.account_sid):
         raise RestProblem(
             401, problems.UNAUTHORIZED, "Authenticate: the user is the account's sid, the password what `dialplane token` shows"
         )
@@ -122,18 +122,6 @@ def _may_ask(request: web.Request, settings: Settings) -> None:
     # A browser that knows the password sends it with what a foreign page makes it send.
     if request.method != "GET" and request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         raise RestProblem(403, problems.FORBIDDEN, "A page of another site may not give orders")
-
-
-def _is_known(header: str, account_sid: str, token: str) -> bool:
-    if credentials(header, token) is not Credentials.RIGHT:
-        return False
-    if header[:6].lower() != "basic ":
-        return True
-    try:
-        user = BasicAuth.decode(header, encoding="utf-8").login
-    except ValueError:
-        return False
-    return hmac.compare_digest(user.encode(), account_sid.encode())
 
 
 def _wants_json(request: web.Request, face: Face) -> bool:

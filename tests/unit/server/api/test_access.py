@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from server.api.access import Credentials, credentials, is_signed, signed_query
+from server.api.access import Credentials, credentials, is_account, is_signed, signed_query
 
 RE = "RE" + "a" * 32
 
@@ -45,6 +45,21 @@ def test_the_token_is_a_bearer_token_or_a_password__rfc6750_rfc7617(header: str,
 @pytest.mark.parametrize("header", ["Bearer", "Bearer ", basic(b""), basic(b":"), basic(b"me:")])
 def test_a_server_without_a_token_lets_nobody_in(header: str) -> None:
     assert credentials(header, "") is Credentials.WRONG
+
+
+@pytest.mark.parametrize(
+    ("header", "account"),
+    [
+        ("Bearer token", True),
+        (basic(b"AC1:token"), True),
+        (basic(b"AC1:"), True),  # the password is judged by itself
+        (basic(b"AC2:token"), False),
+        (basic(b":token"), False),
+        (basic(b"\xff:token"), False),
+    ],
+)
+def test_whoever_names_a_user_is_the_account__rfc7617(header: str, account: bool) -> None:
+    assert is_account(header, "AC1") is account
 
 
 def query(text: str) -> dict[str, str]:
