@@ -125,12 +125,17 @@ def test_how_often():
 """
 
 
+def run_of(tests: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """A run of these tests alone, which does not rest before it does one anew."""
+    (directory / "test_it.py").write_text(tests)
+    (directory / "conftest.py").write_text("from tests.support import held_up\n\nheld_up.REST_S = 0.0\n")
+    command = [sys.executable, "-m", "pytest", "--rootdir", str(directory), "-c", os.devnull, "-p", "tests.support.held_up"]
+    command += ["-p", "no:cacheprovider", str(directory)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def test_a_test_is_done_anew_when_it_was_held_up_and_only_then(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "--rootdir", str(tmp_path), "-c", os.devnull, "-p", "tests.support.held_up"]
-    command += ["-p", "no:cacheprovider", str(tmp_path)]
-    (tmp_path / "conftest.py").write_text("from tests.support import held_up\n\nheld_up.REST_S = 0.0\n")
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = run_of(TESTS, tmp_path)
     assert "3 failed, 2 passed" in ran.stdout, ran.stdout + ran.stderr
     assert f"done anew, because this machine held somebody up: {2 + TRIES - 1}" in ran.stdout
     assert "test_held_up_twice (try 1)" in ran.stdout and "a phone for 50 ms" in ran.stdout
@@ -157,11 +162,7 @@ def test_how_often():
 
 
 def test_the_first_failure_in_real_time_that_nothing_explains_is_done_once_more_and_told(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(REAL_TIME)
-    command = [sys.executable, "-m", "pytest", "--rootdir", str(tmp_path), "-c", os.devnull, "-p", "tests.support.held_up"]
-    command += ["-p", "no:cacheprovider", str(tmp_path)]
-    (tmp_path / "conftest.py").write_text("from tests.support import held_up\n\nheld_up.REST_S = 0.0\n")
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = run_of(REAL_TIME, tmp_path)
     assert "1 failed, 2 passed" in ran.stdout, ran.stdout + ran.stderr
     assert "nobody knows why it failed: test_it.py::test_fails_once (call)" in ran.stdout
     assert "AssertionError: heard nothing" in ran.stdout
