@@ -1,4 +1,4 @@
-"""Judges digest answers, by arithmetic of its own. Source: RFC 2617 3.2.2, RFC 7616 3.4."""
+"""Judges digest answers, and makes them, by arithmetic of its own. Source: RFC 2617 3.2.2, RFC 7616 3.4."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import hashlib
 import re
 
 from tests.support.sipp import SippMessage
+
+HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+
+
+def digest_of(algorithm: str, *parts: str) -> str:
+    return HASHES[algorithm](":".join(parts).encode()).hexdigest()
 
 
 def parameters(header: str) -> dict[str, str]:
@@ -21,22 +27,11 @@ def answers(request: SippMessage, challenge: SippMessage, username: str, passwor
     given = parameters(request.header("Proxy-Authorization" if proxy else "Authorization"))
     if given.get("username") != username or any(given.get(key) != asked[key] for key in ("realm", "nonce")):
         return False
-    digest = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}[asked.get("algorithm", "MD5")]
-
-    def hashed(*parts: str) -> str:
-        return digest(":".join(parts).encode()).hexdigest()
-
-    secret = hashed(username, given["realm"], password)
-    subject = hashed(request.method, given["uri"])
-    proof = hashed(secret, given["nonce"], given["nc"], given["cnonce"], given["qop"], subject)
+    algorithm = asked.get("algorithm", "MD5")
+    secret = digest_of(algorithm, username, given["realm"], password)
+    subject = digest_of(algorithm, request.method, given["uri"])
+    proof = digest_of(algorithm, secret, given["nonce"], given["nc"], given["cnonce"], given["qop"], subject)
     return given["response"] == proof and given["nc"] == "00000001" and given["uri"] == request.start_line.split()[1]
-
-
-HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
-
-
-def digest_of(algorithm: str, *parts: str) -> str:
-    return HASHES[algorithm](":".join(parts).encode()).hexdigest()
 
 
 def answer_of(
