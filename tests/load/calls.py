@@ -336,16 +336,21 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@contextlib.contextmanager
+def stage(options: argparse.Namespace, name: str) -> Iterator[Places]:
+    """Cores, ports and a directory for a measurement, whose application runs meanwhile. options: `cores` and `hold`."""
+    server_core, peers_core = (int(core) for core in options.cores.split(","))
+    with tempfile.TemporaryDirectory(prefix=f"dialplane-{name}-") as directory:
+        places = Places(Path(directory), server_core, peers_core, options.hold, *(free_port(HOST) for _ in range(4)))
+        application = [sys.executable, "-m", "tests.load.application", str(places.application), f"sip:callee@{HOST}:{places.callee}"]
+        with running(places.start("application", application, peers_core)):
+            yield places
+
+
 def main() -> int:
     options = parse_options()
-    server_core, peers_core = (int(core) for core in options.cores.split(","))
-    with tempfile.TemporaryDirectory(prefix="dialplane-calls-") as directory:
-        ports = [free_port(HOST) for _ in range(4)]
-        places = Places(Path(directory), server_core, peers_core, options.hold, *ports)
-        uri = f"sip:callee@{HOST}:{places.callee}"
-        application = [sys.executable, "-m", "tests.load.application", str(places.application), uri]
-        with running(places.start("application", application, peers_core)):
-            return measure(places, options)
+    with stage(options, "calls") as places:
+        return measure(places, options)
 
 
 def measure(places: Places, options: argparse.Namespace) -> int:

@@ -18,13 +18,12 @@ import csv
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.load.calls import HOST, NUMBER, Places, Subject, at, last_row, load, running, server, sipp
+from tests.load.calls import HOST, NUMBER, Places, Subject, at, last_row, load, running, server, sipp, stage
 from tests.load.measure import cpu_s, machine_s
 from tests.support.ports import free_port
 
@@ -162,12 +161,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     options = parse_options()
-    server_core, peers_core = (int(core) for core in options.cores.split(","))
-    with tempfile.TemporaryDirectory(prefix="dialplane-overload-") as directory:
-        places = Places(Path(directory), server_core, peers_core, options.hold, *(free_port(HOST) for _ in range(4)))
-        application = [sys.executable, "-m", "tests.load.application", str(places.application), f"sip:callee@{HOST}:{places.callee}"]
-        with running(places.start("application", application, peers_core)):
-            return 0 if measure(places, options) else 1
+    with stage(options, "overload") as places:
+        return 0 if measure(places, options) else 1
 
 
 if __name__ == "__main__":
