@@ -6,20 +6,18 @@ It holds no policy beyond admission (behaviour.md 1.1-1.5).
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 from media import engine
 from media.settings import SrtpPolicy
-from rcml.notices import LOOP
 from server.calls.bridge import Bridge
 from server.calls.call import Call
 from server.calls.conferences.conferences import Conferences
 from server.calls.conferences.room import Hold
+from server.calls.deadlines import Deadlines
 from server.calls.destination import Placed
-from server.calls.effects import Fetch, Fetched, Forgotten, Json, Kind, Log, Note, Prepare, Prepared, Synthesize
+from server.calls.effects import Fetched, Forgotten, Json, Kind, Log, Note, Prepared
 from server.calls.implicit import implicit_document
 from server.calls.legs import requests
 from server.calls.legs.callbacks import LegCallbacks
@@ -29,12 +27,13 @@ from server.calls.legs.media import CodecPreference
 from server.calls.legs.outbound import Outbound
 from server.calls.legs.party import Party
 from server.calls.logbudget import LogBudget
-from server.calls.names import CALL, leg_of, leg_of_session, new_sid
+from server.calls.names import CALL, leg_of_session, new_sid
 from server.calls.outbox import Action, Outbox
+from server.calls.owners import Owners
 from server.calls.phones import name_of
 from server.calls.policy import Application, Policy, Refusal, Router
 from server.calls.targets import Targets
-from server.calls.trail import mark_of, trail_of
+from server.calls.trail import circles, mark_of, trail_of
 from server.calls.transfer import Transfers, understand_each_other
 from server.calls.verbs.talk import RunningTalk
 from sip.core import commands, events
@@ -51,14 +50,9 @@ class Registry:
         self.targets = targets
         self.router = router
         self.calls: dict[str, Call] = {}
-        self._by_session: dict[str, Call] = {}
+        self.owners = Owners()
         self._transfers = Transfers(self)
-        self._by_stream: dict[str, Call] = {}
-        self._by_recording: dict[str, Call] = {}
-        self._by_number: dict[int, Call] = {}
-        self._owned: dict[str, list[tuple[dict[Any, Call], object]]] = {}  # call sid -> what to forget with it
-        self._deadlines: list[tuple[float, int, str]] = []
-        self._armed: dict[str, float] = {}
+        self._deadlines = Deadlines()
         self._counter = 0
         self._budget = LogBudget()
         self.conferences = Conferences()
@@ -100,7 +94,7 @@ class Registry:
             case events.RegistrationChanged():
                 return self._registered(event, now)
             case _:
-                call = self._by_session.get(event.session)
+                call = self.owners.of_session(event.session)
                 return self._collect(call, call.sip_event(event, now)) if call is not None else []
 
     def media_event(self, event: engine.Event | engine.EngineLost, now: float) -> list[Action]:
@@ -110,43 +104,33 @@ class Registry:
             for call in list(self.calls.values()):
                 actions += self._collect(call, call.engine_lost(event.reason, now))
             return actions
-        owner = self._owner_of(event)
+        owner = self.owners.of_event(event)
         return self._collect(owner, owner.media_event(event, now)) if owner is not None else []
 
     def fetched(self, event: Fetched, now: float) -> list[Action]:
-        call = self._by_number.pop(event.request, None)
+        call = self.owners.answered(event.request)
         return self._collect(call, call.fetched(event, now)) if call is not None else []
 
     def prepared(self, event: Prepared, now: float) -> list[Action]:
-        call = self._by_number.pop(event.prompt, None)
+        call = self.owners.answered(event.prompt)
         return self._collect(call, call.prepared(event, now)) if call is not None else []
 
     def timeout(self, now: float) -> list[Action]:
         actions: list[Action] = []
         turns: Counter[str] = Counter()
-        while self._deadlines and self._deadlines[0][0] <= now:
-            at, _, sid = heapq.heappop(self._deadlines)
-            call = self.calls.get(sid)
-            if call is None or self._armed.get(sid) != at:
-                continue  # rearmed or gone since
-            del self._armed[sid]
+        while (sid := self._deadlines.due(now)) is not None:
+            call = self.calls[sid]
             turns[sid] += 1
             if turns[sid] > MOST_TURNS:  # a bug of ours, and no reason to keep all other calls waiting for ever
                 actions.append(Log("error", "timer_stands_still", {"call_sid": sid}))
-                self._arm(sid, now + STANDS_STILL_S)
+                self._deadlines.arm(sid, now + STANDS_STILL_S)
                 continue
             actions += self._collect(call, call.timeout(now))
         self.conferences.timeout(now)
         return actions + self._room_signals(now)
 
-    def _arm(self, sid: str, at: float) -> None:
-        self._armed[sid] = at
-        heapq.heappush(self._deadlines, (at, self._number(), sid))
-
     def next_deadline(self) -> float | None:
-        while self._deadlines and self._armed.get(self._deadlines[0][2]) != self._deadlines[0][0]:
-            heapq.heappop(self._deadlines)
-        calls = self._deadlines[0][0] if self._deadlines else None
+        calls = self._deadlines.next()
         rooms = self.conferences.next_deadline()
         return min((at for at in (calls, rooms) if at is not None), default=None)
 
@@ -155,7 +139,7 @@ class Registry:
         call = self.calls.get(sid)
         if call is not None:
             return self._collect(call, call.operator_end(now))
-        owner = self._by_stream.get(sid)
+        owner = self.owners.of_stream(sid)
         return self._collect(owner, owner.operator_cancel_leg(sid, now)) if owner is not None else []
 
     def full(self) -> Refusal | None:
@@ -193,7 +177,7 @@ class Registry:
 
     def leg_of(self, sid: str) -> Leg | None:
         """A live leg: of a call, or one beside it."""
-        owner = self._by_stream.get(sid)
+        owner = self.owners.of_stream(sid)
         return next((leg for leg in owner.all_legs if leg.sid == sid), None) if owner is not None else None
 
     def redirect(self, sid: str, application: Application, now: float) -> list[Action]:
@@ -214,12 +198,12 @@ class Registry:
         first: any leg; second: a dialled one of another call. Unless `first` is the leg of a call, it becomes one. Nothing is done when
         one of them speaks what can only pass here, and the other does not.
         """
-        if self._by_stream.get(first) is self._by_stream.get(second) or not self._can_take(first):
+        if self.owners.of_stream(first) is self.owners.of_stream(second) or not self._can_take(first):
             return []
-        owner = self._by_stream.get(second)
+        owner, one, other = self.owners.of_stream(second), self.leg_of(first), self.leg_of(second)
+        if owner is None or not owner.can_give(second) or one is None or other is None or not understand_each_other(one, other):
+            return []
         actions: list[Action] = []
-        if owner is None or not owner.can_give(second) or not self._understand_each_other(first, second):
-            return []
         call = self.calls.get(first)
         if call is None:
             given = self._give_away(first, now)
@@ -229,25 +213,20 @@ class Registry:
         bridge = call.new_bridge()
         moved = self._give_away(second, now, bridge)
         assert moved is not None
-        other, more = moved
+        _, more = moved
         call.take(other)
-        self._rehome(other, call)
+        self.owners.rehome(other, call)
         done = call.run(lambda stage: RunningTalk(stage, other, bridge), now)
         return actions + more + self._collect(call, done)
 
     def _can_take(self, sid: str) -> bool:
         """A live leg of a call that has been answered, or one that can become such."""
-        owner = self._by_stream.get(sid)
+        owner = self.owners.of_stream(sid)
         return owner is not None and (owner.leg.answered if owner.sid == sid else owner.can_give(sid))
-
-    def _understand_each_other(self, first: str, second: str) -> bool:
-        """What can only pass must be a codec of both."""
-        one, other = (leg for sid in (first, second) for leg in self._by_stream[sid].all_legs if leg.sid == sid)
-        return understand_each_other(one, other)
 
     def _give_away(self, sid: str, now: float, into: Bridge | None = None) -> tuple[Leg, list[Action]] | None:
         """Take a dialled, answered leg out of its call."""
-        owner = self._by_stream.get(sid)
+        owner = self.owners.of_stream(sid)
         found = owner.give(sid, now, into) if owner is not None else None
         if owner is None or found is None:
             return None
@@ -259,12 +238,8 @@ class Registry:
         outbox = Outbox(self.policy, leg.sid, self._number, now)
         call = self._add(Call(outbox, leg, Party(leg.from_user, leg.to_user, privacy=leg.privacy), self.targets, self.conferences))
         call.take(leg)
-        self._rehome(leg, call)
+        self.owners.rehome(leg, call)
         return call
-
-    def _rehome(self, leg: Leg, call: Call) -> None:
-        self._own(call, self._by_session, leg.session)
-        self._own(call, self._by_stream, leg.media.stream)
 
     def _add(self, call: Call) -> Call:
         self.calls[call.sid] = call
@@ -334,8 +309,8 @@ class Registry:
             "sessions": sum(leg.session_open for leg in legs),
             "streams": sum(leg.media.live for leg in legs),
             "recordings": sum(call.recordings for call in self.calls.values()),
-            "requests": len(self._by_number),
-            "deadlines": len(self._armed),
+            "requests": self.owners.requests,
+            "deadlines": len(self._deadlines),
             "rooms": len(self.conferences.rooms),
             "transfers": self._transfers.count,
         }
@@ -359,7 +334,7 @@ class Registry:
         if not isinstance(decision, Refusal):
             dialled = decision.dialled or party.to_user
             mark = mark_of(self.policy.instance_id, dialled, party.from_user)
-            decision = self._circles(trail, mark, dialled) or decision
+            decision = circles(trail, mark, dialled, self.policy.max_passages) or decision
             trail = (*trail, mark)
         actions: list[Action] = []
         if isinstance(decision, Refusal):
@@ -375,7 +350,7 @@ class Registry:
         leg = Inbound(outbox, event, party, srtp).leg
         leg.trail = trail
         call = self._add(Call(outbox, leg, party, self.targets, self.conferences))
-        self._own(call, self._by_session, event.session)
+        self.owners.own_session(call, event.session)
         for trace in event.traces:
             actions.append(_note(call, trace, now))
         actions += self._collect(call, call.refuse(decision) if isinstance(decision, Refusal) else call.admit(decision))
@@ -393,41 +368,15 @@ class Registry:
         outbox = Outbox(self.policy, new_sid(self.policy, CALL), self._number, now)
         leg = Inbound(outbox, event, party, srtp).leg
         call = self._add(Call(outbox, leg, party, self.targets, self.conferences))
-        self._own(call, self._by_session, event.session)
+        self.owners.own_session(call, event.session)
         traces: list[Action] = [_note(call, trace, now) for trace in event.traces]
         return traces + self._collect(call, call.take_over(replaces))
-
-    def _circles(self, trail: tuple[str, ...], mark: str, dialled: str) -> Refusal | None:
-        """482 for a call that a Dial has led back to where it was (RFC 3261 16.3, item 4), or here too often."""
-        if mark in trail:
-            return Refusal(482, "Loop Detected", f"A Dial of the number {dialled} has led back to it", notification=LOOP)
-        limit = self.policy.max_passages
-        if len(trail) > limit:
-            explain = f"Dials have led back here {len(trail)} times: [dial] max_passages = {limit} is reached"
-            return Refusal(482, "Loop Detected", explain, notification=LOOP)
-        return None
 
     def _number(self) -> int:
         self._counter += 1
         return self._counter
 
-    # --- ownership ------------------------------------------------------------------------------------------------
-
-    def _owner_of(self, event: engine.Event) -> Call | None:
-        match event:
-            case engine.RecordingStarted() | engine.RecordingEnded():
-                return self._by_recording.get(event.recording)
-            case engine.Failed():
-                return self._by_stream.get(leg_of(event.subject)) or self._by_recording.get(event.subject)
-            case engine.PlayEnded() if event.mix:
-                return self._by_stream.get(leg_of(event.play))
-            case engine.Welcome() | engine.Listing() | engine.Pong():
-                return None
-            case _:
-                return self._by_stream.get(event.stream)
-
-    def owner_of_session(self, session: str) -> Call | None:
-        return self._by_session.get(session)
+    # --- what transfers ask ---------------------------------------------------------------------------------------
 
     def absorb(self, call: Call, actions: list[Action]) -> list[Action]:
         return self._collect(call, actions)
@@ -440,20 +389,7 @@ class Registry:
         return actions if other is None or other is call else [*actions, *self._learn(other, other.look(call.now))]
 
     def _learn(self, call: Call, actions: list[Action]) -> list[Action]:
-        for action in actions:
-            match action:
-                case commands.SendInvite():
-                    self._own(call, self._by_session, action.session)
-                case engine.Open():
-                    self._own(call, self._by_stream, action.stream)
-                case engine.Record():
-                    self._own(call, self._by_recording, action.recording)
-                case Fetch():
-                    self._own(call, self._by_number, action.request)
-                case Prepare() | Synthesize():
-                    self._own(call, self._by_number, action.prompt)
-                case _:
-                    pass
+        self.owners.learn(call, actions)
         for signal in call.take_signals():
             actions += self._transfers.signalled(signal, call.now)
         if self.calls.get(call.sid) is not call:
@@ -462,25 +398,15 @@ class Registry:
             self._forget(call)
             actions.append(Forgotten(call.sid))
         else:
-            at = call.next_deadline()
-            if at is None:
-                self._armed.pop(call.sid, None)
-            elif self._armed.get(call.sid) != at:
-                self._arm(call.sid, at)
+            self._deadlines.arm(call.sid, call.next_deadline())
         signalled = self._room_signals(call.now)
         return actions + signalled if signalled else actions
-
-    def _own(self, call: Call, owners: dict[Any, Call], key: object) -> None:
-        owners[key] = call
-        self._owned.setdefault(call.sid, []).append((owners, key))
 
     def _forget(self, call: Call) -> None:
         del self.calls[call.sid]
         call.leg.forget()
-        self._armed.pop(call.sid, None)
-        for owners, key in self._owned.pop(call.sid, []):
-            if owners.get(key) is call:  # a leg may belong to another call by now
-                del owners[key]
+        self._deadlines.arm(call.sid, None)
+        self.owners.forget(call)
 
     # --- clients --------------------------------------------------------------------------------------------------
 
@@ -504,7 +430,7 @@ class Registry:
     # --- timeline -------------------------------------------------------------------------------------------------
 
     def _traced(self, trace: events.Traced, now: float) -> list[Action]:
-        call = self._by_session.get(trace.session) if trace.session is not None else None
+        call = self.owners.of_session(trace.session) if trace.session is not None else None
         return [_note(call, trace, now)] if call is not None else []  # what opens a call comes with its InviteReceived
 
 

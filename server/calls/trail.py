@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from rcml.notices import LOOP
+from server.calls.policy import Refusal
 from sip.message import Headers
 
 HEADER = "X-Dialplane-Trail"
@@ -32,3 +34,13 @@ def trail_of(headers: Headers) -> tuple[str, ...]:
 
 def header_of(trail: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return ((HEADER, ",".join(trail)),) if trail else ()
+
+
+def circles(trail: tuple[str, ...], mark: str, dialled: str, max_passages: int) -> Refusal | None:
+    """482 for a call that a Dial has led back to where it was (RFC 3261 16.3, item 4), or here too often."""
+    if mark in trail:
+        return Refusal(482, "Loop Detected", f"A Dial of the number {dialled} has led back to it", notification=LOOP)
+    if len(trail) > max_passages:
+        explain = f"Dials have led back here {len(trail)} times: [dial] max_passages = {max_passages} is reached"
+        return Refusal(482, "Loop Detected", explain, notification=LOOP)
+    return None

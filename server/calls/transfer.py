@@ -17,6 +17,7 @@ from server.calls.legs.leg import Leg
 from server.calls.legs.party import Referral, user_and_name
 from server.calls.legs.requests import NO_TRANSFER
 from server.calls.outbox import Action
+from server.calls.owners import Owners
 from server.calls.policy import Application
 from server.calls.signals import ReferAsked, Signal, TakeOver, TransferSettled, Unlinked
 from server.calls.verbs.linked import RunningLinked
@@ -30,8 +31,7 @@ class Calls(Protocol):
     """The registry, as transfers need it."""
 
     calls: dict[str, Call]
-
-    def owner_of_session(self, session: str) -> Call | None: ...
+    owners: Owners
 
     def own_call(self, leg: Leg, now: float) -> Call:
         """A call of its own for a leg that was given away."""
@@ -65,7 +65,7 @@ class Transfers:
     # --- REFER ----------------------------------------------------------------------------------------------------
 
     def _asked(self, event: ReferReceived, now: float) -> list[Action]:
-        call = self._calls.owner_of_session(event.session)
+        call = self._calls.owners.of_session(event.session)
         leg = None if call is None else call.leg_of(event.session)
         if call is None or leg is None:
             return [_refuse(event, 404)]
@@ -98,7 +98,7 @@ class Transfers:
     # --- with Replaces --------------------------------------------------------------------------------------------
 
     def _attended(self, event: ReferReceived, call: Call, leg: Leg, peer: Leg, now: float) -> list[Action]:
-        other_call = None if event.replaced is None else self._calls.owner_of_session(event.replaced)
+        other_call = None if event.replaced is None else self._calls.owners.of_session(event.replaced)
         other = None if other_call is None or event.replaced is None else other_call.leg_of(event.replaced)
         target = None if other is None else _partner(other)
         if other_call is None or other is None or target is None or len({leg, peer, other, target}) < 4:
@@ -118,7 +118,7 @@ class Transfers:
 
     def refusal_of(self, replaces: commands.SessionId) -> int:
         """What an INVITE gets that cannot take this session over; 0: it can."""
-        call = self._calls.owner_of_session(replaces)
+        call = self._calls.owners.of_session(replaces)
         leg = None if call is None else call.leg_of(replaces)
         if leg is None:
             return 481
@@ -127,7 +127,7 @@ class Transfers:
     def _take_over(self, call: Call, replaces: commands.SessionId, now: float) -> list[Action]:
         """The old leg's peer meets the new one; then the old one is hung up (RFC 3891 3)."""
         status = self.refusal_of(replaces)
-        old_call = self._calls.owner_of_session(replaces)
+        old_call = self._calls.owners.of_session(replaces)
         old = None if old_call is None else old_call.leg_of(replaces)
         peer = None if old is None else _partner(old)
         if old_call is None or old is None or peer is None:
@@ -166,7 +166,7 @@ class Transfers:
         return (call, own, actions) if leg is call.leg else (own, call, actions)
 
     def _owner(self, leg: Leg) -> Call:
-        call = self._calls.owner_of_session(leg.session)
+        call = self._calls.owners.of_session(leg.session)
         assert call is not None
         return call
 

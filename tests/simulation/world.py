@@ -324,7 +324,8 @@ class World(Shell):
         """Everything that still lives."""
         found = [f"server {name}={n}" for name, n in self.server.counts().items() if n]
         found += [f"registry {name}={n}" for name, n in self.registry.counts().items() if n]
-        owned = (self.registry._by_session, self.registry._by_stream, self.registry._by_recording)
+        owners = self.registry.owners
+        owned = (owners._by_session, owners._by_stream, owners._by_recording)
         found += [f"registry owns {list(names)}" for names in owned if names]
         for host, phone in self.phones.items():
             if with_phones and not phone.script.silent:

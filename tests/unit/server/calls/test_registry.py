@@ -152,7 +152,7 @@ def test_a_timer_that_stands_still_keeps_no_other_call_waiting__operations_md(mo
     call = next(iter(bench.registry.calls.values()))
     at = bench.now
     monkeypatch.setattr(type(call), "next_deadline", lambda self: at)
-    bench.registry._arm(call.sid, at)
+    bench.registry._deadlines.arm(call.sid, at)
     actions = bench.registry.timeout(bench.now)
     assert [action.event for action in actions if isinstance(action, Log)] == ["timer_stands_still"]
     assert bench.registry.next_deadline() == bench.now + STANDS_STILL_S
