@@ -1,37 +1,26 @@
 """One call: a script on a primary leg. It asks for documents, runs their verbs one after another, and ends once.
 
-Sans-I/O. Every input returns the actions that it leads to, in the order in which they must be carried out.
-
-```
-  OPENING --stream open, originated leg answered--> FETCHING --document--> RUNNING --verb over--> RUNNING, FETCHING
-                                                                       (HOLDING: a verb waits for the ACK of a late offer)
-  anything --leg over--> ENDING --nothing is asked or waited for any more--> OVER
-```
-The call ends logically once, with its leg (`ended`, whose record is out then). ENDING lasts as long as the running verb needs to
-come to its result, whose action is still asked but not run (behaviour.md 2.8), and the last status callback. The call is `finished` when
-nothing of it lives any more: no session, stream, request or leg beside it. Then the registry forgets it.
+Sans-I/O. Every input returns the actions that it leads to, in the order in which they must be carried out. Here each input finds the
+part that it is for: how the call comes to be (`CallSetup`), what runs on the leg and how it ends (`Course`), what the engine says
+(`EngineEvents`), or the leg itself.
 
 How the primary leg came to be is of no matter: an INVITE (`admit`), an order (`originate`), or another call that gave it away (`adopt`).
-What a verb does is the verb's business (`server.calls.verbs`); no verb is known here by name.
-
-The file is longer than others: every input of a call enters here, and each of its endings leaves here, beside each other.
+The call is `finished` when nothing of it lives any more: no session, stream, request or leg beside it. Then the registry forgets it.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
 from media import engine
-from media.sdp.offer_answer import SdpRefused
-from rcml.notices import NOT_CARRIED_OUT
-from rcml.verbs import Verb
 from server.calls.bridge import Bridge
+from server.calls.call_setup import CallSetup
 from server.calls.conferences.conferences import Conferences
 from server.calls.conferences.room import Member, RoomSignal
-from server.calls.effects import Fetched, Json, Kind, Log, Prepared
+from server.calls.course import Course, Phase
+from server.calls.effects import Fetched, Kind, Prepared
 from server.calls.engine_events import EngineEvents, News, NoMedia, Vanished
 from server.calls.handover import Handover
 from server.calls.legs import requests
@@ -41,119 +30,59 @@ from server.calls.legs.outbound import Outbound
 from server.calls.legs.party import Party, Referral
 from server.calls.names import leg_of_session
 from server.calls.outbox import Action, Outbox, reason_of, sip_reason
-from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREACHABLE, CODE_OF_UNREGISTERED_CLIENT, REGISTRATION_REMOVED
+from server.calls.outcome import CODE_OF_CANCELED, CODE_OF_UNREGISTERED_CLIENT, REGISTRATION_REMOVED
 from server.calls.policy import Application, Refusal
 from server.calls.records import By, CallEnded, Cause
-from server.calls.script import Begin, How, Next, Over, Script, Wait
-from server.calls.signals import ReferAsked, Signal, TakeOver
+from server.calls.signals import ReferAsked, Signal
 from server.calls.targets import CallerIdentity, Targets
 from server.calls.verbs import RUNNING
-from server.calls.verbs.running import Finished, HungUp, Result, RunningVerb, Stage, Stop
+from server.calls.verbs.running import RunningVerb, Stage
 from sip.core import commands, events
 from sip.core.referring import ReferAnswered, ReferNotified, ReferReceived
 from sip.core.reliable import NotAcknowledged
 from sip.core.session_timer import RefreshDue
 
 
-class Phase(enum.Enum):
-    OPENING = "opening"
-    FETCHING = "fetching"
-    RUNNING = "running"
-    HOLDING = "holding"
-    ENDING = "ending"
-    OVER = "over"
-
-
 class Call:
-    """leg: the primary one, whose sid is the call's; party: who calls whom."""
+    """leg: the primary one, whose sid is the call's."""
 
     def __init__(self, outbox: Outbox, leg: Leg, party: Party, targets: Targets, conferences: Conferences) -> None:
         self.sid = leg.sid
         self.leg = leg
-        self.party = party
-        self.phase = Phase.OPENING
         self._outbox = outbox
         identity = CallerIdentity(party.from_user, party.caller_name, party.privacy, forwarded_from=party.forwarded_from)
         self._stage = Stage(outbox, leg, targets, identity, RUNNING, conferences=conferences)
         self._engine = EngineEvents(self._stage)
-        self._script: Script | None = None
-        self._application: Application | None = None
-        self._replaces: commands.SessionId | None = None  # whose place the leg is to take
-        self._handover: Handover | None = None  # the leg is being transferred
-        self._verb: RunningVerb | None = None
-        self._of_script = True  # that verb: the script goes on behind it
-        self._held: Verb | None = None  # waits for the ACK of a late offer
-        self._deadline: float | None = None
-        self._expires_at: float | None = None  # an INVITE that came wants an answer until then
-        self._ring_timeout_s = 0.0  # of a leg that we call
-        self._limit_s = 0.0  # of talk with it
-        self._limit_at: float | None = None
+        self._course = Course(outbox, leg, party, self._stage)
+        self._setup = CallSetup(self._course, self._stage)
 
     # --- how it comes to be -----------------------------------------------------------------------------------------
 
     def admit(self, application: Application) -> list[Action]:
-        """By an INVITE: 180 at once, then the stream, then the document (behaviour.md 1.1)."""
-        inbound = self.leg.opening
-        assert isinstance(inbound, Inbound)
-        if application.dialled:
-            self.party = replace(self.party, to_user=application.dialled, dialled_by="Request-URI")
-        self._stage.identity = replace(self._stage.identity, dialled=self.party.to_user, history=self.party.history)
-        if application.trusted_identity:
-            self._stage.identity = replace(self._stage.identity, asserted=self.party.asserted)
-        self._belong_to(application)
-        self._outbox.emit(commands.SetSessionHeaders(self.leg.session, self._outbox.session_headers(self.sid)))
-        try:
-            inbound.receive_offer()
-        except SdpRefused as refused:
-            self._end_here(refused.status, By.SERVER, refused.reason, headers=requests.warning_of(refused))
-            return self._finish_input()
-        if inbound.expires_s is not None:
-            self._expires_at = self._outbox.now + inbound.expires_s
-        self._outbox.note(Kind.STATE, {"status": "ringing", "from": self.party.from_user, "to": self.party.to_user})
-        inbound.ring()
-        self._open_stream()
-        self._tell_status("ringing")
+        """By an INVITE."""
+        self._setup.admit(application)
         return self._finish_input()
 
     def refuse(self, refusal: Refusal) -> list[Action]:
-        """No application will hear of this call; it keeps a timeline all the same."""
-        self._outbox.emit(commands.SetSessionHeaders(self.leg.session, self._outbox.session_headers(self.sid)))
-        if refusal.notification:
-            self._outbox.notify(refusal.notification, "error", refusal.explain)
-        self._outbox.note(Kind.STATE, {"status": "refused", "reason": refusal.explain})
-        headers = (("Retry-After", "10"),) if refusal.status == 503 else ()
-        self._end_here(refusal.status, By.SERVER, refusal.explain, phrase=refusal.reason, headers=headers)
+        """An INVITE that no application will hear of."""
+        self._setup.refuse(refusal)
         return self._finish_input()
 
     def originate(self, application: Application, timeout_s: float, limit_s: float = 0.0) -> list[Action]:
         """By an order: the leg is called, and asks the application when it has answered. limit_s: of the whole talk, 0 for none."""
-        self._belong_to(application)
-        self._ring_timeout_s, self._limit_s = timeout_s, limit_s
-        self._outbox.note(Kind.STATE, {"status": "queued", "from": self.party.from_user, "to": self.party.to_user})
-        self._open_stream()
+        self._setup.originate(application, timeout_s, limit_s)
+        return self._finish_input()
+
+    def take_over(self, replaces: commands.SessionId) -> list[Action]:
+        """By an INVITE that is to take the place of a leg."""
+        self._setup.take_over(replaces)
         return self._finish_input()
 
     def adopt(self, application: Application) -> list[Action]:
         """By a leg that has answered and left its call."""
-        self._belong_to(application)
-        self._script_begins()
+        self._course.belong_to(application)
+        self._course.begin()
         return self._finish_input()
-
-    def _belong_to(self, application: Application) -> None:
-        self._application = application
-        self._stage.dialect = application.dialect
-        self._script = Script(self._outbox, self.leg, self.party, application)
-        self._stage.voice = self._script.facts
-        facts: dict[str, Json] = {"from": self.party.from_user, "to": self.party.to_user, "number": application.number}
-        self._log("call_started", facts | {"dialled_by": self.party.dialled_by})
-
-    def _script_begins(self) -> None:
-        if self._script is not None:
-            self._go(self._script.begin())
-
-    def _open_stream(self) -> None:
-        self.leg.media.open()
-        self._deadline = self._outbox.now + self._outbox.policy.media_open_s
 
     # --- what is so -----------------------------------------------------------------------------------------------
 
@@ -179,13 +108,11 @@ class Call:
     @property
     def finished(self) -> bool:
         stage = self._stage
-        over = self.phase is Phase.OVER and self.leg.gone and not self._outbox.asks
+        over = self._course.phase is Phase.OVER and self.leg.gone and not self._outbox.asks
         return over and not stage.legs and not stage.recordings
 
     def next_deadline(self) -> float | None:
-        verb = self._verb.next_deadline() if self._verb is not None else None
-        expires = self._expires_at if self.leg.unanswered else None
-        every = (verb, self._deadline, expires, self._limit_at, self._engine.silence.next_deadline())
+        every = (self._setup.next_deadline(), self._course.next_deadline(), self._engine.silence.next_deadline())
         return min((at for at in every if at is not None), default=None)
 
     # --- inputs ---------------------------------------------------------------------------------------------------
@@ -196,8 +123,8 @@ class Call:
             self._outbox.signal(ReferAsked(event))
         elif event.session == self.leg.session:
             self._primary_event(event)
-            if self._verb is not None and isinstance(event, events.ReinviteAnswered | ReferAnswered | ReferNotified):
-                self._verb.told(event)
+            if self._course.verb is not None and isinstance(event, events.ReinviteAnswered | ReferAnswered | ReferNotified):
+                self._course.verb.told(event)
         else:
             found = self._stage.legs.get(leg_of_session(event.session))
             if found is not None:
@@ -214,17 +141,17 @@ class Call:
 
     def media_event(self, event: engine.Event, now: float) -> list[Action]:
         self._outbox.now = now
-        news = self._engine.receive(event, self._verb)
+        news = self._engine.receive(event, self._course.verb)
         match news:
             case News.OPENED:
-                self._stream_opened()
+                self._setup.stream_opened()
             case News.SILENT:
                 text = "No media from either side"
-                self._depart(By.SERVER, text, reason=sip_reason(200, text), passed=sip_reason(200, text))
+                self._course.depart(By.SERVER, text, reason=sip_reason(200, text), passed=sip_reason(200, text))
             case Vanished(leg):
                 self._vanished(leg)
             case NoMedia(reason):
-                self._media_failed(f"No media: {reason}", f"No media: {reason}")
+                self._course.media_failed(f"No media: {reason}", f"No media: {reason}")
             case None:
                 pass
             case _:
@@ -235,66 +162,44 @@ class Call:
         """The worker is gone, and with it every stream of this call (behaviour.md 3.1, media failure)."""
         self._outbox.now = now
         self._engine.lost(reason)
-        self._media_failed("Media failure", "The media worker ended")
+        self._course.media_failed("Media failure", "The media worker ended")
         return self._finish_input()
 
     def fetched(self, event: Fetched, now: float) -> list[Action]:
         self._outbox.now = now
         self._outbox.answered(event)
-        if self._script is not None:
-            following = self._script.fetched(event, read=self.ended is None)
-            if self._handover is not None and following is not None:
-                dials = isinstance(following, Begin) and following.verb.connects
-                failed = isinstance(following, Over) and following.how is How.FAILED
-                self._handover.document_came(self._outbox, dials=dials, failed=failed)
-            self._go(following)
-        if self._verb is not None:
-            self._verb.fetched(event)
+        self._course.fetched(event)
         return self._finish_input()
 
     def prepared(self, event: Prepared, now: float) -> list[Action]:
-        self._outbox.now = now
-        if self._verb is not None:
-            self._verb.prepared(event)
-        return self._finish_input()
+        return self._to_verb(lambda verb: verb.prepared(event), now)
 
     def room_signal(self, member: Member, signal: RoomSignal, now: float) -> list[Action]:
         """From a conference room that this call takes part in."""
+        return self._to_verb(lambda verb: verb.room_signal(member, signal), now)
+
+    def signalled(self, signal: Signal, now: float) -> list[Action]:
+        """From another call."""
+        return self._to_verb(lambda verb: verb.signalled(signal), now)
+
+    def _to_verb(self, tell: Callable[[RunningVerb], None], now: float) -> list[Action]:
+        """What is for the verb that runs, and for nobody without one."""
         self._outbox.now = now
-        if self._verb is not None:
-            self._verb.room_signal(member, signal)
+        if self._course.verb is not None:
+            tell(self._course.verb)
         return self._finish_input()
 
     def timeout(self, now: float) -> list[Action]:
         self._outbox.now = now
-        if self._expires_at is not None and now >= self._expires_at and self.leg.unanswered:
-            self._expires_at = None
-            text = "The caller's INVITE has expired"
-            self._depart(By.TIMER, text, code=CODE_OF_CANCELED, passed=sip_reason(CODE_OF_CANCELED, text))
-        verb = self._verb
-        due = verb.next_deadline() if verb is not None else None
-        if verb is not None and due is not None and now >= due:
-            verb.timeout()
-        if self._limit_at is not None and now >= self._limit_at:
-            self._limit_at = None
-            self._depart(By.TIMER, "The call's time limit is reached")
+        self._setup.timeout(now)
+        self._course.timeout(now)
         self._engine.silence.timeout(now)
-        if self._deadline is not None and now >= self._deadline:
-            self._deadline = None
-            match self.phase:
-                case Phase.OPENING if self.leg.direction is Direction.ORIGINATED and self.leg.session_open:
-                    self._depart(By.TIMER, "No answer in time", code=CODE_OF_CANCELED, cause=Cause.NO_ANSWER)
-                case Phase.OPENING:
-                    text = "The media worker did not open a stream in time"
-                    self._media_failed(text, text)
-                case _:
-                    self._outbox.give_up_asking()
         return self._finish_input()
 
     def operator_end(self, now: float, code: int = CODE_OF_CANCELED, text: str = "Ended by the operator") -> list[Action]:
         """REST `completed` or `canceled` on the primary leg, or the server goes down (`code` 503)."""
         self._outbox.now = now
-        self._depart(By.OPERATOR, text, code=code)
+        self._course.depart(By.OPERATOR, text, code=code)
         return self._finish_input()
 
     def phone_gone(self, phone: str, now: float) -> list[Action]:
@@ -316,23 +221,16 @@ class Call:
     def redirect(self, application: Application, now: float) -> list[Action]:
         """Run another document on this leg from now on, instead of what runs. Without a script until now, it is the application's call."""
         self._outbox.now = now
-        if self.ended is None and self.phase is not Phase.OPENING:
-            if self._handover is not None:
-                self._handover.settle(self._outbox, 200)
-            self._interrupt("Another document runs on the call")
-            if self._script is not None:
-                self._go(self._script.begin_anew(application))
-            else:
-                self._belong_to(application)
-                self._script_begins()
+        if self.ended is None and self._course.phase is not Phase.OPENING:
+            self._course.redirect(application)
         return self._finish_input()
 
     def run(self, make: Callable[[Stage], RunningVerb], now: float) -> list[Action]:
         """Run one verb on this leg, instead of what runs. Its end is the call's."""
         self._outbox.now = now
         if self.ended is None:
-            self._interrupt("Something else runs on the call")
-            self._start(make(self._stage), of_script=False)
+            self._course.interrupt("Something else runs on the call")
+            self._course.start(make(self._stage), of_script=False)
         return self._finish_input()
 
     def can_give(self, sid: str) -> bool:
@@ -368,24 +266,24 @@ class Call:
     @property
     def partner(self) -> str:
         """sid of the call that this one is linked with, "" for none."""
-        return self._verb.partner if self._verb is not None else ""
+        return self._course.verb.partner if self._course.verb is not None else ""
 
     @property
     def transferring(self) -> bool:
         """A transfer of its leg, or by it, is under way."""
-        return self._handover is not None or (self._verb is not None and self._verb.hands_over)
+        return self._course.handover is not None or (self._course.verb is not None and self._course.verb.hands_over)
 
     @property
     def referral(self) -> Application | None:
         """Where a transfer is asked about: as the verb that runs has it, else the number; None: there can be none."""
-        application, asked = self._application, self._verb.refer_document if self._verb is not None else None
+        application, asked = self._course.application, self._course.verb.refer_document if self._course.verb is not None else None
         if application is not None and asked is not None:
             application = replace(application, refer_url=asked[0], refer_method=asked[1])
         return application.referral if application is not None else None
 
     def inherit(self, other: Call) -> None:
         """The leg comes from another call: the same application hears of its transfers."""
-        self._application = other._application
+        self._course.application = other._course.application
 
     def leg_of(self, session: str) -> Leg | None:
         """The primary one, or one beside it."""
@@ -400,65 +298,36 @@ class Call:
         self._outbox.now = now
         return self._finish_input()
 
-    def signalled(self, signal: Signal, now: float) -> list[Action]:
-        self._outbox.now = now
-        if self._verb is not None:
-            self._verb.signalled(signal)
-        return self._finish_input()
-
     def detach(self, leg: Leg, now: float) -> list[Action]:
         """An answered leg beside the primary one goes its own way, and nothing of what runs is wanted any more; no action is asked."""
         self._outbox.now = now
         _, verb = self._stage.legs.pop(leg.sid)
         verb.leg_taken(leg, None)
-        self._interrupt("The call is transferred")
+        self._course.interrupt("The call is transferred")
         return self._finish_input()
 
     def unlink(self, now: float) -> list[Action]:
         """It talks with the leg of another call no more."""
         self._outbox.now = now
-        if self._verb is not None:
-            self._verb.leave()
-        self._interrupt("The call is transferred")
+        if self._course.verb is not None:
+            self._course.verb.leave()
+        self._course.interrupt("The call is transferred")
         return self._finish_input()
 
     def refer(self, application: Application, referral: Referral, handover: Handover, now: float) -> list[Action]:
         """Run the refer document on the leg, which belongs to nobody else now."""
         self._outbox.now = now
-        self._handover = handover
-        self._outbox.note(Kind.STATE, {"status": "transferred", "to": referral.target, "by": referral.transferor})
-        if self._script is None:
-            self._belong_to(application)
-        assert self._script is not None
-        self._script.referred(referral)
-        self._go(self._script.go_to(application.voice_url, application.voice_method, "refer"))
+        self._course.refer(application, referral, handover)
         return self._finish_input()
 
     def be_referred(self, referral: Referral) -> None:
         """What is asked of the application from now on says so."""
-        self._outbox.note(Kind.STATE, {"status": "transferred", "to": referral.target, "by": referral.transferor})
-        if self._script is not None:
-            self._script.referred(referral)
-
-    def take_over(self, replaces: commands.SessionId) -> list[Action]:
-        """By an INVITE that is to take the place of a leg: it needs a stream first, then `server.calls.transfer` does the rest."""
-        inbound = self.leg.opening
-        assert isinstance(inbound, Inbound)
-        self._replaces = replaces
-        self._outbox.emit(commands.SetSessionHeaders(self.leg.session, self._outbox.session_headers(self.sid)))
-        try:
-            inbound.receive_offer()
-        except SdpRefused as refused:
-            self._end_here(refused.status, By.SERVER, refused.reason, headers=requests.warning_of(refused))
-            return self._finish_input()
-        self._outbox.note(Kind.STATE, {"status": "taking-over", "from": self.party.from_user})
-        self._open_stream()
-        return self._finish_input()
+        self._course.be_referred(referral)
 
     def leave(self, text: str, now: float, *, code: int = 200) -> list[Action]:
         """Nothing of the call is wanted any more. code: for a caller who is still unanswered."""
         self._outbox.now = now
-        self._end_here(code, By.SERVER, text)
+        self._course.end_here(code, By.SERVER, text)
         return self._finish_input()
 
     # --- SIP ------------------------------------------------------------------------------------------------------
@@ -469,77 +338,41 @@ class Call:
             case events.SessionEnded():
                 ended = leg.session_ended(event)
                 passed = reason_of(event.request.headers) if event.request is not None else None
-                self._depart(ended.by, ended.text, over=ended, passed=passed)
+                self._course.depart(ended.by, ended.text, over=ended, passed=passed)
             case events.ReinviteReceived() | events.ReinviteAcked() | events.ReinviteAnswered() | events.RequestReceived() | RefreshDue():
                 key = requests.handle(leg, event)
                 if key is not None:
-                    self._engine.pressed(key, self._verb)
+                    self._engine.pressed(key, self._course.verb)
             case events.RequestAnswered():
                 self._engine.silence.answered(leg, event)
             case NotAcknowledged():
                 text = "The caller did not acknowledge a reliable provisional response"
                 passed = sip_reason(504, text)
-                self._depart(By.TIMER, text, code=504, cause=Cause.FAILED, reason=passed, passed=passed)
+                self._course.depart(By.TIMER, text, code=504, cause=Cause.FAILED, reason=passed, passed=passed)
             case events.CancelReceived() if isinstance(opening, Inbound):
                 opening.canceled()
                 passed = reason_of(event.request.headers)
-                self._depart(By.CALLER, "Canceled by the caller", code=CODE_OF_CANCELED, passed=passed)
+                self._course.depart(By.CALLER, "Canceled by the caller", code=CODE_OF_CANCELED, passed=passed)
             case events.AnswerAcked() if isinstance(opening, Inbound):
                 wrong = opening.acked(event)
                 if wrong is not None:
-                    self._depart(By.SERVER, wrong, code=488, cause=Cause.FAILED, reason=sip_reason(488, wrong))
+                    self._course.depart(By.SERVER, wrong, code=488, cause=Cause.FAILED, reason=sip_reason(488, wrong))
                 elif opening.late_offer:
-                    self._late_answer_came()
+                    self._course.late_answer_came()
             case events.InviteProgressed() if isinstance(opening, Outbound):
                 opening.progressed(event)
             case events.InviteAnswered() if isinstance(opening, Outbound):
                 if opening.answered(event):
-                    self._originated()
+                    self._setup.answered()
                 else:
-                    self._leg_over()
+                    self._course.leg_over()
             case events.InviteFailed() if isinstance(opening, Outbound):
                 opening.failed(event)
-                self._leg_over()
+                self._course.leg_over()
             case _:
                 pass  # answers to requests that this leg never sends
 
-    def _late_answer_came(self) -> None:
-        if self._verb is not None:
-            self._verb.caller_connected()
-        held, self._held = self._held, None
-        if held is not None:
-            self._begin(held)
-
-    def _originated(self) -> None:
-        """The leg that we called has answered: now it is a call like any other."""
-        self._deadline = None
-        self._limit_at = self._outbox.now + self._limit_s if self._limit_s else None
-        self._script_begins()
-
-    def _leg_over(self) -> None:
-        """The leg may have ended by itself, before there was anything to stop; after a CANCEL of ours it is no news."""
-        if self.leg.over and self.phase is Phase.OPENING:
-            self._ended()
-
     # --- media ----------------------------------------------------------------------------------------------------
-
-    def _stream_opened(self) -> None:
-        opening = self.leg.opening
-        if isinstance(opening, Outbound):
-            opening.stream_opened()
-            self._deadline = self._outbox.now + self._ring_timeout_s
-        else:
-            self._deadline = None
-            if self._replaces is not None:
-                self._outbox.signal(TakeOver(self.sid, self._replaces))
-            self._script_begins()
-
-    def _media_failed(self, text: str, told: str) -> None:
-        """The leg's media cannot be had, or is lost (behaviour.md 1.1, 3.1). told: to the verb, for the records of its legs."""
-        if self._verb is not None:
-            self._verb.media_lost(told)
-        code = CODE_OF_UNREACHABLE
-        self._depart(By.SERVER, text, code=code, cause=Cause.FAILED, reason=sip_reason(code, text))
 
     def _vanished(self, leg: Leg) -> None:
         """Nothing is heard of its peer, which does not answer either (RFC 5057 5.1)."""
@@ -547,7 +380,7 @@ class Call:
         text = f"The {who} is gone: no media, and no answer when asked"
         self._outbox.note(Kind.MEDIA, {"event": "vanished"}, leg.sid)
         if leg is self.leg:
-            self._depart(By.SERVER, text, reason=sip_reason(200, text), passed=sip_reason(200, text))
+            self._course.depart(By.SERVER, text, reason=sip_reason(200, text), passed=sip_reason(200, text))
         elif leg.sid in self._stage.legs:
             self._stage.legs[leg.sid][1].leg_vanished(leg, text)
 
@@ -556,160 +389,11 @@ class Call:
         reason = sip_reason(CODE_OF_UNREGISTERED_CLIENT, REGISTRATION_REMOVED)
         self._outbox.note(Kind.STATE, {"status": "registration-removed"}, leg.sid)
         if leg is self.leg:
-            self._depart(By.SERVER, REGISTRATION_REMOVED, code=CODE_OF_UNREGISTERED_CLIENT, reason=reason, passed=reason)
+            self._course.depart(By.SERVER, REGISTRATION_REMOVED, code=CODE_OF_UNREGISTERED_CLIENT, reason=reason, passed=reason)
         elif leg.sid in self._stage.legs:
             self._stage.legs[leg.sid][1].leg_vanished(leg, REGISTRATION_REMOVED)
 
-    # --- the script -----------------------------------------------------------------------------------------------
-
-    def _go(self, following: Next | None) -> None:
-        match following:
-            case Begin(verb, needs_answer):
-                if needs_answer:
-                    self.leg.answer()
-                if self.leg.awaits_answer:
-                    self._held = verb
-                    self._enter(Phase.HOLDING)
-                else:
-                    self._begin(verb)
-            case Wait():
-                self._enter(Phase.FETCHING)
-            case Over(code, text, phrase, reason):
-                self._end_here(code, By.APPLICATION, text, phrase=phrase, reason=reason)
-            case None:
-                pass
-            case _:
-                assert_never(following)
-
-    def _begin(self, verb: Verb) -> None:
-        make = RUNNING.get(type(verb))
-        if make is None:
-            text = f"<{type(verb).__name__}> is not carried out here"
-            self._outbox.notify(NOT_CARRIED_OUT, "error", text, line=verb.line)
-            self._end_here(500, By.APPLICATION, text, reason=sip_reason(500, text))
-        else:
-            self._start(make(self._stage, verb))
-
-    def _start(self, verb: RunningVerb, *, of_script: bool = True) -> None:
-        self._verb, self._of_script = verb, of_script
-        self._enter(Phase.RUNNING)
-        verb.start()
-
-    def _verb_over(self, result: Result) -> None:
-        verb, self._verb = self._verb, None
-        if verb is not None and not verb.takes_keys and isinstance(result, Finished) and result.waited:
-            self._stage.keys.drop()
-        dial = result.dial if isinstance(result, Finished) else None
-        if self._handover is not None and self.ended is None and self._handover.goes_back(self._outbox, dial):
-            assert self._script is not None
-            self._script.abandon()
-            return
-        if self._script is not None and self._of_script:
-            self._go(self._script.after(result))
-        else:
-            why, reason = (result.why, result.reason) if isinstance(result, HungUp) else ("The verb is over", None)
-            self._end_here(200, By.SERVER, why, reason=reason)
-
-    def _interrupt(self, text: str) -> None:
-        """Nothing of what runs is wanted any more; the leg stays."""
-        verb, self._verb = self._verb, None
-        if verb is not None and verb.result is None:
-            verb.stop(Stop(By.OPERATOR, text, abandoned=True))
-            verb.release()
-        self._held = None
-        if self._script is not None:
-            self._script.abandon()
-
-    # --- the end --------------------------------------------------------------------------------------------------
-
-    def _end_here(
-        self, code: int, by: By, text: str, *, phrase: str = "", headers: commands.HeaderList = (), reason: str | None = None
-    ) -> None:
-        """Nothing follows: BYE, or the final that an unanswered caller gets. reason: value of a Reason header."""
-        if not self.leg.over:
-            self.leg.end(by, text, code=code, phrase=phrase, headers=headers, reason=reason)
-            self._ended()
-
-    def _depart(
-        self,
-        by: By,
-        text: str,
-        *,
-        code: int = 200,
-        cause: Cause = Cause.COMPLETED,
-        reason: str | None = None,
-        passed: str | None = None,
-        over: CallEnded | None = None,
-    ) -> None:
-        """The leg is over or to be ended, by whatever way; what still runs is stopped, a Dial's action still goes out.
-
-        over: how its session ended by itself; otherwise it is ended as `Leg.end` has it. passed: value of the Reason header that the
-        other side gets.
-        """
-        if self.ended is not None:
-            return
-        if self._verb is not None and self._verb.result is None:
-            self._verb.stop(Stop(by, text, passed))
-        if self._script is not None:
-            self._script.leg_over()
-        if over is not None:
-            self.leg.finish(over)
-        else:
-            self.leg.end(by, text, code=code, cause=cause, reason=reason)
-        self._ended()
-
-    def _ended(self) -> None:
-        """The leg is over, and so is the call."""
-        ended = self.leg.ended
-        assert ended is not None
-        self._held = self._deadline = self._limit_at = None
-        self.phase = Phase.ENDING
-        if self._script is not None:  # a refused call has its own line
-            facts: dict[str, Json] = {"cause": ended.cause.value, "by": ended.by.value, "sip_status": ended.sip_status}
-            self._log("call_ended", facts | {"duration_s": self.leg.duration_s, "text": ended.text})
-
-    def _enter(self, phase: Phase) -> None:
-        if self.ended is None:
-            self.phase = phase
-
-    def _tell_status(self, status: str) -> None:
-        if self._script is not None:
-            self._script.tell(status)
-
-    def _log(self, event: str, facts: dict[str, Json]) -> None:
-        self._outbox.emit(Log("info", event, {"call_sid": self.sid} | facts))
-
-    # --- after every input ----------------------------------------------------------------------------------------
-
     def _finish_input(self) -> list[Action]:
         """Draw the conclusions of the input, then hand out what it led to."""
-        over = []
-        while self._verb is not None and self._verb.result is not None:
-            over.append(self._verb)
-            self._verb_over(self._verb.result)
-        for verb in over:
-            verb.release()
-        if self.leg.answered_at is not None and self._script is not None:
-            self._script.answered()
-        stage = self._stage
-        for sid in [sid for sid, recording in stage.recordings.items() if recording.over]:
-            del stage.recordings[sid]
-        for leg in [leg for leg, _ in stage.legs.values() if leg.gone]:
-            del stage.legs[leg.sid]
-            leg.forget()
-        if self._handover is not None and self._handover.look(self._outbox, self.leg, self.legs):
-            self._handover = None
-        for leg in self.all_legs:
-            leg.fill_silence()
-        if self.phase is Phase.ENDING and self._verb is None:
-            self._wrap_up()
+        self._course.conclude()
         return self._outbox.drain()
-
-    def _wrap_up(self) -> None:
-        """The last status callback, when no document is waited for any more; what is asked then is awaited for a while."""
-        if self._script is not None and self._script.waits:
-            return
-        self._tell_status(self.leg.status)
-        self.phase = Phase.OVER
-        if self._outbox.asks:
-            self._deadline = self._outbox.now + self._outbox.policy.final_status_wait_s

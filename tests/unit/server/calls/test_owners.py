@@ -17,7 +17,7 @@ def test_what_a_leg_brings_is_its_calls_until_that_is_over() -> None:
     bench.fail(0, 486)
     bench.give(events.SessionEnded(IN, events.EndCause.REJECTED))
     bench.run(1.0)
-    assert owners._owned == owners._by_session == owners._by_stream == {} and owners.requests == 0
+    assert not owners._owned and not owners._by_session and not owners._by_stream and owners.requests == 0
 
 
 def test_a_leg_that_becomes_a_call_of_its_own_is_not_forgotten_with_the_old_one() -> None:

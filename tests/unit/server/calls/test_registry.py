@@ -6,7 +6,7 @@ import pytest
 
 from rcml.settings import RcmlSettings
 from server.calls.effects import Kind, Log
-from server.calls.policy import Application, Refusal
+from server.calls.policy import Application
 from server.calls.registry import STANDS_STILL_S
 from sip.core import commands, events, flows
 from sip.message import Headers, Request
@@ -76,15 +76,6 @@ def test_an_ended_recording_is_none_that_lives() -> None:
     assert (counts["recordings"], counts["streams"], counts["sessions"], counts["calls"]) == (0, 1, 1, 1)
 
 
-def test_a_call_has_a_line_at_its_start_and_one_at_its_end__operations_md() -> None:
-    bench = Bench(dial(ONE, ""))
-    bench.fail(0, 486)
-    started, ended = bench.logs
-    assert (started.event, started.facts["to"]) == ("call_started", "2222")
-    assert (ended.event, ended.facts["cause"], ended.facts["call_sid"]) == ("call_ended", "busy", started.facts["call_sid"])
-    assert [line.event for line in Bench("", application=Refusal(404, "Not Found", "no such number")).logs] == ["call_refused"]
-
-
 def test_every_http_exchange_stands_in_the_timeline__call_control_md() -> None:
     application = Application("2222", VOICE, status_callback="http://app/status")
     bench = Bench(dial('<Sip statusCallback="/leg">sip:alice@192.0.2.8</Sip>'), application=application)
@@ -94,17 +85,6 @@ def test_every_http_exchange_stands_in_the_timeline__call_control_md() -> None:
     told = [str(note.data["purpose"]) for note in bench.notes if note.kind is Kind.HTTP]
     assert sorted(told) == ["action", "leg-status", "leg-status", "leg-status", "status", "status", "voice"]
     assert {note.leg for note in bench.notes if note.data.get("purpose") == "leg-status"} == {bench.leg(0)}
-
-
-def test_exchange_that_ends_after_the_call_stands_in_the_timeline_too__call_control_md() -> None:
-    bench = Bench(dial('<Sip statusCallback="/leg">sip:alice@192.0.2.8</Sip>', ""))
-    bench.web.delay_s = 4.0
-    bench.fail(0, 486)
-    bench.give(events.SessionEnded(IN, events.EndCause.REJECTED))
-    assert bench.registry.counts()["lingering"] == 1
-    bench.run(5.0)
-    assert [note.data["purpose"] for note in bench.notes if note.kind is Kind.HTTP].count("leg-status") == 2
-    assert not any(bench.registry.counts().values())
 
 
 def test_forwarded_from_is_the_first_of_several_diversions__behaviour_1_2() -> None:

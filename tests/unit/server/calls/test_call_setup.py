@@ -1,4 +1,4 @@
-"""An INVITE that is of worth for a while only (RFC 3261 13.3.1, 20.19)."""
+"""How long it may take until a call is one: an INVITE is of worth for a while only (RFC 3261 13.3.1, 20.19)."""
 
 from __future__ import annotations
 
