@@ -16,7 +16,6 @@ import os
 import select
 import socket
 import struct
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +23,6 @@ from collections.abc import Callable
 from sip.core.flows import Address
 from sip.transport.address import ip_version
 
-_LINUX = sys.platform == "linux"
 BATCH = 64  # datagrams per wake-up: other sockets and timers want their turn
 MAX_DATAGRAM_BYTES = 65535
 # linux/in.h, linux/in6.h and linux/errqueue.h; Python has no names for these
@@ -74,8 +72,7 @@ class UdpSocket:
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 with contextlib.suppress(OSError):  # some systems refuse where Linux grants less
                     self._socket.setsockopt(socket.SOL_SOCKET, option, buffer_bytes)
-            if _LINUX:
-                self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             self._socket.bind((host, port))
         except BaseException:
             self._socket.close()
@@ -113,21 +110,18 @@ class UdpSocket:
         if self._socket.fileno() < 0:
             return
         self._loop.remove_reader(self._watched)
-        if _LINUX:
-            self._epoll.close()
+        self._epoll.close()
         self._socket.close()
 
     def _watch(self) -> int:
-        if _LINUX:
-            level, option = (socket.IPPROTO_IPV6, _IPV6_RECVERR) if self._v6 else (socket.IPPROTO_IP, _IP_RECVERR)
-            self._socket.setsockopt(level, option, 1)
-            self._epoll = select.epoll()
-            self._epoll.register(self._socket.fileno(), select.EPOLLIN | select.EPOLLERR)
-            return self._epoll.fileno()
-        return self._socket.fileno()
+        level, option = (socket.IPPROTO_IPV6, _IPV6_RECVERR) if self._v6 else (socket.IPPROTO_IP, _IP_RECVERR)
+        self._socket.setsockopt(level, option, 1)
+        self._epoll = select.epoll()
+        self._epoll.register(self._socket.fileno(), select.EPOLLIN | select.EPOLLERR)
+        return self._epoll.fileno()
 
     def _readable(self) -> None:
-        if _LINUX and any(events & select.EPOLLERR for _, events in self._epoll.poll(0)):
+        if any(events & select.EPOLLERR for _, events in self._epoll.poll(0)):
             self._read_errors()
         for number in range(BATCH):
             if self._socket.fileno() < 0:  # closed by what a datagram caused
