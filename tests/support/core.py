@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from sip.core.admission import Admission
 from sip.core.capabilities import Capabilities
-from sip.core.commands import Command, SendInvite, SessionId
+from sip.core.commands import Command, SendAnswer, SendInvite, SessionId
 from sip.core.door import Door
 from sip.core.endpoint import Endpoint
 from sip.core.events import Dropped, InviteReceived, Output, Traced
@@ -30,6 +30,7 @@ OURS = Address("192.0.2.1", 5060)
 PEER = Address("192.0.2.77", 5060)
 UDP = Flow("udp", OURS, PEER)
 TCP = Flow("tcp", OURS, Address(PEER.host, 40000), 7)
+OVER_TCP = "SIP/2.0/TCP 192.0.2.77;branch=z9hG4bKpeer1"  # the Via of what comes by it
 LISTENERS = (Listener("udp", OURS, OURS), Listener("tcp", OURS, OURS))
 OFFER, ANSWER = b"v=0\r\no=offer\r\n", b"v=0\r\no=answer\r\n"
 ALL_ZERO = dict.fromkeys(("transactions", "dialogs", "sessions", "timers", "connections", "resolves", "deliveries"), 0)
@@ -265,6 +266,14 @@ def dial_and_answer(core: Core, **given: object) -> Request:
     return sent
 
 
+def dial_and_ring(core: Core, **given: object) -> Request:
+    """Open a session and have its peer ring; the INVITE."""
+    sent = dial(core, **given)
+    core.give(reply(sent, 180))
+    core.events()
+    return sent
+
+
 def be_called(core: Core, flow: Flow = UDP, **given: object) -> Request:
     """An INVITE that waits for our answer."""
     received = invite(**given)
@@ -276,8 +285,6 @@ def be_called(core: Core, flow: Flow = UDP, **given: object) -> Request:
 
 def be_called_and_answer(core: Core, flow: Flow = UDP, **given: object) -> Response:
     """A confirmed session that the peer opened; our 200."""
-    from sip.core.commands import SendAnswer
-
     be_called(core, flow, **given)
     core.do(SendAnswer(core.session, ANSWER))
     answer = core.sent_response()

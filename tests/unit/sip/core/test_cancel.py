@@ -6,7 +6,7 @@ from sip.core.commands import Credentials, SendBye, SendCancel
 from sip.core.events import FailureCause, InviteFailed, SessionEnded
 from sip.core.flows import Target
 from sip.message import Request
-from tests.support.core import CALL, PEER, Core, call, dial, dial_and_answer, reply
+from tests.support.core import CALL, PEER, Core, call, dial, dial_and_answer, dial_and_ring, reply
 from tests.unit.sip.core.calling import failed, sent_methods
 
 
@@ -33,9 +33,7 @@ def test_cancel_waits_for_the_first_provisional__rfc3261_9_1__trap11() -> None:
 
 def test_cancel_goes_at_once_when_it_rings__rfc3261_9_1() -> None:
     core = Core()
-    sent = dial(core)
-    core.give(reply(sent, 180))
-    core.events()
+    sent = dial_and_ring(core)
     core.do(SendCancel(CALL))
     core.do(SendCancel(CALL))  # asked twice, sent once
     core.sent_request("CANCEL")
@@ -58,9 +56,7 @@ def test_an_invite_that_never_gets_a_provisional_is_ended_by_timer_b__rfc3261_9_
 
 def test_a_cancelled_invite_is_given_up_after_64_t1__rfc3261_9_1__trap11() -> None:
     core = Core()
-    sent = dial(core)
-    core.give(reply(sent, 180))
-    core.events()
+    dial_and_ring(core)
     core.do(SendCancel(CALL))
     core.give(reply(core.sent_request("CANCEL"), 200))
     core.pass_time(31.9)
@@ -72,9 +68,7 @@ def test_a_cancelled_invite_is_given_up_after_64_t1__rfc3261_9_1__trap11() -> No
 
 def test_a_2xx_that_crosses_cancel_is_acked_then_byed__rfc3261_9_1__trap12() -> None:
     core = Core()
-    sent = dial(core)
-    core.give(reply(sent, 180))
-    core.events()
+    sent = dial_and_ring(core)
     core.do(SendCancel(CALL, reason="SIP;cause=200"))
     core.sent()
     core.give(reply(sent, 200))

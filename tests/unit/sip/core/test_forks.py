@@ -6,7 +6,7 @@ from sip.core.commands import AnswerRequest, SendBye
 from sip.core.events import EndCause, InviteAnswered, RequestReceived, SessionEnded
 from sip.message import Request
 from sip.settings import SipSettings
-from tests.support.core import CALL, OFFER, Core, dial, dial_and_answer, reply
+from tests.support.core import CALL, OFFER, Core, dial, dial_and_answer, dial_and_ring, reply
 from tests.unit.sip.core.calling import from_peer, sent_methods
 
 
@@ -68,9 +68,7 @@ def test_a_2xx_of_one_fork_too_many_is_acked_and_ended_once__rfc3261_13_2_2_4() 
 
 def test_a_bye_that_overtakes_the_2xx_ends_the_session_after_it__rfc3261_15() -> None:
     core = Core()
-    sent = dial(core)
-    core.give(reply(sent, 180))
-    core.events()
+    sent = dial_and_ring(core)
     core.give(from_peer(sent, "BYE"))
     assert core.statuses() == [200]
     assert core.events() == []

@@ -11,6 +11,7 @@ from sip.message import Request
 from tests.support.core import (
     ANSWER,
     OFFER,
+    OVER_TCP,
     TCP,
     UDP,
     Core,
@@ -22,15 +23,7 @@ from tests.support.core import (
     request,
     to_tag,
 )
-
-OVER_TCP = "SIP/2.0/TCP 192.0.2.77;branch=z9hG4bKpeer1"
-
-
-def ended(core: Core) -> SessionEnded:
-    event = core.event()
-    assert isinstance(event, SessionEnded)
-    return event
-
+from tests.unit.sip.core.called import ended
 
 # --- answering ----------------------------------------------------------------------------------------------------
 

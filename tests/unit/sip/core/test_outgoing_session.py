@@ -8,7 +8,7 @@ from sip.core.commands import Place, SendBye, SessionId
 from sip.core.events import FailureCause, InviteAnswered, InviteFailed, InviteProgressed, SessionEnded, Traced
 from sip.core.flows import Address, Flow
 from sip.message import Request, Response, UsageError, parse_name_addr
-from tests.support.core import ANSWER, CALL, OFFER, OURS, PEER, TCP, Core, call, dial, dial_and_answer, reply
+from tests.support.core import ANSWER, CALL, OFFER, OURS, PEER, TCP, Core, call, dial, dial_and_answer, dial_and_ring, reply
 from tests.unit.sip.core.calling import failed, from_peer
 
 # --- the INVITE ---------------------------------------------------------------------------------------------------
@@ -159,9 +159,7 @@ def test_a_2xx_again_is_acked_even_after_the_session_is_over__rfc6026__trap2() -
 
 def test_refusal_is_acked_and_ends_the_session__rfc3261_17_1_1_3() -> None:
     core = Core()
-    sent = dial(core)
-    core.give(reply(sent, 180))
-    core.events()
+    sent = dial_and_ring(core)
     core.give(reply(sent, 486))
     core.sent_request("ACK")
     event = failed(core)
@@ -186,9 +184,7 @@ def test_no_response_at_all_is_timer_b__rfc3261_17_1_1_2() -> None:
 
 def test_a_phone_may_ring_for_ever__rfc3261_17_1_1_2__trap9() -> None:
     core = Core()
-    sent = dial(core)
-    core.give(reply(sent, 180))
-    core.events()
+    sent = dial_and_ring(core)
     core.pass_time(3600)
     assert core.events() == []
     assert core.statuses() == []

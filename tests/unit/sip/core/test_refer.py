@@ -15,8 +15,8 @@ from tests.support.core import (
     Core,
     ack,
     be_called,
-    dial,
     dial_and_answer,
+    dial_and_ring,
     invite,
     reply,
     request,
@@ -92,10 +92,7 @@ def test_a_refer_during_a_reinvite_comes_too_early__rfc3261_14() -> None:
 
 def test_a_refer_that_overtakes_the_2xx_of_its_call_waits_for_it__rfc3261_12_2_2() -> None:
     core = Core(extensions=[Refer()])
-    sent = dial(core)
-    core.give(reply(sent, 180))
-    core.sent()
-    core.events()
+    sent = dial_and_ring(core)
     tag = (sent.headers.get("From") or "").partition(";tag=")[2]
     early = as_callee(refer(tag, 1), sent)
     core.give(early)
@@ -109,9 +106,7 @@ def test_a_refer_that_overtakes_the_2xx_of_its_call_waits_for_it__rfc3261_12_2_2
 
 def test_a_refer_in_an_early_dialog_is_not_kept_for_ever__rfc3261_12_2_2() -> None:
     core = Core(extensions=[Refer()])
-    sent = dial(core)
-    core.give(reply(sent, 180))
-    core.events()
+    sent = dial_and_ring(core)
     tag = (sent.headers.get("From") or "").partition(";tag=")[2]
     early = as_callee(refer(tag, 1), sent)
     core.give(early)

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from sip.core.commands import SendProvisional
 from sip.core.events import InviteReceived
 from sip.core.replaces import Replacing
 from sip.message import Request
-from tests.support.core import CALL, Core, be_called, be_called_and_answer, dial, dial_and_answer, invite, reply, request, to_tag
+from tests.support.core import (
+    CALL,
+    Core,
+    be_called,
+    be_called_and_answer,
+    dial,
+    dial_and_answer,
+    dial_and_ring,
+    invite,
+    request,
+    to_tag,
+)
 
 
 def core_with_call() -> tuple[Core, str]:
@@ -51,8 +63,6 @@ def test_a_dialog_that_was_ended_is_declined__rfc3891_3() -> None:
 
 
 def test_an_early_dialog_of_the_peer_cannot_be_replaced__rfc3891_3() -> None:
-    from sip.core.commands import SendProvisional
-
     core = Core(extensions=[Replacing()])
     be_called(core)
     core.do(SendProvisional(core.session, 180))
@@ -63,10 +73,7 @@ def test_an_early_dialog_of_the_peer_cannot_be_replaced__rfc3891_3() -> None:
 
 def test_an_early_dialog_of_ours_can_be_replaced__rfc3891_3() -> None:
     core = Core(extensions=[Replacing()])
-    sent = dial(core)
-    core.give(reply(sent, 180))
-    core.sent()
-    core.events()
+    sent = dial_and_ring(core)
     mine = (sent.headers.get("From") or "").partition(";tag=")[2]
     core.give(take_over(named(mine, "early-only", peer="bobtag", call_id=sent.headers.get("Call-ID") or "")))
     event = core.event()

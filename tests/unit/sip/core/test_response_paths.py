@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from sip.core.commands import SendAnswer, SendBye, SendCancel, SendProvisional, SendReject, SetSessionHeaders
-from sip.core.events import SessionEnded
 from sip.core.flows import Address, Flow, Transmit
 from sip.message import Response, UsageError
 from sip.settings import SipSettings
 from tests.support.core import (
     ANSWER,
+    OVER_TCP,
     TCP,
     UDP,
     Core,
@@ -21,15 +21,6 @@ from tests.support.core import (
     request,
     to_tag,
 )
-
-OVER_TCP = "SIP/2.0/TCP 192.0.2.77;branch=z9hG4bKpeer1"
-
-
-def ended(core: Core) -> SessionEnded:
-    event = core.event()
-    assert isinstance(event, SessionEnded)
-    return event
-
 
 # --- headers, misuse --------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from tests.support.core import (
     CALL,
     OFFER,
     OURS,
+    OVER_TCP,
     PEER,
     TCP,
     Core,
@@ -344,7 +345,7 @@ def test_a_connection_that_is_gone_is_no_way_to_reach_anybody() -> None:
 def test_a_contact_that_refuses_tcp_is_reached_on_the_callers_connection() -> None:
     """Phones that call by TCP often listen nowhere."""
     core = Core()
-    Called(core, TCP, contact="<sip:a@192.0.2.77:5060;transport=tcp>", via="SIP/2.0/TCP 192.0.2.77;branch=z9hG4bKpeer1")
+    Called(core, TCP, contact="<sip:a@192.0.2.77:5060;transport=tcp>", via=OVER_TCP)
     core.do(SendBye(core.session))
     first = core.sent()[0]
     assert (str(first.flow.remote), first.flow.connection) == ("192.0.2.77:5060", 0)
@@ -362,7 +363,7 @@ def test_a_contact_with_an_unknown_name_is_reached_at_its_source() -> None:
 
 def test_the_contact_names_the_transport_and_the_advertised_address() -> None:
     core = Core()
-    core.give(invite(via="SIP/2.0/TCP 192.0.2.77;branch=z9hG4bKpeer1"), TCP)
+    core.give(invite(via=OVER_TCP), TCP)
     core.sent()
     core.do(SendAnswer(core.session, ANSWER))
     answer = core.sent()[0].message
