@@ -34,12 +34,18 @@ def called() -> tuple[Core, str]:
     return core, to_tag(be_called_and_answer(core))
 
 
-def accepted(*more: tuple[str, str]) -> tuple[Core, str, ReferReceived, Request]:
-    """The first NOTIFY is answered."""
+def asked(*more: tuple[str, str]) -> tuple[Core, str, ReferReceived]:
+    """The peer's REFER waits for the user."""
     core, tag = called()
     core.give(refer(tag, 2, *more))
     event = core.event()
     assert isinstance(event, ReferReceived)
+    return core, tag, event
+
+
+def accepted(*more: tuple[str, str]) -> tuple[Core, str, ReferReceived, Request]:
+    """The first NOTIFY is answered."""
+    core, tag, event = asked(*more)
     core.do(AnswerRequest(event.transaction, 202))
     response, notify = (one.message for one in core.sent())
     assert isinstance(response, Response)

@@ -22,7 +22,7 @@ from tests.support.core import (
     request,
     to_tag,
 )
-from tests.unit.sip.core.referring import MINE, TARGET, accepted, as_callee, called, fields, refer, referring
+from tests.unit.sip.core.referring import MINE, TARGET, accepted, as_callee, asked, called, fields, refer, referring
 
 # --- the peer refers ----------------------------------------------------------------------------------------------
 
@@ -36,10 +36,7 @@ def test_a_refer_is_followed_by_a_notify_at_once__rfc3515_2_4_4_trap_37() -> Non
 
 
 def test_who_wants_to_hear_nothing_is_told_nothing__rfc4488_4() -> None:
-    core, tag = called()
-    core.give(refer(tag, 2, ("Refer-Sub", "false"), ("Require", "norefersub")))
-    event = core.event()
-    assert isinstance(event, ReferReceived)
+    core, _, event = asked(("Refer-Sub", "false"), ("Require", "norefersub"))
     core.do(AnswerRequest(event.transaction, 202))
     response = core.sent_response()
     assert (response.status, response.headers.get("Refer-Sub")) == (202, "false")
@@ -48,10 +45,7 @@ def test_who_wants_to_hear_nothing_is_told_nothing__rfc4488_4() -> None:
 
 
 def test_a_refusal_says_what_it_refuses_and_nobody_is_subscribed__rfc3515_2_4_4() -> None:
-    core, tag = called()
-    core.give(refer(tag))
-    event = core.event()
-    assert isinstance(event, ReferReceived)
+    core, _, event = asked()
     core.do(AnswerRequest(event.transaction, 404, headers=(("Event", "refer"),)))
     response = core.sent_response()
     assert (response.status, response.headers.get_all("Event")) == (404, ["refer"])

@@ -10,7 +10,7 @@ from tests.support.core import (
     reply,
     request,
 )
-from tests.unit.sip.core.referring import MINE, accepted, called, fields, notify, refer, referring
+from tests.unit.sip.core.referring import MINE, accepted, asked, fields, notify, refer, referring
 
 
 def test_progress_and_the_end_are_told__rfc3515_2_4_5() -> None:
@@ -29,10 +29,7 @@ def test_progress_and_the_end_are_told__rfc3515_2_4_5() -> None:
 
 
 def test_progress_does_not_overtake_a_notify_without_an_answer__rfc6665_4_2_2() -> None:
-    core, tag = called()
-    core.give(refer(tag))
-    event = core.event()
-    assert isinstance(event, ReferReceived)
+    core, _, event = asked()
     core.do(AnswerRequest(event.transaction, 202))
     first = core.sent()[1].message
     assert isinstance(first, Request)
