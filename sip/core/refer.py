@@ -20,7 +20,7 @@ from sip.core.responses import send_response
 from sip.core.subscriptions import Notifier, Referrer
 from sip.core.transactions import ServerTransaction
 from sip.core.usage import Extension, SessionHost
-from sip.message import ParseError, Response, UsageError, parse_name_addr, parse_uri, refer_to_of, wants_subscription
+from sip.message import ParseError, Response, UsageError, parse_name_addr, parse_uri, refer_sub_of, refer_to_of
 
 MAX_REFERS = 8  # of one session that are undecided or told about at a time
 EARLY_PATIENCE_S = 2.0  # a REFER may overtake the 2xx that its sender sent before it, and its loss
@@ -154,7 +154,7 @@ class ReferPart(SessionPart):
         if command.status >= 300 or session.dialog is None:
             self._refuse(transaction, command.status, now, command.reason, command.headers)
             return
-        told = wants_subscription(transaction.request.headers)
+        told = refer_sub_of(transaction.request.headers)
         number = cseq if self._accepted else None
         self._accepted += 1
         name = ReferId(f"{session.id}#{cseq}")

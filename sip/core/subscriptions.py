@@ -19,7 +19,7 @@ from sip.core.exchange import Exchange
 from sip.core.referring import ReferAnswered, ReferId, ReferNotified
 from sip.core.transactions import ServerTransaction
 from sip.core.usage import Core, SessionHost
-from sip.message import ParseError, Request, Response, parse_event, parse_sipfrag, parse_subscription_state, reason_phrase
+from sip.message import ParseError, Request, Response, parse_event, parse_sipfrag, parse_subscription_state, reason_phrase, refer_sub_of
 
 SIPFRAG = "message/sipfrag"
 # Answers to a NOTIFY after which nobody is subscribed (RFC 6665 4.2.2); others are about this one NOTIFY.
@@ -160,7 +160,7 @@ class Referrer(DialogUsage):
     def exchange_done(self, exchange: Exchange, response: Response | None, failure: Failure | None, now: float) -> None:
         over = self._over
         if response is not None and response.status < 300:
-            told = (response.headers.get("Refer-Sub") or "").partition(";")[0].strip().lower() != "false"
+            told = refer_sub_of(response.headers)
             self.context.emit(ReferAnswered(self.id, self._refer, response))
             if not told and not over:
                 self._end()

@@ -30,9 +30,9 @@ from sip.message.transfer import (
     parse_replaces,
     parse_sipfrag,
     parse_subscription_state,
+    refer_sub_of,
     refer_to_of,
     replaces_of,
-    wants_subscription,
 )
 from sip.message.uri import Uri, escape_user, parse_uri, subscriber, unescape_user, uri_equal
 
@@ -77,11 +77,11 @@ __all__ = [
     "quote",
     "quote_unless_token",
     "reason_phrase",
+    "refer_sub_of",
     "refer_to_of",
     "replaces_of",
     "subscriber",
     "unescape_user",
     "unquote",
     "uri_equal",
-    "wants_subscription",
 ]

@@ -105,8 +105,8 @@ def refer_to_of(headers: Headers) -> ReferTo:
     return ReferTo(target, parse_replaces(_unescaped(found[0])) if found else None)
 
 
-def wants_subscription(headers: Headers) -> bool:
-    """Whether a REFER wants to be told how it goes (RFC 4488 4)."""
+def refer_sub_of(headers: Headers) -> bool:
+    """Refer-Sub: whether a REFER wants to be told how it goes, and whether its 2xx says that it will be (RFC 4488 4)."""
     return (headers.get("Refer-Sub") or "").partition(";")[0].strip().lower() != "false"
 
 

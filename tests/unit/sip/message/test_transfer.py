@@ -13,9 +13,9 @@ from sip.message import (
     parse_replaces,
     parse_sipfrag,
     parse_subscription_state,
+    refer_sub_of,
     refer_to_of,
     replaces_of,
-    wants_subscription,
 )
 from sip.message.transfer import MAX_REFER_TO
 
@@ -86,9 +86,9 @@ def test_two_replaces_are_refused__rfc3891_3() -> None:
 
 
 def test_who_wants_no_subscription_says_so__rfc4488_4() -> None:
-    assert wants_subscription(Headers([]))
-    assert wants_subscription(Headers([("Refer-Sub", "true")]))
-    assert not wants_subscription(Headers([("Refer-Sub", " FALSE ;x=1")]))
+    assert refer_sub_of(Headers([]))
+    assert refer_sub_of(Headers([("Refer-Sub", "true")]))
+    assert not refer_sub_of(Headers([("Refer-Sub", " FALSE ;x=1")]))
 
 
 def test_events_have_ids__rfc6665_8_2_1() -> None:
