@@ -92,7 +92,7 @@ class Dialog:
         uri = parse_uri(first)
         if uri.lr:
             return self.remote_target, routes
-        return str(_for_request_line(uri)), [*routes[1:], f"<{self.remote_target}>"]
+        return str(uri.for_request_line()), [*routes[1:], f"<{self.remote_target}>"]
 
 
 def record_route(headers: Headers) -> list[str]:
@@ -123,13 +123,7 @@ def _sip_contact(value: str) -> str:
     uri = parse_uri(text)
     if not uri.host:
         raise ParseError("not a SIP URI", field="Contact")
-    return str(_for_request_line(uri)) if uri.headers or "method" in uri.params else text
-
-
-def _for_request_line(uri: Uri) -> Uri:
-    """Without what may not stand in a Request-URI: header fields and `method` (19.1.1, table 1)."""
-    params = {name: value for name, value in uri.params.items() if name != "method"}
-    return Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, params)
+    return str(uri.for_request_line()) if uri.headers or "method" in uri.params else text
 
 
 def lenient_contact(headers: Headers) -> str | None:

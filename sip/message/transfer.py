@@ -100,9 +100,7 @@ def refer_to_of(headers: Headers) -> ReferTo:
     found = [value for name, value in uri.headers if _unescaped(name).lower() == "replaces"]
     if len(found) > 1:
         raise ParseError("more than one Replaces", field="Refer-To")
-    params = {name: value for name, value in uri.params.items() if name != "method"}
-    target = Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, params)
-    return ReferTo(target, parse_replaces(_unescaped(found[0])) if found else None)
+    return ReferTo(uri.for_request_line(), parse_replaces(_unescaped(found[0])) if found else None)
 
 
 def refer_sub_of(headers: Headers) -> bool:

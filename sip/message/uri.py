@@ -7,7 +7,7 @@ Parts keep their escapes: `%41` and `A` name the same user, yet a Request-URI th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from urllib.parse import unquote_to_bytes
 
@@ -51,6 +51,11 @@ class Uri:
     def lr(self) -> bool:
         """A loose router (RFC 3261 19.1.1)."""
         return "lr" in self.params
+
+    def for_request_line(self) -> Uri:
+        """Without what may not stand in a Request-URI: header fields and `method` (RFC 3261 19.1.1, table 1)."""
+        params = {name: value for name, value in self.params.items() if name != "method"}
+        return replace(self, params=params, headers=())
 
     def __str__(self) -> str:
         if self.scheme == "tel":

@@ -161,3 +161,8 @@ def test_equivalent__rfc3261_19_1_4(one: str, other: str) -> None:
 def test_not_equivalent__rfc3261_19_1_4(one: str, other: str) -> None:
     assert not uri_equal(parse_uri(one), parse_uri(other))
     assert not uri_equal(parse_uri(other), parse_uri(one))
+
+
+def test_what_belongs_into_no_request_uri_is_left_out__rfc3261_19_1_1() -> None:
+    uri = parse_uri("sip:bob@example.com:5070;method=INVITE;transport=tcp?Subject=x")
+    assert str(uri.for_request_line()) == "sip:bob@example.com:5070;transport=tcp"
