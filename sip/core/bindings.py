@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from sip.core.commands import HeaderList
 from sip.core.flows import Flow
 from sip.core.incoming import Incoming
-from sip.core.routing import scope, unreachable_contact
+from sip.core.routing import host_of, scope, unreachable_contact
+from sip.core.tally import Tally
 from sip.message import NameAddr, ParseError, parse_name_addr, parse_uint, parse_uri, uri_equal
 from sip.settings import ContactPolicy, RegistrarSettings
 
@@ -62,7 +63,7 @@ class Binding:
         uri = parse_uri(self.contact)
         if policy == "observed" or (uri.params.get("transport") or flow.transport).lower() != flow.transport:
             return flow if policy == "observed" else None
-        named = uri.params.get("maddr") or uri.host
+        named = host_of(uri)
         if self.hops == 1:
             return None if named == flow.remote.host else flow
         return flow if scope(named) is None or unreachable_contact(uri, flow) else None
@@ -106,7 +107,7 @@ class Bindings:
     def __init__(self, settings: RegistrarSettings) -> None:
         self._settings = settings
         self._by_client: dict[str, tuple[Binding, ...]] = {}
-        self._hosts: dict[str, int] = {}  # how many are registered from each address
+        self._hosts = Tally()  # what they are registered from
         self._by_connection: dict[int, dict[str, Binding]] = {}
         self._count = 0
 
@@ -138,7 +139,7 @@ class Bindings:
         if old is not None:
             self.drop(old)
         self._by_client[binding.client] = (binding, *self.of(binding.client))
-        self._hosts[binding.flow.remote.host] = self._hosts.get(binding.flow.remote.host, 0) + 1
+        self._hosts.hold(binding.flow.remote.host)
         if binding.flow.connection:
             self._by_connection.setdefault(binding.flow.connection, {})[binding.key] = binding
         self._count += 1
@@ -152,10 +153,8 @@ class Bindings:
             self._by_client[binding.client] = rest
         else:
             del self._by_client[binding.client]
-        host, connection = binding.flow.remote.host, binding.flow.connection
-        self._hosts[host] -= 1
-        if not self._hosts[host]:
-            del self._hosts[host]
+        self._hosts.release(binding.flow.remote.host)
+        connection = binding.flow.connection
         if connection:
             del self._by_connection[connection][binding.key]
             if not self._by_connection[connection]:
