@@ -12,14 +12,14 @@ Source: RFC 3261 22, 26.1.5; RFC 7616 5.7.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, assert_never
 
 from sip.core.commands import HeaderList
 from sip.core.digest_server import DigestServer, Judgement, Secrets
-from sip.core.gate import Budget, network_of
 from sip.core.incoming import Incoming
+from sip.core.sources import Budget, Sources
 from sip.core.tokens import Tokens
 from sip.message import ParseError, Uri, parse_name_addr, parse_uri, subscriber
 from sip.settings import RegistrarSettings
@@ -77,7 +77,7 @@ class Door:
         self._settings = settings
         self._accounts = accounts
         self._digest = DigestServer(settings.realm, settings.algorithms, settings.nonce_s, tokens)
-        self._sources: OrderedDict[str, _Source] = OrderedDict()
+        self._sources = Sources(settings.max_sources, partial(_Source, settings.max_per_source))
         self._all = Budget(settings.max_per_second, 0.0)
         self.counts = {"challenged": 0, "denied": 0, "silenced": 0}
 
@@ -102,7 +102,7 @@ class Door:
     def admits(self, host: str, known: bool, now: float) -> bool:
         """Charge an address outside the trunks for one request. known: a phone is registered from there."""
         settings = self._settings
-        spent = self._source(host, now).budget.spend(settings.max_per_source, now)
+        spent = self._sources.of(host, now).budget.spend(settings.max_per_source, now)
         if not spent or not (known or self._all.spend(settings.max_per_second, now)):
             self.counts["silenced"] += 1
             return False
@@ -175,25 +175,13 @@ class Door:
     def _failed(self, host: str, now: float) -> bool:
         """A guess more; whether that was one too many."""
         settings = self._settings
-        source = self._source(host, now)
+        source = self._sources.of(host, now)
         source.failures = max(0.0, source.failures - (now - source.failed_at) * settings.max_failures / MINUTE_S) + 1
         source.failed_at = now
         if source.failures <= settings.max_failures or not settings.ban_s:
             return False
         source.failures = 0.0
         return True
-
-    def _source(self, host: str, now: float) -> _Source:
-        sources = self._sources
-        key = network_of(host)
-        source = sources.get(key)
-        if source is None:
-            while len(sources) >= self._settings.max_sources:
-                sources.popitem(last=False)
-            source = sources[key] = _Source(self._settings.max_per_source, now)
-        else:
-            sources.move_to_end(key)
-        return source
 
 
 class _Source:

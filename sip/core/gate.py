@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import enum
 import re
-from collections import OrderedDict
-from ipaddress import IPv6Address, ip_address
+from functools import partial
+from ipaddress import ip_address
 from typing import Protocol
 
 from sip.core.dialog import Dialog
 from sip.core.incoming import Incoming
 from sip.core.routing import scope
+from sip.core.sources import Budget, Sources
 from sip.core.transactions import Transactions
 from sip.core.usage import Core
 from sip.settings import ContactPolicy, StrangerSettings
@@ -61,7 +62,7 @@ class Gate:
         self._settings = settings
         self._screen = screen
         self._listed: dict[str, bool] = {}
-        self._sources: OrderedDict[str, Budget] = OrderedDict()
+        self._sources = Sources(settings.max_sources, partial(_Stranger, settings.max_per_source))
         self._all = Budget(settings.max_per_second, 0.0)
         self.counts = {"refused": 0, "silenced": 0, "banned": 0}
 
@@ -107,70 +108,38 @@ class Gate:
     def ban(self, host: str, until: float, now: float) -> None:
         """Silence for an address that guesses passwords (`sip.core.door`)."""
         self.counts["banned"] += 1
-        self._budget(host, now).banned_until = until
+        self._sources.of(host, now).banned_until = until
 
     def is_banned(self, host: str, now: float) -> bool:
-        budget = self._sources.get(network_of(host))
-        return budget is not None and now < budget.banned_until
+        stranger = self._sources.find(host)
+        return stranger is not None and now < stranger.banned_until
 
     def ignore(self) -> None:
         """What is never answered (ACK, a response to nobody) was passed over."""
         self.counts["silenced"] += 1
 
     def _judge(self, host: str, now: float) -> Verdict:
-        settings, budget = self._settings, self._budget(host, now)
-        if now < budget.banned_until:
+        settings, stranger = self._settings, self._sources.of(host, now)
+        if now < stranger.banned_until:
             return Verdict.SILENCE
-        if not budget.spend(settings.max_per_source, now):
+        if not stranger.budget.spend(settings.max_per_source, now):
             if settings.ban_s <= 0:
                 return Verdict.SILENCE
-            budget.banned_until = now + settings.ban_s
+            stranger.banned_until = now + settings.ban_s
             return Verdict.BAN
         if settings.answer == "silence" or not self._all.spend(settings.max_per_second, now):
             return Verdict.SILENCE
         return Verdict.REFUSE
 
-    def _budget(self, host: str, now: float) -> Budget:
-        sources, key = self._sources, network_of(host)
-        budget = sources.get(key)
-        if budget is None:
-            while len(sources) >= self._settings.max_sources:
-                sources.popitem(last=False)
-            budget = sources[key] = Budget(self._settings.max_per_source, now)
-        else:
-            sources.move_to_end(key)
-        return budget
 
+class _Stranger:
+    """One address."""
 
-class Budget:
-    """A bucket that fills at a rate, and holds what comes in a second."""
-
-    __slots__ = ("_at", "_left", "banned_until")
+    __slots__ = ("banned_until", "budget")
 
     def __init__(self, per_second: float, now: float) -> None:
-        self._left = max(1.0, per_second)
-        self._at = now
+        self.budget = Budget(per_second, now)
         self.banned_until = 0.0
-
-    def spend(self, per_second: float, now: float) -> bool:
-        self._left = min(max(1.0, per_second), self._left + (now - self._at) * per_second)
-        self._at = now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
-
-
-def network_of(host: str) -> str:
-    """What a budget is for: an address, and of IPv6 the /64, which one sender has whole. `host` is an IP literal."""
-    if ":" not in host:
-        return host
-    address = ip_address(host)
-    if not isinstance(address, IPv6Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
 
 def is_keepalive(data: bytes) -> bool:

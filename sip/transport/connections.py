@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from sip.core.flows import Address, Flow
-from sip.core.gate import network_of
+from sip.core.sources import network_of
 from sip.core.transports import TRANSPORTS
 from sip.transport.address import WILDCARDS, ip_version
 from sip.transport.settings import TransportSettings
