@@ -1,48 +1,23 @@
-"""Reliable provisional responses and PRACK (RFC 3262), and UPDATE before the answer (RFC 3311), from both sides."""
+"""Reliable provisional responses and PRACK (RFC 3262), from both sides."""
 
 from __future__ import annotations
 
 import pytest
 
-from sip.core.commands import AnswerRequest, SendAnswer, SendBye, SendProvisional, SendReject, SendRequest
+from sip.core.commands import AnswerRequest, SendAnswer, SendBye, SendProvisional, SendReject
 from sip.core.events import (
     CancelReceived,
     EndCause,
     InviteAnswered,
     InviteFailed,
     InviteProgressed,
-    RequestAnswered,
     RequestReceived,
     SessionEnded,
 )
 from sip.core.reliable import NotAcknowledged, RAck, ReliableProvisionals, When, rack
-from sip.message import Headers, ParseError, Request, Response
-from tests.support.core import ANSWER, CALL, OFFER, Core, ack, be_called, call, dial, invite, reply, request, to_tag
-from tests.unit.sip.core.calling import from_peer
-
-REQUIRED = ("Require", "100rel")
-SUPPORTED = ("Supported", "100rel")
-
-
-def reliable(when: When = "required") -> Core:
-    return Core(extensions=[ReliableProvisionals(when)])
-
-
-def ringing(core: Core, body: bytes = b"", status: int = 180) -> Response:
-    core.do(SendProvisional(core.session, status, body=body))
-    return core.sent_response()
-
-
-def prack(response: Response, cseq: int = 2, number: int | None = None, body: bytes = b"", **given: object) -> Request:
-    value = f"{number or response.headers.get('RSeq')} 1 INVITE"
-    given.setdefault("headers", [("RAck", value)])
-    given.setdefault("branch", f"z9hG4bKprack{cseq}")
-    return request("PRACK", cseq=cseq, to_tag=to_tag(response), body=body, **given)  # type: ignore[arg-type]
-
-
-def heard(sent: Request, rseq: int, status: int = 180, tag: str = "bobtag", body: bytes = b"") -> Response:
-    return reply(sent, status, tag=tag, body=body, headers=[REQUIRED, ("RSeq", str(rseq))])
-
+from sip.message import Headers, ParseError, Response
+from tests.support.core import ANSWER, OFFER, Core, ack, be_called, dial, invite, reply, request
+from tests.unit.sip.core.provisionals import REQUIRED, SUPPORTED, heard, prack, reliable, ringing
 
 # --- syntax -------------------------------------------------------------------------------------------------------
 
@@ -372,92 +347,3 @@ def test_a_flood_of_forks_is_not_acknowledged_without_end() -> None:
     assert len(core.statuses()) == 32
     core.give(reply(sent, 486))
     core.settle()
-
-
-# --- UPDATE before the answer --------------------------------------------------------------------------------------
-
-
-def early(core: Core, body: bytes = ANSWER) -> Request:
-    """We call, and the peer's description is agreed before it answers."""
-    sent = dial(core)
-    core.give(heard(sent, 1, 183, body=body))
-    core.give(reply(core.sent_request("PRACK"), 200))
-    core.events()
-    return sent
-
-
-def test_the_callee_may_offer_anew_before_it_answers__rfc3311_5_2() -> None:
-    core = reliable()
-    sent = early(core)
-    core.give(from_peer(sent, "UPDATE", body=OFFER))
-    event = core.event()
-    assert isinstance(event, RequestReceived)
-    core.do(AnswerRequest(event.transaction, 200, body=ANSWER))
-    answer = core.sent_response()
-    assert (answer.status, answer.body, bool(answer.headers.get("Contact"))) == (200, ANSWER, True)
-
-
-def test_an_update_before_our_offer_is_answered_is_491__rfc3311_5_2() -> None:
-    core = reliable()
-    sent = early(core, body=b"")
-    core.give(from_peer(sent, "UPDATE", body=OFFER))
-    assert core.statuses() == [491]
-
-
-def test_the_caller_may_offer_anew_once_our_answer_is_acknowledged__rfc3311_5_1() -> None:
-    core = reliable()
-    be_called(core, headers=[REQUIRED])
-    first = ringing(core, ANSWER, 183)
-    update = request("UPDATE", branch="z9hG4bKu1", cseq=2, to_tag=to_tag(first), body=OFFER)
-    core.give(update)
-    assert core.statuses() == [500], "not before its PRACK"
-    core.give(prack(first, 3))
-    core.sent()
-    core.give(request("UPDATE", branch="z9hG4bKu2", cseq=4, to_tag=to_tag(first), body=OFFER))
-    event = core.event()
-    assert isinstance(event, RequestReceived)
-    core.do(SendAnswer(core.session, b""))
-    assert core.sent() == [], "what was offered last is answered first"
-    core.do(AnswerRequest(event.transaction, 200, body=ANSWER))
-    assert core.statuses() == [200, 200]
-
-
-@pytest.mark.parametrize("side", ["caller", "callee"])
-def test_we_may_send_an_update_before_the_answer__rfc3311_5_1(side: str) -> None:
-    core = reliable()
-    if side == "caller":
-        early(core)
-        session = CALL
-    else:
-        be_called(core, headers=[REQUIRED])
-        core.give(prack(ringing(core, ANSWER, 183)))
-        core.sent()
-        session = core.session
-    core.do(SendRequest(session, "UPDATE", OFFER, "application/sdp"))
-    update = core.sent_request("UPDATE")
-    assert update.headers.get("Contact")
-    core.do(SendRequest(session, "UPDATE", OFFER, "application/sdp"))
-    assert core.event() == RequestAnswered(session, "UPDATE", None), "one offer at a time"
-    core.give(reply(update, 200, body=ANSWER))
-    answered = core.event()
-    assert isinstance(answered, RequestAnswered)
-    assert answered.response is not None
-    assert answered.response.body == ANSWER
-
-
-def test_updates_that_cross_are_491__rfc3311_5_2() -> None:
-    core = reliable()
-    sent = early(core)
-    core.do(SendRequest(CALL, "UPDATE", OFFER, "application/sdp"))
-    core.sent()
-    core.give(from_peer(sent, "UPDATE", body=OFFER))
-    assert core.statuses() == [491]
-
-
-def test_an_update_of_ours_without_an_early_agreement_is_not_sent__rfc3311_5_1() -> None:
-    core = reliable()
-    core.do(call())
-    core.sent()
-    core.do(SendRequest(CALL, "UPDATE", OFFER, "application/sdp"))
-    assert core.sent() == []
-    assert core.event() == RequestAnswered(CALL, "UPDATE", None)
