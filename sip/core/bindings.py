@@ -221,8 +221,8 @@ class Bindings:
         headers = [("Contact", _listed(binding, now)) for binding in found]
         if not found:
             headers.append(("Expires", "0"))
-        supported = {tag.lower() for tag in incoming.request.headers.values("Supported")}
-        if "outbound" in supported and any(change.binding.reg_id and change.change not in LEFT for change in changes):
+        supported = incoming.request.headers.lists("Supported", "outbound")
+        if supported and any(change.binding.reg_id and change.change not in LEFT for change in changes):
             headers.append(("Require", "outbound"))  # RFC 5626 6: the flow is what its binding is called by
         return Outcome(200, headers=tuple(headers), changes=tuple(changes))
 

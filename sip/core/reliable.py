@@ -61,16 +61,12 @@ def rack(headers: Headers) -> RAck:
 
 def rseq(response: Response) -> int | None:
     """The number of a reliable 1xx; None when it is not one."""
-    if not 100 < response.status < 200 or not _lists(response.headers, "Require"):
+    if not 100 < response.status < 200 or not response.headers.lists("Require", TAG):
         return None
     try:
         return parse_uint(response.headers.get("RSeq") or "", "RSeq")
     except ParseError:
         return None
-
-
-def _lists(headers: Headers, name: str) -> bool:
-    return any(tag.lower() == TAG for tag in headers.values(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +133,7 @@ class Reliable(SessionPart):
             return self._open is not None and self._open.described
         if command.status == 100:
             return False
-        if not invite.request.body and _lists(invite.request.headers, "Require"):
+        if not invite.request.body and invite.request.headers.lists("Require", TAG):
             return True  # see the top of the file
         self._described = bool(command.body)
         return self._open is not None
@@ -147,8 +143,8 @@ class Reliable(SessionPart):
         if transaction is not self._invite or not 100 < status < 200 or not self._session.opening:
             return ()
         headers = transaction.request.headers
-        wanted = _lists(headers, "Require")
-        if not wanted and self._when != "required" and _lists(headers, "Supported"):
+        wanted = headers.lists("Require", TAG)
+        if not wanted and self._when != "required" and headers.lists("Supported", TAG):
             wanted = bool(transaction.request.body) and (self._when == "supported" or self._described)
         if not wanted:
             return ()

@@ -95,7 +95,7 @@ def refusal_of(request: Request, least_s: int) -> Refusal | None:
 
 
 def _knows_timers(headers: Headers) -> bool:
-    return any(tag.lower() == "timer" for name in ("Supported", "Require") for tag in headers.values(name))
+    return headers.lists("Supported", "timer") or headers.lists("Require", "timer")
 
 
 class SessionTimer(SessionPart):

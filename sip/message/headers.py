@@ -163,6 +163,11 @@ class Headers:
             return list(fields)
         return [value for field in fields for value in parse_list(field)]
 
+    def lists(self, name: str, token: str) -> bool:
+        """Whether a token is among the values of that name, an option tag say; tokens compare without case (RFC 3261 7.3.1)."""
+        wanted = token.lower()
+        return any(value.lower() == wanted for value in self.values(name))
+
     def first_value(self, name: str) -> str | None:
         """The first of `values(name)`, without splitting the rest: the topmost Via."""
         key = name_of(name)[0]

@@ -91,6 +91,12 @@ def test_repeated_names_the_fields_that_come_twice() -> None:
     assert headers.repeated(("From", "To")) == ["To"]
 
 
+def test_a_token_is_found_in_any_field_of_its_name_and_without_case__rfc3261_7_3_1() -> None:
+    headers = Headers([("Supported", "timer, 100REL"), ("k", "replaces")])
+    assert [headers.lists("Supported", tag) for tag in ("100rel", "Replaces", "rel", "")] == [True, True, False, False]
+    assert not headers.lists("Require", "timer")
+
+
 def test_tables_agree() -> None:
     names = {*LIST_NAMES, *SINGLE_NAMES}
     assert set(COMPACT_NAMES.values()) <= names
