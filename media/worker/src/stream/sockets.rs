@@ -104,12 +104,18 @@ mod tests {
         (socket, at)
     }
 
-    #[test]
-    fn what_comes_between_bind_and_connect_is_kept_with_its_sender() {
+    /// The socket of a stream, where it is, and one beside it that is not connected yet.
+    fn beside() -> (UdpSocket, SocketAddr, UdpSocket) {
         let any = sys::udp_exclusive("127.0.0.1:0".parse().expect("an address"), 0).expect("a port");
         let at = any.local_addr().expect("bound");
-        let ((friend, friend_at), (stranger, stranger_at)) = (socket("127.0.0.2"), socket("127.0.0.3"));
         let second = sys::udp_beside(&any, 0).expect("a socket");
+        (any, at, second)
+    }
+
+    #[test]
+    fn what_comes_between_bind_and_connect_is_kept_with_its_sender() {
+        let (any, at, second) = beside();
+        let ((friend, friend_at), (stranger, stranger_at)) = (socket("127.0.0.2"), socket("127.0.0.3"));
         stranger.send_to(b"not yours", at).expect("sent");
         friend.send_to(b"hello", at).expect("sent");
         let (peer, early) = connected(second, friend_at);
@@ -141,10 +147,8 @@ mod tests {
 
     #[test]
     fn of_a_flood_before_the_connect_some_are_kept_and_none_is_left_in_the_socket() {
-        let any = sys::udp_exclusive("127.0.0.1:0".parse().expect("an address"), 0).expect("a port");
-        let at = any.local_addr().expect("bound");
+        let (_any, at, second) = beside();
         let ((_friend, friend_at), (stranger, stranger_at)) = (socket("127.0.0.2"), socket("127.0.0.3"));
-        let second = sys::udp_beside(&any, 0).expect("a socket");
         for _ in 0..2 * MOST_EARLY {
             stranger.send_to(b"not yours", at).expect("sent");
         }
@@ -155,8 +159,7 @@ mod tests {
 
     #[test]
     fn without_a_route_there_is_no_socket() {
-        let any = sys::udp_exclusive("127.0.0.1:0".parse().expect("an address"), 0).expect("a port");
-        let second = sys::udp_beside(&any, 0).expect("a socket");
+        let (_any, _, second) = beside();
         let (peer, early) = connected(second, "240.0.0.1:9".parse().expect("an address"));
         assert!(peer.is_none() && early.is_empty());
     }
