@@ -129,8 +129,9 @@ impl Stream {
 
     /// Take a new session. True when `peer` is another socket now, which wants to be watched.
     pub fn connect(&mut self, session: Session, now: Nanos, net: &mut Net) -> bool {
-        self.inbound.renew_latch(&session, now); // first: it asks when the peer was heard last
-                                                 // Silence counts from when there was somebody to be heard.
+        // First: it asks when the peer was heard last.
+        self.inbound.renew_latch(&session, now);
+        // Silence counts from when there was somebody to be heard.
         let awaits = |session: &Session| session.hears && session.media_timeout.is_some();
         if awaits(&session) && !self.session.as_ref().is_some_and(awaits) {
             self.inbound.end_silence(now);
