@@ -14,7 +14,7 @@ from server.calls.effects import Fetched
 from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.unit.server.calls.bench import IN, Bench
-from tests.unit.server.calls.test_any_order import Monkey
+from tests.unit.server.calls.monkey import Monkey
 
 KEYS, SAID = "http://app/keys", "http://app/said"
 ONE_KEY = "0123456789*#"
