@@ -101,6 +101,11 @@ class Reader:
         value = element.get(name)
         return None if value is None else self.address(element, value, f"{name} of <{element.name}>", level)
 
+    def action(self, element: Element) -> tuple[str | None, bool]:
+        """The URL of the attribute, and whether one was given that cannot be used: then the call ends with the verb (behaviour 0.11)."""
+        url = self.url_of(element, "action", "error")
+        return url, url is None and element.get("action") is not None
+
     def method(self, element: Element, name: str, code: int) -> str:
         """GET or POST, in any case of letters; POST for anything else."""
         value = element.get(name) or "POST"

@@ -97,7 +97,7 @@ def parse(element: Element, read: Reader) -> Dial:
     read.names(element, *_ATTRIBUTES)
     limit = "timelimit" if "timeLimit" not in element.attributes else "timeLimit"
     disabled = (element.get("dialMusic") or "").lower() == "disabled"
-    action = read.url_of(element, "action", "error")
+    action, action_invalid = read.action(element)
     dial = Dial(
         line=element.line,
         action=action,
@@ -110,7 +110,7 @@ def parse(element: Element, read: Reader) -> Dial:
         dial_music_disabled=disabled,
         answer_on_bridge=read.truth(element, "answerOnBridge", None, None),
         nouns=_nouns(element, read),
-        action_invalid=action is None and element.get("action") is not None,
+        action_invalid=action_invalid,
         hangup_on_star=bool(read.truth(element, "hangupOnStar", False, False)),
         ring_tone=ring_tone_of(element, read),
         sequential=bool(read.truth(element, "sequential", False, False)),

@@ -63,7 +63,7 @@ class Gather(Verb):
 def parse(element: Element, read: Reader) -> Gather:
     """Read a Gather; whatever is wrong with an attribute, it can be run."""
     read.names(element, *_ATTRIBUTES)
-    action = read.url_of(element, "action", "error")
+    action, action_invalid = read.action(element)
     timeout_s = read.whole(element, "timeout", TIMEOUT_S, notices.GATHER_TIMEOUT)
     inputs = _inputs(element, read)
     most = read.settings.max_digits
@@ -79,7 +79,7 @@ def parse(element: Element, read: Reader) -> Gather:
         keys="dtmf" in inputs,
         barge_in=bool(read.truth(element, "bargeIn", True, True)),
         prompts=tuple(_prompts(element, read)),
-        action_invalid=action is None and element.get("action") is not None,
+        action_invalid=action_invalid,
     )
 
 

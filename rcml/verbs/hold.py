@@ -27,11 +27,11 @@ class Hold(Verb):
 
 def parse(element: Element, read: Reader) -> Hold:
     read.names(element, "action", "method", "holdMusic")
-    action = read.url_of(element, "action", "error")
+    action, action_invalid = read.action(element)
     return Hold(
         line=element.line,
         music=read.url_of(element, "holdMusic"),
         action=action,
         method=read.method(element, "method", notices.NOT_CARRIED_OUT),
-        action_invalid=action is None and element.get("action") is not None,
+        action_invalid=action_invalid,
     )

@@ -50,7 +50,7 @@ def parse(element: Element, read: Reader) -> Record:
     for name in _WITHOUT_EFFECT:
         if (element.get(name) or "false").lower() not in ("false", "do-not-trim", "audio"):
             read.warning(notices.NOT_CARRIED_OUT, element.line, f"{name} of <Record> has no effect here")
-    action = read.url_of(element, "action", "error")
+    action, action_invalid = read.action(element)
     return Record(
         line=element.line,
         action=action,
@@ -60,7 +60,7 @@ def parse(element: Element, read: Reader) -> Record:
         max_length_s=read.whole(element, "maxLength", MAX_LENGTH_S, notices.RECORD_NUMBER, most=LONGEST_S),
         play_beep=bool(read.truth(element, "playBeep", True, True)),
         callback=parse_callback(element, read),
-        action_invalid=action is None and element.get("action") is not None,
+        action_invalid=action_invalid,
     )
 
 

@@ -34,7 +34,7 @@ class Refer(Verb):
 def parse(element: Element, read: Reader) -> Refer:
     """The target stands in the verb or in a <Sip> within it. Without one that can be used the verb is skipped, with an error."""
     read.names(element, "action", "method")
-    action = read.url_of(element, "action", "error")
+    action, action_invalid = read.action(element)
     nested = next((child.text for child in element.children if child.name == "Sip" and child.text), "")
     target = nested or element.text
     if not target or len(target) > MAX_TARGET or any(sign in '<>"\r\n\x00 ' or not sign.isprintable() for sign in target):
@@ -47,5 +47,5 @@ def parse(element: Element, read: Reader) -> Refer:
         target=target,
         action=action,
         method=read.method(element, "method", notices.NOT_CARRIED_OUT),
-        action_invalid=action is None and element.get("action") is not None,
+        action_invalid=action_invalid,
     )

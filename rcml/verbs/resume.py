@@ -26,10 +26,10 @@ class Resume(Verb):
 
 def parse(element: Element, read: Reader) -> Resume:
     read.names(element, "action", "method")
-    action = read.url_of(element, "action", "error")
+    action, action_invalid = read.action(element)
     return Resume(
         line=element.line,
         action=action,
         method=read.method(element, "method", notices.NOT_CARRIED_OUT),
-        action_invalid=action is None and element.get("action") is not None,
+        action_invalid=action_invalid,
     )
