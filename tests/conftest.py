@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.fixtures import alice, app, bob, media, phones, scene, server, worker
+from tests.support.fixtures import alice, app, bob, media, own, own_server, phones, scene, server, worker
 from tests.support.held_up import pytest_runtest_makereport, pytest_runtest_protocol, pytest_runtest_setup, pytest_terminal_summary
 
 __all__ = [
@@ -13,6 +13,8 @@ __all__ = [
     "app",
     "bob",
     "media",
+    "own",
+    "own_server",
     "phones",
     "pytest_runtest_makereport",
     "pytest_runtest_protocol",

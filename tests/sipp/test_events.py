@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import ports
-from tests.support.app import Answer, Application, Asked, nothing, rcml
+from tests.support.app import Answer, Asked, nothing, rcml
 from tests.support.scene import Scene
 from tests.support.server import WITH_STATUS, ServerProcess
 
@@ -21,16 +20,9 @@ BROKEN = Answer(status=500)
 
 
 @pytest.fixture
-async def own(tmp_path: Path) -> AsyncIterator[Scene]:
-    """A scene with a server of its own, which tries ten times, and which the test may kill."""
-    server = ServerProcess(tmp_path / "server", event_retries=str([0.3] * 2 + [1.0] * 8), rtp_ports=ports.OWN_SERVER)
-    await asyncio.to_thread(server.start)
-    try:
-        async with Application(port=server.app_port) as app, Scene(server, app, tmp_path) as scene:
-            yield scene
-    finally:
-        if server.process.poll() is None:
-            server.kill()
+def own_server(tmp_path: Path) -> ServerProcess:
+    """One that tries ten times."""
+    return ServerProcess(tmp_path / "server", event_retries=str([0.3] * 2 + [1.0] * 8), rtp_ports=ports.OWN_SERVER)
 
 
 def ids(asked: list[Asked]) -> list[tuple[str, str]]:

@@ -10,32 +10,17 @@ import resource
 import signal
 import time
 import wave
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from tests.sipp.test_media import fetch_recording, talk_both_ways
-from tests.support import ports, sound
-from tests.support.app import Application, nothing, rcml
+from tests.support import sound
+from tests.support.app import nothing, rcml
 from tests.support.pace import judged_by_time
 from tests.support.scene import Scene, ear
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.sipp
-
-
-@pytest.fixture
-async def own(tmp_path: Path) -> AsyncIterator[Scene]:
-    """A scene with a server of its own, which the test may break."""
-    server = ServerProcess(tmp_path / "server", rtp_ports=ports.OWN_SERVER)
-    await asyncio.to_thread(server.start)
-    try:
-        async with Application(port=server.app_port) as app, Scene(server, app, tmp_path) as scene:
-            yield scene
-    finally:
-        if server.process.poll() is None:
-            server.kill()
 
 
 async def said(server: ServerProcess, status: int, within_s: float) -> object:

@@ -9,32 +9,17 @@ import signal
 import stat
 import time
 import wave
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.app import Application, nothing, rcml
-from tests.support.ports import OWN_SERVER
+from tests.support import ports
+from tests.support.app import nothing, rcml
 from tests.support.scene import Scene
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.sipp
 
 ADDED = "+15550199"
-
-
-@pytest.fixture
-async def own(tmp_path: Path) -> AsyncIterator[Scene]:
-    """A scene with a server of its own, which the test may mistreat."""
-    server = ServerProcess(tmp_path / "server", rtp_ports=OWN_SERVER)
-    await asyncio.to_thread(server.start)
-    try:
-        async with Application(port=server.app_port) as app, Scene(server, app, tmp_path) as scene:
-            yield scene
-    finally:
-        if server.process.poll() is None:
-            server.kill()
 
 
 def configure(server: ServerProcess, text: str) -> None:
@@ -57,7 +42,7 @@ async def test_a_reload_changes_numbers_and_trunks_while_calls_go_on(own: Scene)
     await callee.until("ACK")
 
     number = f'\n[[numbers]]\nnumber = "{ADDED}"\nvoice_url = "{own.server.app_url}/voice"\n'
-    moved = own.server.configuration().replace(f"port_min = {OWN_SERVER[0]}", f"port_min = {OWN_SERVER[0] + 2}")
+    moved = own.server.configuration().replace(f"port_min = {ports.OWN_SERVER[0]}", f"port_min = {ports.OWN_SERVER[0] + 2}")
     configure(own.server, moved + number)
     own.server.process.send_signal(signal.SIGHUP)
     await logged(own.server, "changed=numbers")
@@ -135,7 +120,7 @@ async def test_a_second_stop_ends_a_drain_politely(own: Scene) -> None:
 
 
 async def test_a_second_server_on_the_state_directory_touches_nothing_and_says_who_is_there(own: Scene) -> None:
-    other = ServerProcess(own.server.directory.parent / "other", rtp_ports=OWN_SERVER)
+    other = ServerProcess(own.server.directory.parent / "other", rtp_ports=ports.OWN_SERVER)
     other.directory.mkdir()
     text = other.configuration().replace(str(other.state), str(own.server.state))
     (other.directory / "dialplane.toml").write_text(text)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ports
 from tests.support.app import Application
 from tests.support.phones import Phones, bridged_phones
 from tests.support.rtp import RtpEndpoint
@@ -43,6 +44,24 @@ async def scene(server: ServerProcess, app: Application, tmp_path: Path) -> Asyn
             server.kill()  # so that what is wrong here does not spoil the tests that follow
             server.start()
             raise
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> ServerProcess:
+    """Not started yet. A module that needs it otherwise has one of its own."""
+    return ServerProcess(tmp_path / "server", rtp_ports=ports.OWN_SERVER)
+
+
+@pytest.fixture
+async def own(own_server: ServerProcess, tmp_path: Path) -> AsyncIterator[Scene]:
+    """A scene with a server of its own, which the test may reload, stop, break or kill."""
+    await asyncio.to_thread(own_server.start)
+    try:
+        async with Application(port=own_server.app_port) as app, Scene(own_server, app, tmp_path) as scene:
+            yield scene
+    finally:
+        if own_server.process.poll() is None:
+            own_server.kill()
 
 
 @pytest.fixture
