@@ -157,6 +157,11 @@ class Bench(Shell):
 
     # --- out ------------------------------------------------------------------------------------------------------
 
+    @property
+    def sid(self) -> str:
+        """Of the first call that lives."""
+        return next(iter(self.registry.calls))
+
     def leg(self, n: int) -> commands.SessionId:
         return self.of(commands.SendInvite)[n].session
 
@@ -194,3 +199,13 @@ class Bench(Shell):
 
 def dial(nouns: str, attributes: str = f'action="{ACTION}"', after: str = "") -> str:
     return f"<Response><Dial {attributes}>{nouns}</Dial>{after}</Response>"
+
+
+def clean(bench: Bench) -> None:
+    """The call comes to its end by itself, and leaves nothing."""
+    bench.run(100.0)
+    if IN in {command.session for command in bench.of(commands.SendBye)}:
+        bench.give(events.SessionEnded(IN, events.EndCause.BYE_ANSWERED))
+    bench.run(10.0)
+    assert bench.engine.complaints == [] and bench.engine.empty
+    assert not any(bench.registry.counts().values()), bench.registry.counts()

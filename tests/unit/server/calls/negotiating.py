@@ -47,7 +47,7 @@ def facts(bench: Bench, event: str, leg: str = "") -> list[dict[str, object]]:
 
 def connected(bench: Bench, leg: int | None = None) -> engine.Connect:
     """How the engine knows a leg: the caller, or the n-th callee."""
-    return bench.engine.connects[next(iter(bench.registry.calls)) if leg is None else bench.leg(leg)]
+    return bench.engine.connects[bench.sid if leg is None else bench.leg(leg)]
 
 
 def talking(offer: str, answer: str, **policy: object) -> Bench:

@@ -147,14 +147,14 @@ def test_keys_are_looked_for_in_the_audio_when_there_are_no_events__sdp_md(codec
 
 def test_timeline_tells_codec_packet_length_and_where_keys_travel() -> None:
     bench = talking("111", "0 101")
-    (here,), (there,) = facts(bench, "connected", next(iter(bench.registry.calls))), facts(bench, "connected", bench.leg(0))
+    (here,), (there,) = facts(bench, "connected", bench.sid), facts(bench, "connected", bench.leg(0))
     assert (here["codec"], here["ptime_ms"], here["keys"]) == ("opus", 20, "in the audio")
     assert (there["codec"], there["ptime_ms"], there["keys"]) == ("PCMU", 20, "events")
 
 
 def test_dropped_packets_and_the_kind_of_a_key_are_told() -> None:
     bench = talking("0", "0 101")
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     bench.give_engine(engine.Digit(stream=sid, digit="5", duration_ms=80, source="inband"))
     bench.give_engine(engine.Closed(stream=sid, counters=engine.Counters(packets_in=7, unauthentic=2, flooded=3)))
     assert facts(bench, "digit") == [{"event": "digit", "duration_ms": 80, "source": "inband"}]
@@ -164,7 +164,7 @@ def test_dropped_packets_and_the_kind_of_a_key_are_told() -> None:
 
 def test_how_a_leg_was_heard_is_told_as_far_as_it_is_known() -> None:
     bench = talking("0", "0 101")
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     bench.give_engine(engine.Closed(stream=sid, quality=engine.Quality(seconds=9, mos_in=4.312, worst_in=3.0, mos_out=-1.0)))
     (closed,) = facts(bench, "closed", sid)
     assert (closed["mos_in"], closed["worst_in"]) == (4.31, 3.0) and "mos_out" not in closed
@@ -173,7 +173,7 @@ def test_how_a_leg_was_heard_is_told_as_far_as_it_is_known() -> None:
 def test_a_play_that_cannot_be_heard_is_told__call_control_md() -> None:
     """The ringback, say, toward a phone that speaks nothing but G.729 since its last re-INVITE."""
     bench = talking("0", "0 101")
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     why = "the session's codec cannot be played to"
     bench.give_engine(engine.PlayEnded(stream=sid, play=f"{sid}-1", reason="failed", detail=why))
     bench.give_engine(engine.PlayEnded(stream=sid, play=f"{sid}-1", reason="finished"))

@@ -97,5 +97,5 @@ def test_a_screening_document_is_of_the_same_dialect__behaviour_2_5() -> None:
 @BOTH
 def test_a_document_by_rest_is_of_the_calls_dialect__rcml_the_other_dialect(dialect: Dialect) -> None:
     bench = called(dial(ONE), dialect)
-    bench.act(bench.registry.redirect(next(iter(bench.registry.calls)), Application("", "http://app/other"), bench.now))
+    bench.act(bench.registry.redirect(bench.sid, Application("", "http://app/other"), bench.now))
     assert bench.web.of("redirect")[0]["ApiVersion"] == dialect.api_version

@@ -60,7 +60,7 @@ def test_each_leg_is_encrypted_by_itself_and_the_engine_is_given_its_keys() -> N
     rule = Application("2222", VOICE, srtp="mandatory")
     bench = Bench(dial("<Number>1234</Number>"), application=rule, offer=SECURE)
     bench.answer(0)
-    caller = bench.engine.connects[next(iter(bench.registry.calls))]
+    caller = bench.engine.connects[bench.sid]
     callee = bench.engine.connects[bench.leg(0)]
     assert isinstance(caller.srtp, engine.SrtpKeys) and caller.srtp.suite == SUITE
     assert callee.srtp is msgspec.UNSET

@@ -253,7 +253,7 @@ def test_time_limit__callee_gets_bye_and_the_caller_goes_on__behaviour_2_9() -> 
 
 def test_the_engine_knows_the_time_limit_in_case_we_are_gone_until_the_caller_goes_on() -> None:
     bench = Bench(dial(ONE, f'action="{ACTION}" timeLimit="60"'), action="<Response><Say>bye</Say></Response>")
-    caller = next(iter(bench.registry.calls))
+    caller = bench.sid
     assert bench.engine.deadlines == {}
     bench.answer(0)
     callee = next(stream for stream in bench.engine.streams if stream != caller)
@@ -314,7 +314,7 @@ def test_worker_dies_while_bridged__failed_with_media_failure__behaviour_3_1() -
 def test_media_silent_on_both_sides_ends_the_call__call_control_md() -> None:
     bench = Bench(dial(ONE))
     bench.answer(0)
-    caller = next(iter(bench.registry.calls))
+    caller = bench.sid
     bench.give_engine(engine.MediaTimeout(stream=caller, silent_ms=60000))
     bench.run(1.0)
     assert not bench.of(commands.SendBye)
@@ -328,7 +328,7 @@ def test_media_silent_on_both_sides_ends_the_call__call_control_md() -> None:
 def test_media_timeout_of_one_side_that_is_heard_again_does_not_count__call_control_md() -> None:
     bench = Bench(dial(ONE))
     bench.answer(0)
-    caller = next(iter(bench.registry.calls))
+    caller = bench.sid
     bench.give_engine(engine.MediaTimeout(stream=caller, silent_ms=60000))
     bench.engine.packets_in[caller] = 7
     bench.give_engine(engine.MediaTimeout(stream=bench.leg(0), silent_ms=60000))
@@ -359,7 +359,7 @@ def test_hold_by_reinvite_is_answered_locally__behaviour_2_11() -> None:
 def test_operator_ends_a_ringing_call__487_and_canceled__behaviour_3_1() -> None:
     bench = Bench(dial(ONE))
     bench.progress(0)
-    bench.act(bench.registry.operator_end(next(iter(bench.registry.calls)), bench.now))
+    bench.act(bench.registry.operator_end(bench.sid, bench.now))
     assert bench.order() == ["180", "INVITE", "CANCEL", "487"]
     assert bench.action["DialCallStatus"] == "canceled"
 

@@ -24,7 +24,7 @@ def redirect(bench: Bench, sid: str) -> None:
 
 def test_a_dial_that_settles_when_another_document_takes_over_touches_it_no_more__call_control_md() -> None:
     bench = Bench(dial(ONE, f'action="{ACTION}" timeLimit="5"'))
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     bench.web.pages[NEXT] = "<Response><Play>/a.wav</Play><Pause/></Response>"
     bench.answer(0)
     bench.give(events.AnswerAcked(IN, b"", ""))
@@ -57,7 +57,7 @@ def join(bench: Bench, first: str, second: str) -> None:
 
 def test_parties_who_are_joined_before_the_ack_of_a_late_offer_hear_each_other_after_it__call_control_md() -> None:
     bench = Bench("<Response><Say>hi</Say></Response>", offer=b"")
-    first = next(iter(bench.registry.calls))
+    first = bench.sid
     other = originate(bench)
     bench.web.pages[NEXT] = dial(ONE)
     bench.answer(0)
@@ -89,7 +89,7 @@ def test_a_call_without_a_caller_ends_once_in_the_log__operations_md() -> None:
 
 def two_dialled(bench: Bench) -> tuple[str, str]:
     """Two callees of two calls, both answered."""
-    first = next(iter(bench.registry.calls))
+    first = bench.sid
     bench.answer(0)
     bench.give(events.AnswerAcked(IN, b"", ""))
     other = originate(bench)
@@ -155,7 +155,7 @@ def test_max_forwards_is_never_negative__rfc3261_8_1_1_6() -> None:
 
 def test_parties_without_a_codec_that_passes_for_both_are_not_joined__sdp_md() -> None:
     bench = Bench(dial(ONE, ""), offer=sdp("192.0.2.7", 4000, "18 0"), media=MediaSettings(codecs=KNOWN_CODECS))
-    first = next(iter(bench.registry.calls))
+    first = bench.sid
     bench.answer(0, sdp("192.0.2.8", 4000, "18"))
     bench.give(events.AnswerAcked(IN, b"", ""))
     other = originate(bench)
@@ -173,7 +173,7 @@ def test_parties_without_a_codec_that_passes_for_both_are_not_joined__sdp_md() -
 
 def test_documents_from_outside_are_no_loop_however_many_they_are__call_control_md() -> None:
     bench = Bench(dial(ONE, 'timeout="600"'))
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     bench.web.pages[NEXT] = dial(ONE, 'timeout="600"')
     times = RcmlSettings().max_idle_documents + 5
     for _ in range(times):

@@ -37,7 +37,7 @@ def test_max_calls_counts_calls_that_live__behaviour_2_11() -> None:
 
 def test_a_call_is_forgotten_once_when_nothing_of_it_lives() -> None:
     bench = Bench(dial(ONE, ""))
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     bench.fail(0, 486)
     assert bench.forgotten == []
     bench.give(events.SessionEnded(IN, events.EndCause.REJECTED))

@@ -34,7 +34,7 @@ def peers(bench: Bench, leg: str) -> list[str]:
 
 def test_new_address_by_reinvite_moves_that_leg_only__behaviour_2_11() -> None:
     bench = bridged()
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     answer = ask(bench, "INVITE", sdp("192.0.2.70", 5000))
     assert answer.status == 200 and peers(bench, sid) == ["192.0.2.7:4000", "192.0.2.70:5000"]
     assert len(peers(bench, str(bench.leg(0)))) == 1 and len(bench.of(commands.SendInvite)) == 1
@@ -48,7 +48,7 @@ def test_reinvite_of_the_callee_is_answered_here_too__behaviour_2_11() -> None:
 
 def test_empty_reinvite_is_offered_to_and_its_ack_answers__rfc3261_14_2() -> None:
     bench = bridged()
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     answer = ask(bench, "INVITE")
     assert answer.status == 200 and b"m=audio" in answer.body
     bench.give(events.ReinviteAcked(IN, sdp("192.0.2.70", 5000), "application/sdp"))
@@ -58,7 +58,7 @@ def test_empty_reinvite_is_offered_to_and_its_ack_answers__rfc3261_14_2() -> Non
 def test_description_in_the_ack_of_an_answered_reinvite_changes_nothing__rfc3264_4() -> None:
     """Offer and answer have been exchanged by then: what the ACK carries is neither."""
     bench = bridged()
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     ask(bench, "INVITE", sdp("192.0.2.70", 5000))
     bench.give(events.ReinviteAcked(IN, sdp("198.51.100.66", 6666), "application/sdp"))
     assert peers(bench, sid)[-1] == "192.0.2.70:5000"
@@ -66,7 +66,7 @@ def test_description_in_the_ack_of_an_answered_reinvite_changes_nothing__rfc3264
 
 def test_ack_without_the_answer_leaves_the_session_as_it_was__rfc3264_4() -> None:
     bench = bridged()
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     ask(bench, "INVITE")
     bench.give(events.ReinviteAcked(IN, b"", ""))
     bench.give(events.ReinviteAcked(IN, sdp("198.51.100.66", 6666), "application/sdp"))
@@ -75,7 +75,7 @@ def test_ack_without_the_answer_leaves_the_session_as_it_was__rfc3264_4() -> Non
 
 def test_no_common_codec_in_a_reinvite_is_488_and_the_session_stays__rfc3261_14_2() -> None:
     bench = bridged()
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     body = sdp("192.0.2.70", codecs="97").replace(b"a=rtpmap:101 telephone-event/8000", b"a=rtpmap:97 speex/8000")
     answer = ask(bench, "INVITE", body)
     assert answer.status == 488 and answer.headers[0][0] == "Warning"

@@ -8,7 +8,7 @@ from media import engine
 from server.calls.effects import Kind
 from sip.core import commands, events
 from sip.message import Headers, Request
-from tests.unit.server.calls.bench import ACTION, IN, Bench
+from tests.unit.server.calls.bench import ACTION, IN, Bench, clean
 
 SAY = "<Say>Press a key.</Say>"
 AFTER = "<Pause length='1'/><Hangup/>"
@@ -19,13 +19,9 @@ def gathering(attributes: str = f"action='{ACTION}'", prompts: str = "", after: 
     return Bench(document, action="<Response><Hangup/></Response>", **changes)  # type: ignore[arg-type]  # each has its type
 
 
-def sid(bench: Bench) -> str:
-    return next(iter(bench.registry.calls))
-
-
 def press(bench: Bench, keys: str, source: str = "rfc4733") -> None:
     for key in keys:
-        bench.give_engine(engine.Digit(stream=sid(bench), digit=key, duration_ms=100, source=source))
+        bench.give_engine(engine.Digit(stream=bench.sid, digit=key, duration_ms=100, source=source))
 
 
 def info(bench: Bench, body: str, kind: str = "application/dtmf-relay", transaction: str = "t1") -> None:
@@ -39,15 +35,6 @@ def asked(bench: Bench) -> list[str]:
 
 def gathered(bench: Bench) -> list[tuple[object, object]]:
     return [(note.data["keys"], note.data["by"]) for note in bench.notes if note.data.get("event") == "gathered"]
-
-
-def clean(bench: Bench) -> None:
-    bench.run(100.0)
-    if IN in {command.session for command in bench.of(commands.SendBye)}:
-        bench.give(events.SessionEnded(IN, events.EndCause.BYE_ANSWERED))
-    bench.run(10.0)
-    assert bench.engine.complaints == [] and bench.engine.empty
-    assert not any(bench.registry.counts().values()), bench.registry.counts()
 
 
 def test_gather_answers_the_call_and_its_finishing_key_ends_it__behaviour_9() -> None:
@@ -328,7 +315,7 @@ def test_a_worker_that_dies_in_the_midst_of_it_ends_the_call__behaviour_3_1() ->
 def test_the_operator_ends_it_without_an_action__behaviour_9() -> None:
     bench = gathering(prompts=SAY)
     press(bench, "1")
-    bench.act(bench.registry.operator_end(sid(bench), bench.now))
+    bench.act(bench.registry.operator_end(bench.sid, bench.now))
     clean(bench)
     assert asked(bench) == []
 

@@ -83,7 +83,7 @@ def test_a_new_verb_runs_in_its_turn() -> None:
 
 def test_a_new_verb_gets_the_keys_of_the_caller() -> None:
     bench = Bench("<Response><Ring seconds='60'/><Hangup/></Response>")
-    sid = next(iter(bench.registry.calls))
+    sid = bench.sid
     bench.give_engine(engine.Digit(stream=sid, digit="5", duration_ms=100, source="event"))
     assert bench.order() == ["180", "200", "BYE"]
 

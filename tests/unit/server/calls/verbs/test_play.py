@@ -37,7 +37,7 @@ def test_digits_in_a_gather_are_ended_by_a_key__rcml_gather() -> None:
     bench = Bench("<Response><Gather action='http://app/keys' numDigits='1'><Play digits='1W' loop='0'/></Gather></Response>")
     bench.run(3.0)
     pressed = len(bench.engine.digits)
-    bench.give_engine(engine.Digit(stream=next(iter(bench.registry.calls)), digit="5", duration_ms=100))
+    bench.give_engine(engine.Digit(stream=bench.sid, digit="5", duration_ms=100))
     bench.run(3.0)
     assert [one["Digits"] for one in bench.web.of("action")] == ["5"]
     assert len(bench.engine.digits) == pressed

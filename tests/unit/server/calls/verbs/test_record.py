@@ -10,7 +10,7 @@ from server.calls.policy import Application
 from sip.core import commands, events
 from sip.message import Headers, Request
 from tests.support.descriptions import sdp
-from tests.unit.server.calls.bench import ACTION, IN, VOICE, Bench
+from tests.unit.server.calls.bench import ACTION, IN, VOICE, Bench, clean
 
 CALLBACK = "http://app/told"
 AFTER = "<Pause length='1'/><Hangup/>"
@@ -24,19 +24,6 @@ def recording(attributes: str = f"action='{ACTION}'", after: str = AFTER, speech
     return Bench(document, action="<Response><Hangup/></Response>", before=speak, **changes)  # type: ignore[arg-type]  # each has its type
 
 
-def sid(bench: Bench) -> str:
-    return next(iter(bench.registry.calls))
-
-
-def clean(bench: Bench) -> None:
-    bench.run(100.0)
-    if IN in {command.session for command in bench.of(commands.SendBye)}:
-        bench.give(events.SessionEnded(IN, events.EndCause.BYE_ANSWERED))
-    bench.run(10.0)
-    assert bench.engine.complaints == [] and bench.engine.empty
-    assert not any(bench.registry.counts().values()), bench.registry.counts()
-
-
 def told(bench: Bench) -> list[tuple[str, str | None]]:
     return [(one["RecordingStatus"], one.get("RecordingDuration")) for one in bench.web.of("recording-status")]
 
@@ -45,7 +32,7 @@ def test_record_answers_and_asks_the_engine_for_all_that_it_says__behaviour_7() 
     bench = recording("timeout='4' maxLength='60' finishOnKey='#1' playBeep='true'")
     assert bench.order() == ["180", "200"]
     (command,) = bench.engine.records
-    assert (command.stream, command.bridge, command.channels) == (sid(bench), "", 1)
+    assert (command.stream, command.bridge, command.channels) == (bench.sid, "", 1)
     assert (command.silence_ms, command.max_ms, command.finish_keys, command.beep) == (4000, 60_000, "#1", True)
     assert command.path == f"/rec/{command.recording}.wav"
 
@@ -81,7 +68,7 @@ def test_who_says_nothing_leaves_no_recording_and_the_next_verb_runs__behaviour_
 def test_a_key_ends_it_and_is_told__behaviour_7() -> None:
     bench = recording()
     bench.run(2.0)
-    bench.engine.press(sid(bench), "5", bench.now)
+    bench.engine.press(bench.sid, "5", bench.now)
     bench.run(0.5)
     assert (bench.action["Digits"], bench.action["RecordingDuration"]) == ("5", "2")
     clean(bench)
@@ -101,7 +88,7 @@ def test_a_key_by_info_ends_it_too__behaviour_7() -> None:
 def test_no_other_key_ends_it__behaviour_7() -> None:
     bench = recording(f"action='{ACTION}' finishOnKey='-1'")
     for key in "1*#":
-        bench.engine.press(sid(bench), key, bench.now)
+        bench.engine.press(bench.sid, key, bench.now)
     bench.run(2.0)
     assert bench.web.of("action") == []
     clean(bench)
@@ -115,9 +102,9 @@ def test_the_key_that_ended_it_is_no_entry_of_the_next_gather__rcml_gather() -> 
     (name,) = bench.engine.recordings
     bench.engine._end_recording(name, "key", bench.now, "#")
     bench.run(0.005)
-    bench.give_engine(engine.Digit(stream=sid(bench), digit="#", duration_ms=100))
+    bench.give_engine(engine.Digit(stream=bench.sid, digit="#", duration_ms=100))
     bench.run(0.5)
-    bench.give_engine(engine.Digit(stream=sid(bench), digit="7", duration_ms=100))
+    bench.give_engine(engine.Digit(stream=bench.sid, digit="7", duration_ms=100))
     bench.run(1.5)
     assert [one.get("Digits") for one in bench.web.of("action")] == ["#", "7"]
 
@@ -180,7 +167,7 @@ def test_without_an_action_nothing_is_asked_and_the_recording_is_kept__behaviour
 def test_another_document_takes_over_and_no_action_is_asked__behaviour_7() -> None:
     bench = recording()
     bench.run(2.5)
-    bench.act(bench.registry.redirect(sid(bench), Application("2222", VOICE), bench.now))
+    bench.act(bench.registry.redirect(bench.sid, Application("2222", VOICE), bench.now))
     bench.run(1.0)
     assert (bench.web.of("action"), len(bench.recordings), bench.verbs()) == ([], 1, ["Record", "Record"])
 
@@ -243,7 +230,7 @@ def test_a_record_that_cannot_be_is_a_loop_like_any_other__behaviour_1_7() -> No
 )
 def test_the_progress_is_told_as_the_document_asks__rcml_record(wanted: str, expected: list[tuple[str, str | None]]) -> None:
     bench = recording(f"recordingStatusCallback='{CALLBACK}' recordingStatusCallbackEvent='{wanted}'")
-    call_sid = sid(bench)
+    call_sid = bench.sid
     bench.run(9.5)
     assert told(bench) == expected
     one = bench.web.of("recording-status")[-1]

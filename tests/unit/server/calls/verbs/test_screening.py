@@ -210,7 +210,7 @@ def test_the_callers_keys_are_not_the_partys__behaviour_2_5() -> None:
     bench = asked_for_a_key()
     bench.answer(0)
     bench.run(0.3)
-    bench.give_engine(engine.Digit(stream=next(iter(bench.registry.calls)), digit="1", duration_ms=100))
+    bench.give_engine(engine.Digit(stream=bench.sid, digit="1", duration_ms=100))
     bench.run(0.5)
     assert not bench.engine.bridges
 

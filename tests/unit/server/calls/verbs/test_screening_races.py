@@ -215,7 +215,7 @@ def test_a_redirected_caller_leaves_the_screened_party__behaviour_2_8() -> None:
     bench.answer(0)
     bench.run(0.5)
     bench.web.pages["http://app/other"] = "<Response><Reject/></Response>"
-    bench.act(bench.registry.redirect(next(iter(bench.registry.calls)), Application("", "http://app/other"), bench.now))
+    bench.act(bench.registry.redirect(bench.sid, Application("", "http://app/other"), bench.now))
     bench.run(0.5)
     assert bench.order() == ["180", "INVITE", "BYE", "603"]
     assert bench.web.of("action") == []

@@ -7,13 +7,13 @@ import pytest
 from media import engine
 from sip.core import commands, events
 from tests.unit.server.calls.bench import ACTION, IN, THREE, TWO, Bench, dial
+from tests.unit.server.calls.verbs.screening import ALICE, screened
 
 ONE_BY_ONE = f'sequential="true" timeout="10" action="{ACTION}"'
-SCREENED = '<Sip url="/screen">sip:alice@192.0.2.8</Sip>'
 
 
 def star(bench: Bench, key: str = "*") -> None:
-    bench.give_engine(engine.Digit(stream=next(iter(bench.registry.calls)), digit=key, duration_ms=100))
+    bench.give_engine(engine.Digit(stream=bench.sid, digit=key, duration_ms=100))
 
 
 def test_the_next_noun_is_called_when_the_one_before_has_refused__rcml_dial() -> None:
@@ -55,10 +55,7 @@ def test_the_last_that_was_called_is_reported__behaviour_3_3() -> None:
 
 
 def test_a_declined_party_makes_room_for_the_next__behaviour_2_5() -> None:
-    bench = Bench(
-        dial(SCREENED + TWO, ONE_BY_ONE),
-        before=lambda bench: bench.web.pages.update({"http://app/screen": "<Response><Hangup/></Response>"}),
-    )
+    bench = screened(ALICE + TWO, "<Response><Hangup/></Response>", ONE_BY_ONE)
     bench.answer(0)
     bench.run(0.2)
     assert bench.order() == ["180", "INVITE", "BYE", "INVITE"]
@@ -67,10 +64,7 @@ def test_a_declined_party_makes_room_for_the_next__behaviour_2_5() -> None:
 
 
 def test_a_screened_party_may_take_longer_than_the_timeout__behaviour_2_5() -> None:
-    bench = Bench(
-        dial(SCREENED + TWO, ONE_BY_ONE),
-        before=lambda bench: bench.web.pages.update({"http://app/screen": "<Response><Pause length='20'/></Response>"}),
-    )
+    bench = screened(ALICE + TWO, "<Response><Pause length='20'/></Response>", ONE_BY_ONE)
     bench.run(9.0)
     bench.answer(0)
     bench.run(15.0)
