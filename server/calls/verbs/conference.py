@@ -304,7 +304,7 @@ class RunningConference(VerbOf[Dial]):
         recording_url = self._recording.url if self._recording is not None else None
         result = DialResult(status, self._answered, duration_s=None, ring_duration_s=None, recording_url=recording_url)
         self.outbox.note(Kind.OUTCOME, {"event": "dial", "status": status.value, "conference": self._noun.room})
-        waited = self.outbox.now - self._began_at >= WAITED_S
+        waited = self.outbox.now >= self._began_at + WAITED_S
         self.result = Finished(answered=self._answered, waited=waited, dial=result)
 
     # --- what is told and kept ------------------------------------------------------------------------------------

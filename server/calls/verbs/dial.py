@@ -486,7 +486,7 @@ class RunningDial(VerbOf[Dial]):
         facts: dict[str, Json] = {"event": "dial", "status": result.status.value, "leg": result.call_sid}
         facts |= {"ring_s": result.ring_duration_s, "duration_s": result.duration_s, "failure_reason": result.failure_reason}
         self.outbox.note(Kind.OUTCOME, facts)
-        waited = self.outbox.now - self._began_at >= WAITED_S
+        waited = self.outbox.now >= self._began_at + WAITED_S
         self.result = Finished(answered=result.answered, waited=waited, dial=result, reason=self._end_reason)
 
     def release(self) -> None:
