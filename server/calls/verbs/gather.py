@@ -12,14 +12,10 @@ from __future__ import annotations
 from collections import deque
 
 from media import engine
-from rcml.verbs import Gather, Invalid, Pause, Play, Say
+from rcml.verbs import Gather
 from server.calls.effects import Json, Kind, Prepared
 from server.calls.records import By
-from server.calls.verbs.invalid import RunningInvalid
-from server.calls.verbs.pause import RunningPause
-from server.calls.verbs.play import RunningPlay
 from server.calls.verbs.running import Broken, Finished, RunningVerb, Stage, Stop, VerbOf
-from server.calls.verbs.say import RunningSay
 
 
 class RunningGather(VerbOf[Gather]):
@@ -83,23 +79,13 @@ class RunningGather(VerbOf[Gather]):
             if self._prompt is not None and isinstance(self._prompt.result, Broken):
                 self.result = self._prompt.result
             elif self._ahead:
-                self._prompt = self._running(self._ahead.popleft())
+                prompt = self._ahead.popleft()
+                self._prompt = self.stage.verbs[type(prompt)](self.stage, prompt)
                 self._prompt.start()
             else:
                 self._prompt = None
                 self._wait()
                 return
-
-    def _running(self, prompt: Say | Play | Pause | Invalid) -> RunningVerb:
-        match prompt:
-            case Say():
-                return RunningSay(self.stage, prompt)
-            case Play():
-                return RunningPlay(self.stage, prompt)
-            case Pause():
-                return RunningPause(self.stage, prompt)
-            case Invalid():
-                return RunningInvalid(self.stage, prompt)
 
     def _silence(self) -> None:
         self._ahead.clear()

@@ -64,7 +64,7 @@ class Stop:
 class Stage:
     """A call as its verbs see it. leg: the primary one, on which the script runs. legs, recordings: what lives beside it, by sid.
 
-    conferences: those of the server. verbs: how each is run, for a verb that runs a script itself. keys: what the leg's peer has pressed
+    conferences: those of the server. verbs: how each is run, for one that runs others itself. keys: what the leg's peer has pressed
     and no verb has taken. voice: what requests to the application say of the call, once it has one. dialect: of the application.
     """
 
