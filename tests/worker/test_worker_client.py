@@ -19,6 +19,7 @@ from media.sdp.offer_answer import LocalMedia, OfferAnswer
 from media.settings import MediaSettings
 from media.worker_client import WorkerClient
 from tests.support import ports
+from tests.support.processes import is_there
 from tests.support.worker import build
 
 pytestmark = pytest.mark.worker
@@ -105,14 +106,6 @@ def connect(opened: engine.Opened, phone: Phone) -> engine.Connect:
     return machine.receive_answer(answer.encode()).connect_command(opened.stream, latch=True, media_timeout_ms=0)
 
 
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 def seconds_of(path: str) -> float:
     with wave.open(path) as file:
         return float(file.getnframes() / file.getframerate())
@@ -122,9 +115,9 @@ async def test_the_worker_is_started_greets_and_ends(make: Make) -> None:
     client = make()
     welcome = await client.client.start()
     assert welcome.version == engine.PROTOCOL_VERSION
-    assert not gone(welcome.pid)
+    assert is_there(welcome.pid)
     await client.client.stop(shutdown_worker=True)
-    assert gone(welcome.pid)
+    assert not is_there(welcome.pid)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -171,7 +164,7 @@ async def test_a_killed_worker_is_replaced(make: Make) -> None:
     await client.open("s")
     os.kill(first.pid, signal.SIGKILL)
     assert "SIGKILL" in (await client.expect(engine.EngineLost)).reason
-    assert gone(first.pid)
+    assert not is_there(first.pid)
     client.client.send(engine.Stats(stream="s"))
     assert (await client.expect(engine.Failed)).code == "no_worker"
     second = await client.expect(engine.Welcome)

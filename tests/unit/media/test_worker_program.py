@@ -18,6 +18,7 @@ from media.heartbeat import BEAT_S
 from media.settings import MediaSettings
 from media.worker_client import WorkerUnavailable
 from media.worker_process import find_worker, worker_arguments
+from tests.support.processes import is_there
 from tests.unit.media.fake_worker import Events, FakeWorker, Make
 
 # --- the program --------------------------------------------------------------------------------------------------
@@ -76,15 +77,6 @@ def size(path: Path) -> int:
     return path.stat().st_size
 
 
-def running(pid: int) -> bool:
-    """A zombie counts as running: nobody reaped it."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 async def test_a_worker_is_started_when_none_listens(make: Make, events: Events, program: Callable[[str], str]) -> None:
     client = make(worker_binary=program(""), port_min=30000, port_max=30099)
     welcome = await client.start()
@@ -92,7 +84,7 @@ async def test_a_worker_is_started_when_none_listens(make: Make, events: Events,
     client.send(engine.Open(stream="s", address="127.0.0.1"))
     assert await events.next() == engine.Opened(stream="s", address="127.0.0.1", port=30000, rtcp_port=1)
     await client.stop(shutdown_worker=True)
-    assert not running(welcome.pid)
+    assert not is_there(welcome.pid)
 
 
 async def test_its_words_go_to_the_log(make: Make, program: Callable[[str], str], caplog: pytest.LogCaptureFixture) -> None:
@@ -126,7 +118,7 @@ async def test_a_worker_that_dies_is_reaped_and_replaced(make: Make, events: Eve
     lost = await events.next()
     assert isinstance(lost, engine.EngineLost)
     assert "exited with status 7" in lost.reason
-    assert not running(first.pid)
+    assert not is_there(first.pid)
     second = await events.next()
     assert isinstance(second, engine.Welcome)
     assert second.pid != first.pid
@@ -146,14 +138,14 @@ async def test_a_worker_that_never_listens_is_ended(make: Make, program: Callabl
     with pytest.raises(WorkerUnavailable, match="does not listen"):
         await make(worker_binary=program("mute"), worker_start_timeout_s=0.3).start()
     (started,) = [record for record in caplog.records if record.message == "media_worker_started"]
-    assert not running(started.__dict__["pid"])
+    assert not is_there(started.__dict__["pid"])
 
 
 async def test_a_worker_that_ignores_shutdown_is_killed(make: Make, program: Callable[[str], str]) -> None:
     client = make(worker_binary=program("stubborn"), worker_stop_timeout_s=0.2)
     welcome = await client.start()
     await client.stop(shutdown_worker=True)
-    assert not running(welcome.pid)
+    assert not is_there(welcome.pid)
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing(
@@ -164,19 +156,19 @@ async def test_a_start_that_is_cancelled_leaves_nothing(
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(client.start(), 0.3)
     (started,) = [record for record in caplog.records if record.message == "media_worker_started"]
-    assert not running(started.__dict__["pid"])
+    assert not is_there(started.__dict__["pid"])
 
 
 async def test_a_worker_outlives_its_controller_and_is_adopted_by_the_next(make: Make, program: Callable[[str], str]) -> None:
     first = make(worker_binary=program(""))
     welcome = await first.start()
     await first.stop(shutdown_worker=False)
-    assert running(welcome.pid)
+    assert is_there(welcome.pid)
     second = make()
     assert (await second.start()).pid == welcome.pid
     await second.stop(shutdown_worker=True)
     await asyncio.to_thread(os.waitpid, welcome.pid, 0)  # it was the first client's child: only here is it ours to reap
-    assert not running(welcome.pid)
+    assert not is_there(welcome.pid)
 
 
 # --- one that does not answer -------------------------------------------------------------------------------------
@@ -237,7 +229,7 @@ async def test_a_hung_worker_is_killed_and_replaced__issue_hung_worker(
     os.kill(first.pid, signal.SIGSTOP)
     lost = await events.next()
     assert isinstance(lost, engine.EngineLost)
-    assert not running(first.pid)
+    assert not is_there(first.pid)
     second = await events.next()
     assert isinstance(second, engine.Welcome)
     assert second.pid != first.pid

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from media.prompts.children import ChildFailed, ChildPool
+from tests.support.processes import is_there
 
 PROGRAM = """
 import json, os, sys, time
@@ -43,14 +43,6 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         await pool.close()
 
 
-def running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 async def test_a_child_is_kept_and_used_again(make: Make) -> None:
     pool = make(1)
     answers = [await pool.ask({"do": word}, 5) for word in ("ä\n", "b")]
@@ -79,7 +71,7 @@ async def test_a_child_that_fails_fails_its_request_and_the_next_is_served(make:
     first = (await pool.ask({"do": "x"}, 5))["pid"]
     with pytest.raises(ChildFailed, match=words):
         await pool.ask({"do": what}, 0.3 if what == "hang" else 5)
-    assert not running(first)
+    assert not is_there(first)
     assert (await pool.ask({"do": "y"}, 5))["pid"] != first
 
 
@@ -95,7 +87,7 @@ async def test_a_cancelled_request_takes_its_child_along(make: Make) -> None:
     pid = (await pool.ask({"do": "x"}, 5))["pid"]
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(pool.ask({"do": "hang"}, 60), 0.2)
-    assert not running(pid)
+    assert not is_there(pid)
 
 
 async def test_closing_ends_all(make: Make) -> None:
@@ -106,7 +98,7 @@ async def test_closing_ends_all(make: Make) -> None:
     await pool.close()
     with pytest.raises(ChildFailed):
         await hanging
-    assert not any(running(pid) for pid in pids)
+    assert not any(is_there(pid) for pid in pids)
     with pytest.raises(ChildFailed, match="closed"):
         await pool.ask({"do": "x"}, 5)
 
