@@ -24,6 +24,7 @@ class _Reoffering(VerbOf[Hold | Resume]):
     direction: ClassVar[str]
     _asked = False
     _status = ""
+    _code = 0  # of the answer
 
     def _ask(self) -> None:
         self._asked = True
@@ -52,11 +53,8 @@ class _Reoffering(VerbOf[Hold | Resume]):
             told = ((f"{self.name}Status", self._status), (f"{self.name}SipResponseCode", str(self._code))) if self._status else ()
             self.result = Finished(parameters=told)
 
-    def _note(self, more: dict[str, Json]) -> None:
-        facts: dict[str, Json] = {"verb": self.name, "line": self.verb.line}
-        self.outbox.note(Kind.VERB, facts | more)
-
-    _code = 0
+    def _note(self, fact: str, value: Json) -> None:
+        self.outbox.note(Kind.VERB, {"verb": self.name, "line": self.verb.line, fact: value})
 
 
 class RunningHold(_Reoffering):
@@ -73,8 +71,7 @@ class RunningHold(_Reoffering):
         self._path = ""
 
     def start(self) -> None:
-        facts: dict[str, Json] = {"music": self._music or ""}
-        self._note(facts)
+        self._note("music", self._music or "")
         if self._music is not None:
             self._prompt = self.outbox.number()
             self.outbox.emit(Prepare(self._prompt, self.outbox.call_sid, self._music))
@@ -107,8 +104,7 @@ class RunningResume(_Reoffering):
     direction = "sendrecv"
 
     def start(self) -> None:
-        facts: dict[str, Json] = {"held": self.leg.media.held}
-        self._note(facts)
+        self._note("held", self.leg.media.held)
         if not self.leg.media.held:
             self.result = Finished(asks=False, waited=False)
             return
