@@ -101,7 +101,7 @@ def dial_parameters(facts: DialFacts) -> Parameters:
         ("FailureReason", facts.failure_reason if facts.status == "failed" else None),
         ("DialSipCallId", facts.sip_call_id if refused else None),
         ("DialSipResponseCode", _number(facts.sip_response_code) if refused else None),
-        *((f"DialSipHeader_{name}", value) for name, value in facts.sip_headers if _is_extension(name)),
+        *((f"DialSipHeader_{name}", value) for name, value in facts.sip_headers if is_extension(name)),
     )
 
 
@@ -113,7 +113,7 @@ def action_parameters(voice: VoiceFacts, dial: DialFacts) -> Parameters:
 
 def custom_headers(headers: Iterable[tuple[str, str]]) -> Parameters:
     """Those headers that applications get to see: X-... in any case of letters, and Diversion."""
-    return tuple((name, value) for name, value in headers if _is_extension(name) or name.lower() == "diversion")
+    return tuple((name, value) for name, value in headers if is_extension(name) or name.lower() == "diversion")
 
 
 def _present(*pairs: tuple[str, str | None]) -> Parameters:
@@ -124,5 +124,6 @@ def _number(value: int | None) -> str | None:
     return None if value is None else str(int(value))
 
 
-def _is_extension(name: str) -> bool:
+def is_extension(name: str) -> bool:
+    """X-..., in any case of letters: a header that an application may give and get."""
     return name[:2].lower() == "x-"

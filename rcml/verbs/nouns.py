@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from rcml import notices
 from rcml.dialect import EVENTS
 from rcml.numbers import telephone_number, trimmed, visible
+from rcml.parameters import is_extension
 from rcml.reader import Element, Reader, shown
 
 Headers = tuple[tuple[str, str], ...]
@@ -231,7 +232,7 @@ def _headers(element: Element, read: Reader, text: str) -> Headers:
         if not equals or not _TOKEN.fullmatch(name) or _UNSAFE.search(value):
             read.warning(notices.NOT_CARRIED_OUT, element.line, f"{shown(pair)} is no header of the form name=value and is dropped")
             continue
-        name = name if name.lower().startswith("x-") else f"X-{name}"
+        name = name if is_extension(name) else f"X-{name}"
         if name.lower().startswith(RESERVED_HEADERS):
             read.warning(notices.NOT_CARRIED_OUT, element.line, f"header {shown(name)} is written by the server itself and is dropped")
             continue

@@ -16,6 +16,7 @@ import enum
 from dataclasses import replace
 
 from media import engine
+from rcml.parameters import is_extension
 from rcml.verbs.nouns import CallNoun, Number, Sip
 from server.calls.effects import Fetched, Kind, Prepared
 from server.calls.keys import GAP_MS, TONE_MS, pressing_s
@@ -166,7 +167,7 @@ class Acceptance:
             leg.to_user,
             self._caller_name,
             self._stage.identity.forwarded_from,
-            tuple((name, value) for name, value in headers if name[:2].lower() == "x-"),
+            tuple((name, value) for name, value in headers if is_extension(name)),
             sip_call_id=leg.sip_call_id if isinstance(noun, Sip) else None,
         )
         self._script = LegScript(self._stage.beside(leg), party, Application("", noun.url, noun.method, dialect=self._stage.dialect))

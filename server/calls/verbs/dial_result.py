@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rcml.parameters import is_extension
 from server.calls.legs.outbound import Outbound
 from server.calls.outbox import reason_of
 from server.calls.outcome import (
@@ -49,7 +50,7 @@ def result_of(
     refused = response is not None and response.status >= 400 and not ours
     headers: tuple[tuple[str, str], ...] = ()
     if response is not None and not ours:
-        headers = tuple((name, value) for name, value in response.headers if name[:2].upper() == "X-")
+        headers = tuple((name, value) for name, value in response.headers if is_extension(name))
     return DialResult(
         status=status,
         answered=answered,
