@@ -23,6 +23,15 @@ from tests.support.server import ServerProcess
 pytestmark = pytest.mark.sipp
 
 
+async def serves_a_call(own: Scene) -> None:
+    """The next one is answered, and both hear each other."""
+    callee = await own.called("callee_waits")
+    own.app.answer("/voice", rcml(f"<Dial>{callee.uri}</Dial>"))
+    caller = await own.calling("caller_hangs_up", talk_ms=3000)
+    await talk_both_ways(caller, callee)
+    await own.through(caller, callee)
+
+
 async def said(server: ServerProcess, status: int, within_s: float) -> object:
     """What /healthz says once it answers with this status, or at the end of the time."""
     health: tuple[int, dict[str, object]] = (0, {})
@@ -66,11 +75,7 @@ async def test_the_next_call_is_served_when_the_worker_was_killed__issue_bad_inp
 
     await asyncio.to_thread(own.server.wait_idle, 8.0, ("sip_",))
     assert await said(own.server, 200, within_s=60) == "ok"
-    again = await own.called("callee_waits")
-    own.app.answer("/voice", rcml(f"<Dial>{again.uri}</Dial>"))
-    second = await own.calling("caller_hangs_up", talk_ms=3000)
-    await talk_both_ways(second, again)
-    await own.through(second, again)
+    await serves_a_call(own)
     await asyncio.to_thread(own.server.stop)
 
 
@@ -95,11 +100,7 @@ async def test_a_hung_worker_is_told_and_refused_at_once_and_replaced__issue_hun
             os.kill(worker, signal.SIGCONT)
     assert own.server.worker_pids() not in ([], [worker])
     await own.through(first, other)
-    callee = await own.called("callee_waits")
-    own.app.answer("/voice", rcml(f"<Dial>{callee.uri}</Dial>"))
-    caller = await own.calling("caller_hangs_up", talk_ms=3000)
-    await talk_both_ways(caller, callee)
-    await own.through(caller, callee)
+    await serves_a_call(own)
     await asyncio.to_thread(own.server.stop)
 
 
@@ -122,11 +123,7 @@ async def test_the_call_goes_on_when_the_disk_is_full_while_recording__issue_bad
     await asyncio.to_thread(own.server.wait_idle, 8.0, ("sip_", "storage"))
     _, timeline = await asyncio.to_thread(own.server.get, f"/calls/{asked['CallSid']}/timeline")
     assert 13610 in [notification["code"] for notification in json.loads(timeline)["notifications"]]
-    again = await own.called("callee_waits")
-    own.app.answer("/voice", rcml(f"<Dial>{again.uri}</Dial>"))
-    second = await own.calling("caller_hangs_up", talk_ms=3000)
-    await talk_both_ways(second, again)
-    await own.through(second, again)
+    await serves_a_call(own)
 
 
 async def test_a_stopped_server_can_be_started_again_on_its_state(own: Scene) -> None:
