@@ -34,7 +34,7 @@ from server.calls.effects import Fetch, Fetched
 
 ACCEPT = "application/xml, text/xml;q=0.9, text/html;q=0.8, text/plain;q=0.7, audio/wav;q=0.6, */*;q=0.1"
 ACCEPT_AUDIO = "audio/*, application/octet-stream;q=0.5, */*;q=0.1"
-EVENTS = frozenset({"status", "leg-status", "recording-status", "conference-status"})  # purposes of a Fetch whose answers are thrown away
+EVENTS = frozenset({"status", "leg-status", "recording-status", "conference-status"})  # purposes whose answer nobody waits for
 
 
 @dataclass(frozen=True, slots=True)
