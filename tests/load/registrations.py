@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import cast
 
 from sip.message import Headers, Request, Response, build_message, parse_message
-from tests.load.measure import rss_kib
+from tests.load.measure import cpu_s, rss_kib
 from tests.support.digest import answer_of
 from tests.support.server import ServerProcess, serving
 
@@ -81,11 +81,6 @@ class Phones(asyncio.DatagramProtocol):
             except TimeoutError:
                 continue
         return None
-
-
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 async def everybody(phones: Phones, count: int, cseq: int) -> int:
