@@ -25,7 +25,7 @@ from sip.core.machine import Packet
 from sip.core.parts import SessionPart
 from sip.core.transactions import ServerTransaction
 from sip.core.usage import Extension, Refusal, SessionHost
-from sip.message import Headers, ParseError, Request, Response, parse_params, parse_uint
+from sip.message import Headers, ParseError, Request, Response, parse_uint, parse_value
 
 REFRESHES = ("INVITE", "UPDATE")
 LONGEST_S = 86400  # more than a day says as much as never
@@ -57,12 +57,10 @@ def session_expires(headers: Headers) -> SessionExpires | None:
     text = headers.get("Session-Expires")
     if text is None:
         return None
-    seconds, semicolon, _ = text.partition(";")
-    refresher = ""
-    if semicolon:
-        refresher = (parse_params(text, "Session-Expires", text.index(";")).get("refresher") or "").lower()
-        if refresher not in ("", "uac", "uas"):
-            raise ParseError("not a refresher", field="Session-Expires")
+    seconds, params = parse_value(text, "Session-Expires")
+    refresher = (params.get("refresher") or "").lower()
+    if refresher not in ("", "uac", "uas"):
+        raise ParseError("not a refresher", field="Session-Expires")
     return SessionExpires(min(parse_uint(seconds, "Session-Expires"), LONGEST_S), refresher)
 
 

@@ -21,7 +21,7 @@ from sip.core.server_invite import ServerInvite
 from sip.core.tokens import BRANCH_COOKIE
 from sip.core.transactions import ServerTransaction
 from sip.core.usage import Core, OutsideUser, Refusal
-from sip.message import Headers, ParseError, Request, parse_name_addr, parse_params, parse_uri
+from sip.message import Headers, ParseError, Request, parse_name_addr, parse_uri, parse_value
 
 # Methods that IANA has registered: known, but not for us (405). All others nobody knows (501, RFC 3261 21.5.2).
 _REGISTERED_METHODS = frozenset(
@@ -297,10 +297,10 @@ class UasCore:
 
 def _is_optional(disposition: str | None) -> bool:
     """Content-Disposition with handling=optional."""
-    if disposition is None or ";" not in disposition:
+    if disposition is None:
         return False
     try:
-        params = parse_params(disposition, "Content-Disposition", disposition.index(";"))
+        _, params = parse_value(disposition, "Content-Disposition")
     except ParseError:
         return False
     return (params.get("handling") or "").lower() == "optional"

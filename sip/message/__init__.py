@@ -15,6 +15,7 @@ from sip.message.fields import (
     parse_name_addr,
     parse_params,
     parse_uint,
+    parse_value,
     parse_via,
 )
 from sip.message.grammar import is_token, quote, quote_unless_token, unquote
@@ -73,6 +74,7 @@ __all__ = [
     "parse_subscription_state",
     "parse_uint",
     "parse_uri",
+    "parse_value",
     "parse_via",
     "quote",
     "quote_unless_token",

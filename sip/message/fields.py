@@ -117,6 +117,12 @@ def parse_params(text: str, name: str = "", at: int = 0) -> Params:
     return params
 
 
+def parse_value(text: str, name: str) -> tuple[str, Params]:
+    """A value and what stands behind it: `value *( SEMI generic-param )`. The value is trimmed and not looked at."""
+    value = text.partition(";")[0]
+    return value.strip(" \t"), parse_params(text, name, len(value))
+
+
 def build_params(params: Params) -> str:
     """`;name=value` text; values are written as they are, so quote first what needs quotes."""
     return "".join([f";{name}" if value is None else f";{name}={value}" for name, value in params.items()])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from sip.errors import ParseError
-from sip.message.fields import parse_name_addr, parse_params, parse_uint
+from sip.message.fields import parse_name_addr, parse_params, parse_uint, parse_value
 from sip.message.headers import Headers
 from sip.message.uri import Uri, parse_uri
 
@@ -110,21 +110,18 @@ def refer_sub_of(headers: Headers) -> bool:
 
 def parse_event(text: str) -> tuple[str, str | None]:
     """Event: the package in lower case, and its id. Raises ParseError."""
-    package, semicolon, _ = text.partition(";")
-    params = parse_params(text, "Event", text.index(";")) if semicolon else {}
-    return package.strip(" \t").lower(), params.get("id")
+    package, params = parse_value(text, "Event")
+    return package.lower(), params.get("id")
 
 
 def parse_subscription_state(text: str) -> SubscriptionState:
     """Raises ParseError when it is empty or malformed. A state that nobody knows is an active one (RFC 6665 8.4)."""
-    state, semicolon, _ = text.partition(";")
-    state = state.strip(" \t").lower()
+    state, params = parse_value(text, "Subscription-State")
     if not state:
         raise ParseError("missing", field="Subscription-State")
-    params = parse_params(text, "Subscription-State", text.index(";")) if semicolon else {}
     expires = params.get("expires")
     expires_s = parse_uint(expires, "Subscription-State") if expires else None
-    return SubscriptionState(state == "terminated", expires_s, params.get("reason") or "")
+    return SubscriptionState(state.lower() == "terminated", expires_s, params.get("reason") or "")
 
 
 def parse_sipfrag(body: bytes) -> tuple[int, str] | None:

@@ -20,6 +20,7 @@ from sip.message import (
     parse_params,
     parse_uint,
     parse_uri,
+    parse_value,
     parse_via,
     reason_phrase,
 )
@@ -217,3 +218,11 @@ def test_reason_phrases__rfc3261_21() -> None:
 
 def test_via_without_params_has_its_own_dict() -> None:
     assert Via("UDP", "h").params is not Via("UDP", "h").params
+
+
+def test_a_value_and_its_parameters__rfc3261_25_1() -> None:
+    assert parse_value(" refer ; id=3", "Event") == ("refer", {"id": "3"})
+    assert parse_value("1800", "Session-Expires") == ("1800", {})
+    assert parse_value("", "Event") == ("", {})
+    with pytest.raises(ParseError):
+        parse_value("refer; =3", "Event")
