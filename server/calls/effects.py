@@ -20,8 +20,8 @@ Parameters = tuple[tuple[str, str], ...]
 class Fetch:
     """One request to the application; answered by exactly one Fetched with the same number.
 
-    purpose: "voice", "fallback", "redirect", "action", "screening", "wait"; "status", "leg-status", "recording-status",
-    "conference-status" (their answers are thrown away).
+    purpose: "voice", "fallback", "redirect", "action", "refer", "screening", "wait", for documents; "status", "leg-status",
+    "recording-status", "conference-status" (their answers are thrown away).
     """
 
     request: int

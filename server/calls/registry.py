@@ -382,13 +382,17 @@ class Registry:
         return self._collect(call, actions)
 
     def _collect(self, call: Call, actions: list[Action]) -> list[Action]:
-        """Learn what the call owns now, carry its signals, arm its deadline, forget it when it is finished."""
+        """Deal with what a call has done; then with the call that it is linked with, before the input or since.
+
+        What comes to one side of their bridge is news to the other (a hold is, or a leg that can be heard), which had no input of its own.
+        """
         partner = call.partner
         actions = self._learn(call, actions)
         other = self.calls.get(partner or call.partner)
         return actions if other is None or other is call else [*actions, *self._learn(other, other.look(call.now))]
 
     def _learn(self, call: Call, actions: list[Action]) -> list[Action]:
+        """Learn what the call owns now, carry its signals, arm its deadline, forget it when it is finished."""
         self.owners.learn(call, actions)
         for signal in call.take_signals():
             actions += self._transfers.signalled(signal, call.now)
