@@ -238,14 +238,18 @@ def run(seed: int) -> World:
     return world
 
 
+def expect_one_end(world: World, seed: int) -> None:
+    assert set(world.opened) == set(world.ended), f"seed {seed}: a session without an end"
+    for at, end in world.ends.items():
+        assert not any(end.counts().values()), f"seed {seed}: {at} keeps {end.counts()}"
+
+
 @pytest.mark.parametrize("batch", range(SEEDS // BATCH))
 def test_whatever_the_network_does_both_sides_end_once_and_nothing_is_left(batch: int) -> None:
     for seed in range(batch * BATCH, (batch + 1) * BATCH):
         world = run(seed)
-        assert set(world.opened) == set(world.ended), f"seed {seed}: a session without an end"
+        expect_one_end(world, seed)
         assert set(world.opened.values()) == {1}, f"seed {seed}: a session opened twice"
-        for at, end in world.ends.items():
-            assert not any(end.counts().values()), f"seed {seed}: {at} keeps {end.counts()}"
 
 
 def test_the_plans_reach_what_they_are_meant_to_reach() -> None:
