@@ -18,7 +18,7 @@ import pytest
 
 from server.calls.outbox import Action
 from server.calls.policy import Application
-from server.calls.records import By
+from server.calls.records import By, CallRecord
 from sip.core import commands, events
 from tests.simulation.world import VOICE_URL, Script, World
 
@@ -180,7 +180,7 @@ def expected_status(world: World, story: Story) -> set[str]:
         allowed.add("canceled")
     if len(failed) + given_up + no_ports >= story.legs:
         allowed |= {_status_of(world, event) for event in failed} | ({"failed"} if no_ports else set())
-    rang_out = [event for _, event in seen if isinstance(event, events.CancelReceived)] == [] and over - _dialled_at(
+    rang_out = [event for _, event in seen if isinstance(event, events.CancelReceived)] == [] and over - dialled_at(
         world
     ) >= TIMEOUT_S - 0.01
     if rang_out:
@@ -188,7 +188,7 @@ def expected_status(world: World, story: Story) -> set[str]:
     return allowed
 
 
-def _dialled_at(world: World) -> float:
+def dialled_at(world: World) -> float:
     return next(note.at for note in world.notes if note.data.get("verb") == "Dial")
 
 
@@ -206,20 +206,26 @@ def _status_of(world: World, event: events.InviteFailed) -> str:
     return PAGE.get(event.response.status, "failed") if event.response is not None else "no-answer"
 
 
-def check(seed: int) -> str:
-    world, story = tell(seed)
-    world.run()
-    where = f"seed {seed}: {story}"
+def expect_one_result(world: World, where: str) -> tuple[list[dict[str, str]], list[CallRecord]]:
+    """Nothing is left, a Dial asks its action once, and each leg ends once: (what the actions were told, the records of dialled legs)."""
     assert world.left_over == [], where
     assert world.leaks() == [], where
     dialled = any(note.data.get("verb") == "Dial" for note in world.notes)
     actions = world.web.of("action")
     assert len(actions) == (1 if dialled else 0), f"{where}: {len(actions)} action requests"
+    legs = [record for record in world.records if record.parent_sid]
+    assert len({record.sid for record in legs}) == len(legs), f"{where}: a leg ended twice"
+    return actions, legs
+
+
+def check(seed: int) -> str:
+    world, story = tell(seed)
+    world.run()
+    where = f"seed {seed}: {story}"
+    actions, legs = expect_one_result(world, where)
     own = [record for record in world.records if not record.parent_sid]
     calls = sum(isinstance(event, events.InviteReceived) for _, event in world.server_events)
     assert len(own) == calls, f"{where}: {len(own)} records of {calls} calls"
-    legs = [record for record in world.records if record.parent_sid]
-    assert len({record.sid for record in legs}) == len(legs), f"{where}: a leg ended twice"
     dials = [note.at for note in world.notes if note.data.get("event") == "dial"]
     assert all(record.ended_at <= dials[0] for record in legs), f"{where}: a leg outlived its Dial"
     if not calls:

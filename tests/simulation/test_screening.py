@@ -16,7 +16,19 @@ from server.calls.effects import Fetched
 from server.calls.policy import Application
 from server.calls.records import By, Cause
 from sip.core import events
-from tests.simulation.test_races import ACTION, CHUNK, ENDINGS, LIMIT_S, SEEDS, STATUS, TIMEOUT_S, Story, plan
+from tests.simulation.test_races import (
+    ACTION,
+    CHUNK,
+    ENDINGS,
+    LIMIT_S,
+    SEEDS,
+    STATUS,
+    TIMEOUT_S,
+    Story,
+    dialled_at,
+    expect_one_result,
+    plan,
+)
 from tests.simulation.world import VOICE_URL, Script, World
 
 PROXY = "10.0.0.9"
@@ -100,13 +112,7 @@ def check(seed: int) -> str:
     world, story, parties = tell(seed)
     world.run()
     where = f"seed {seed}: {story} {parties}"
-    assert world.left_over == [], where
-    assert world.leaks() == [], where
-    dialled = any(note.data.get("verb") == "Dial" for note in world.notes)
-    actions = world.web.of("action")
-    assert len(actions) == (1 if dialled else 0), where
-    legs = [record for record in world.records if record.parent_sid]
-    assert len({record.sid for record in legs}) == len(legs), f"{where}: a leg ended twice"
+    actions, legs = expect_one_result(world, where)
     if not actions:
         return f"{story.ending}: no dial"
     over = next(note.at for note in world.notes if note.data.get("event") == "dial")
@@ -130,7 +136,7 @@ def check(seed: int) -> str:
         _check_refusal(world, story, status, where)
     reported = next((record for record in legs if record.sid == actions[0].get("DialCallSid")), None)
     if reported is not None:
-        rang_out = status == "no-answer" and over - _dialled_at(world) >= TIMEOUT_S - 0.01
+        rang_out = status == "no-answer" and over - dialled_at(world) >= TIMEOUT_S - 0.01
         assert reported.ended.cause.value == status or rang_out, f"{where}: {status} {reported.ended}"
     return f"{story.ending}: {status}"
 
@@ -150,10 +156,6 @@ def _check_refusal(world: World, story: Story, status: str, where: str) -> None:
 def _party(world: World, parties: list[Party], sid: str) -> Party:
     invite = next(str(note.data["to"]) for note in world.notes if note.leg == sid and note.data.get("status") == "initiated")
     return next(party for party in parties if party.host in invite)
-
-
-def _dialled_at(world: World) -> float:
-    return next(note.at for note in world.notes if note.data.get("verb") == "Dial")
 
 
 @pytest.mark.simulation
