@@ -160,11 +160,7 @@ def check(seed: int) -> Counter[str]:
     for sid in begun:
         statuses = [parameters["CallStatus"] for parameters in world.web.of("status") if parameters["CallSid"] == sid]
         assert len(statuses) == len(set(statuses)), f"seed {seed}: a status was told twice"
-    met = Counter(
-        str(note.data.get("status"))
-        for note in world.notes
-        if note.data.get("status") in ("transferred", "joined", "transferring", "taking-over")
-    )
+    met = Counter(str(note.data["status"]) for note in world.notes if note.data.get("status") in TOLD)
     over = Counter(f"over {status}" for phone in story.phones for _, what, status in phone.told if what == "over")
     return met + over
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import pytest
 
+from media import engine
 from server.calls.effects import Fetched
 from server.calls.policy import Application
 from server.calls.records import By, Cause
-from sip.core.commands import SendReinvite
+from sip.core.commands import SendAnswer, SendReinvite
 from sip.core.refer import Refer
 from sip.core.referring import ReferId, SendRefer
 from tests.simulation.test_legs import at_rest, dial, record_of, talking
@@ -132,9 +133,6 @@ def test_a_refer_right_behind_the_answer_does_not_overtake_it__transfer_3() -> N
 
 
 def answer_and_refer(world: World, phone: Phone) -> None:
-    from sip.core.commands import SendAnswer
-    from tests.support.descriptions import sdp
-
     (session,) = phone.sessions
     phone.do(SendAnswer(session, sdp(phone.address.host)))
     phone.do(SendRefer(ReferId("at-once"), session, TARGET))
@@ -335,8 +333,6 @@ def test_a_transfer_over_a_bad_wire_ends_once_for_everybody__behaviour_6(seed: i
 
 
 def test_the_worker_dies_in_a_transfer__behaviour_3_1() -> None:
-    from media import engine
-
     world, bob, ann, carol = world_of(carol=Script(answer_after=1.5))
     refer(world, ann)
     world.run(until=5.0)
