@@ -119,9 +119,10 @@ class CallSetup:
             self._course.begin()
 
     def next_deadline(self) -> float | None:
-        expires = self._expires_at if self._leg.unanswered else None
         opening = self._deadline if self._course.phase is Phase.OPENING else None
-        return min((at for at in (expires, opening) if at is not None), default=None)
+        if self._expires_at is None or not self._leg.unanswered:  # most calls, after every input
+            return opening
+        return self._expires_at if opening is None else min(self._expires_at, opening)
 
     def timeout(self, now: float) -> None:
         if self._expires_at is not None and now >= self._expires_at and self._leg.unanswered:

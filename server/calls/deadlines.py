@@ -28,14 +28,14 @@ class Deadlines:
             self._armed[sid] = at
             heapq.heappush(self._heap, (at, next(self._turn), sid))
 
-    def next(self) -> float | None:
+    def next_deadline(self) -> float | None:
         while self._heap and self._armed.get(self._heap[0][2]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def due(self, now: float) -> str | None:
         """Whose deadline has come, one at a time, the earliest first; it is armed no longer. None: nobody's."""
-        at = self.next()
+        at = self.next_deadline()
         if at is None or at > now:
             return None
         _, _, sid = heapq.heappop(self._heap)

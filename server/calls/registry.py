@@ -130,7 +130,7 @@ class Registry:
         return actions + self._room_signals(now)
 
     def next_deadline(self) -> float | None:
-        calls = self._deadlines.next()
+        calls = self._deadlines.next_deadline()
         rooms = self.conferences.next_deadline()
         return min((at for at in (calls, rooms) if at is not None), default=None)
 
