@@ -164,7 +164,7 @@ async def test_recordings_are_listed_heard_and_deleted__behaviour_5_5(scene: Sce
         await asyncio.sleep(0.05)
     (recording,) = found
     assert recording.call_sid == asked["CallSid"] and int(recording.duration) in (1, 2)
-    assert recording.media_url.endswith(f"/2010-04-01/Accounts/{twilio.account}/Recordings/{recording.sid}.wav")
+    assert recording.media_url == f"{scene.server.http_url}/2010-04-01/Accounts/{twilio.account}/Recordings/{recording.sid}.wav"
     status, wav = scene.server.get(f"/2010-04-01/Accounts/{twilio.account}/Recordings/{recording.sid}.wav")
     assert status == 200 and wav[:4] == b"RIFF"
     assert await twilio(lambda client: client.recordings(recording.sid).delete())

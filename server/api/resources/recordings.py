@@ -61,7 +61,7 @@ def document(asked: Asked, row: RecordingRow) -> dict[str, object]:
     """As the face has it. duration: whole seconds for Twilio's clients, with a decimal for Restcomm's."""
     face = asked.face
     uri = f"{asked.path}/Recordings/{row.sid}"
-    sound = asked.deps.settings.server.public_url.rstrip("/") + uri + ".wav"
+    sound = asked.deps.settings.server.base_url + uri + ".wav"
     found: dict[str, object] = {
         "sid": row.sid,
         "date_created": face.date(row.created_at),

@@ -179,7 +179,7 @@ async def test_restcomm_s_face_has_its_keys_and_its_xml__behaviour_5_1(rest: Res
     calls = ElementTree.fromstring(text).find("Calls")
     assert calls is not None and (calls.get("total"), calls.get("pagesize"), len(calls)) == ("7", "2", 2)
     recording = await rest.get(f"{RESTCOMM}/Recordings/{RE}.json")
-    assert recording["duration"] == "3.0" and recording["file_uri"].endswith(f"{RESTCOMM}/Recordings/{RE}.wav")
+    assert recording["duration"] == "3.0" and recording["file_uri"] == f"{rest.settings.server.base_url}{RESTCOMM}/Recordings/{RE}.wav"
     _, text = await rest.ask("GET", f"{RESTCOMM}/Calls/{OLD[0]}/Notifications")
     assert ElementTree.fromstring(text).findtext("Notifications/Notification/MessageText") == "down <&> (line 3)"
 
