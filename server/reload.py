@@ -20,6 +20,7 @@ CHANGEABLE = frozenset(
         *("trunks", "numbers", "clients", "outbound", "dial", "rcml", "http.allow", "http.deny"),
         *("server.public_url", "server.api_token", "server.metrics_open", "server.max_calls", "server.use_to", "server.country_code"),
         *("server.recording_access", "server.recording_url_s", "server.recording_key", "server.session_headers"),
+        *("server.webhook_secret", "server.webhook_secret_before", "server.sign_requests"),
         *("server.drain_s", "server.shutdown_grace_s", "server.max_lag_s", "server.log_level", "server.log_format", "server.log_redact"),
         "sip.tls",  # with all that is in it
         *("media.bind_address", "media.bind_address_v6", "media.advertised_address", "media.advertised_address_v6"),

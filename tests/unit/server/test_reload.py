@@ -35,6 +35,7 @@ NUMBER = {"number": "1", "voice_url": "https://app.example.com/"}
         ({"trunks": [{"name": "t", "allow": ["192.0.2.0/24"]}]}, ("trunks",)),
         ({"dial": {"ringback": "uk"}, "rcml": {"max_nouns": 3}}, ("rcml.max_nouns", "dial.ringback")),
         ({"server": {"use_to": False, "max_calls": 7}}, ("server.max_calls", "server.use_to")),
+        ({"server": {"webhook_secret_before": "whsec_" + "B" * 32}}, ("server.webhook_secret_before",)),
         ({"media": {"codecs": ["PCMA"]}, "http": {"allow": ["10.0.0.0/8"]}}, ("media.codecs", "http.allow")),
     ],
 )
